@@ -1,0 +1,212 @@
+"""The records that pass between the layers: frozen, no I/O, no rules.
+
+Flow: `Captured` events -> `Conversation` -> `View` per mailbox -> `Look` -> `Item` -> a `Put` into the store, and
+`Filing` with its `Delivery` rows in the journal. Times are microseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from archiver.events import Captured, Kind
+
+
+class Role(StrEnum):
+    """What the owner of a view was in the conversation."""
+
+    TOOK_PART = "took part"
+    MISSED = "missed"
+
+
+class Presence(Struct, frozen=True):
+    """One participant as the roster carries them from one conversation to the next.
+
+    `addresses` are all that this participation has borne, the current one last (a nickname change adds one);
+    `joined` is when it began, None where nobody saw it; `acted` the last time they did something, None if never.
+    """
+
+    addresses: tuple[str, ...]
+    name: str | None = None
+    hidden: bool = False
+    joined: int | None = None
+    acted: int | None = None
+
+
+class Roster(Struct, frozen=True):
+    """What earlier events of a place add up to: who is present, who acted when, the topic, who are members.
+
+    `acted` holds the last own act of every address, present or not (the 60 minutes of *missed*).
+    `session` is the instance it was folded in (conferences start empty with each).
+    """
+
+    present: tuple[Presence, ...] = ()
+    acted: tuple[tuple[str, int], ...] = ()
+    topic: str | None = None
+    session: str | None = None
+
+
+class Participation(Struct, frozen=True):
+    """One join-to-leave interval of one participant within one conversation.
+
+    `first` and `last` are indices into `Conversation.events` (both included) between which they were present.
+    `joined`/`left` are the times of the join and the leave where they are on record, else None (carried over from
+    before; still there at the end). `invited` is True for somebody invited who never came: then the interval is the
+    invitation alone. `spoke` is True where they have content of their own in it.
+    """
+
+    addresses: tuple[str, ...]
+    name: str | None
+    hidden: bool
+    first: int
+    last: int
+    joined: int | None
+    left: int | None
+    spoke: bool
+    invited: bool = False
+
+
+class Conversation(Struct, frozen=True):
+    """Events of one place, bounded; one numbered part of it where it is long.
+
+    `events` are in order (time, sequence, id), references to its messages included at their own time, wherever that
+    is. `roster` is who was present before the first event. `started` and `ended` are the first and last time of its
+    own events (references don't count). `ripe` is the watermark at which it can be filed. `part` counts from 1.
+    """
+
+    source: str
+    place: str
+    kind: Kind
+    session: str | None
+    part: int
+    topic: str | None
+    events: tuple[Captured, ...]
+    roster: Roster
+    participations: tuple[Participation, ...]
+    started: int
+    ended: int
+    ripe: int
+
+
+class View(Struct, frozen=True):
+    """What the owner of one mailbox could see of a conversation: bit i of `mask` is event i of it.
+
+    `side` is the owner's address in a one-to-one (its rendering names the other), else None.
+    """
+
+    mailbox: str
+    addresses: frozenset[str]
+    mask: int
+    role: Role
+    side: str | None = None
+
+
+class Look(Struct, frozen=True):
+    """All that a rendering depends on besides the conversation; equal looks are one rendering.
+
+    `locale` is a BCP 47 or Babel name ("en", "zh_Hant"), `zone` an IANA name, `show_retracted` whether the text
+    of retracted messages stays readable.
+    """
+
+    mask: int
+    role: Role
+    side: str | None
+    locale: str
+    zone: str
+    show_retracted: bool = False
+
+
+class Item(Struct, frozen=True):
+    """The MIME message put in a folder. Equal looks at equal events give equal bytes, name and Message-ID.
+
+    `name` is the Maildir base name (no flags), `date` the first event and `changed` the last one the view shows.
+    """
+
+    key: str
+    name: str
+    message_id: str
+    subject: str
+    date: int
+    changed: int
+    seen: bool
+    content: bytes
+
+
+class Mailbox(Struct, frozen=True):
+    """What the directory knows of one mailbox. `version` is its store's, as configured; unknown ones close the gate."""
+
+    address: str
+    version: str
+    locale: str
+    zone: str
+    folder: str | None = None
+
+
+class Decision(Struct, frozen=True):
+    """The gate's answer for one mailbox and feature; `reason` is a sentence that quotes row and source."""
+
+    allowed: bool
+    reason: str
+
+
+class DeliveryState(StrEnum):
+    """Where one delivery stands. ATTEMPTED: recorded before it was made, so it may or may not be in the folder."""
+
+    ATTEMPTED = "attempted"
+    FILED = "filed"
+    WITHHELD = "withheld"
+    PARKED = "parked"
+    SUPERSEDED = "superseded"
+    GONE = "gone"
+    """Moved, deleted or trashed by its owner: only what came after it is filed again."""
+
+
+class Delivery(Struct, frozen=True):
+    """One item (to be) put into one mailbox: a row of the journal.
+
+    `mask` are the events of its filing that the item covers. `name` is the Maildir base name, empty where withheld
+    or parked before rendering. `replaces` are numbers of earlier deliveries that this one takes out.
+    """
+
+    mailbox: str
+    folder: str
+    name: str
+    mask: int
+    state: DeliveryState
+    reason: str = ""
+    size: int = 0
+    replaces: tuple[int, ...] = ()
+    number: int = 0
+
+
+class Filing(Struct, frozen=True):
+    """One version of a conversation with its deliveries. `events` are spool numbers in the conversation's order.
+
+    `version` is a digest over them: a filing with the same version needs nothing more.
+    """
+
+    place: int
+    version: bytes
+    started: int
+    ended: int
+    part: int
+    events: tuple[int, ...]
+    deliveries: tuple[Delivery, ...]
+    number: int = 0
+
+
+class Lease(Struct, frozen=True):
+    """A claim on one place: whose, until when (microseconds), and up to which event number it reads."""
+
+    place: int
+    source: str
+    conversation: str
+    owner: str
+    expires: int
+    upto: int
+    attempts: int
+    partial: bool
+    roster: Roster
+    filed: bool
+    """True where the place has earlier filings, so that the journal must be asked for them."""
