@@ -35,23 +35,18 @@ class Presence(Struct, frozen=True):
 
 
 class Roster(Struct, frozen=True):
-    """What earlier events of a place add up to: who is present, who acted when, the topic, who are members.
-
-    `acted` holds the last own act of every address, present or not (the 60 minutes of *missed*).
-    `session` is the instance it was folded in (conferences start empty with each).
-    """
+    """What earlier events of a place add up to: who is present, and the topic."""
 
     present: tuple[Presence, ...] = ()
-    acted: tuple[tuple[str, int], ...] = ()
     topic: str | None = None
-    session: str | None = None
 
 
 class Participation(Struct, frozen=True):
     """One join-to-leave interval of one participant within one conversation.
 
-    `first` and `last` are indices into `Conversation.events` (both included) between which they were present.
-    `joined`/`left` are the times of the join and the leave where they are on record, else None (carried over from
+    `first` and `last` are indices into `Conversation.events` (both included) between which they were present, `mask`
+    the events they could see by their presence (whispers not yet taken out). `voices` are those of their addresses
+    that said something in it. `joined`/`left` are the times of the join and the leave where they are on record, else None (carried over from
     before; still there at the end). `invited` is True for somebody invited who never came: then the interval is the
     invitation alone. `spoke` is True where they have content of their own in it.
     """
@@ -65,6 +60,8 @@ class Participation(Struct, frozen=True):
     left: int | None
     spoke: bool
     invited: bool = False
+    mask: int = 0
+    voices: tuple[str, ...] = ()
 
 
 class Conversation(Struct, frozen=True):
@@ -87,6 +84,8 @@ class Conversation(Struct, frozen=True):
     started: int
     ended: int
     ripe: int
+    partial: bool = False
+    """True where the source records no leaves: presence is inferred, and only who spoke gets an item."""
 
 
 class View(Struct, frozen=True):
