@@ -1,0 +1,217 @@
+"""Who is present in a place, folded event by event (pure).
+
+Presence is what decides who sees what. It is folded over all events of a place, not of one conversation, so it
+carries over idle gaps, span cuts and parts. Nothing here knows where conversations begin or end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archiver.events import INVITED, JOINED, LEFT, RENAMED, Event, Participant
+from archiver.types import Presence, Roster
+
+CARRIED = -1
+"""Ordinal of an arrival that happened before the first event folded here."""
+
+
+class Interval:
+    """One join-to-leave interval: between which events (ordinals in the place, both included) someone was present.
+
+    `last` is None while they are still there. `until` is the time at which an inferred presence ran out.
+    """
+
+    __slots__ = (
+        "acted",
+        "addresses",
+        "first",
+        "hidden",
+        "invited",
+        "joined",
+        "last",
+        "left",
+        "name",
+        "until",
+    )
+
+    def __init__(self, who: Participant, first: int, joined: int | None) -> None:
+        self.addresses: tuple[str, ...] = (who.address,)
+        self.name = who.name
+        self.hidden = who.hidden
+        self.first = first
+        self.joined = joined
+        self.last: int | None = None
+        self.left: int | None = None
+        self.until: int | None = None
+        self.acted: int | None = None
+        self.invited = False
+
+    @classmethod
+    def carried(cls, presence: Presence) -> Interval:
+        known = cls(Participant(presence.addresses[-1], presence.name, presence.hidden), CARRIED, presence.joined)
+        known.addresses = presence.addresses
+        known.acted = presence.acted
+        return known
+
+    def presence(self) -> Presence:
+        return Presence(self.addresses, self.name, self.hidden, self.joined, self.acted)
+
+
+class Attendance:
+    """The fold: feed `apply` every event of the place in order, with its ordinal.
+
+    `stays` is the time after which someone who does nothing is taken to have left, for sources that record no
+    leaves (None: they do).
+    """
+
+    def __init__(self, roster: Roster, stays: int | None) -> None:
+        self._stays = stays
+        self._snapshot: tuple[Participant, ...] | None = None
+        self._former: set[str] = {address for p in roster.present for address in p.addresses[:-1]}
+        self.here: dict[str, Interval] = {p.addresses[-1]: Interval.carried(p) for p in roster.present}
+        self.past: list[Interval] = []
+
+    def apply(self, event: Event, time: int, ordinal: int) -> None:
+        data = event.data
+        actor = data.actor
+        if actor is not None:
+            self._act(actor, time, ordinal, joins=event.type == JOINED and data.subject is None)
+        snapshot = data.conversation.participants
+        if snapshot is not None and snapshot != self._snapshot:
+            self._replace(snapshot, event, ordinal)
+        move = _MOVES.get(event.type)
+        if move is not None and (who := data.subject or actor) is not None:
+            move(self, event, who, time, ordinal)
+
+    @property
+    def inferred(self) -> bool:
+        return self._stays is not None
+
+    def roster(self, time: int) -> Iterator[Presence]:
+        """Who is present just before `time`."""
+        for interval in self.here.values():
+            if not self._ran_out(interval, time):
+                yield interval.presence()
+
+    def prune(self, ordinal: int, following: int, time: int) -> None:
+        """Forget what ended before `ordinal`; end inferred intervals that ran out before `time`, event `following`."""
+        self.past = [interval for interval in self.past if interval.last is None or interval.last >= ordinal]
+        if self._stays is not None:
+            for address in [a for a, interval in self.here.items() if self._ran_out(interval, time)]:
+                self._run_out(address, following - 1)
+
+    def intervals(self) -> Iterator[Interval]:
+        """All that have not been pruned, the ended ones first; inferred presences with the time they ran out."""
+        yield from self.past
+        for interval in self.here.values():
+            if self._stays is not None and interval.acted is not None:
+                interval.until = interval.acted + self._stays
+            yield interval
+
+    def _ran_out(self, interval: Interval, time: int) -> bool:
+        return self._stays is not None and interval.acted is not None and time - interval.acted > self._stays
+
+    def _act(self, who: Participant, time: int, ordinal: int, *, joins: bool) -> None:
+        interval = self.here.get(who.address)
+        if interval is not None and self._ran_out(interval, time):
+            self._run_out(who.address, ordinal - 1)
+            interval = None
+        if interval is None:
+            interval = self._begin(who, ordinal, time if joins else None)
+        elif who.name is not None and who.name != interval.name:
+            interval.name = who.name
+        if who.hidden:
+            interval.hidden = True
+        interval.acted = time
+
+    def _run_out(self, address: str, last: int) -> None:
+        interval = self.here[address]
+        interval.until = (interval.acted or 0) + (self._stays or 0)
+        self._end(address, last, None)
+
+    def _begin(self, who: Participant, ordinal: int, joined: int | None) -> Interval:
+        self._snapshot = None
+        if who.address in self._former:
+            self._part_from(who.address, ordinal)
+        interval = self.here[who.address] = Interval(who, ordinal, joined)
+        return interval
+
+    def _part_from(self, address: str, ordinal: int) -> None:
+        """Someone else bears `address` now: who bore it before goes on without it."""
+        self._former.discard(address)
+        for current, interval in list(self.here.items()):
+            if address in interval.addresses[:-1]:
+                self._end(current, ordinal - 1, None)
+                rest = self.here[current] = Interval.carried(interval.presence())
+                rest.addresses, rest.first, rest.joined = (current,), ordinal, None
+
+    def _end(self, address: str, last: int, left: int | None) -> None:
+        interval = self.here.pop(address, None)
+        if interval is None:
+            return
+        self._snapshot = None
+        interval.last, interval.left = last, left
+        if last >= interval.first:
+            self.past.append(interval)
+
+    def _replace(self, snapshot: tuple[Participant, ...], event: Event, ordinal: int) -> None:
+        """A snapshot says exactly who is present from this event on; who acts in it still sees it."""
+        named = {who.address for who in snapshot}
+        data = event.data
+        seen = {who.address for who in (data.actor, data.subject if event.type == LEFT else None) if who is not None}
+        if data.conversation.kind != "im":  # both parties of a one-to-one always are present
+            for address in [a for a in self.here if a not in named and a not in seen]:
+                self._end(address, ordinal - 1, None)
+        for who in snapshot:
+            interval = self.here.get(who.address)
+            if interval is None:
+                interval = self._begin(who, ordinal, None)
+            if who.name is not None:
+                interval.name = who.name
+            interval.hidden = interval.hidden or who.hidden
+        self._snapshot = snapshot
+
+    def _join(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
+        interval = self.here.get(who.address)
+        if interval is not None and self._ran_out(interval, time):
+            self._run_out(who.address, ordinal - 1)
+            interval = None
+        if interval is None:
+            interval = self._begin(who, ordinal, time)
+        interval.acted = time if self._stays is not None else interval.acted
+
+    def _leave(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
+        if event.data.conversation.kind == "im":
+            return
+        if who.address not in self.here:
+            self._begin(who, ordinal, None)
+        self._end(who.address, ordinal, time)
+
+    def _invite(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
+        if event.data.subject is None or who.address in self.here:
+            return
+        invitation = Interval(who, ordinal, None)
+        invitation.last, invitation.invited = ordinal, True
+        self.past.append(invitation)
+
+    def _rename(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
+        """A nickname change is not a leave: the interval goes on under a further address."""
+        actor = event.data.actor
+        if actor is None or who.address == actor.address:
+            return
+        self._end(who.address, ordinal - 1, None)
+        interval = self.here.pop(actor.address)
+        self._snapshot = None
+        self._former.add(actor.address)
+        interval.addresses = (*(a for a in interval.addresses if a != who.address), who.address)
+        interval.name = who.name or interval.name
+        interval.acted = time
+        self.here[who.address] = interval
+
+
+_MOVES = {
+    JOINED: Attendance._join,
+    LEFT: Attendance._leave,
+    INVITED: Attendance._invite,
+    RENAMED: Attendance._rename,
+}
