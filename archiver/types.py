@@ -142,11 +142,23 @@ class Mailbox(Struct, frozen=True):
     folder: str | None = None
 
 
+class Finding(Struct, frozen=True):
+    """What one check of the gate said; `check` is its short name."""
+
+    check: str
+    allowed: bool
+    reason: str
+
+
 class Decision(Struct, frozen=True):
-    """The gate's answer for one mailbox and feature; `reason` is a sentence that quotes row and source."""
+    """The gate's answer for one mailbox and feature; `reason` is a sentence that quotes row and source.
+
+    `findings` are all checks in their order: the first that said no gave the reason.
+    """
 
     allowed: bool
     reason: str
+    findings: tuple[Finding, ...] = ()
 
 
 class DeliveryState(StrEnum):

@@ -1,0 +1,232 @@
+"""Which mailbox an address of a source belongs to, and what is known of that mailbox.
+
+Holds the exact map, the domain rewrites and the people of a CSV file over the normal form of addresses. Pure:
+reading the file and the configuration is the caller's work. It knows no events and no conversations.
+"""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from archiver.addresses import normal, place_of
+from archiver.exceptions import ConfigError
+from archiver.types import Mailbox
+
+_CACHED = 200_000
+_FACTS = ("version", "locale", "zone", "folder")
+_COLUMNS = ("address", "mailbox", *_FACTS)
+
+
+class Facts(Protocol):
+    """What is said of one mailbox; None leaves a fact to the default. Configuration tables and CSV rows are such."""
+
+    @property
+    def mailbox(self) -> str: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def locale(self) -> str | None: ...
+    @property
+    def zone(self) -> str | None: ...
+    @property
+    def folder(self) -> str | None: ...
+
+
+class Person(Struct, frozen=True):
+    """One row of the people file: a source's address, and whose mailbox it is."""
+
+    address: str
+    mailbox: str
+    version: str | None = None
+    locale: str | None = None
+    zone: str | None = None
+    folder: str | None = None
+
+
+class Rewrite(Protocol):
+    """`source` is the domain that a system uses, `target` the one of its people's mailboxes."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+
+
+class Directory:
+    """Answers whose mailbox an address is. First the exact map, then rewrites, then the address itself.
+
+    As soon as domains or people are named, only those are ours. Rewrites are applied once, the first that fits.
+    """
+
+    def __init__(
+        self,
+        default: Mailbox,
+        mailboxes: Iterable[Facts] = (),
+        *,
+        domains: Iterable[str] = (),
+        people: Mapping[str, str] | None = None,
+        rewrites: Iterable[Rewrite] = (),
+        rows: Sequence[Person] | None = None,
+    ) -> None:
+        """`rows` is None without a people file: an empty one names nobody, and then nobody is ours."""
+        self._default = default
+        self._domains = frozenset(domains)
+        self._rewrites = {rule.source: rule.target for rule in reversed(tuple(rewrites))}
+        self._exact = _exact([(row.address, row.mailbox) for row in rows or ()] + list((people or {}).items()))
+        self._named = frozenset(self._exact.values())
+        self._closed = bool(self._domains or people or rows is not None)
+        # The configuration's tables come last: what is written there by hand overrides the file.
+        self._known = {
+            address: _complete(address, facts, default)
+            for address, facts in _merge((*(rows or ()), *mailboxes)).items()
+        }
+        self._answers: dict[tuple[str, str], str | None] = {}
+
+    def mailbox_of(self, source: str, address: str) -> str | None:
+        """The mailbox of a source's address in normal form; None: a participant without one."""
+        key = (place_of(source), address)
+        try:
+            return self._answers[key]
+        except KeyError:
+            if len(self._answers) >= _CACHED:
+                self._answers.clear()
+            answer = self._answers[key] = self._find(source, address)
+            return answer
+
+    def mailbox(self, address: str) -> Mailbox:
+        """What is known of a mailbox, by its normal form: its own facts, else the defaults."""
+        return self._known.get(address) or _complete(address, {}, self._default)
+
+    def named(self) -> tuple[str, ...]:
+        """The mailboxes that people, file and tables name, for doctor and status."""
+        return tuple(sorted(self._named | self._known.keys()))
+
+    def _find(self, source: str, address: str) -> str | None:
+        exact = self._exact.get(folded(address))
+        if exact is not None:
+            return exact
+        plain = normal(source, address)
+        if plain is None:
+            return None
+        if plain in self._exact:
+            return self._exact[plain]
+        return self._ours(self._rewritten(plain))
+
+    def _rewritten(self, address: str) -> str:
+        local, _, domain = address.rpartition("@")
+        return f"{local}@{self._rewrites[domain]}" if domain in self._rewrites else address
+
+    def _ours(self, address: str) -> str | None:
+        if normal("", address) is None:  # a longer domain can make it too long
+            return None
+        if not self._closed or address in self._named or address.rpartition("@")[2] in self._domains:
+            return address
+        return None
+
+
+def folded(address: str) -> str:
+    """A source's own spelling, as the exact map compares it: NFC and case-folded."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).casefold())
+
+
+def _exact(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """By spelling, and by normal form where it has one of its own; later pairs override earlier ones."""
+    table: dict[str, str] = {}
+    for address, mailbox in pairs:
+        table[folded(address)] = mailbox
+        plain = normal("", address)
+        if plain is not None:
+            table[plain] = mailbox
+    return table
+
+
+def _merge(given: Iterable[Facts]) -> dict[str, dict[str, str]]:
+    merged: dict[str, dict[str, str]] = {}
+    for facts in given:
+        known = {name: value for name in _FACTS if (value := getattr(facts, name))}
+        if known:
+            merged.setdefault(facts.mailbox, {}).update(known)
+    return merged
+
+
+def _complete(address: str, facts: Mapping[str, str], default: Mailbox) -> Mailbox:
+    return Mailbox(address, **{name: facts.get(name, getattr(default, name)) for name in _FACTS})
+
+
+# --- the people file ---------------------------------------------------------------------------------------------
+
+
+def read_people(
+    lines: Iterable[str], name: str, checks: Mapping[str, Callable[[str], str]] | None = None
+) -> tuple[Person, ...]:
+    """Rows of a CSV with the header `address,mailbox[,version,locale,zone,folder]`; `name` is for messages.
+
+    `checks` give, for a column, a function that says what is wrong with a value, or nothing. Every problem of the
+    file is raised at once, with its line.
+    """
+    reader = csv.reader(_without_mark(lines), strict=True)
+    problems: list[str] = []
+    people: dict[int, Person] = {}
+    try:
+        header = [column.strip().lower() for column in next(reader, [])]
+        problems += [f"{name}, line 1: {problem}" for problem in _header_problems(header)]
+        for cells in reader if not problems else ():
+            if any(cells):
+                person, wrong = _person(header, cells, checks or {})
+                problems += [f"{name}, line {reader.line_num}: {each}" for each in wrong]
+                people |= {reader.line_num: person} if person else {}
+    except (csv.Error, UnicodeDecodeError) as error:
+        problems.append(f"{name}, line {reader.line_num}: {error}")
+    problems += [f"{name}, {each}" for each in _contradictions(people)]
+    if problems:
+        raise ConfigError(problems, hint="mend the people file, or take [directory] file out", file=name)
+    return tuple(people.values())
+
+
+def _without_mark(lines: Iterable[str]) -> Iterable[str]:
+    for number, line in enumerate(lines):
+        yield line.removeprefix("\ufeff") if number == 0 else line
+
+
+def _header_problems(header: list[str]) -> list[str]:
+    problems = [f"{column!r} is missing from the header" for column in _COLUMNS[:2] if column not in header]
+    problems += [
+        f"{column!r} is no column; known are {', '.join(_COLUMNS)}" for column in header if column not in _COLUMNS
+    ]
+    return problems + [f"{column!r} stands twice" for column in sorted(set(header)) if header.count(column) > 1]
+
+
+def _person(
+    header: list[str], cells: list[str], checks: Mapping[str, Callable[[str], str]]
+) -> tuple[Person | None, list[str]]:
+    if len(cells) > len(header):
+        return None, [f"{len(cells)} cells under {len(header)} columns"]
+    row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
+    mailbox = normal("", row.get("mailbox", ""))
+    wrong = [] if row.get("address") else ["address: is empty"]
+    if mailbox is None:
+        wrong.append(f"mailbox = {row.get('mailbox', '')!a}: is not an address")
+    for column, check in checks.items():
+        value = row.get(column)
+        if value and (why := check(value)):
+            wrong.append(f"{column} = {value!a}: {why}")
+    if mailbox is None or wrong:
+        return None, wrong
+    return Person(row["address"], mailbox, *(row.get(fact) or None for fact in _FACTS)), []
+
+
+def _contradictions(people: Mapping[int, Person]) -> Iterator[str]:
+    """One address in two mailboxes, one mailbox with two versions: which one counts must not be chance."""
+    seen: dict[tuple[str, str], tuple[int, str]] = {}
+    for line, person in people.items():
+        said = {("address", normal("", person.address) or folded(person.address)): person.mailbox}
+        said |= {(fact, person.mailbox): value for fact in _FACTS if (value := getattr(person, fact))}
+        for (column, key), value in said.items():
+            first, before = seen.setdefault((column, key), (line, value))
+            if before != value:
+                yield f"line {line}: {column} of {key!a}: {value!a} here, {before!a} on line {first}"
