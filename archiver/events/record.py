@@ -1,7 +1,6 @@
-"""The public event contract: CloudEvents 1.0 records of what people said and did, and their NDJSON.
+"""The records of the event contract and the names of its types. No reading, no rules.
 
-Holds the records, reading (`read_events`, `capture`) and writing. Holds no I/O but reading the files it is
-given, and nothing of conversations. The contract itself is docs/event-format.md.
+The contract itself is docs/event-format.md; `archiver/event.schema.json` is generated from these records.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 Kind = Literal["im", "group", "conference"]
 History = Literal["present", "members"]
@@ -26,7 +25,7 @@ class Record(Struct, frozen=True, gc=False, omit_defaults=True):
     """Base of every record of the contract: frozen, compared by value, unset members left out."""
 
 
-class Participant(Record):
+class Participant(Record, frozen=True):
     """`address` is the source's own; `hidden` keeps it out of every other participant's item."""
 
     address: str
@@ -34,7 +33,7 @@ class Participant(Record):
     hidden: bool = False
 
 
-class Attachment(Record):
+class Attachment(Record, frozen=True):
     """A shared file: its bytes by `sha256` in the blob store, or only its description."""
 
     name: str | None = None
@@ -46,7 +45,7 @@ class Attachment(Record):
     url: str | None = None
 
 
-class Message(Record):
+class Message(Record, frozen=True):
     id: str
     text: str | None = None
     html: str | None = None
@@ -56,15 +55,15 @@ class Message(Record):
     to: tuple[Participant, ...] | None = None
 
 
-class Poll(Record):
+class Poll(Record, frozen=True):
     id: str
     question: str | None = None
     options: tuple[str, ...] | None = None
-    choice: str | int | tuple[str, ...] | tuple[int, ...] | None = None
+    choice: str | int | tuple[str | int, ...] | None = None
     tally: dict[str, int] | tuple[int, ...] | None = None
 
 
-class Place(Record):
+class Place(Record, frozen=True):
     """`data.conversation`: the source's own key for where it was said, and what is known of it."""
 
     id: str
@@ -75,7 +74,7 @@ class Place(Record):
     history: History = "present"
 
 
-class Data(Record):
+class Data(Record, frozen=True):
     conversation: Place
     actor: Participant | None = None
     subject: Participant | None = None
@@ -92,21 +91,29 @@ class Data(Record):
     language: str | None = None
 
 
-class Event(Record):
-    """One captured thing that happened; never changed. Identity is `(source, id)`."""
+class Event(Record, frozen=True):
+    """One captured thing that happened; never changed. Identity is `(source, id)`.
+
+    The `archiver…` attributes are ours (CloudEvents extensions): the time as the source had it where it was replaced
+    or raised, what was mended in a few words, and the legacy charset a text was decoded from.
+    """
 
     source: Annotated[str, Meta(min_length=1)]
     id: Annotated[str, Meta(min_length=1)]
     type: Annotated[str, Meta(min_length=1)]
     time: Annotated[datetime, Meta(tz=True)]
     data: Data
-    specversion: Literal["1.0"] = "1.0"
+    # A factory, so that `omit_defaults` still writes it: CloudEvents requires the attribute.
+    specversion: Literal["1.0"] = field(default_factory=lambda: "1.0")
     sequence: str | None = None
     datacontenttype: Literal["application/json"] | None = None
+    archivertime: str | None = None
+    archivercleaned: str | None = None
+    archivercharset: str | None = None
 
 
 class Captured(Struct, frozen=True, gc=False):
-    """An event as the spool holds it: decoded, and beside it the exact canonical JSON (sorted keys, unknown members kept).
+    """An event as the spool holds it: decoded, and beside it its canonical JSON (sorted keys, unknown members kept).
 
     `time` and `received` are microseconds; `time` is the event's own after cleaning, `number` the spool's row
     (0 before it is spooled). `cleaned` says in a few words each what was mended; `original` are then the bytes as

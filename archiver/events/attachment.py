@@ -1,0 +1,85 @@
+"""What an event says of a shared file -> its content by SHA-256, taken out of the event.
+
+Content comes in the event (base64) or lies beside the event file; a URL is recorded, never fetched. What can't be
+had is noted, and the event stands without it. Reads files below the event file's folder only.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+CHUNK = 1024 * 1024
+
+
+class Content(NamedTuple):
+    sha256: str
+    data: bytes | Path
+
+
+def take_content(attachment: dict[str, Any], folder: Path | None, notes: list[str]) -> Content | None:
+    """Replace `content` or `path` by `sha256` and `size`; None where there is nothing to store."""
+    if attachment.get("content") is not None:
+        return _inline(attachment, notes)
+    if attachment.get("path") is not None:
+        return _beside(attachment, folder, notes)
+    return None
+
+
+def _inline(attachment: dict[str, Any], notes: list[str]) -> Content | None:
+    text = attachment.pop("content")
+    try:
+        data = binascii.a2b_base64("".join(text.split()).encode(), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError):
+        notes.append("attachment content isn't base64")
+        return None
+    digest = hashlib.sha256(data).hexdigest()
+    _describe(attachment, digest, len(data), notes)
+    return Content(digest, data)
+
+
+def _beside(attachment: dict[str, Any], folder: Path | None, notes: list[str]) -> Content | None:
+    path = _inside(folder, attachment["path"])
+    if path is None:
+        notes.append("attachment file unavailable")
+        return None
+    try:
+        digest, size = _digest(path)
+    except OSError:
+        notes.append("attachment file unreadable")
+        return None
+    attachment.setdefault("name", path.name)
+    del attachment["path"]
+    _describe(attachment, digest, size, notes)
+    return Content(digest, path)
+
+
+def _inside(folder: Path | None, relative: str) -> Path | None:
+    """The regular file at `relative` below `folder`, links resolved; None where there is none or it leads out."""
+    if folder is None or "\0" in relative:
+        return None
+    try:
+        root = folder.resolve()
+        path = (root / relative).resolve()
+        return path if path.is_relative_to(root) and path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long, an unencodable one
+        return None
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return digest.hexdigest(), size
+
+
+def _describe(attachment: dict[str, Any], digest: str, size: int, notes: list[str]) -> None:
+    stated = attachment.get("sha256")
+    if stated is not None and stated.lower() != digest:
+        notes.append("attachment digest differed")
+    attachment["sha256"] = digest
+    attachment["size"] = size

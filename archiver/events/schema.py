@@ -1,0 +1,49 @@
+"""The JSON Schema (2020-12) of one event, generated from the records and the rules that `capture` enforces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from archiver.events.record import (
+    EDITED,
+    POLL_CLOSED,
+    POLL_OPENED,
+    POLL_VOTED,
+    REACTED,
+    RENAMED,
+    RETRACTED,
+    SENT,
+    Event,
+)
+
+_RULES = (
+    ((SENT, EDITED), {"required": ["message"], "properties": {"message": {"required": ["id", "text"]}}}),
+    ((RETRACTED, REACTED), {"required": ["message"], "properties": {"message": {"required": ["id"]}}}),
+    ((POLL_OPENED, POLL_VOTED, POLL_CLOSED), {"required": ["poll"], "properties": {"poll": {"required": ["id"]}}}),
+    ((RENAMED,), {"required": ["actor", "subject"]}),
+)
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema a sender can check events against: stricter than the reader in asking for `specversion`."""
+    (reference,), definitions = msgspec.json.schema_components([Event], ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        if "description" in definition:
+            definition["description"] = " ".join(definition["description"].split())
+    event = definitions["Event"]
+    event["required"] = sorted({*event["required"], "specversion"})
+    event["allOf"] = [
+        {
+            "if": {"properties": {"type": {"enum": list(types)}}, "required": ["type"]},
+            "then": {"properties": {"data": rule}},
+        }
+        for types, rule in _RULES
+    ]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "An event of the conversation archiver (CloudEvents 1.0, JSON format)",
+        **reference,
+        "$defs": definitions,
+    }
