@@ -1,0 +1,137 @@
+"""One group of puts: drafts, one sync, links, one sync. Each put has its own outcome; one that fails stops no other.
+
+place ─► (careful: look) ─► draft ─► SYNC ─► link to new or cur ─► SYNC
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from archiver.store.draft import Draft
+from archiver.store.faults import fault
+from archiver.store.names import file_name
+from archiver.store.protocol import Outcome, Put
+from archiver.store.search import Search, Spot
+from archiver.store.syncing import make_durable
+from archiver.store.tree import Ownership, Place, Tree
+
+_UNLINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES, errno.ENOENT, errno.EOPNOTSUPP}
+"""Another file system, a rule against links, too many of them; or the folder went away under our hands."""
+
+
+class Pending(NamedTuple):
+    """A put under way: its number among the outcomes, where it goes, and the draft that will be linked there."""
+
+    number: int
+    put: Put
+    place: Place
+    draft: Draft
+
+    @property
+    def spot(self) -> Spot:
+        return Spot(*file_name(self.put.item.name, self.put.flags))
+
+
+class Batch:
+    """Works on one group within one `Tree`. Drafts are closed by `close`; nothing unlinked remains of them."""
+
+    def __init__(self, tree: Tree, ownership: Ownership, search: Search | None) -> None:
+        self._tree = tree
+        self._ownership = ownership
+        self._search = search
+        self._drafts: dict[tuple[str, int, bytes], Draft] = {}
+        self._touched: dict[tuple[str, ...], list[int]] = {}
+
+    def file(self, placed: Iterable[tuple[int, Put, Place]], outcomes: list[Outcome]) -> None:
+        pending = [ready for each in placed if (ready := self._prepared(*each, outcomes))]
+        if pending and self._sync_contents(pending, outcomes):
+            for each in pending:
+                self._link(each, outcomes)
+        self._sync_directories(outcomes)
+
+    def close(self) -> None:
+        for draft in self._drafts.values():
+            draft.close()
+
+    def _prepared(self, index: int, put: Put, place: Place, outcomes: list[Outcome]) -> Pending | None:
+        try:
+            there = self._there(put, place)
+            if there:
+                self._touch(index, place, there)
+                return None
+            return Pending(index, put, place, self._draft(put, place))
+        except OSError as error:
+            outcomes[index] = fault(error, _path(place))
+            return None
+
+    def _there(self, put: Put, place: Place) -> str | None:
+        """The subdirectory to sync where an earlier attempt left the item: killed before its sync, it isn't durable."""
+        if self._search is None:
+            return None
+        spot = self._search.find(place, put.item.name)
+        if spot:
+            return spot[0].subdirectory
+        return "cur" if self._search.has_message(place, put.item.message_id) else None
+
+    def _draft(self, put: Put, place: Place) -> Draft:
+        """Equal items share one: a hard link for each mailbox."""
+        key = (put.item.name, put.item.changed, put.item.content)
+        directory = self._tree.maildir(place, "tmp")
+        if key not in self._drafts:
+            self._drafts[key] = Draft(directory, put.item, self._ownership)
+        return self._drafts[key]
+
+    def _link(self, each: Pending, outcomes: list[Outcome]) -> None:
+        subdirectory, file = each.spot
+        try:
+            try:
+                each.draft.link(self._tree.maildir(each.place, subdirectory), file)
+            except OSError as error:
+                if error.errno not in _UNLINKABLE:
+                    raise
+                self._copy(each)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            outcomes[each.number] = fault(error, _path(each.place))
+            return
+        self._touch(each.number, each.place, subdirectory)
+
+    def _copy(self, each: Pending) -> None:
+        """A file of its own where a link isn't possible, in a folder opened, and if need be made, once more."""
+        self._tree.forget(each.place)
+        draft = Draft(self._tree.maildir(each.place, "tmp"), each.put.item, self._ownership)
+        try:
+            os.fsync(draft.descriptor)
+            draft.link(self._tree.maildir(each.place, each.spot.subdirectory), each.spot.file)
+        finally:
+            draft.close()
+
+    def _touch(self, index: int, place: Place, subdirectory: str) -> None:
+        self._touched.setdefault((*place.parts, subdirectory), []).append(index)
+
+    def _sync_contents(self, pending: Sequence[Pending], outcomes: list[Outcome]) -> bool:
+        drafts = {each.draft.descriptor for each in pending}
+        try:
+            make_durable(drafts, len(drafts), self._tree.file_systems, all_of_it=False)
+        except OSError as error:
+            for each in pending:
+                outcomes[each.number] = fault(error, _path(each.place))
+            return False
+        return True
+
+    def _sync_directories(self, outcomes: list[Outcome]) -> None:
+        folders = (self._tree.directory(parts) for parts in self._touched)
+        try:
+            make_durable(folders, len(self._touched), self._tree.file_systems, all_of_it=self._tree.has_made)
+        except OSError as error:
+            for parts, indices in self._touched.items():
+                for index in indices:
+                    outcomes[index] = fault(error, "/".join(parts))
+
+
+def _path(place: Place) -> str:
+    return "/".join(place.parts)

@@ -1,0 +1,140 @@
+"""Finding and reading what lies in a folder, whatever a client or the mail server has renamed it to. Changes nothing.
+
+The server moves a file from `new` to `cur` and renames it with every flag, at any moment; a name once computed by us
+stays the base name through all that. COPY and APPEND give other base names: there only the Message-ID tells.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from email.parser import BytesHeaderParser
+from stat import S_ISREG
+from typing import NamedTuple
+
+from archiver.store.names import split_file_name
+from archiver.store.protocol import Found
+from archiver.store.tree import Place, Tree
+
+_HEADER = 64 * 1024
+"""Bytes read in search of a Message-ID: ours stands far before, and a planted giant costs no more than this."""
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""O_NONBLOCK: a FIFO planted under a message's name must not stop the daemon."""
+
+_ATTEMPTS = 4
+SUBDIRECTORIES = ("new", "cur")
+
+Stamp = tuple[int, ...]
+
+
+class Spot(NamedTuple):
+    """Where a file lies in its folder."""
+
+    subdirectory: str
+    file: str
+
+
+class Listing(NamedTuple):
+    """Base name to spot, and when `new` and `cur` last changed before they were read."""
+
+    spots: dict[str, Spot]
+    stamp: Stamp
+
+
+class Search:
+    """Looks into folders during one call and lists each once, as long as nobody changes it meanwhile."""
+
+    def __init__(self, tree: Tree, ours: Callable[[str], bool]) -> None:
+        self._tree = tree
+        self._ours = ours
+        self._listings: dict[Place, Listing] = {}
+        self._identified: dict[Place, frozenset[str]] = {}
+
+    def find(self, place: Place, name: str) -> tuple[Spot, Found] | None:
+        """By its base name, under any flags: tried directly under the usual names, then by a listing."""
+        for spot in (Spot("new", name), Spot("cur", f"{name}:2,S"), Spot("cur", f"{name}:2,")):
+            found = self._look(place, spot)
+            if found:
+                return spot, found
+        return self._find_listed(place, name)
+
+    def _find_listed(self, place: Place, name: str) -> tuple[Spot, Found] | None:
+        for _ in range(_ATTEMPTS):
+            listing = self._listings.get(place) or self._list(place)
+            spot = listing.spots.get(name)
+            found = self._look(place, spot) if spot else None
+            if spot and found:
+                return spot, found
+            if self._stamp(place) == listing.stamp:
+                return None
+            del self._listings[place]  # renamed since, or while we read the directory
+        return None
+
+    def has_message(self, place: Place, message_id: str) -> bool:
+        """Whether a file under another's name is this message: a client copied it within its folder, or put it back."""
+        if place not in self._identified:
+            files = (Spot(sub, file) for sub in SUBDIRECTORIES for file in self.files(place, sub))
+            foreign = (spot for spot in files if not self._ours(split_file_name(spot.file)[0]))
+            self._identified[place] = frozenset(self._message_id(place, spot) for spot in foreign)
+        return message_id in self._identified[place]
+
+    def files(self, place: Place, subdirectory: str) -> list[str]:
+        """File names as they stand in the directory; Maildir has those that begin with a dot ignored."""
+        try:
+            with os.scandir(self._tree.directory((*place.parts, subdirectory))) as entries:
+                return [entry.name for entry in entries if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+
+    def entries(self, place: Place) -> Iterator[Found]:
+        """Everything in the folder by base name; what vanishes meanwhile is left out."""
+        spots = [Spot(sub, file) for sub in SUBDIRECTORIES for file in self.files(place, sub)]
+        spots.sort(key=lambda spot: (split_file_name(spot.file)[0], spot))
+        for spot in spots:
+            found = self._look(place, spot)
+            if found:
+                yield found
+
+    def content(self, place: Place, spot: Spot, limit: int = -1) -> bytes | None:
+        """The bytes of a regular file, None if it isn't there any more."""
+        try:
+            directory = self._tree.directory((*place.parts, spot.subdirectory))
+            descriptor = os.open(spot.file, _OPEN, dir_fd=directory)
+        except FileNotFoundError:
+            return None
+        with open(descriptor, "rb") as file:
+            return file.read(limit) if S_ISREG(os.fstat(descriptor).st_mode) else None
+
+    def _message_id(self, place: Place, spot: Spot) -> str:
+        try:
+            content = self.content(place, spot, _HEADER)
+        except OSError:  # a link, or not ours to read: not our item either
+            return ""
+        return str(BytesHeaderParser().parsebytes(content or b"").get("Message-ID", "")).strip()
+
+    def _list(self, place: Place) -> Listing:
+        stamp = self._stamp(place)
+        files = (Spot(sub, file) for sub in SUBDIRECTORIES for file in self.files(place, sub))
+        listing = Listing({split_file_name(spot.file)[0]: spot for spot in files}, stamp)
+        self._listings[place] = listing
+        return listing
+
+    def _stamp(self, place: Place) -> Stamp:
+        try:
+            folders = [self._tree.directory((*place.parts, sub)) for sub in SUBDIRECTORIES]
+        except FileNotFoundError:
+            return ()
+        return tuple(os.fstat(folder).st_mtime_ns for folder in folders)
+
+    def _look(self, place: Place, spot: Spot) -> Found | None:
+        try:
+            directory = self._tree.directory((*place.parts, spot.subdirectory))
+            status = os.stat(spot.file, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not S_ISREG(status.st_mode):
+            return None
+        name, flags = split_file_name(spot.file)
+        is_new = spot.subdirectory == "new"
+        return Found(name, "" if is_new else flags, is_new, status.st_size, status.st_mtime_ns // 1000)

@@ -1,0 +1,226 @@
+"""Directories below a mail root: opened step by step without following a link, made and mended where asked.
+
+The users of a mail server own what lies in their mailboxes and can put a symbolic link in place of anything there, so
+that every step is an openat with O_NOFOLLOW from a directory already held. Holds no files and decides no names.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from msgspec import Struct
+
+from archiver.store.syncing import GROUPED
+
+Parts = tuple[str, ...]
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+MAILDIR = ("cur", "new", "tmp")
+_MARK = "maildirfolder"
+
+
+class Ownership(Struct, frozen=True):
+    """Who owns what a store makes, and its modes. -1: the process's own user or group, as chown(2) has it."""
+
+    uid: int = -1
+    gid: int = -1
+    mode: int = 0o600
+    directory_mode: int = 0o700
+
+    @property
+    def given_away(self) -> bool:
+        return self.uid not in {-1, os.geteuid()} or self.gid not in {-1, os.getegid()}
+
+
+class Place(Struct, frozen=True):
+    """A folder of a mailbox on disk: components below the mail root, and the folder's directory ("" for INBOX)."""
+
+    mailbox: Parts
+    folder: str
+
+    @property
+    def parts(self) -> Parts:
+        return (*self.mailbox, self.folder) if self.folder else self.mailbox
+
+
+class Tree:
+    """The directories in use during one call, at most `room` open at a time, and the file systems they lie on.
+
+    Nothing is remembered from call to call: meanwhile an owner may have renamed or removed a folder.
+    """
+
+    def __init__(self, root: Path, ownership: Ownership, *, make: bool, room: int = 128) -> None:
+        self._root = root
+        self._ownership = ownership
+        self._make = make
+        self._room = room
+        self._open: OrderedDict[Parts, int] = OrderedDict()
+        self._mended: set[Parts] = set()
+        self._systems: dict[int, int] = {}
+        self._top = -1
+        self.has_made = False
+        """Whether a directory was made, so that those above it need a sync too."""
+
+    def __enter__(self) -> Tree:
+        if self._make and not self._root.is_dir():
+            self._make_root()
+        with suppress(FileNotFoundError):
+            self._top = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # its links are the admin's
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for descriptor in (*self._open.values(), *self._systems.values()):
+            os.close(descriptor)
+        if self._top >= 0:
+            os.close(self._top)
+
+    def _make_root(self) -> None:
+        missing = [path for path in (self._root, *self._root.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(mode=self._ownership.directory_mode, exist_ok=True)
+            with opened(path.parent) as parent:
+                os.fsync(parent)
+        with opened(self._root) as top:
+            own(top, self._ownership, self._ownership.directory_mode)
+
+    @property
+    def file_systems(self) -> list[int]:
+        return list(self._systems.values())
+
+    def directory(self, parts: Parts) -> int:
+        """A descriptor that stays open until `room` others were asked for. FileNotFoundError where nothing is made."""
+        descriptor = self._open.get(parts)
+        if descriptor is not None:
+            self._open.move_to_end(parts)
+            return descriptor
+        descriptor = self._walk(parts)
+        self._open[parts] = descriptor
+        if len(self._open) > self._room:
+            os.close(self._open.popitem(last=False)[1])
+        return descriptor
+
+    def maildir(self, place: Place, subdirectory: str) -> int:
+        """`cur`, `new` or `tmp` of a folder; makes what is missing of it and of its mailbox, once a call."""
+        if place.parts not in self._mended:
+            self._mend(place)
+            self._mended.add(place.parts)
+        return self.directory((*place.parts, subdirectory))
+
+    def forget(self, place: Place) -> None:
+        """Open the folder anew next time: it was removed or renamed under our hands."""
+        self._mended -= {place.parts, place.mailbox}
+        for parts in [parts for parts in self._open if parts[: len(place.mailbox)] == place.mailbox]:
+            os.close(self._open.pop(parts))
+
+    def _mend(self, place: Place) -> None:
+        if place.mailbox not in self._mended:
+            self._complete(self.directory(place.mailbox))
+            self._mended.add(place.mailbox)
+        if place.folder:
+            folder = self.directory(place.parts)
+            self._complete(folder)
+            self._mark(folder)
+
+    def _complete(self, maildir: int) -> None:
+        for name in MAILDIR:
+            if not _exists(maildir, name):
+                os.close(self._made(maildir, name))
+
+    def _mark(self, folder: int) -> None:
+        """`maildirfolder`, empty: a delivery agent sees that the folder isn't a whole mailbox (Maildir++)."""
+        if _exists(folder, _MARK):
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            mark = os.open(_MARK, flags, self._ownership.mode, dir_fd=folder)
+        except FileExistsError:
+            return
+        try:
+            own(mark, self._ownership, self._ownership.mode)
+        finally:
+            os.close(mark)
+
+    def _walk(self, parts: Parts) -> int:
+        if self._top < 0:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._root))
+        descriptor = os.dup(self._top)
+        for part in parts:
+            above = descriptor
+            try:
+                descriptor = self._step(above, part)
+            finally:
+                os.close(above)
+        self._note_file_system(descriptor)
+        return descriptor
+
+    def _step(self, above: int, part: str) -> int:
+        try:
+            descriptor = os.open(part, _DIRECTORY, dir_fd=above)
+        except FileNotFoundError:
+            if not self._make:
+                raise
+            return self._made(above, part)
+        if self._make and self._ownership.given_away and self._half_made(descriptor):
+            self._own(descriptor)
+        return descriptor
+
+    def _half_made(self, descriptor: int) -> bool:
+        """Made just before a crash: still our own, and nothing in it, because it is given away at once."""
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            return False
+        with os.scandir(descriptor) as entries:
+            return next(entries, None) is None
+
+    def _made(self, above: int, part: str) -> int:
+        with suppress(FileExistsError):
+            os.mkdir(part, self._ownership.directory_mode, dir_fd=above)
+        descriptor = os.open(part, _DIRECTORY, dir_fd=above)
+        self._own(descriptor)
+        self.has_made = True
+        if not GROUPED:
+            os.fsync(above)
+        return descriptor
+
+    def _own(self, descriptor: int) -> None:
+        try:
+            own(descriptor, self._ownership, self._ownership.directory_mode)
+        except OSError:
+            os.close(descriptor)
+            raise
+
+    def _note_file_system(self, descriptor: int) -> None:
+        device = os.fstat(descriptor).st_dev
+        if device not in self._systems:
+            self._systems[device] = os.dup(descriptor)
+
+
+@contextmanager
+def opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def own(descriptor: int, ownership: Ownership, mode: int) -> None:
+    """Mode first: after chown(2) to another user a process without CAP_FOWNER may not change it."""
+    os.fchmod(descriptor, mode)
+    if ownership.given_away:
+        os.fchown(descriptor, ownership.uid, ownership.gid)
+
+
+def _exists(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
