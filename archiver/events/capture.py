@@ -76,12 +76,12 @@ def capture(
     Raises `EventError` with a reason where nothing can be made of it.
     """
     decoded: Event | None = None
-    if isinstance(event, Event):
-        line, decoded = _written(event)
+    if isinstance(event, bytes):
+        line = event
     elif isinstance(event, str):
         line = event.encode("utf-8", "surrogatepass")
     else:
-        line = event
+        line, decoded = _written(event)
     if len(line) <= EVENT_LIMIT and not notes:
         quick = _quick(line, decoded, received)
         if quick is not None:

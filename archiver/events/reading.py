@@ -150,7 +150,7 @@ _read_source = msgspec.json.Decoder(_Sourced).decode
 
 
 class _Zstandard(io.RawIOBase):
-    """Frames one after the other, bounded in memory; the library's own reader takes a broken-off file for a whole one."""
+    """Frame after frame, bounded in memory; the library's own reader takes a broken-off file for a whole one."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
