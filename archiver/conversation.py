@@ -435,7 +435,7 @@ def _with_references(made: list[Participation], run: _Run, events: tuple[Capture
 
 def is_content(conversation: Conversation) -> bool:
     """False for what is only joins, leaves and topics: such a conversation is not filed."""
-    return any(_content(conversation))
+    return any(content(conversation))
 
 
 def views(conversation: Conversation, mailbox_of: Callable[[str], str | None], rules: Rules) -> tuple[View, ...]:
@@ -450,7 +450,7 @@ def views(conversation: Conversation, mailbox_of: Callable[[str], str | None], r
             if mailbox is not None:
                 seen.setdefault(mailbox, _Seen()).add(participation)
     whispers = _whispers(conversation)
-    said, marks = _content(conversation)
+    said, marks = content(conversation)
     made: list[View] = []
     for mailbox, one in seen.items():
         mask = one.mask
@@ -534,7 +534,7 @@ def _parties(event: Event, message: Message) -> frozenset[str]:
     return frozenset([who.address for who in message.to or ()] + ([actor.address] if actor is not None else []))
 
 
-def _content(conversation: Conversation) -> tuple[int, int]:
+def content(conversation: Conversation) -> tuple[int, int]:
     """Masks of what says something by itself, and of mere marks on what was said (reactions, votes, retractions)."""
     said = marks = 0
     for index, captured in enumerate(conversation.events):

@@ -205,6 +205,7 @@ class Filing(Struct, frozen=True):
     events: tuple[int, ...]
     deliveries: tuple[Delivery, ...]
     number: int = 0
+    attempts: int = 0
 
 
 class Lease(Struct, frozen=True):

@@ -1,0 +1,413 @@
+"""The way of a conversation into its participants' folders: calls everything in order and decides nothing.
+
+    claim       leased places come in, each with the events up to its claim
+    converse    conversation.survey, .conversations      events -> conversations, ripe or not yet
+    gate        conversation.views, directory, gate      -> who gets which view, or why not yet
+    plan        planning                                 -> deliveries, with what they replace
+    begin       journal                                  the attempt is on record before it is made
+    render      render                                   -> items, shared fragments made once
+    put         store                                    many items, few syncs
+    finish      journal, then what was replaced goes     only now it is filed
+
+Every step can be the last one: each is recorded, and doing it again gives what once would have given.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+import structlog
+from msgspec import Struct, structs
+
+from archiver import conversation as conversing
+from archiver import gate, planning, render
+from archiver.conversation import Rules
+from archiver.directory import Directory
+from archiver.events import SECOND, Captured
+from archiver.exceptions import ArchiverError
+from archiver.planning import Earlier, Planned
+from archiver.spool.records import Watermark
+from archiver.store.protocol import Put, Store, Where
+from archiver.types import Conversation, Delivery, DeliveryState, Filing, Item, Lease, Look, View
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 5
+"""After so many failed attempts a conversation is parked, for a person."""
+RETRY = 10 * SECOND
+"""Wait before the second attempt; four times as long before each further one."""
+LOOK_AGAIN = 60 * SECOND
+"""When a feed that is down will be asked again."""
+_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
+
+BATCH_ITEMS = 500
+BATCH_BYTES = 8 * 1024 * 1024
+AT_ONCE = 5_000
+"""A place with no more events than this is read once and held; a larger one is read anew for each pass."""
+
+
+class Reader(Protocol):
+    """What filing reads of the spool."""
+
+    def events(self, place: int, upto: int) -> Iterator[Captured]: ...
+    def versions(self, place: int) -> set[bytes]: ...
+    def priors(self, place: int, started: int, ended: int) -> list[Filing]: ...
+    def blob(self, sha256: str) -> bytes | None: ...
+    def watermark(self, place: int, now: int) -> Watermark: ...
+
+
+class Journal(Protocol):
+    """Where attempts and results are recorded; each call is durable when it returns."""
+
+    def begin(self, filings: Sequence[Filing]) -> list[Filing]: ...
+    def finish(self, filings: Sequence[Filing], gone: Sequence[int]) -> None: ...
+    def settle(self, leases: Sequence[tuple[Lease, int | None]]) -> None: ...
+    def note_strangers(self, strangers: Sequence[tuple[str, str]]) -> None: ...
+
+
+class Terms(Struct, frozen=True):
+    """What decides besides events: rules, directory, gate, and how items look. One object for one configuration."""
+
+    rules: Rules
+    gate: gate.Rules
+    directory: Directory
+    folder_of: Callable[[str], str]
+    """The folder's name in a locale, where the mailbox names none."""
+    lateness: int
+    show_retracted: bool
+    limits: render.Limits
+
+
+class Tally(Struct):
+    """What a run did. `renderings` counts events times the items they were rendered into."""
+
+    conversations: int = 0
+    empty: int = 0
+    items: int = 0
+    copies: int = 0
+    renderings: int = 0
+    bytes: int = 0
+    withheld: int = 0
+    parked: int = 0
+    failed: int = 0
+
+    def add(self, other: Tally) -> None:
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class _Work(Struct):
+    """One conversation on its way: what was planned, and the filing that records it."""
+
+    conversation: Conversation
+    filing: Filing
+    planned: list[Planned]
+    gone: list[int]
+    error: str = ""
+
+
+class _Chosen(Struct):
+    """A put, and whose it is: the delivery at `index` of `work`."""
+
+    work: _Work
+    index: int
+    put: Put
+
+
+class Filer:
+    """Files what is ripe in leased places. One per process; `run` may be called again and again."""
+
+    def __init__(self, reader: Reader, journal: Journal, store: Store, terms: Terms) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._store = store
+        self._terms = terms
+
+    def run(self, leases: Iterable[Lease], now: int) -> Tally:
+        """Work through `leases` in batches; each lease is settled once all its conversations are recorded."""
+        tally = Tally()
+        batch = _Batch()
+        for lease in leases:
+            for due, conversation in self._conversations(lease, now):
+                if due is not None:
+                    batch.look_again(lease.place, due)
+                    continue
+                work = self._plan(lease, conversation, batch)
+                if work is not None and batch.add(work):
+                    self._file(batch, now, tally)
+            batch.end(lease)
+        self._file(batch, now, tally)
+        return tally
+
+    def _conversations(self, lease: Lease, now: int) -> Iterator[tuple[int | None, Conversation]]:
+        """The conversations of a place; with one that is not ripe yet comes the time to look again."""
+        rules, partial = self._terms.rules, lease.partial
+        mark = self._reader.watermark(lease.place, now)
+        if mark.warning:
+            log.warning("feed is silent", source=lease.source, conversation=lease.conversation, why=mark.warning)
+        if mark.time is None:
+            return
+        read = self._reading(lease)
+        looked = conversing.survey(read, lease.roster, rules, partial=partial)
+        for conversation in conversing.conversations(read(), looked, lease.roster, rules, partial=partial):
+            if conversation.ripe > mark.time:
+                # A feed that is down holds its watermark back: then look again in a while.
+                yield max(conversation.ripe + self._terms.lateness, now + LOOK_AGAIN), conversation
+            else:
+                yield None, conversation
+
+    def _reading(self, lease: Lease) -> Callable[[], Iterable[Captured]]:
+        few = list(islice(self._reader.events(lease.place, lease.upto), AT_ONCE + 1))
+        if len(few) <= AT_ONCE:
+            return lambda: few
+        return lambda: self._reader.events(lease.place, lease.upto)
+
+    def _plan(self, lease: Lease, conversation: Conversation, batch: _Batch) -> _Work | None:
+        numbers = tuple(captured.number for captured in conversation.events)
+        version = planning.version(numbers)
+        if lease.filed and version in batch.versions(lease.place, self._reader):
+            return None
+        filing = Filing(
+            lease.place, version, conversation.started, conversation.ended, conversation.part, numbers, deliveries=()
+        )
+        if not conversing.is_content(conversation):
+            return _Work(conversation, filing, [], [])
+        said, _marks = conversing.content(conversation)
+        views = conversing.views(conversation, batch.mailbox_of(conversation.source, self._terms), self._terms.rules)
+        same, earlier = self._earlier(lease, conversation, version)
+        planned = [made for view in views if (made := self._deliver(conversation, view, same, earlier, said))]
+        planned += planning.forsaken(views, earlier)
+        gone = [
+            e.delivery.number
+            for found in earlier.values()
+            for e in found
+            if planning.is_gone(e) and e.delivery.state is not DeliveryState.GONE
+        ]
+        filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
+        return _Work(conversation, filing, planned, gone)
+
+    def _earlier(
+        self, lease: Lease, conversation: Conversation, version: bytes
+    ) -> tuple[dict[str, Delivery], dict[str, list[Earlier]]]:
+        """What was filed of this conversation before, and where it lies now.
+
+        An item missing because an attempt that got as far as its successor took it out is not its owner's doing.
+        """
+        if not lease.filed:
+            return {}, {}
+        priors = self._reader.priors(lease.place, conversation.started, conversation.ended)
+        same, found = planning.overlapping(priors, conversation, version)
+        flat = [(delivery, covered) for each in found.values() for delivery, covered in each]
+        tried = [delivery for delivery in same.values() if delivery.state is DeliveryState.ATTEMPTED]
+        named = [delivery for delivery in [*tried, *(d for d, _ in flat)] if delivery.name]
+        lying = self._store.locate_all([Where(d.mailbox, d.folder, d.name) for d in named])
+        flags = {d.number: lies.flags for d, lies in zip(named, lying, strict=True) if lies is not None}
+        by_us = {
+            number
+            for delivery in named
+            if delivery.state is DeliveryState.ATTEMPTED and delivery.number in flags
+            for number in delivery.replaces
+            if number not in flags
+        }
+        earlier: dict[str, list[Earlier]] = {}
+        for delivery, covered in flat:
+            if delivery.number not in by_us:
+                each = Earlier(delivery, covered, flags.get(delivery.number))
+                earlier.setdefault(delivery.mailbox, []).append(each)
+        return same, earlier
+
+    def _deliver(
+        self,
+        conversation: Conversation,
+        view: View,
+        same: dict[str, Delivery],
+        earlier: dict[str, list[Earlier]],
+        said: int,
+    ) -> Planned | None:
+        done = same.get(view.mailbox)
+        if done is not None and done.state not in (DeliveryState.WITHHELD, DeliveryState.ATTEMPTED):
+            return Planned(done)
+        terms = self._terms
+        mailbox = terms.directory.mailbox(view.mailbox)
+        folder = mailbox.folder or terms.folder_of(mailbox.locale)
+        before = earlier.get(view.mailbox, ())
+        decision = gate.decide(mailbox, conversation.kind, terms.gate)
+        if not decision.allowed:
+            return planning.withhold(conversation, view, folder, decision.reason, before)
+        look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
+        return planning.plan(
+            conversation, view, look, folder, before, lambda look: render.name_of(conversation, look), said
+        )
+
+    def _file(self, batch: _Batch, now: int, tally: Tally) -> None:
+        """Begin, render, put, finish: everything gathered so far."""
+        if batch.works:
+            for work, filing in zip(batch.works, self._journal.begin([w.filing for w in batch.works]), strict=True):
+                _begun(work, filing)
+            self._put([chosen for work in batch.works for chosen in self._render(work, tally)])
+            self._finish(batch, now, tally)
+        if batch.strangers:
+            self._journal.note_strangers(sorted(batch.strangers))
+        if settled := batch.settled():
+            self._journal.settle(settled)
+        batch.clear()
+
+    def _render(self, work: _Work, tally: Tally) -> list[_Chosen]:
+        looks = list(dict.fromkeys(planned.look for planned in work.planned if planned.look is not None))
+        if not looks:
+            return []
+        try:
+            items = render.render(work.conversation, looks, self._reader.blob, self._terms.limits)
+        except Exception as error:  # one bad conversation must not stop the rest; it is parked after some attempts
+            work.error = f"{type(error).__name__}: {error}"
+            log.exception("not rendered", conversation=work.conversation.place, source=work.conversation.source)
+            return []
+        made: dict[Look, Item] = dict(zip(looks, items, strict=True))
+        tally.renderings += sum(look.mask.bit_count() for look in looks)
+        tally.items += len(items)
+        tally.bytes += sum(len(item.content) for item in items)
+        return [
+            _Chosen(
+                work, index, Put(planned.delivery.mailbox, planned.delivery.folder, made[planned.look], planned.flags)
+            )
+            for index, planned in enumerate(work.planned)
+            if planned.look is not None
+        ]
+
+    def _put(self, chosen: list[_Chosen]) -> None:
+        """Put all, those tried before with care; note sizes and failures where they belong."""
+        for careful in (False, True):
+            some = [each for each in chosen if (each.work.filing.attempts > 1) is careful]
+            if not some:
+                continue
+            outcomes = self._store.put([each.put for each in some], careful=careful)
+            for each, outcome in zip(some, outcomes, strict=True):
+                if outcome is not None:
+                    _failed(each.work, outcome)
+                else:
+                    _filed(each.work, each.index, len(each.put.item.content))
+
+    def _finish(self, batch: _Batch, now: int, tally: Tally) -> None:
+        """Take out what was replaced, then record all. In this order: see `_earlier`."""
+        outdated: list[Where] = []
+        filings: list[Filing] = []
+        for work in batch.works:
+            for index, planned in enumerate(work.planned):
+                if planned.look is None and planned.delivery.state is DeliveryState.ATTEMPTED:
+                    _filed(work, index, planned.delivery.size)
+            if work.error:
+                _park_or_retry(work, batch, now)
+            for planned in work.planned:
+                if planned.delivery.state is DeliveryState.FILED:
+                    outdated += [Where(d.mailbox, d.folder, d.name) for d in planned.outdated]
+            filings.append(structs.replace(work.filing, deliveries=tuple(p.delivery for p in work.planned)))
+            _count(work, tally)
+        self._store.remove_all(outdated)
+        self._journal.finish(filings, [number for work in batch.works for number in work.gone])
+
+
+def _begun(work: _Work, filing: Filing) -> None:
+    """Take over numbers, and states that an earlier attempt reached already."""
+    work.filing = filing
+    for index, delivery in enumerate(filing.deliveries):
+        planned = work.planned[index]
+        look = planned.look if delivery.state is DeliveryState.ATTEMPTED else None
+        work.planned[index] = structs.replace(planned, delivery=delivery, look=look)
+
+
+def _filed(work: _Work, index: int, size: int) -> None:
+    planned = work.planned[index]
+    delivery = structs.replace(planned.delivery, state=DeliveryState.FILED, size=size, reason="")
+    work.planned[index] = structs.replace(planned, delivery=delivery)
+
+
+def _failed(work: _Work, error: ArchiverError) -> None:
+    """Note why; a fault of the whole machine is no fault of this conversation and ends the run."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _MACHINE:
+        raise error
+    work.error = str(error)
+
+
+def _park_or_retry(work: _Work, batch: _Batch, now: int) -> None:
+    attempts = work.filing.attempts
+    if attempts < ATTEMPTS:
+        batch.look_again(work.filing.place, now + RETRY * 4 ** (attempts - 1))
+    else:
+        for index, planned in enumerate(work.planned):
+            if planned.delivery.state is DeliveryState.ATTEMPTED:
+                parked = structs.replace(planned.delivery, state=DeliveryState.PARKED, reason=work.error)
+                work.planned[index] = structs.replace(planned, delivery=parked)
+    log.error(
+        "not filed" if attempts < ATTEMPTS else "parked",
+        conversation=work.conversation.place,
+        source=work.conversation.source,
+        filing=work.filing.number,
+        attempts=attempts,
+        why=work.error,
+    )
+
+
+def _count(work: _Work, tally: Tally) -> None:
+    tally.conversations += 1
+    if not work.planned:
+        tally.empty += 1
+    if work.error:
+        tally.failed += 1
+    for planned in work.planned:
+        state = planned.delivery.state
+        tally.copies += state is DeliveryState.FILED and planned.look is not None
+        tally.withheld += state is DeliveryState.WITHHELD
+        tally.parked += state is DeliveryState.PARKED
+
+
+class _Batch:
+    """Conversations gathered until they are worth a sync."""
+
+    def __init__(self) -> None:
+        self.works: list[_Work] = []
+        self.strangers: set[tuple[str, str]] = set()
+        self._done: list[Lease] = []
+        self._dues: dict[int, int] = {}
+        self._items = 0
+        self._bytes = 0
+        self._versions: tuple[int, set[bytes]] = (0, set())
+
+    def look_again(self, place: int, due: int) -> None:
+        self._dues[place] = min(self._dues.get(place, due), due)
+
+    def end(self, lease: Lease) -> None:
+        """All conversations of this place are in."""
+        self._done.append(lease)
+
+    def settled(self) -> list[tuple[Lease, int | None]]:
+        """The places that are through, once what was gathered is recorded, and when to look at them again."""
+        return [(lease, self._dues.pop(lease.place, None)) for lease in self._done]
+
+    def add(self, work: _Work) -> bool:
+        """True when it is time to file."""
+        self.works.append(work)
+        self._items += len(work.planned)
+        self._bytes += sum(len(captured.body) for captured in work.conversation.events)
+        return self._items >= BATCH_ITEMS or self._bytes >= BATCH_BYTES
+
+    def clear(self) -> None:
+        self.works, self.strangers, self._done = [], set(), []
+        self._items = self._bytes = 0
+
+    def versions(self, place: int, reader: Reader) -> set[bytes]:
+        if self._versions[0] != place:
+            self._versions = (place, reader.versions(place))
+        return self._versions[1]
+
+    def mailbox_of(self, source: str, terms: Terms) -> Callable[[str], str | None]:
+        def mailbox_of(address: str) -> str | None:
+            mailbox = terms.directory.mailbox_of(source, address)
+            if mailbox is None:
+                self.strangers.add((source, address))
+            return mailbox
+
+        return mailbox_of
