@@ -162,12 +162,12 @@ def _complete(address: str, facts: Mapping[str, str], default: Mailbox) -> Mailb
 
 
 def read_people(
-    lines: Iterable[str], name: str, checks: Mapping[str, Callable[[str], str]] | None = None
+    lines: Iterable[str], name: str, readers: Mapping[str, Callable[[object], str]] | None = None
 ) -> tuple[Person, ...]:
     """Rows of a CSV with the header `address,mailbox[,version,locale,zone,folder]`; `name` is for messages.
 
-    `checks` give, for a column, a function that says what is wrong with a value, or nothing. Every problem of the
-    file is raised at once, with its line.
+    `readers` give, for a column, a function that returns the final value or raises ValueError saying why not. Every
+    problem of the file is raised at once, with its line.
     """
     reader = csv.reader(_without_mark(lines), strict=True)
     problems: list[str] = []
@@ -177,7 +177,7 @@ def read_people(
         problems += [f"{name}, line 1: {problem}" for problem in _header_problems(header)]
         for cells in reader if not problems else ():
             if any(cells):
-                person, wrong = _person(header, cells, checks or {})
+                person, wrong = _person(header, cells, readers or {})
                 problems += [f"{name}, line {reader.line_num}: {each}" for each in wrong]
                 people |= {reader.line_num: person} if person else {}
     except (csv.Error, UnicodeDecodeError) as error:
@@ -202,7 +202,7 @@ def _header_problems(header: list[str]) -> list[str]:
 
 
 def _person(
-    header: list[str], cells: list[str], checks: Mapping[str, Callable[[str], str]]
+    header: list[str], cells: list[str], readers: Mapping[str, Callable[[object], str]]
 ) -> tuple[Person | None, list[str]]:
     if len(cells) > len(header):
         return None, [f"{len(cells)} cells under {len(header)} columns"]
@@ -211,10 +211,11 @@ def _person(
     wrong = [] if row.get("address") else ["address: is empty"]
     if mailbox is None:
         wrong.append(f"mailbox = {row.get('mailbox', '')!a}: is not an address")
-    for column, check in checks.items():
-        value = row.get(column)
-        if value and (why := check(value)):
-            wrong.append(f"{column} = {value!a}: {why}")
+    for column, read in readers.items():
+        try:
+            row[column] = read(row[column]) if row.get(column) else ""
+        except ValueError as error:
+            wrong.append(f"{column} = {row[column]!a}: {error}")
     if mailbox is None or wrong:
         return None, wrong
     return Person(row["address"], mailbox, *(row.get(fact) or None for fact in _FACTS)), []

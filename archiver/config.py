@@ -1,0 +1,351 @@
+"""One TOML file -> one frozen `Config`; without a file, the defaults.
+
+Holds every key with its default, its bounds and the sentence that explains it, once. Durations come out as
+microseconds, sizes as bytes. It looks at nothing but the text: whether a directory can be written or a user
+exists is doctor's business. Joiners hand its parts to the layers; no layer imports it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from archiver import settings, templates
+from archiver.exceptions import ConfigError, EnvironmentFault
+from archiver.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Wrong
+from archiver.types import Mailbox
+
+_FS = "LAYOUT=fs is not offered: items are filed as Maildir++, where a folder is .Name beside cur, new and tmp"
+
+
+class Store(Struct, frozen=True):
+    """Where items go, how they lie there, and what the store says it is."""
+
+    version: Annotated[
+        str, Setting("15.2.2562.17", settings.text, "What the mail store says it is; any form a server gives it in.")
+    ]
+    pairing: Annotated[
+        str,
+        Setting(
+            "",
+            settings.choice("", "online", "cross-premises"),
+            'How chat and Exchange Online are paired, which opens what holds only then: "online" (both online) or '
+            '"cross-premises"; empty: not at all.',
+        ),
+    ]
+    mail: Annotated[
+        str, Setting("{data}/mail/{domain}/{local}", settings.text, "Path of a mailbox: its Maildir++ root.")
+    ]
+    archive: Annotated[
+        str, Setting("{data}/archive/{domain}/{local}", settings.text, "Path of a mailbox's compliance archive.")
+    ]
+    layout: Annotated[
+        str,
+        Setting("maildir++", settings.choice("maildir++", because={"fs": _FS}), "How folders lie below a mailbox."),
+    ]
+    folder_encoding: Annotated[
+        str,
+        Setting("utf-7", settings.choice("utf-7", "utf-8"), "How the mail server spells folder names on disk."),
+    ]
+    owner: Annotated[
+        str,
+        Setting(
+            "",
+            settings.matching(r"[A-Za-z0-9_.-]{0,64}", "must be a user's name or number"),
+            "User that owns what is filed; empty: the archiver's own.",
+        ),
+    ]
+    group: Annotated[
+        str,
+        Setting(
+            "",
+            settings.matching(r"[A-Za-z0-9_.-]{0,64}", "must be a group's name or number"),
+            "Group of what is filed; empty: the archiver's own.",
+        ),
+    ]
+    mode: Annotated[int, Setting("0600", settings.mode, "File mode of items, in octal; folders get the x bits.")]
+
+
+class MailboxTable(Struct, frozen=True):
+    """What one mailbox has of its own; what it doesn't say is as for all."""
+
+    address: Annotated[str, Setting(REQUIRED, settings.address, "The mailbox.")]
+    version: Annotated[str | None, Setting("", settings.optional(settings.text), "Version of its store.")]
+    locale: Annotated[str | None, Setting("", settings.optional(settings.locale), "Language of its items.")]
+    zone: Annotated[str | None, Setting("", settings.optional(settings.zone), "Time zone of its items.")]
+    folder: Annotated[
+        str | None,
+        Setting("", settings.optional(settings.folder), "Name of its Conversation History; empty: as its locale says."),
+    ]
+
+    @property
+    def mailbox(self) -> str:
+        return self.address
+
+
+class Rewrite(Struct, frozen=True):
+    """A system's domain, and the one of its people's mailboxes."""
+
+    source: Annotated[str, Setting(REQUIRED, settings.domain, "Domain that a source uses.", "from")]
+    target: Annotated[str, Setting(REQUIRED, settings.domain, "Domain of its people's mailboxes.", "to")]
+
+
+def _distinct(rules: Sequence[Rewrite]) -> Iterator[Fault]:
+    sources = [rule.source for rule in rules]
+    for number, rule in enumerate(rules, 1):
+        if rule.source in sources[: number - 1]:
+            yield f"[{number}].from", rule.source, "is rewritten by an earlier rule already"
+        if rule.target in sources:
+            yield f"[{number}].to", rule.target, "is rewritten by a rule itself, and rules apply once"
+
+
+class People(Struct, frozen=True):
+    """Whose mailbox an address is. As soon as domains or people are named, only those are ours."""
+
+    domains: Annotated[tuple[str, ...], Setting([], settings.domains, "Domains whose addresses have mailboxes here.")]
+    people: Annotated[
+        tuple[tuple[str, str], ...],
+        Setting({}, settings.people, 'Exact map: "address as the source has it" = "mailbox".'),
+    ]
+    rewrite: Annotated[
+        tuple[Rewrite, ...], Setting([], Tables(Rewrite, _distinct), "Domains of a source that stand for another.")
+    ]
+    file: Annotated[
+        str, Setting("", settings.text, "CSV of address,mailbox[,version,locale,zone,folder], beside this file.")
+    ]
+
+
+class Conversations(Struct, frozen=True):
+    """What bounds a conversation, and when it is ready. Times in microseconds."""
+
+    idle: Annotated[int, Setting("10m", settings.duration("1s", "7d"), "A pause this long ends a conversation.")]
+    span: Annotated[int, Setting("12h", settings.duration("1m", "31d"), "So does this time from its first event on.")]
+    silence: Annotated[
+        int, Setting("4h", settings.duration("1m", "31d"), "An open session counts as ended after this silence.")
+    ]
+    tail: Annotated[
+        int, Setting("5m", settings.duration("0s", "1h"), "What comes this long after a session's end belongs to it.")
+    ]
+    lateness: Annotated[
+        int, Setting("2m", settings.duration("0s", "1h"), "How late an event of a live source may come.")
+    ]
+    part_events: Annotated[int, Setting(1000, settings.whole(1, 100_000), "Events in one part of a conversation.")]
+    part_bytes: Annotated[int, Setting("5MiB", settings.size("1KiB", "256MiB"), "Bytes of events in one part.")]
+    continuation: Annotated[
+        int, Setting("7d", settings.duration("0s", "366d"), "How long a filed conversation can still be continued.")
+    ]
+    partial_leave: Annotated[
+        int,
+        Setting(
+            "30m", settings.duration("1m", "7d"), "Who was silent this long has left, where a source records no leaves."
+        ),
+    ]
+    missed_quiet: Annotated[
+        int, Setting("60m", settings.duration("0s", "7d"), "Who acted this long before a conversation didn't miss it.")
+    ]
+
+
+def _ordered(record: Conversations) -> Iterator[Fault]:
+    if record.idle > record.span:
+        yield "idle", f"{record.idle // 1_000_000}s", "must not be longer than conversations.span"
+    if record.tail > record.silence:
+        yield "tail", f"{record.tail // 1_000_000}s", "must not be longer than conversations.silence"
+
+
+class Transcript(Struct, frozen=True):
+    """How items read where a mailbox doesn't say."""
+
+    locale: Annotated[str, Setting("en", settings.locale, "Language of items.")]
+    zone: Annotated[str, Setting("UTC", settings.zone, "Time zone of items; never the machine's.")]
+    show_retracted: Annotated[bool, Setting(False, settings.boolean, "Whether retracted text stays readable.")]
+    max_attachment: Annotated[
+        int, Setting("25MiB", settings.size("0B", "1GiB"), "Larger files are named in the item, and kept beside it.")
+    ]
+
+
+class History(Struct, frozen=True):
+    """The user's own Conversation History."""
+
+    enabled: Annotated[bool, Setting(True, settings.boolean, "Whether Conversation History is filed at all.")]
+
+
+class Smtp(Struct, frozen=True):
+    """Journal intake."""
+
+    enabled: Annotated[bool, Setting(True, settings.boolean, "Whether to take journalled mail.")]
+    listen: Annotated[Endpoint, Setting("127.0.0.1:8025", settings.endpoint, "Where to listen for SMTP.")]
+    lmtp: Annotated[
+        Endpoint | None,
+        Setting("", settings.optional(settings.endpoint), "Where to listen for LMTP: host:port or a socket's path."),
+    ]
+    max_size: Annotated[int, Setting("64MiB", settings.size("64KiB", "1GiB"), "Larger mail is refused.")]
+
+
+class Schedule(Struct, frozen=True):
+    """The scheduled job."""
+
+    every: Annotated[int, Setting("60s", settings.duration("1s", "1d"), "How often ripe conversations are filed.")]
+
+
+class Log(Struct, frozen=True):
+    """What the archiver says of its work, on standard error."""
+
+    format: Annotated[
+        str, Setting("auto", settings.choice("auto", "json", "console"), "auto: console where a terminal looks on.")
+    ]
+    level: Annotated[
+        str, Setting("info", settings.choice("debug", "info", "warning", "error"), "The least level that is written.")
+    ]
+
+
+def _named_once(mailboxes: Sequence[MailboxTable]) -> Iterator[Fault]:
+    addresses = [each.address for each in mailboxes]
+    for number, address in enumerate(addresses, 1):
+        if address in addresses[: number - 1]:
+            yield f"[{number}].address", address, "has a table already"
+
+
+class Config(Struct, frozen=True):
+    """All that can be configured, read and checked."""
+
+    store: Annotated[Store, Setting({}, Table(Store), "")]
+    mailbox: Annotated[tuple[MailboxTable, ...], Setting([], Tables(MailboxTable, _named_once), "")]
+    directory: Annotated[People, Setting({}, Table(People), "")]
+    conversations: Annotated[Conversations, Setting({}, Table(Conversations, _ordered), "")]
+    transcript: Annotated[Transcript, Setting({}, Table(Transcript), "")]
+    history: Annotated[History, Setting({}, Table(History), "")]
+    smtp: Annotated[Smtp, Setting({}, Table(Smtp), "")]
+    schedule: Annotated[Schedule, Setting({}, Table(Schedule), "")]
+    log: Annotated[Log, Setting({}, Table(Log), "")]
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal configurations, for the log."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
+
+    @property
+    def default_mailbox(self) -> Mailbox:
+        """What is known of a mailbox that nothing is said of."""
+        return Mailbox("", self.store.version, self.transcript.locale, self.transcript.zone)
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def load(path: Path | str | None = None) -> Config:
+    """Read a configuration file, or the defaults; every problem is raised at once."""
+    if path is None:
+        return parse({})
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except PermissionError as error:
+        raise EnvironmentFault(f"{path} can't be read: permission denied", hint="let the archiver read it") from error
+    except OSError as error:
+        hint = "name another file with --config, or none for the defaults"
+        raise ConfigError([f"{path}: {error.strerror}"], hint=hint) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError([f"{path}: is not TOML: {error}"], hint="see the example in the README") from error
+    return parse(raw, path)
+
+
+def parse(raw: dict[str, Any], path: Path | None = None) -> Config:
+    """Check what a file says; relative file names start from its `path`."""
+    faults: list[Fault] = []
+    config = None
+    try:
+        config = Table(Config)(raw)
+    except Wrong as wrong:
+        faults += wrong.faults
+    faults += _template_faults(raw)
+    if faults or not isinstance(config, Config):
+        problems = [_sentence(*fault) for fault in faults]
+        raise ConfigError(problems, hint="mend these keys in the configuration file", file=str(path or ""))
+    if not config.directory.file:
+        return config
+    file = (path.parent if path else Path()) / config.directory.file
+    return replace(config, directory=replace(config.directory, file=str(file)))
+
+
+def _template_faults(raw: dict[str, Any]) -> Iterator[Fault]:
+    """Asked even where other keys are wrong, so that one edit mends all."""
+    written = store if isinstance(store := raw.get("store"), dict) else {}
+    paths = {key: written.get(key, default) for key, _, (default, *_) in settings.settings_of(Store)}
+    mail, archive = paths["mail"], paths["archive"]
+    if not isinstance(mail, str) or not isinstance(archive, str):
+        return
+    one_domain = _has_one_domain(raw)
+    for key, template in (("mail", mail), ("archive", archive)):
+        for why in templates.problems(template, one_domain=one_domain):
+            yield f"store.{key}", template, why
+    if templates.collide(mail, archive):
+        yield "store.archive", archive, "can lie where store.mail puts a mailbox; give it a tree of its own"
+
+
+def _has_one_domain(raw: dict[str, Any]) -> bool:
+    try:
+        people = Table(People)(raw.get("directory", {}))
+    except Wrong:
+        return False
+    ours = {address.rpartition("@")[2] for _, address in people.people}.union(people.domains)
+    return len(people.domains) == 1 and len(ours) == 1 and not people.file
+
+
+def _sentence(key: str, value: object, why: str) -> str:
+    shown = f"{key} = {_shown(value)}" if value != "" or why != "is missing" else key
+    return f"{shown}: {why}{_nearest(key) if why == settings.UNKNOWN else ''}"
+
+
+def _shown(value: object) -> str:
+    """As it was written, near enough, short, and harmless to a terminal."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    shown = ascii(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def _nearest(key: str) -> str:
+    known = [each.key for each in keys()] + [name for name, _, _ in settings.settings_of(Config)]
+    plain = re.sub(r"\[[0-9]+\]", "[]", key)
+    last = plain.rpartition(".")[2]
+    near = get_close_matches(plain, known, 1, 0.75) or [name for name in known if name.rpartition(".")[2] == last][:1]
+    near = near or get_close_matches(last, [name.rpartition(".")[2] for name in known], 1)
+    return settings.did_you_mean(near)
+
+
+class Documented(NamedTuple):
+    """One line of the table of keys: `[]` stands for each table of an array; a default of None is required."""
+
+    key: str
+    default: object
+    sentence: str
+
+
+def keys() -> list[Documented]:
+    """Every key there is, in order, with its default as it would be written."""
+    return list(_keys(Config, ""))
+
+
+def _keys(record: type, above: str) -> Iterator[Documented]:
+    for key, _, setting in settings.settings_of(record):
+        match setting.read:
+            case Table(record=inner):
+                yield from _keys(inner, f"{above}{key}.")
+            case Tables(record=inner):
+                yield from _keys(inner, f"{above}{key}[].")
+            case _:
+                default = None if setting.default is REQUIRED else setting.default
+                yield Documented(above + key, default, setting.sentence)
+
+
+CSV_READERS = {"locale": settings.locale, "zone": settings.zone, "folder": settings.folder}
+"""How the columns of the people file are checked, for `directory.read_people`."""
