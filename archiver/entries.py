@@ -1,0 +1,396 @@
+"""One event as a view tells it: who, what they said or did, and the notes below it. Words, no layout.
+
+A message stands at its own time with all that was done to it later (edits, retraction, reactions), as far as the
+view shows that; what refers to a message outside the view is a line of its own that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import msgspec
+from msgspec import Struct
+
+from archiver import events as e
+from archiver.events import Attachment, Captured, Event, Participant, Poll
+from archiver.files import Shelf, State, content_id, digest_of, media_type, name_of
+from archiver.headers import bare, clean
+from archiver.markup import fragment, plain
+from archiver.reading import Reading, Strand, indices
+from archiver.wording import Clock, Words, clock, iso_day
+
+_LINE = 2_000
+"""Topics and reasons are one line of at most this many characters; the exact text is in the events."""
+
+_QUOTE = 48
+_QUOTE_FROM = 12
+"""Shorter texts are not quoted: a shortened quote of them would say nothing."""
+
+
+class Entry(Struct):
+    """`who` is empty for what merely happened. `html` is a sanitised body to show in place of `text`."""
+
+    who: str
+    text: str
+    html: str | None = None
+    action: bool = False
+    notes: list[str] = []
+    pictures: list[tuple[str, str]] = []
+
+
+class View(Struct, frozen=True):
+    """What an entry may depend on besides its event: the events seen, those with hidden content, files without room."""
+
+    mask: int
+    concealed: int
+    over: frozenset[str]
+
+    def shows(self, index: int) -> bool:
+        return index >= 0 and bool(self.mask >> index & 1)
+
+
+class Teller:
+    """Makes the entries of one conversation in one language and zone."""
+
+    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf) -> None:
+        self.reading = reading
+        self.words = words
+        self._clock = clock_
+        self._shelf = shelf
+        self._makers: dict[str, Callable[[int, Event, View], Entry | None]] = {
+            e.SENT: self._message,
+            e.EDITED: self._edited,
+            e.RETRACTED: self._retracted,
+            e.REACTED: self._reacted,
+            e.POLL_OPENED: self._poll_opened,
+            e.POLL_VOTED: self._poll_voted,
+            e.POLL_CLOSED: self._poll_closed,
+            e.JOINED: self._joined,
+            e.LEFT: self._left,
+            e.INVITED: self._invited,
+            e.RENAMED: self._renamed,
+            e.TOPIC_CHANGED: self._topic,
+            "speech.transcribed": self._speech,
+        }
+
+    def tell(self, index: int, view: View) -> Entry | None:
+        """The entry of an event; None where it is told with another."""
+        captured = self.reading.conversation.events[index]
+        event = captured.event
+        entry = self._makers.get(event.type, self._happening)(index, event, view)
+        if entry is None:
+            return None
+        if event.data.attachments and event.type != e.SENT and not view.concealed >> index & 1:
+            self._add_files(entry, event.data.attachments, view)
+        if b'"archivertime"' in captured.body:
+            entry.notes = [*entry.notes, self._original_time(captured)]
+        return entry
+
+    # People and times
+
+    def label(self, name: str | None, address: str, hidden: bool = False) -> str:
+        shown = clean(name or "")
+        if not shown and not hidden and address not in self.reading.hidden:
+            shown = clean(bare(address))
+        if not shown and address in self.reading.hidden and self.reading.hidden[address] != "hidden":
+            shown = clean(self.reading.hidden[address])
+        return shown or self.words("hidden" if hidden or address in self.reading.hidden else "unknown")
+
+    def who(self, participant: Participant | None) -> str:
+        if participant is None:
+            return self.words("somebody")
+        name = participant.name or self.reading.name(participant.address, -1)
+        return self.label(name, participant.address, participant.hidden)
+
+    def when(self, index: int, beside: int) -> str:
+        """The time of another event, with its day where that is not the day it is told on."""
+        events = self.reading.conversation.events
+        day, second, _ = self._clock.local(events[index].time)
+        there = self._clock.local(events[beside].time)[0]
+        return clock(second) if day == there else f"{iso_day(day)} {clock(second)}"
+
+    def _original_time(self, captured: Captured) -> str:
+        value = msgspec.json.decode(captured.body).get("archivertime")
+        return self.words("time given by the source: {time}", time=clean(str(value), 80))
+
+    # Messages
+
+    def _message(self, index: int, event: Event, view: View) -> Entry | None:
+        message = event.data.message
+        if message is None:
+            return self._happening(index, event, view)
+        who = self.who(event.data.actor)
+        if message.to is not None:
+            names = self.words.join([self.who(one) for one in message.to]) or self.words("nobody")
+            who = self.words("{name}, only to {names}", name=who, names=names)
+        strand = self.reading.strand_of(index)
+        versions = [index, *(indices(strand.edits & view.mask) if strand else ())]
+        entry = self._versions(who, versions, view)
+        if index in self.reading.parents:
+            entry.notes = [self._reply(index, message.in_reply_to or "", view), *entry.notes]
+        if strand is not None:
+            entry.notes += self._marks(strand, index, view)
+        return entry
+
+    def _versions(self, who: str, versions: list[int], view: View) -> Entry:
+        """A message as it stands in the end, and below it each text it had before."""
+        last = versions[-1]
+        if view.concealed >> last & 1:
+            return Entry(who, self.words("[message retracted]"), notes=[])
+        text, html = self._said(last)
+        entry = Entry(who, text, html, notes=[])
+        if text.startswith("/me ") and html is None:
+            entry.text, entry.action = text[4:], True
+        told = {text}
+        for earlier, later in pairwise(versions):
+            entry.notes.append(self._edit_note(earlier, later, told, versions[0]))
+        for version in versions:
+            self._add_files(entry, self.reading.events[version].data.attachments or (), view)
+        return entry
+
+    def _edit_note(self, earlier: int, later: int, told: set[str], beside: int) -> str:
+        before, _ = self._said(earlier)
+        time, name = self.when(later, beside), self.who(self.reading.events[later].data.actor)
+        if before in told:
+            return self.words("edited {time} by {name}, the text as it stands above or below", time=time, name=name)
+        told.add(before)
+        return self.words("edited {time} by {name}; before: {text}", time=time, name=name, text=before)
+
+    def _said(self, index: int) -> tuple[str, str | None]:
+        message = self.reading.events[index].data.message
+        if message is None:
+            return "", None
+        return plain(message.text or ""), fragment(message.html) if message.html else None
+
+    def _reply(self, index: int, parent_id: str, view: View) -> str:
+        parent = self.reading.parents[index]
+        if not view.shows(parent):
+            return self.words("in reply to a message that is not shown here ({id})", id=clean(parent_id, 80))
+        strand = self.reading.strand_of(parent)
+        edits = list(indices(strand.edits & view.mask)) if strand else []
+        last = edits[-1] if edits else parent
+        name = self.who(self.reading.events[parent].data.actor)
+        time = self.when(parent, index)
+        quote = "" if view.concealed >> last & 1 else shortened(self._said(last)[0])
+        if not quote:
+            return self.words("in reply to {name}, {time}", name=name, time=time)
+        return self.words("in reply to {name}, {time}: “{quote}”", name=name, time=time, quote=quote)
+
+    def _marks(self, strand: Strand, beside: int, view: View) -> list[str]:
+        """Reactions with who, then retractions."""
+        reactions: dict[str, dict[str, str]] = {}
+        notes: list[str] = []
+        for index in indices(strand.references & view.mask):
+            event = self.reading.events[index]
+            name = self.who(event.data.actor)
+            if event.type == e.REACTED:
+                people = reactions.setdefault(clean(event.data.reaction or "", 100), {})
+                people[name] = self.words("{name} (taken back)", name=name) if event.data.removed else name
+            elif event.type == e.RETRACTED:
+                line = self.words("retracted {time} by {name}", time=self.when(index, beside), name=name)
+                notes.append(self._with_reason(line, event))
+        return [f"{what}: {self.words.join(list(people.values()))}" for what, people in reactions.items()] + notes
+
+    def _edited(self, index: int, event: Event, view: View) -> Entry | None:
+        strand = self.reading.strand_of(index)
+        if strand is not None and view.shows(strand.holder):
+            return None
+        entry = self._versions(self.who(event.data.actor), [index], view)
+        entry.notes.append(self.words("edits a message that is not shown here ({id})", id=_message_id(event)))
+        return entry
+
+    def _retracted(self, index: int, event: Event, view: View) -> Entry | None:
+        strand = self.reading.strand_of(index)
+        if strand is not None and view.shows(strand.holder):
+            return None
+        line = self.words(
+            "{name} retracted a message that is not shown here ({id})",
+            name=self.who(event.data.actor),
+            id=_message_id(event),
+        )
+        return Entry("", self._with_reason(line, event))
+
+    def _reacted(self, index: int, event: Event, view: View) -> Entry | None:
+        strand = self.reading.strand_of(index)
+        if strand is not None and view.shows(strand.holder):
+            return None
+        name, reaction = self.who(event.data.actor), clean(event.data.reaction or "", 100)
+        facts = {"name": name, "reaction": reaction, "id": _message_id(event)}
+        if event.data.removed:
+            return Entry(
+                "", self.words("{name} took back {reaction} from a message that is not shown here ({id})", **facts)
+            )
+        return Entry(
+            "", self.words("{name} reacted with {reaction} to a message that is not shown here ({id})", **facts)
+        )
+
+    # Files
+
+    def _add_files(self, entry: Entry, files: tuple[Attachment, ...], view: View) -> None:
+        for file in files:
+            state = self._shelf.state(file, view.over)
+            entry.notes = [*entry.notes, self._file_note(file, state)]
+            digest = digest_of(file)
+            if state is State.SHOWN and digest is not None:
+                entry.pictures = [*entry.pictures, (content_id(digest), name_of(file))]
+
+    def _file_note(self, file: Attachment, state: State) -> str:
+        digest = digest_of(file)
+        content = self._shelf.content(digest) if digest and state in (State.SHOWN, State.ATTACHED) else None
+        size = len(content) if content is not None else file.size
+        facts = [media_type(file)] if file.media_type else []
+        if size is not None:
+            facts.append(self.words("{count} bytes", count=f"{size:,}"))
+        about = f"{name_of(file)} ({', '.join(facts)})" if facts else name_of(file)
+        if state in (State.SHOWN, State.ATTACHED):
+            return self.words("file {name}, attached", name=about)
+        if state is State.KEPT:
+            return self.words("file {name}, SHA-256 {digest}, kept by the archive", name=about, digest=digest)
+        if state is State.LINKED:
+            return self.words("file {name}, not fetched: {url}", name=about, url=clean(file.url or "", _LINE))
+        return self.words("file {name}, its content is not at hand", name=about)
+
+    # Polls
+
+    def _poll_opened(self, index: int, event: Event, view: View) -> Entry:
+        poll = event.data.poll
+        line = self.words("{name} opened a poll: {question}", name=self.who(event.data.actor), question=_question(poll))
+        voters: dict[str, list[str]] = {}
+        strand = self.reading.strand_of(index)
+        for who, choices in self._votes(strand, poll, view).items():
+            for choice in choices:
+                voters.setdefault(choice, []).append(who)
+        options = [clean(option, _LINE) for option in (poll.options if poll else None) or ()]
+        notes = []
+        for number, option in enumerate([*options, *(c for c in voters if c not in options)], 1):
+            names = voters.get(option, [])
+            told = f"{number}. {option}"
+            notes.append(f"{told}: {len(names)} ({self.words.join(names)})" if names else told)
+        return Entry("", line, notes=notes)
+
+    def _votes(self, strand: Strand | None, poll: Poll | None, view: View) -> dict[str, list[str]]:
+        """The last choice of everybody, as far as visible."""
+        votes: dict[str, list[str]] = {}
+        for index in indices(strand.references & view.mask if strand else 0):
+            event = self.reading.events[index]
+            if event.type == e.POLL_VOTED:
+                votes[self.who(event.data.actor)] = _choices(event.data.poll, poll)
+        return votes
+
+    def _opened(self, index: int, view: View) -> Poll | None:
+        """The poll an answer belongs to, where the view shows its opening."""
+        strand = self.reading.strand_of(index)
+        if strand is None or not view.shows(strand.holder):
+            return None
+        return self.reading.events[strand.holder].data.poll
+
+    def _poll_voted(self, index: int, event: Event, view: View) -> Entry:
+        opened = self._opened(index, view)
+        choice = self.words.join(_choices(event.data.poll, opened))
+        name, question = self.who(event.data.actor), _question(opened) or _question(event.data.poll)
+        if not question:
+            return Entry("", self.words("{name} voted “{choice}” in a poll not shown here", name=name, choice=choice))
+        return Entry("", self.words("{name} voted “{choice}”: {question}", name=name, choice=choice, question=question))
+
+    def _poll_closed(self, index: int, event: Event, view: View) -> Entry:
+        opened, poll = self._opened(index, view), event.data.poll
+        question = _question(opened) or _question(poll)
+        line = self.words("{name} closed the poll: {question}", name=self.who(event.data.actor), question=question)
+        options = (opened.options if opened else None) or (poll.options if poll else None) or ()
+        tally = (poll.tally if poll else None) or ()
+        pairs = tally.items() if isinstance(tally, dict) else enumerate(tally)
+        return Entry("", line, notes=[f"{_option(options, key)}: {count}" for key, count in pairs])
+
+    # What merely happens
+
+    def _joined(self, index: int, event: Event, view: View) -> Entry:
+        return self._subject(event, "{name} joined", "{name} was added by {actor}")
+
+    def _left(self, index: int, event: Event, view: View) -> Entry:
+        return self._subject(event, "{name} left", "{name} was removed by {actor}")
+
+    def _invited(self, index: int, event: Event, view: View) -> Entry:
+        return self._subject(event, "{name} was invited", "{name} was invited by {actor}")
+
+    def _subject(self, event: Event, alone: str, by_another: str) -> Entry:
+        actor, subject = event.data.actor, event.data.subject
+        if subject is None or actor is None or subject.address == actor.address:
+            line = self.words(alone, name=self.who(subject or actor))
+        else:
+            line = self.words(by_another, name=self.who(subject), actor=self.who(actor))
+        return Entry("", self._with_reason(line, event))
+
+    def _renamed(self, index: int, event: Event, view: View) -> Entry:
+        old, new = self.who(event.data.actor), self.who(event.data.subject)
+        return Entry("", self.words("{old} is now known as {new}", old=old, new=new))
+
+    def _topic(self, index: int, event: Event, view: View) -> Entry:
+        topic = clean(event.data.topic or "", _LINE)
+        if event.data.actor is None:
+            return Entry("", self.words("The topic is now: {topic}", topic=topic))
+        name = self.who(event.data.actor)
+        return Entry("", self.words("{name} changed the topic to: {topic}", name=name, topic=topic))
+
+    def _speech(self, index: int, event: Event, view: View) -> Entry:
+        who = self.words("{name} (speech)", name=self.who(event.data.actor))
+        return Entry(who, plain(event.data.text or ""))
+
+    def _happening(self, index: int, event: Event, view: View) -> Entry:
+        system, by_actor = _HAPPENINGS.get(event.type, ("", ""))
+        name = self.who(event.data.actor) if event.data.actor is not None else ""
+        if not system:
+            kind = clean(event.type, 200)
+            line = self.words("unknown event {type}", type=kind)
+            line = f"{name}: {line}" if name else line
+        else:
+            line = self.words(by_actor, name=name) if name else self.words(system)
+        title = clean(event.data.title or "", _LINE)
+        return Entry("", self._with_reason(f"{line}: {title}" if title else line, event))
+
+    def _with_reason(self, line: str, event: Event) -> str:
+        reason = clean(event.data.reason or "", _LINE)
+        return self.words("{line} (reason: {reason})", line=line, reason=reason) if reason else line
+
+
+_HAPPENINGS = {
+    e.STARTED: ("The conversation started", "{name} started the conversation"),
+    e.ENDED: ("The conversation ended", "{name} ended the conversation"),
+    "file.shared": ("A file was shared", "{name} shared a file"),
+    "whiteboard.saved": ("The whiteboard was saved", "{name} saved the whiteboard"),
+    "slide.shown": ("A slide was shown", "{name} showed a slide"),
+    "screen.shared": ("A screen is being shared", "{name} started to share the screen"),
+    "screen.unshared": ("The screen is no longer shared", "{name} stopped sharing the screen"),
+    "call.started": ("A call started", "{name} started a call"),
+    "call.ended": ("The call ended", "{name} ended the call"),
+}
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text on one line, always less than the whole; empty for what is too short to shorten."""
+    line = " ".join(text.split())
+    if len(line) < _QUOTE_FROM:
+        return ""
+    return line[: min(_QUOTE, len(line) * 2 // 3)].rstrip() + "…"
+
+
+def _message_id(event: Event) -> str:
+    return clean(event.data.message.id, 80) if event.data.message is not None else ""
+
+
+def _question(poll: Poll | None) -> str:
+    return clean(poll.question or "", _LINE) if poll is not None else ""
+
+
+def _choices(poll: Poll | None, opened: Poll | None) -> list[str]:
+    choice = poll.choice if poll is not None else None
+    chosen = choice if isinstance(choice, tuple) else () if choice is None else (choice,)
+    options = (opened.options if opened else None) or (poll.options if poll else None) or ()
+    return [_option(options, one) for one in chosen]
+
+
+def _option(options: tuple[str, ...], choice: str | int) -> str:
+    """An option by its text, or by its place, counted from 0."""
+    if isinstance(choice, int) and 0 <= choice < len(options):
+        return clean(options[choice], _LINE)
+    return clean(str(choice), _LINE)

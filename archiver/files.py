@@ -1,0 +1,112 @@
+"""The shared files of a conversation: which go into an item, shown in place or attached, and which are only named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum
+
+from msgspec import Struct
+
+from archiver.events import Attachment
+from archiver.headers import file_name
+from archiver.reading import Reading, indices
+
+DOMAIN = "conversation-archiver.invalid"
+"""What our own identifiers end in; .invalid never resolves (RFC 2606 2)."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_TYPE = re.compile(r"([a-z0-9][a-z0-9!#$&^_.+-]{0,63})/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}\Z")
+_PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
+Fetch = Callable[[str], bytes | None]
+
+
+class Limits(Struct, frozen=True):
+    """Sizes in bytes: of one file that an item may hold, and of all its files together."""
+
+    file: int = 10 * 1024 * 1024
+    files: int = 25 * 1024 * 1024
+
+
+class State(Enum):
+    SHOWN = "shown"
+    ATTACHED = "attached"
+    KEPT = "kept"
+    MISSING = "missing"
+    LINKED = "linked"
+
+
+def digest_of(file: Attachment) -> str | None:
+    """The file's SHA-256, if it is one: it comes from outside and goes into a header."""
+    return file.sha256 if file.sha256 is not None and _DIGEST.match(file.sha256) else None
+
+
+def media_type(file: Attachment) -> str:
+    """A type safe to attach. Composite ones may not be base64 (RFC 2046 5.1 and 5.2.1), so they are mere octets."""
+    found = _TYPE.match((file.media_type or "").partition(";")[0].strip().lower())
+    return "application/octet-stream" if not found or found[1] in ("multipart", "message") else found[0]
+
+
+def is_picture(file: Attachment) -> bool:
+    return media_type(file) in _PICTURES
+
+
+def content_id(digest: str) -> str:
+    return f"{digest}@{DOMAIN}"
+
+
+def name_of(file: Attachment) -> str:
+    return file_name(file.name or "")
+
+
+class Shelf:
+    """The files of one conversation, each fetched once, at first need."""
+
+    def __init__(self, reading: Reading, fetch: Fetch, limits: Limits) -> None:
+        self._reading = reading
+        self._fetch = fetch
+        self._limits = limits
+        self._contents: dict[str, bytes | None] = {}
+        self.holders = 0
+        for index, event in enumerate(reading.events):
+            if event.data.attachments:
+                self.holders |= 1 << index
+
+    def content(self, digest: str) -> bytes | None:
+        if digest not in self._contents:
+            self._contents[digest] = self._fetch(digest)
+        return self._contents[digest]
+
+    def state(self, file: Attachment, over: frozenset[str]) -> State:
+        """What becomes of a file; `over` are those that the item has no more room for."""
+        digest = digest_of(file)
+        if digest is None:
+            return State.LINKED if file.url else State.MISSING
+        if digest in over or (file.size or 0) > self._limits.file:
+            return State.KEPT
+        content = self.content(digest)
+        if content is None:
+            return State.MISSING
+        if len(content) > self._limits.file:
+            return State.KEPT
+        return State.SHOWN if is_picture(file) else State.ATTACHED
+
+    def chosen(self, mask: int) -> tuple[dict[str, Attachment], frozenset[str]]:
+        """The files an item of these events holds, by digest, and those left out for want of room."""
+        held: dict[str, Attachment] = {}
+        over: set[str] = set()
+        room = self._limits.files
+        for index in indices(mask & self.holders):
+            for file in self._reading.events[index].data.attachments or ():
+                digest = digest_of(file)
+                if digest is None or digest in held or digest in over:
+                    continue
+                if self.state(file, frozenset()) in (State.SHOWN, State.ATTACHED):
+                    size = len(self.content(digest) or b"")
+                    if size > room:
+                        over.add(digest)
+                    else:
+                        held[digest] = file
+                        room -= size
+        return held, frozenset(over)

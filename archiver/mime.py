@@ -1,0 +1,51 @@
+"""The bytes of a MIME message: parts, transfer encodings, boundaries. Knows nothing of conversations."""
+
+from __future__ import annotations
+
+from binascii import b2a_base64, b2a_qp
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+_LINE = 998
+"""Octets that a line may have, without its end (RFC 5322 2.1.1)."""
+
+
+class Part(Struct, frozen=True):
+    """Header fields without the empty line, and the encoded body. `eight` where it has octets over 127."""
+
+    fields: str
+    body: bytes
+    eight: bool = False
+
+
+def text_part(kind: str, data: bytes) -> Part:
+    """A text in the plainest transfer encoding that carries it (RFC 2045 2.7, 2.8, 6.7)."""
+    fields = f"Content-Type: text/{kind}; charset=utf-8\nContent-Transfer-Encoding: "
+    if max(map(len, data.split(b"\n"))) > _LINE or b"\r" in data or b"\x00" in data:
+        return Part(fields + "quoted-printable\n", b2a_qp(data, quotetabs=False, istext=True))
+    if data.isascii():
+        return Part(fields + "7bit\n", data)
+    return Part(fields + "8bit\n", data, eight=True)
+
+
+def base64_lines(data: bytes) -> bytes:
+    """Base64 in lines of 76 characters (RFC 2045 6.8)."""
+    encoded = b2a_base64(data, newline=False)
+    if len(encoded) <= 76:
+        return encoded + b"\n"
+    return b"\n".join([encoded[at : at + 76] for at in range(0, len(encoded), 76)]) + b"\n"
+
+
+def multipart(kind: str, boundary: str, parts: Sequence[Part]) -> Part:
+    """A composite part; it is 8bit as soon as one within is (RFC 2045 6.4)."""
+    eight = any(part.eight for part in parts)
+    fields = f'Content-Type: multipart/{kind};\n boundary="{boundary}"\n'
+    if eight:
+        fields += "Content-Transfer-Encoding: 8bit\n"
+    opening = f"--{boundary}\n".encode("ascii")
+    pieces: list[bytes] = []
+    for part in parts:
+        pieces += (opening, part.fields.encode("ascii"), b"\n", part.body, b"\n")
+    pieces.append(f"--{boundary}--\n".encode("ascii"))
+    return Part(fields, b"".join(pieces), eight)

@@ -1,0 +1,192 @@
+"""Conversations and looks -> items: rendering key, names, headers, MIME bytes; always the same bytes.
+
+    conversation ─► reading (facts) ─► evidence (lines, key)  ─┐
+                                    └► transcript (text, HTML) ─┴► parts ─► item per look
+
+Pure: no clock, no file but the package's own words and zone rules. What several looks share is made once.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from hashlib import blake2b
+from importlib.metadata import version
+
+from msgspec import Struct
+
+from archiver.entries import View
+from archiver.envelope import Envelope
+from archiver.events import SECOND, Attachment
+from archiver.evidence import FILE_NAME, Evidence, events_of, lines_of
+from archiver.files import DOMAIN, Fetch, Limits, Shelf, content_id, is_picture, media_type, name_of
+from archiver.headers import file_parameters
+from archiver.mime import Part, base64_lines, multipart, text_part
+from archiver.reading import Reading, first_bit
+from archiver.transcript import Told, Transcript
+from archiver.types import Conversation, Item, Look, Role
+from archiver.wording import clock_of, negotiate, words
+
+__all__ = ["RENDERER", "Limits", "Rendering", "base_name", "events_of", "key", "lines_of", "message_id", "render"]
+
+RENDERER = (
+    f"conversation-archiver-renderer/1 babel/{version('babel')} tzdata/{version('tzdata')}"
+    f" nh3/{version('nh3')} zlib/{zlib.ZLIB_RUNTIME_VERSION}"
+)
+"""Whatever an item's bytes depend on besides what its key says."""
+
+
+def key(conversation: Conversation, look: Look) -> str:
+    """The rendering key of a look: equal keys are one item, and nothing is rendered to find it."""
+    return Rendering(conversation).key(look)
+
+
+def base_name(key: str, date: int) -> str:
+    """The Maildir base name, without flags, of the item with this key whose first visible event is at `date`."""
+    return f"{date // SECOND}.K{key}.conversation-archiver"
+
+
+def message_id(key: str) -> str:
+    return f"<{key}@{DOMAIN}>"
+
+
+def render(
+    conversation: Conversation, looks: Sequence[Look], attachment: Fetch, limits: Limits | None = None
+) -> list[Item]:
+    """One item a look, in their order. `attachment` gives a shared file's content by SHA-256, None where it is gone."""
+    rendering = Rendering(conversation, attachment, limits)
+    return [rendering.item(look) for look in looks]
+
+
+class _Traces(Struct, frozen=True):
+    """What a view's events come to before any words: the lines, their digest so far, what is hidden."""
+
+    lines: list[bytes]
+    digest: blake2b
+    concealed: int
+
+
+class _Sheet(Struct, frozen=True):
+    """What looks of one mask, language, zone and retraction setting share: all but title and headers."""
+
+    told: Told
+    files: tuple[Part, ...]
+    pictures: tuple[Part, ...]
+    events: Part
+
+
+_EVENTS_FIELDS = (
+    f'Content-Type: application/gzip;\n name="{FILE_NAME}"\nContent-Transfer-Encoding: base64\n'
+    f'Content-Disposition: attachment;\n filename="{FILE_NAME}"\n'
+)
+
+
+class Rendering:
+    """One conversation's renderings; whatever looks share is made once and kept while this lives."""
+
+    def __init__(
+        self, conversation: Conversation, attachment: Fetch = lambda digest: None, limits: Limits | None = None
+    ) -> None:
+        self.conversation = conversation
+        self._reading = Reading(conversation)
+        self._evidence = Evidence(self._reading)
+        self._shelf = Shelf(self._reading, attachment, limits or Limits())
+        self._transcripts: dict[tuple[str, str], Transcript] = {}
+        self._traces: dict[tuple[int, bool], _Traces] = {}
+        self._sheets: dict[tuple[int, str, str, bool], _Sheet] = {}
+        self._packed: dict[tuple[int, bool], Part] = {}
+
+    def key(self, look: Look) -> str:
+        digest = self._trace(look).digest.copy()
+        other = self._reading.other(look.side, look.mask)
+        parameters = (
+            negotiate(look.locale),
+            look.zone,
+            look.role.value,
+            look.show_retracted,
+            self.conversation.part,
+            self.conversation.session,
+            None if other is None else other.address,
+        )
+        digest.update(repr(parameters).encode("utf-8", "replace"))
+        return digest.hexdigest()
+
+    def item(self, look: Look) -> Item:
+        key = self.key(look)
+        sheet = self._sheet(look)
+        transcript = self._transcript(look)
+        events = self.conversation.events
+        first, last = events[first_bit(look.mask)].time, events[look.mask.bit_length() - 1].time
+        envelope = Envelope(self._reading, transcript, look)
+        opening = transcript.opening(envelope.title, envelope.topic, look.mask)
+        body = _body(key, opening, sheet)
+        fields = envelope.fields(key, message_id(key), RENDERER, (first, last))
+        return Item(
+            key=key,
+            name=base_name(key, first),
+            message_id=message_id(key),
+            subject=envelope.subject,
+            date=first,
+            changed=last,
+            seen=look.role is Role.TOOK_PART,
+            content=(fields + body.fields + "\n").encode("ascii") + body.body,
+        )
+
+    # What looks share
+
+    def _trace(self, look: Look) -> _Traces:
+        which = (look.mask, look.show_retracted)
+        if which not in self._traces:
+            concealed = self._reading.concealed(look.mask, look.show_retracted)
+            lines = self._evidence.lines(look.mask, concealed)
+            digest = blake2b(b"\n".join(lines), digest_size=16)
+            people = self._reading.people(look.mask)
+            digest.update(repr([(p.address, p.name, p.spans, p.invited) for p in people]).encode("utf-8", "replace"))
+            self._traces[which] = _Traces(lines, digest, concealed)
+        return self._traces[which]
+
+    def _transcript(self, look: Look) -> Transcript:
+        which = (negotiate(look.locale), look.zone)
+        if which not in self._transcripts:
+            made = Transcript(self._reading, words(look.locale), clock_of(look.zone), self._shelf)
+            self._transcripts[which] = made
+        return self._transcripts[which]
+
+    def _sheet(self, look: Look) -> _Sheet:
+        which = (look.mask, negotiate(look.locale), look.zone, look.show_retracted)
+        if which not in self._sheets:
+            concealed = self._trace(look).concealed
+            held, over = self._shelf.chosen(look.mask & ~concealed)
+            told = self._transcript(look).told(View(look.mask, concealed, over))
+            parts = {digest: self._file_part(digest, file) for digest, file in held.items()}
+            pictures = tuple(part for digest, part in parts.items() if is_picture(held[digest]))
+            files = tuple(part for digest, part in parts.items() if not is_picture(held[digest]))
+            self._sheets[which] = _Sheet(told, files, pictures, self._events_part(look))
+        return self._sheets[which]
+
+    def _events_part(self, look: Look) -> Part:
+        which = (look.mask, look.show_retracted)
+        if which not in self._packed:
+            packed = self._evidence.packed(self._trace(look).lines)
+            self._packed[which] = Part(_EVENTS_FIELDS, base64_lines(packed))
+        return self._packed[which]
+
+    def _file_part(self, digest: str, file: Attachment) -> Part:
+        in_type, in_disposition = file_parameters(name_of(file))
+        disposition = "inline" if is_picture(file) else "attachment"
+        fields = (
+            f"Content-Type: {media_type(file)}{in_type}\nContent-Transfer-Encoding: base64\n"
+            f"Content-ID: <{content_id(digest)}>\nContent-Disposition: {disposition}{in_disposition}\n"
+        )
+        return Part(fields, base64_lines(self._shelf.content(digest) or b""))
+
+
+def _body(key: str, opening: Told, sheet: _Sheet) -> Part:
+    """multipart/mixed of both texts, the shared files and, last, the events."""
+    # No content can hold the key: it is a digest of that content.
+    plain = text_part("plain", (opening.text + sheet.told.text).encode("utf-8", "replace"))
+    html = text_part("html", (opening.html + sheet.told.html).encode("utf-8", "replace"))
+    if sheet.pictures:
+        html = multipart("related", f"=_{key}_r", (html, *sheet.pictures))
+    texts = multipart("alternative", f"=_{key}_a", (plain, html))
+    return multipart("mixed", f"=_{key}_m", (texts, *sheet.files, sheet.events))
