@@ -1,0 +1,14 @@
+"""The durable spool: queue of captured events, leases, journal of deliveries, quarantine and blobs (SQLite).
+
+`Spool` is the door. Modules: `intake` appends, `feeds` and `watermark` know sources, `places` claims work, `reading`
+gives events, `journal` and `kept` record deliveries, `forgetting` lets events go, `status` counts.
+Holds nothing of conversations, policy or items.
+"""
+
+from archiver.spool.locks import Lock
+from archiver.spool.pace import Pace
+from archiver.spool.records import Appended, Feed, Outcome, Watermark
+from archiver.spool.spool import Spool
+from archiver.spool.watermark import FOREVER, watermark
+
+__all__ = ["FOREVER", "Appended", "Feed", "Lock", "Outcome", "Pace", "Spool", "Watermark", "watermark"]

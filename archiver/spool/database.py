@@ -1,0 +1,204 @@
+"""Connections to DATA/spool.db: one a thread, none across a fork; transactions; SQLite's errors as ours.
+
+Every write is one `BEGIN IMMEDIATE` transaction behind the live gate. Holds no table's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from archiver.exceptions import EnvironmentFault, TryLater
+from archiver.spool.locks import Gate
+
+MIB = 1024 * 1024
+_WRITER_CACHE = 48 * MIB
+_READER_CACHE = 4 * MIB
+_WAL_PAGES = 4_000
+"""Checkpoint at 16 MiB, so that even behind a reader the journal file stays under 64 MiB."""
+_WAL_LIMIT = 64 * MIB
+
+_LATER = {
+    sqlite3.SQLITE_BUSY: "it is locked by another process",
+    sqlite3.SQLITE_LOCKED: "it is locked by another connection",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk refuses (full, over quota, or failing)",
+    sqlite3.SQLITE_CANTOPEN: "its files can't be opened (disk full, or too many open files)",
+    sqlite3.SQLITE_PROTOCOL: "it is locked by another process",
+}
+_BROKEN = {
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_PERM: "permission is denied",
+    sqlite3.SQLITE_CORRUPT: "it is damaged",
+    sqlite3.SQLITE_NOTADB: "it is not a spool",
+}
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+_ABANDONED: list[Database] = []
+"""Connections of the parent, kept in a forked child for ever: SQLite forbids even closing them there."""
+
+
+@contextlib.contextmanager
+def faults(path: Path) -> Iterator[None]:
+    """SQLite's and the disk's refusals as `TryLater` or `EnvironmentFault`; everything else is a bug, untouched."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _LATER:
+            raise TryLater(
+                f"the spool can't be used now: {_LATER[code]}",
+                hint="nothing was changed; it goes on by itself when there is room and no lock",
+                spool=str(path),
+            ) from error
+        if code in _BROKEN:
+            raise EnvironmentFault(f"the spool can't be used: {_BROKEN[code]} ({path})", spool=str(path)) from error
+        raise
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise TryLater(
+                f"the spool can't take more now: {error.strerror}", hint="make room on the disk", spool=str(path)
+            ) from error
+        raise
+
+
+class Transaction:
+    """One write transaction; `held` is how many seconds it held the write lock, once it has ended."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.held = 0.0
+
+
+class Connections:
+    """The connections of one process to one spool; each thread gets its own."""
+
+    def __init__(self, path: Path, gate: Gate, *, readonly: bool, patience: float) -> None:
+        self.path = path
+        self._gate = gate
+        self._readonly = readonly
+        self._patience = patience
+        self._local = threading.local()
+        self._all: weakref.WeakSet[Database] = weakref.WeakSet()
+        _INSTANCES.add(self)
+
+    @property
+    def db(self) -> Database:
+        """This thread's connection, as sqlite-utils sees it."""
+        found: Database | None = getattr(self._local, "db", None)
+        if found is None:
+            found = self._local.db = self._connect()
+            self._all.add(found)
+        return found
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        with faults(self.path):
+            yield self.db.conn
+
+    @contextlib.contextmanager
+    def writing(self, *, live: bool = False) -> Iterator[Transaction]:
+        """One transaction: all of it durable when the block ends, or nothing of it."""
+        if self._readonly:
+            raise EnvironmentFault("this spool was opened for reading only", spool=str(self.path))
+        with faults(self.path):
+            transaction = Transaction(self.db.conn)
+            if live:
+                with self._gate.live():
+                    yield from self._run(transaction)
+            else:
+                self._gate.pass_through()
+                yield from self._run(transaction)
+
+    def _run(self, transaction: Transaction) -> Iterator[Transaction]:
+        connection = transaction.connection
+        started = time.perf_counter()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            started = time.perf_counter()
+            yield transaction
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._undo(connection, error)
+            raise
+        finally:
+            transaction.held = time.perf_counter() - started
+
+    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        # After an I/O error SQLite's view of its files isn't to be trusted: the next call opens them anew.
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) or connection.in_transaction:
+            self.close_mine()
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file and cut it, unless somebody reads it just now."""
+        with faults(self.path):
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close_mine(self) -> None:
+        found: Database | None = getattr(self._local, "db", None)
+        if found is not None:
+            del self._local.db
+            found.close()
+
+    def close(self) -> None:
+        for db in list(self._all):
+            db.close()
+        self._local = threading.local()
+
+    def _connect(self) -> Database:
+        uri = self.path.resolve().as_uri() + ("?mode=ro" if self._readonly else "?mode=rwc")
+        with faults(self.path):
+            # isolation_level None: no transaction that we didn't begin. The thread check is off for `close` only.
+            connection = sqlite3.connect(
+                uri,
+                uri=True,
+                timeout=self._patience,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            db = Database(connection, execute_plugins=False)
+            for pragma in self._pragmas():
+                connection.execute(f"PRAGMA {pragma}")
+        return db
+
+    def _pragmas(self) -> tuple[str, ...]:
+        cache = (_READER_CACHE if self._readonly else _WRITER_CACHE) // 1024
+        common = ("foreign_keys = ON", "temp_store = MEMORY", f"cache_size = -{cache}")
+        if self._readonly:
+            return (*common, "query_only = ON")
+        return (
+            *common,
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"wal_autocheckpoint = {_WAL_PAGES}",
+            f"journal_size_limit = {_WAL_LIMIT}",
+        )
+
+    def _abandon(self) -> None:
+        _ABANDONED.extend(self._all)
+        self._all = weakref.WeakSet()
+        self._local = threading.local()
+
+
+_INSTANCES: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for connections in list(_INSTANCES):
+        connections._abandon()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,46 @@
+"""What makes two events the same one: numbers of 64 bits over identity and compared content (pure).
+
+Small keys keep a spool of many millions of identities in a few hundred MiB. Two different events under one key
+(once in some ten thousand spools of a hundred million) are seen as a conflict: kept aside and reported, never lost.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from msgspec import msgpack
+
+from archiver.events import Event
+
+_pack = msgpack.Encoder().encode
+_int = int.from_bytes
+_MILLISECOND = 1_000
+
+
+def number(content: bytes) -> int:
+    """A signed 64-bit number, as SQLite's INTEGER holds it."""
+    return _int(blake2b(content, digest_size=8).digest(), "little", signed=True)
+
+
+def key(source: str, identifier: str) -> int:
+    # The length in front: no source and id can run together into another pair.
+    return number(f"{len(source)}:{source}{identifier}".encode())
+
+
+def digest(event: Event, time: int) -> int:
+    """Over what event-format.md compares for an `id` seen again, and nothing else."""
+    data = event.data
+    message = data.message
+    return number(
+        _pack(
+            (
+                event.type,
+                time // _MILLISECOND,
+                data.conversation.id,
+                data.actor and data.actor.address,
+                message and (message.id, message.text, message.html, message.to and [to.address for to in message.to]),
+                data.attachments and [shared.sha256 for shared in data.attachments if shared.sha256],
+                data.poll and data.poll.choice,
+            )
+        )
+    )

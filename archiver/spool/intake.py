@@ -1,0 +1,378 @@
+"""Append: captured events into the spool, idempotent by identity, one transaction a batch.
+
+All digests and rows are made before the transaction begins, all files are durable before it. Holds the rule when a
+live event makes its place due; nothing of conversations.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from archiver.events import ENDED, Captured, Rejected
+from archiver.exceptions import UsageError
+from archiver.spool import files, identity
+from archiver.spool.database import Connections, Transaction, faults
+from archiver.spool.records import Appended, Outcome
+
+_VARIABLES = 5_000
+_KNOWN_PLACES = 50_000
+"""About 15 MiB of names at most; then the memory of them is dropped and fills again."""
+
+_NEW_IDENTITY = "INSERT OR IGNORE INTO identity (key, event, digest) VALUES (?, ?, ?)"
+_NEW_EVENT = "INSERT INTO event (n, place, time, received, feed, body) VALUES (?, ?, ?, ?, ?, ?)"
+_NEW_PLACE = "INSERT OR IGNORE INTO place (source, conversation, kind) VALUES (?, ?, ?)"
+_TOUCHED = """INSERT INTO feed_place (feed, place, pending) VALUES (?, ?, 1)
+    ON CONFLICT DO UPDATE SET pending = 1 WHERE pending = 0"""
+# A place that backs off after failures, or is parked, isn't hurried by new events.
+_DUE = """UPDATE place SET due_at = CASE WHEN attempts > 0 AND owner IS NULL AND due_at IS NOT NULL THEN due_at
+    ELSE min(ifnull(due_at, ?1), ?1) END WHERE n = ?2 AND parked_at IS NULL"""
+_NEW_QUARANTINE = """INSERT OR IGNORE INTO quarantine (feed, source, position, reason, file, size, cleaned, at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_NEW_CONFLICT = """INSERT OR IGNORE INTO conflict (key, digest, source, id, feed, event, kept, other, at)
+    VALUES (?, ?, ?, ?, ?, ?, (SELECT body FROM event WHERE n = ?6), ?, ?)"""
+_COUNTED = """UPDATE feed SET accepted = accepted + ?, duplicates = duplicates + ?, conflicts = conflicts + ?,
+    quarantined = quarantined + ?, cleaned = cleaned + ?, contact = max(ifnull(contact, 0), ?) WHERE n = ?"""
+
+PlaceKey = tuple[str, str]
+
+
+class Batch(Struct):
+    """A batch with everything computed that needs no transaction. `identities` are sorted by key: SQLite's pages
+    are then touched in order, and of two with one key in a batch the first comes first."""
+
+    events: list[Captured]
+    positions: list[int]
+    rejected: list[tuple[int, Rejected]]
+    identities: list[tuple[int, int, int]]
+    places: list[PlaceKey]
+    quarantine: list[files.Entry]
+    blobs: list[tuple[str, int, files.Entry]]
+    spoiled: list[tuple[int, str]]
+    """Attachments that can't be stored (index of the event, why); the event itself is filed without them."""
+
+
+def prepare(items: Sequence[Captured | Rejected]) -> Batch:
+    events: list[Captured] = []
+    positions: list[int] = []
+    rejected: list[tuple[int, Rejected]] = []
+    for position, item in enumerate(items):
+        if isinstance(item, Captured):
+            events.append(item)
+            positions.append(position)
+        else:
+            rejected.append((position, item))
+    key, digest = identity.key, identity.digest
+    identities = [(key((e := c.event).source, e.id), i, digest(e, c.time)) for i, c in enumerate(events)]
+    identities.sort()
+    batch = Batch(
+        events,
+        positions,
+        rejected,
+        identities,
+        [((e := c.event).source, e.data.conversation.id) for c in events],
+        [entry for _, item in rejected for entry in _quarantine_entries(item.content, item.reason, item.position)],
+        [],
+        [],
+    )
+    for i, captured in enumerate(events):
+        if captured.cleaned:
+            original = captured.body if captured.original is None else captured.original
+            batch.quarantine += _quarantine_entries(original, "; ".join(captured.cleaned), captured.event.id)
+        for sha256, content in captured.attached:
+            _prepare_blob(batch, i, sha256, content)
+    return batch
+
+
+def _quarantine_entries(content: bytes, reason: str, position: str) -> list[files.Entry]:
+    name = files.content_name(content)
+    beside = f"{position}\n{reason}\n".encode("utf-8", "replace")
+    return [files.Entry(name, content), files.Entry(f"{name}.reason", beside)]
+
+
+def _prepare_blob(batch: Batch, i: int, sha256: str, content: bytes | Path) -> None:
+    size = files.size_of(content)
+    if size is None or not files.is_digest(sha256) or files.digest_of(content) != sha256:
+        batch.spoiled.append((i, f"attachment {sha256[:64]} can't be read or isn't what its digest says"))
+    else:
+        batch.blobs.append((sha256, size, files.Entry(files.blob_path(sha256), content)))
+
+
+class Intake:
+    """Appends of one process. Remembers numbers of places and sources that are committed."""
+
+    def __init__(
+        self, connections: Connections, blobs: files.Tree, quarantine: files.Tree, *, idle: int, lateness: int
+    ) -> None:
+        self._connections = connections
+        self._blobs = blobs
+        self._quarantine = quarantine
+        self._idle = idle
+        self._lateness = lateness
+        self._places: dict[PlaceKey, int] = {}
+        self._sources: dict[str, int] = {}
+        self._touched: set[int] = set()
+        self._touched_by = 0
+
+    def append(self, items: Sequence[Captured | Rejected], feed: int, *, live: bool, now: int) -> Appended:
+        batch = prepare(items)
+        while True:
+            self._write_files(batch)
+            with self._connections.writing(live=live) as transaction:
+                if not self._blobs_there(batch):
+                    continue  # housekeeping removed one between our writing and our row: write it again
+                step = _Step(self, transaction.connection, batch, feed, live=live, now=now)
+                result = step.run(len(items))
+            self._remember(step, feed)
+            return self._with_held(result, transaction)
+
+    def _write_files(self, batch: Batch) -> None:
+        with faults(self._connections.path):
+            self._quarantine.write(batch.quarantine)
+            self._blobs.write([entry for _, _, entry in batch.blobs])
+
+    def _blobs_there(self, batch: Batch) -> bool:
+        return all(self._blobs.has(entry.path) for _, _, entry in batch.blobs)
+
+    def _remember(self, step: _Step, feed: int) -> None:
+        if len(self._places) + len(step.new_places) > _KNOWN_PLACES:
+            self._places.clear()
+            self._touched.clear()
+        self._places |= step.new_places
+        self._sources |= step.new_sources
+        if feed != self._touched_by or step.reopened:
+            self._touched.clear()
+            self._touched_by = feed
+        self._touched |= step.touched
+
+    def forget_touched(self) -> None:
+        """A feed was opened or closed: which places it touched is asked anew."""
+        self._touched.clear()
+
+    def _with_held(self, result: Appended, transaction: Transaction) -> Appended:
+        return Appended(
+            result.accepted,
+            result.duplicates,
+            result.conflicts,
+            result.quarantined,
+            result.cleaned,
+            result.outcomes,
+            transaction.held,
+        )
+
+
+class _Step:
+    """One batch inside its transaction."""
+
+    def __init__(
+        self, intake: Intake, connection: sqlite3.Connection, batch: Batch, feed: int, *, live: bool, now: int
+    ) -> None:
+        self._intake = intake
+        self._connection = connection
+        self._batch = batch
+        self._feed = feed
+        self._live = live
+        self._now = now
+        self.new_places: dict[PlaceKey, int] = {}
+        self.new_sources: dict[str, int] = {}
+        self.touched: set[int] = set()
+        self.reopened = False
+
+    def run(self, size: int) -> Appended:
+        partial = self._open_feed()
+        batch = self._batch
+        outcomes = [Outcome.ACCEPTED] * size
+        dropped = self._number_identities(outcomes)
+        accepted = [i for i in range(len(batch.events)) if i not in dropped] if dropped else range(len(batch.events))
+        if accepted:
+            self._insert_events(accepted, partial)
+            self._insert_blobs(accepted)
+        cleaned = self._quarantine_cleaned(accepted, outcomes)
+        self._quarantine_rejected(outcomes)
+        conflicts = sum(outcome is Outcome.CONFLICT for outcome in dropped.values())
+        counts = (len(accepted), len(dropped) - conflicts, conflicts, len(batch.rejected), cleaned)
+        self._connection.execute(_COUNTED, (*counts, self._now, self._feed))
+        return Appended(*counts, outcomes=tuple(outcomes))
+
+    def _open_feed(self) -> int:
+        row = self._connection.execute("SELECT state, partial FROM feed WHERE n = ?", (self._feed,)).fetchone()
+        if row is None:
+            raise UsageError(f"there is no feed {self._feed}", feed=self._feed)
+        if row[0] == "closed":
+            # Closed by command while it still lives: it is open again, or its events would never become due.
+            self._connection.execute("UPDATE feed SET state = 'open', closed = NULL WHERE n = ?", (self._feed,))
+            self.reopened = True
+        partial: int = row[1]
+        return partial
+
+    def _number_identities(self, outcomes: list[Outcome]) -> dict[int, Outcome]:
+        """Identities take their numbers; which events (by index) aren't accepted, and as what they count."""
+        batch = self._batch
+        connection = self._connection
+        if not batch.events:
+            return {}
+        size = len(batch.events)
+        (self._base,) = connection.execute(
+            "UPDATE counter SET value = value + ? WHERE name = 'event' RETURNING value - ?", (size, size - 1)
+        ).fetchone()
+        base = self._base
+        done = connection.executemany(_NEW_IDENTITY, [(k, base + i, d) for k, i, d in batch.identities])
+        if done.rowcount == size:
+            return {}
+        dropped: dict[int, Outcome] = {}
+        known = self._known([k for k, _, _ in batch.identities])
+        for k, i, d in batch.identities:
+            number, digest = known[k]
+            if number != base + i:
+                dropped[i] = Outcome.DUPLICATE if digest == d else Outcome.CONFLICT
+        # Conflicts wait until the events are in: the first of two may be in this very batch.
+        self._conflicts = [(k, i, d, known[k][0]) for k, i, d in batch.identities if dropped.get(i) is Outcome.CONFLICT]
+        return self._settle(dropped, outcomes)
+
+    def _settle(self, dropped: dict[int, Outcome], outcomes: list[Outcome]) -> dict[int, Outcome]:
+        for k, i, d, number in self._conflicts:
+            captured = self._batch.events[i]
+            event = captured.event
+            row = (k, d, event.source, event.id, self._feed, number, captured.body, self._now)
+            if self._connection.execute(_NEW_CONFLICT, row).rowcount == 0:
+                dropped[i] = Outcome.DUPLICATE
+            elif self._base <= number:
+                kept = self._batch.events[number - self._base].body
+                self._connection.execute("UPDATE conflict SET kept = ? WHERE key = ? AND digest = ?", (kept, k, d))
+        for i, outcome in dropped.items():
+            outcomes[self._batch.positions[i]] = outcome
+        return dropped
+
+    def _known(self, keys: list[int]) -> dict[int, tuple[int, int]]:
+        known: dict[int, tuple[int, int]] = {}
+        for start in range(0, len(keys), _VARIABLES):
+            some = keys[start : start + _VARIABLES]
+            marks = ",".join("?" * len(some))
+            rows = self._connection.execute(f"SELECT key, event, digest FROM identity WHERE key IN ({marks})", some)  # noqa: S608
+            known.update((k, (number, digest)) for k, number, digest in rows)
+        return known
+
+    def _insert_events(self, accepted: Sequence[int], partial: int) -> None:
+        batch = self._batch
+        numbers = self._place_numbers({batch.places[i]: i for i in accepted})
+        base, feed, places, events = self._base, self._feed, batch.places, batch.events
+        self._connection.executemany(
+            _NEW_EVENT,
+            [(base + i, numbers[places[i]], (c := events[i]).time, c.received, feed, c.body) for i in accepted],
+        )
+        self._touch(set(numbers.values()), partial)
+        if self._live:
+            self._make_due(accepted, numbers)
+        self._count_sources(accepted)
+
+    def _place_numbers(self, wanted: dict[PlaceKey, int]) -> dict[PlaceKey, int]:
+        known = self._intake._places
+        numbers = {}
+        for place, i in wanted.items():
+            number = known.get(place)
+            numbers[place] = self._new_place(place, i) if number is None else number
+        return numbers
+
+    def _new_place(self, place: PlaceKey, i: int) -> int:
+        source = self._source(place[0])
+        kind = self._batch.events[i].event.data.conversation.kind
+        self._connection.execute(_NEW_PLACE, (source, place[1], kind))
+        number: int
+        (number,) = self._connection.execute(
+            "SELECT n FROM place WHERE source = ? AND conversation = ?", (source, place[1])
+        ).fetchone()
+        self.new_places[place] = number
+        return number
+
+    def _source(self, name: str) -> int:
+        number = self._intake._sources.get(name) or self.new_sources.get(name)
+        if number is None:
+            self._connection.execute("INSERT OR IGNORE INTO source (name) VALUES (?)", (name,))
+            (number,) = self._connection.execute("SELECT n FROM source WHERE name = ?", (name,)).fetchone()
+            self.new_sources[name] = number
+        return number
+
+    def _touch(self, places: set[int], partial: int) -> None:
+        seen = self._intake._touched
+        if self._intake._touched_by == self._feed and not self.reopened:
+            places = places - seen
+        self.touched = places
+        # Live feeds need no such rows: no place waits for a live feed to be closed.
+        if not self._live:
+            self._connection.executemany(_TOUCHED, [(self._feed, place) for place in sorted(places)])
+        if partial:
+            self._connection.executemany("UPDATE place SET partial = 1 WHERE n = ?", [(place,) for place in places])
+
+    def _make_due(self, accepted: Sequence[int], numbers: dict[PlaceKey, int]) -> None:
+        due: dict[int, int] = {}
+        for i in accepted:
+            captured = self._batch.events[i]
+            wait = self._intake._lateness
+            if captured.event.type != ENDED:
+                wait += self._intake._idle
+            at = min(captured.time, captured.received) + wait
+            place = numbers[self._batch.places[i]]
+            due[place] = min(due.get(place, at), at)
+        self._connection.executemany(_DUE, [(at, place) for place, at in due.items()])
+
+    def _count_sources(self, accepted: Iterable[int]) -> None:
+        counts: dict[str, int] = {}
+        for i in accepted:
+            name = self._batch.places[i][0]
+            counts[name] = counts.get(name, 0) + 1
+        live = self._feed if self._live else None
+        self._connection.executemany(
+            "UPDATE source SET spooled = spooled + ?, live = ifnull(?, live) WHERE n = ?",
+            [(count, live, self._source(name)) for name, count in counts.items()],
+        )
+
+    def _insert_blobs(self, accepted: Sequence[int]) -> None:
+        batch = self._batch
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO blob (sha256, size) VALUES (?, ?)", [(sha, size) for sha, size, _ in batch.blobs]
+        )
+        held = [
+            (shared.sha256, f"event:{self._base + i}")
+            for i in accepted
+            if (shares := batch.events[i].event.data.attachments)
+            for shared in shares
+            if shared.sha256
+        ]
+        if held:
+            self._connection.executemany("INSERT OR IGNORE INTO blob_holder (sha256, holder) VALUES (?, ?)", held)
+
+    def _quarantine_cleaned(self, accepted: Sequence[int], outcomes: list[Outcome]) -> int:
+        batch = self._batch
+        rows = []
+        for i in accepted:
+            captured = batch.events[i]
+            if captured.cleaned:
+                original = captured.body if captured.original is None else captured.original
+                outcomes[batch.positions[i]] = Outcome.CLEANED
+                rows.append(
+                    self._quarantined(
+                        captured.event.source, captured.event.id, "; ".join(captured.cleaned), original, self._base + i
+                    )
+                )
+        cleaned = len(rows)
+        for i, reason in batch.spoiled:
+            event = batch.events[i].event
+            rows.append(self._quarantined(event.source, event.id, reason, batch.events[i].body, None))
+        self._connection.executemany(_NEW_QUARANTINE, rows)
+        return cleaned
+
+    def _quarantine_rejected(self, outcomes: list[Outcome]) -> None:
+        rows = []
+        for position, item in self._batch.rejected:
+            outcomes[position] = Outcome.QUARANTINED
+            rows.append(self._quarantined(item.source or "", item.position, item.reason, item.content, None))
+        self._connection.executemany(_NEW_QUARANTINE, rows)
+
+    def _quarantined(
+        self, source: str, position: str, reason: str, content: bytes, event: int | None
+    ) -> tuple[object, ...]:
+        name = files.content_name(content)
+        return (self._feed, source, position, reason, name, len(content), event, self._now)

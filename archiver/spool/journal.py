@@ -1,0 +1,316 @@
+"""The journal: every attempt to file a version of a conversation, recorded before it is made, and what came of it.
+
+Holds what was filed where; nothing of how items are made or put.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from archiver.spool.database import Connections
+from archiver.spool.packing import pack_mask, pack_numbers, unpack_mask, unpack_numbers
+from archiver.spool.places import backoff
+from archiver.types import Delivery, DeliveryState, Filing
+
+ATTEMPTED, FILED = DeliveryState.ATTEMPTED, DeliveryState.FILED
+WITHHELD, PARKED = DeliveryState.WITHHELD, DeliveryState.PARKED
+SUPERSEDED, GONE = DeliveryState.SUPERSEDED, DeliveryState.GONE
+_OPEN = frozenset({ATTEMPTED, WITHHELD, PARKED})
+_STATES = {state.value: state for state in DeliveryState}
+
+_NEW_FILING = """
+INSERT INTO filing (n, place, version, started, ended, part, events, state, attempts, attempted_at, next_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 'attempted', 1, ?, ?)
+"""
+_AGAIN = """
+UPDATE filing SET attempts = attempts + 1, attempted_at = ?, next_at = ?, state = 'attempted',
+    started = ?, ended = ?, part = ? WHERE n = ?
+"""
+_NEW_DELIVERY = """
+INSERT INTO delivery (n, filing, mailbox, folder, name, mask, state, reason, size, replaces, at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_CHANGED = """
+UPDATE delivery SET folder = ?, name = ?, mask = ?, state = ?, reason = ?, size = ?, replaces = ?, at = ? WHERE n = ?
+"""
+_FINISHED = "UPDATE delivery SET name = ?, state = ?, reason = ?, size = ?, at = ? WHERE n = ?"
+_COUNT = """
+INSERT INTO tally (mailbox, state, deliveries, bytes) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET deliveries = deliveries + excluded.deliveries, bytes = bytes + excluded.bytes
+"""
+# What is left to do: an attempt not ended outweighs what waits for the gate, that outweighs what waits for a person.
+_SETTLED = """
+UPDATE filing SET filed_at = ?2, next_at = NULL, error = NULL, state = ifnull((SELECT state FROM delivery
+    WHERE filing = ?1 AND state IN ('attempted', 'withheld', 'parked')
+    ORDER BY state = 'attempted' DESC, state = 'withheld' DESC LIMIT 1), 'filed') WHERE n = ?1
+"""
+_FILING = "n, place, version, started, ended, part, events, attempts"
+
+
+class Known(Struct):
+    """A delivery as the journal has it. `mailbox` is the row's number here."""
+
+    number: int
+    mailbox: int
+    folder: str
+    state: DeliveryState
+    size: int
+
+
+class Tally:
+    """Changes of the counts per mailbox and state, gathered over one transaction."""
+
+    def __init__(self) -> None:
+        self._changes: dict[tuple[int, str], list[int]] = {}
+
+    def add(self, mailbox: int, state: str, size: int, *, sign: int = 1) -> None:
+        change = self._changes.setdefault((mailbox, state), [0, 0])
+        change[0] += sign
+        change[1] += sign * size
+
+    def move(self, old: Known, state: str, size: int) -> None:
+        self.add(old.mailbox, old.state, old.size, sign=-1)
+        self.add(old.mailbox, state, size)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        rows = [(mailbox, state, *change) for (mailbox, state), change in sorted(self._changes.items()) if any(change)]
+        connection.executemany(_COUNT, rows)
+
+
+class Journal:
+    """The journal of one process. Remembers numbers of mailboxes that are committed."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._mailboxes: dict[str, int] = {}
+
+    def begin(self, filings: Sequence[Filing], now: int) -> list[Filing]:
+        packed = [pack_numbers(filing.events) for filing in filings]
+        with self._connections.writing() as transaction:
+            step = _Begin(transaction.connection, self._mailboxes, now)
+            begun = [step.one(filing, events) for filing, events in zip(filings, packed, strict=True)]
+            step.write()
+        self._mailboxes |= step.new_mailboxes
+        return begun
+
+    def finish(self, filings: Sequence[Filing], gone: Iterable[int], now: int) -> None:
+        with self._connections.writing() as transaction:
+            _Finish(transaction.connection, now).run(filings, gone)
+
+
+class _Begin:
+    """Recording attempts inside one transaction; rows are gathered and written together."""
+
+    def __init__(self, connection: sqlite3.Connection, mailboxes: dict[str, int], now: int) -> None:
+        self._connection = connection
+        self._mailboxes = mailboxes
+        self.new_mailboxes: dict[str, int] = {}
+        self._now = now
+        self._tally = Tally()
+        self._filings: list[tuple[object, ...]] = []
+        self._again: list[tuple[object, ...]] = []
+        self._deliveries: list[tuple[object, ...]] = []
+        self._changed: list[tuple[object, ...]] = []
+        self._numbers = {name: _value(connection, name) for name in ("filing", "delivery")}
+        self._begun: dict[tuple[int, bytes], tuple[int, int]] = {}
+
+    def one(self, filing: Filing, events: bytes) -> Filing:
+        row = self._connection.execute(
+            "SELECT n, attempts FROM filing WHERE place = ? AND version = ?", (filing.place, filing.version)
+        ).fetchone()
+        if row is None:
+            number, attempts = self._next("filing"), 1
+            values = (number, filing.place, filing.version, filing.started, filing.ended, filing.part, events)
+            self._filings.append((*values, self._now, self._now + backoff(1)))
+            known: list[Known] = []
+        else:
+            number, attempts = row[0], row[1] + 1
+            retry = self._now + backoff(attempts)
+            self._again.append((self._now, retry, filing.started, filing.ended, filing.part, number))
+            known = self._known(number)
+        deliveries = tuple([self._delivery(number, each, known, len(filing.events)) for each in filing.deliveries])
+        return Filing(
+            filing.place,
+            filing.version,
+            filing.started,
+            filing.ended,
+            filing.part,
+            filing.events,
+            deliveries,
+            number,
+            attempts,
+        )
+
+    def write(self) -> None:
+        connection = self._connection
+        connection.executemany(_NEW_FILING, self._filings)
+        connection.executemany(_AGAIN, self._again)
+        connection.executemany(_NEW_DELIVERY, self._deliveries)
+        connection.executemany(_CHANGED, self._changed)
+        for name, value in self._numbers.items():
+            connection.execute("UPDATE counter SET value = ? WHERE name = ?", (value, name))
+        self._tally.write(connection)
+
+    def _next(self, name: str) -> int:
+        self._numbers[name] += 1
+        return self._numbers[name]
+
+    def _known(self, filing: int) -> list[Known]:
+        rows = self._connection.execute(
+            "SELECT n, mailbox, folder, state, size FROM delivery WHERE filing = ?", (filing,)
+        )
+        return [Known(row[0], row[1], row[2], _STATES[row[3]], row[4]) for row in rows]
+
+    def _delivery(self, filing: int, delivery: Delivery, known: list[Known], events: int) -> Delivery:
+        mailbox = self._mailbox(delivery.mailbox)
+        found = _match(known, mailbox, delivery.folder)
+        replaces = pack_numbers(delivery.replaces) or None
+        mask = pack_mask(delivery.mask, events)
+        rest = (delivery.folder, delivery.name, mask, delivery.state.value, delivery.reason, delivery.size, replaces)
+        if found is None:
+            number = self._next("delivery")
+            self._deliveries.append((number, filing, mailbox, *rest, self._now))
+            self._tally.add(mailbox, delivery.state, delivery.size)
+        elif found.state not in _OPEN:
+            # Done in an earlier attempt: it stays as it is, and the caller sees so.
+            return _with(delivery, found.number, found.state)
+        else:
+            number = found.number
+            known.remove(found)
+            self._changed.append((*rest, self._now, number))
+            self._tally.move(found, delivery.state, delivery.size)
+        return _with(delivery, number, delivery.state)
+
+    def _mailbox(self, address: str) -> int:
+        number = self._mailboxes.get(address) or self.new_mailboxes.get(address)
+        if number is None:
+            self._connection.execute("INSERT OR IGNORE INTO mailbox (address) VALUES (?)", (address,))
+            (number,) = self._connection.execute("SELECT n FROM mailbox WHERE address = ?", (address,)).fetchone()
+            self.new_mailboxes[address] = number
+        return number
+
+
+def _value(connection: sqlite3.Connection, name: str) -> int:
+    value: int
+    (value,) = connection.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
+    return value
+
+
+def _match(known: Sequence[Known], mailbox: int, folder: str) -> Known | None:
+    """The row of the same mailbox and folder; else one that was never put, whose folder has another name by now."""
+    mine = [each for each in known if each.mailbox == mailbox]
+    for each in mine:
+        if each.folder == folder:
+            return each
+    return next((each for each in mine if each.state in (WITHHELD, PARKED)), None)
+
+
+def _with(delivery: Delivery, number: int, state: DeliveryState) -> Delivery:
+    return Delivery(
+        delivery.mailbox,
+        delivery.folder,
+        delivery.name,
+        delivery.mask,
+        state,
+        delivery.reason,
+        delivery.size,
+        delivery.replaces,
+        number,
+    )
+
+
+class _Finish:
+    """Recording results inside one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, now: int) -> None:
+        self._connection = connection
+        self._now = now
+        self._tally = Tally()
+        self._others: set[int] = set()
+
+    def run(self, filings: Sequence[Filing], gone: Iterable[int]) -> None:
+        rows = []
+        for filing in filings:
+            for delivery in filing.deliveries:
+                old = self._old(delivery.number)
+                if old is not None and old.state is not SUPERSEDED:
+                    rows.append(
+                        (delivery.name, delivery.state.value, delivery.reason, delivery.size, self._now, old.number)
+                    )
+                    self._tally.move(old, delivery.state, delivery.size)
+        self._connection.executemany(_FINISHED, rows)
+        for number in gone:
+            self._mark(number, GONE, {ATTEMPTED, FILED})
+        for filing in filings:
+            for delivery in filing.deliveries:
+                self._supersede(delivery)
+        numbers = {filing.number for filing in filings} | self._others
+        self._connection.executemany(_SETTLED, [(number, self._now) for number in sorted(numbers)])
+        self._tally.write(self._connection)
+
+    def _supersede(self, delivery: Delivery) -> None:
+        """An item that was put goes only when its successor is; one never put, as soon as its successor waits too."""
+        if delivery.state is FILED:
+            which = {ATTEMPTED, FILED, WITHHELD, PARKED}
+        elif delivery.state in (WITHHELD, PARKED):
+            which = {WITHHELD, PARKED}
+        else:
+            return
+        for number in delivery.replaces:
+            self._mark(number, SUPERSEDED, which)
+
+    def _mark(self, number: int, state: DeliveryState, which: set[DeliveryState]) -> None:
+        old = self._old(number)
+        if old is not None and old.state in which:
+            self._connection.execute("UPDATE delivery SET state = ?, at = ? WHERE n = ?", (state, self._now, number))
+            self._tally.move(old, state, old.size)
+            (filing,) = self._connection.execute("SELECT filing FROM delivery WHERE n = ?", (number,)).fetchone()
+            self._others.add(filing)
+
+    def _old(self, number: int) -> Known | None:
+        row = self._connection.execute(
+            "SELECT n, mailbox, folder, state, size FROM delivery WHERE n = ?", (number,)
+        ).fetchone()
+        return None if row is None else Known(row[0], row[1], row[2], _STATES[row[3]], row[4])
+
+
+def filing_from_row(connection: sqlite3.Connection, row: Sequence[Any]) -> Filing:
+    number, place, version, started, ended, part, packed, attempts = row
+    events = unpack_numbers(packed)
+    deliveries = tuple(
+        Delivery(
+            address, folder, name, unpack_mask(mask, len(events)), _STATES[state], reason, size, unpack_numbers(old), n
+        )
+        for n, address, folder, name, mask, state, reason, size, old in connection.execute(
+            """SELECT delivery.n, address, folder, name, mask, state, reason, size, replaces
+            FROM delivery JOIN mailbox ON mailbox.n = mailbox WHERE filing = ? ORDER BY delivery.n""",
+            (number,),
+        )
+    )
+    return Filing(place, version, started, ended, part, events, deliveries, number, attempts)
+
+
+def priors(connections: Connections, place: int, started: int, ended: int) -> list[Filing]:
+    with connections.reading() as connection:
+        rows = connection.execute(
+            f"""SELECT {_FILING} FROM filing WHERE place = ? AND ended >= ? AND started <= ? AND EXISTS
+            (SELECT 1 FROM delivery WHERE filing = filing.n AND state <> 'superseded') ORDER BY n""",  # noqa: S608
+            (place, started, ended),
+        ).fetchall()
+        return [filing_from_row(connection, row) for row in rows]
+
+
+def versions(connections: Connections, place: int) -> set[bytes]:
+    with connections.reading() as connection:
+        return {
+            version
+            for (version,) in connection.execute(
+                """SELECT version FROM filing WHERE place = ?1 AND state IN ('filed', 'parked')
+                AND ended >= ifnull((SELECT upto FROM roster WHERE place = ?1), -9223372036854775808)""",
+                (place,),
+            )
+        }

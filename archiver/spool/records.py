@@ -1,0 +1,166 @@
+"""What the spool tells: results of an append, feeds, watermarks, counts for `status`. Frozen, no I/O."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Outcome(StrEnum):
+    """What became of one piece of input."""
+
+    ACCEPTED = "accepted"
+    CLEANED = "cleaned"
+    """Accepted as cleaned; its original bytes are in quarantine."""
+    DUPLICATE = "duplicate"
+    """Seen before with the same content, or a conflict that is on record already."""
+    CONFLICT = "conflict"
+    QUARANTINED = "quarantined"
+
+
+class Appended(Struct, frozen=True):
+    """One durable append: `outcomes` in the order given, `held` the seconds it held the write lock.
+
+    `accepted` counts the cleaned ones too.
+    """
+
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    quarantined: int = 0
+    cleaned: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+    held: float = 0.0
+
+
+class Feed(Struct, frozen=True):
+    """A live source or one import run. `contact` is the last sign of life of a live one."""
+
+    number: int
+    name: str
+    kind: Literal["live", "import"]
+    state: Literal["open", "closed"]
+    partial: bool
+    opened: int
+    contact: int | None
+    closed: int | None
+    owner: str | None
+    path: str | None
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    quarantined: int = 0
+    cleaned: int = 0
+
+
+class Watermark(Struct, frozen=True):
+    """Up to which time nothing more is expected: None while nothing is ready. `warning` says why it went on alone."""
+
+    time: int | None
+    warning: str = ""
+
+
+class SourceCount(Struct, frozen=True):
+    """`spooled` events are in the spool now, `forgotten` have left it; `waiting` are places with work."""
+
+    source: str
+    spooled: int
+    forgotten: int
+    waiting: int
+    live: str | None
+
+
+class MailboxCount(Struct, frozen=True):
+    """One mailbox's deliveries in one state."""
+
+    mailbox: str
+    state: str
+    deliveries: int
+    bytes: int
+
+
+class Kept(Struct, frozen=True):
+    """Deliveries of one mailbox withheld or parked for one reason; `since` is the oldest."""
+
+    mailbox: str
+    reason: str
+    deliveries: int
+    bytes: int
+    since: int
+
+
+class ParkedFiling(Struct, frozen=True):
+    filing: int
+    source: str
+    conversation: str
+    attempts: int
+    reason: str
+    since: int
+
+
+class ParkedPlace(Struct, frozen=True):
+    place: int
+    source: str
+    conversation: str
+    attempts: int
+    reason: str
+    since: int
+
+
+class Quarantined(Struct, frozen=True):
+    """`file` is relative to DATA/quarantine; `cleaned` where the event itself was accepted, mended."""
+
+    number: int
+    feed: str
+    source: str
+    position: str
+    reason: str
+    file: str
+    size: int
+    cleaned: bool
+    at: int
+
+
+class Conflict(Struct, frozen=True):
+    """Two events under one identity: `kept` is the first (None if it was forgotten), `other` the one kept aside."""
+
+    number: int
+    source: str
+    id: str
+    feed: str
+    kept: bytes | None
+    other: bytes
+    at: int
+
+
+class Stranger(Struct, frozen=True):
+    """Somebody without a mailbox of ours: how often and when last seen."""
+
+    source: str
+    address: str
+    seen: int
+    last: int
+
+
+class Totals(Struct, frozen=True):
+    """`spooled`: events in the spool; the rest as their own lists count."""
+
+    spooled: int
+    forgotten: int
+    waiting: int
+    filed: int
+    withheld: int
+    parked: int
+    quarantined: int
+    cleaned: int
+    conflicts: int
+
+
+class Reaped(Struct, frozen=True):
+    """What was cleaned up at start."""
+
+    leases: int
+    files: int
+    feeds: int

@@ -1,0 +1,211 @@
+"""The tables of DATA/spool.db and their migrations. Holds no queries but those that make tables.
+
+Numbers of events, filings and deliveries come from `counter`, never from the tables' own rowids: they must not be
+given again after a row has left, and SQLite's AUTOINCREMENT writes its own table once a row instead of once a batch.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+from archiver.exceptions import EnvironmentFault
+
+migrations = Migrations("archiver.spool")
+
+_FIRST = """
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO counter VALUES ('event', 0), ('filing', 0), ('delivery', 0);
+
+CREATE TABLE feed (
+    n INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('live', 'import')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'closed')),
+    partial INTEGER NOT NULL,
+    opened INTEGER NOT NULL,
+    contact INTEGER,
+    closed INTEGER,
+    owner TEXT,
+    path TEXT,
+    accepted INTEGER NOT NULL DEFAULT 0,
+    duplicates INTEGER NOT NULL DEFAULT 0,
+    conflicts INTEGER NOT NULL DEFAULT 0,
+    quarantined INTEGER NOT NULL DEFAULT 0,
+    cleaned INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE source (
+    n INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    live INTEGER REFERENCES feed (n),
+    spooled INTEGER NOT NULL DEFAULT 0,
+    forgotten INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE place (
+    n INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES source (n),
+    conversation TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    partial INTEGER NOT NULL DEFAULT 0,
+    due_at INTEGER,
+    claimed_due INTEGER,
+    owner TEXT,
+    lease_until INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    parked_at INTEGER,
+    error TEXT,
+    UNIQUE (source, conversation)
+) STRICT;
+CREATE INDEX place_due ON place (due_at) WHERE due_at IS NOT NULL AND owner IS NULL;
+CREATE INDEX place_leased ON place (lease_until) WHERE owner IS NOT NULL;
+CREATE INDEX place_parked ON place (parked_at) WHERE parked_at IS NOT NULL;
+
+CREATE TABLE feed_place (
+    feed INTEGER NOT NULL REFERENCES feed (n),
+    place INTEGER NOT NULL REFERENCES place (n),
+    pending INTEGER NOT NULL,
+    PRIMARY KEY (feed, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX feed_place_pending ON feed_place (feed, place) WHERE pending = 1;
+
+CREATE TABLE event (
+    n INTEGER PRIMARY KEY,
+    place INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    feed INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX event_place ON event (place, time);
+
+CREATE TABLE identity (
+    key INTEGER PRIMARY KEY,
+    event INTEGER NOT NULL,
+    digest INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE conflict (
+    n INTEGER PRIMARY KEY,
+    key INTEGER NOT NULL,
+    digest INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    id TEXT NOT NULL,
+    feed INTEGER NOT NULL REFERENCES feed (n),
+    event INTEGER NOT NULL,
+    kept BLOB,
+    other BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    UNIQUE (key, digest)
+) STRICT;
+
+CREATE TABLE quarantine (
+    n INTEGER PRIMARY KEY,
+    feed INTEGER NOT NULL REFERENCES feed (n),
+    source TEXT NOT NULL,
+    position TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    file TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    cleaned INTEGER,
+    at INTEGER NOT NULL,
+    UNIQUE (file, source, position)
+) STRICT;
+
+CREATE TABLE blob (sha256 TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE blob_holder (
+    sha256 TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    PRIMARY KEY (sha256, holder)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blob_holder_holder ON blob_holder (holder);
+
+CREATE TABLE roster (
+    place INTEGER PRIMARY KEY REFERENCES place (n),
+    upto INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE filing (
+    n INTEGER PRIMARY KEY,
+    place INTEGER NOT NULL REFERENCES place (n),
+    version BLOB NOT NULL,
+    started INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    events BLOB NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    attempted_at INTEGER NOT NULL,
+    next_at INTEGER,
+    filed_at INTEGER,
+    error TEXT,
+    UNIQUE (place, version)
+) STRICT;
+CREATE INDEX filing_ended ON filing (place, ended);
+CREATE INDEX filing_parked ON filing (place) WHERE state = 'parked';
+
+CREATE TABLE mailbox (n INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE) STRICT;
+
+CREATE TABLE delivery (
+    n INTEGER PRIMARY KEY,
+    filing INTEGER NOT NULL REFERENCES filing (n),
+    mailbox INTEGER NOT NULL REFERENCES mailbox (n),
+    folder TEXT NOT NULL,
+    name TEXT NOT NULL,
+    mask BLOB,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    replaces BLOB,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX delivery_filing ON delivery (filing);
+CREATE INDEX delivery_withheld ON delivery (mailbox) WHERE state = 'withheld';
+CREATE INDEX delivery_parked ON delivery (mailbox) WHERE state = 'parked';
+
+CREATE TABLE tally (
+    mailbox INTEGER NOT NULL REFERENCES mailbox (n),
+    state TEXT NOT NULL,
+    deliveries INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, state)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE stranger (
+    source TEXT NOT NULL,
+    address TEXT NOT NULL,
+    seen INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (source, address)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE recall (
+    place INTEGER NOT NULL,
+    target INTEGER NOT NULL,
+    filing INTEGER NOT NULL,
+    PRIMARY KEY (place, target)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@migrations()
+def first(db: Database) -> None:
+    # executescript() would commit the migration's transaction, so the statements go one by one.
+    for statement in _FIRST.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
+def bring_up_to_date(db: Database) -> None:
+    """Apply what is missing; refuse a file that a newer version of the archiver has made."""
+    known = {migration.name for migration in migrations._migrations}
+    unknown = {migration.name for migration in migrations.applied(db)} - known
+    if unknown:
+        raise EnvironmentFault(
+            f"this spool was made by a newer archiver (it knows of {', '.join(sorted(unknown))})",
+            hint="run the newer version again, or another data directory",
+        )
+    if migrations.pending(db):
+        migrations.apply(db)

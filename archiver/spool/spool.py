@@ -1,0 +1,329 @@
+"""`Spool`: the one door to DATA's durable queue. Every public method is one step that may be the last one.
+
+Holds no logic of its own: each method names the module that does it. Methods raise `TryLater` when the file is
+locked or the disk full; then nothing was changed, and the same call may be made again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from archiver.events import SECOND, Captured, Rejected
+from archiver.exceptions import UsageError
+from archiver.spool import feeds, files, forgetting, intake, journal, kept, locks, places, reading, schema, status
+from archiver.spool.database import Connections, faults
+from archiver.spool.records import (
+    Appended,
+    Conflict,
+    Feed,
+    Kept,
+    MailboxCount,
+    ParkedFiling,
+    ParkedPlace,
+    Quarantined,
+    Reaped,
+    SourceCount,
+    Stranger,
+    Totals,
+    Watermark,
+)
+from archiver.spool.watermark import watermark
+from archiver.types import Filing, Lease
+
+IDLE = 600 * SECOND
+LATENESS = 120 * SECOND
+LEASE = 300 * SECOND
+"""How long a claim lasts; whoever works longer extends it."""
+
+
+def clock() -> int:
+    return time.time_ns() // 1_000
+
+
+class Spool:
+    """Open with `Spool.open`; safe to use from several threads; a forked child must open its own."""
+
+    def __init__(self, data: Path, *, idle: int, lateness: int, readonly: bool, patience: float) -> None:
+        self.data = data
+        self.readonly = readonly
+        self._run = data / "run"
+        self._pid = os.getpid()
+        self._connections = Connections(
+            data / "spool.db", locks.Gate(self._run, patience), readonly=readonly, patience=patience
+        )
+        self.owner = ""
+        self._lock: locks.Lock | None = None
+        if not readonly:
+            self._enter()
+        self._blobs = files.Tree(data / "blobs", self.owner)
+        self._quarantine = files.Tree(data / "quarantine", self.owner)
+        self._intake = intake.Intake(self._connections, self._blobs, self._quarantine, idle=idle, lateness=lateness)
+        self._appending = threading.Lock()
+        self._journal = journal.Journal(self._connections)
+
+    def _enter(self) -> None:
+        with faults(self.data):
+            for directory in (self.data, self._run, self.data / "blobs", self.data / "quarantine"):
+                files.make_directory(directory)
+            with locks.schema_alone(self._run):
+                with faults(self._connections.path):
+                    schema.bring_up_to_date(self._connections.db)
+                files.sync_directory(self.data)
+            self.owner, self._lock = locks.enter(self._run)
+
+    @classmethod
+    def open(
+        cls,
+        data: Path | str,
+        *,
+        readonly: bool = False,
+        idle: int = IDLE,
+        lateness: int = LATENESS,
+        patience: float = 10.0,
+    ) -> Spool:
+        """`data` is the data directory. `patience`: seconds to wait for a lock before `TryLater`.
+
+        `readonly` serves worker processes: it writes nothing, takes no lock, and needs a spool that exists.
+        """
+        data = Path(data)
+        if readonly and not (data / "spool.db").exists():
+            raise UsageError(f"there is no spool in {data}", hint="name another data directory with --data")
+        return cls(data, idle=idle, lateness=lateness, readonly=readonly, patience=patience)
+
+    def close(self) -> None:
+        """Leases still held by this one are free again."""
+        if self._pid != os.getpid():
+            return
+        self._connections.close()
+        if self._lock is not None:
+            self._lock.release(remove=True)
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Locks of the data directory
+
+    def hold(self, name: Literal["daemon", "backfill"], description: str) -> locks.Lock:
+        """Be the one daemon or backfill until the lock is released; else `InUse` says who is."""
+        with faults(self._run):
+            return locks.take(self._run, name, description)
+
+    def holder(self, name: Literal["daemon", "backfill"]) -> str | None:
+        """Who holds it just now, as they described themselves; None if nobody."""
+        return locks.holder(self._run, name)
+
+    def reap(self, now: int) -> Reaped:
+        """Clean up after the dead: their leases, unfinished files, lock files, feeds closed halfway."""
+        with faults(self.data):
+            leases = places.lose(self._connections, now, lambda owner: not self._is_alive(owner))
+            left = self._blobs.remove_unfinished(self._is_alive) + self._quarantine.remove_unfinished(self._is_alive)
+            settled = feeds.settle_closed(self._connections, now)
+            left += len(locks.remove_dead(self._run))
+        return Reaped(leases, left, settled)
+
+    def _is_alive(self, owner: str) -> bool:
+        return locks.is_alive(self._run, owner)
+
+    # Capture
+
+    def append(
+        self, batch: Sequence[Captured | Rejected], feed: int, *, live: bool = False, now: int | None = None
+    ) -> Appended:
+        """One transaction, durable when it returns; the same events again change nothing."""
+        with self._appending:
+            return self._intake.append(batch, feed, live=live, now=clock() if now is None else now)
+
+    def open_feed(
+        self,
+        name: str,
+        kind: Literal["live", "import"],
+        *,
+        partial: bool = False,
+        path: str | None = None,
+        now: int | None = None,
+    ) -> Feed:
+        """A live source or an import run by its name; the same name again is the same feed, open again."""
+        self._intake.forget_touched()
+        at = clock() if now is None else now
+        return feeds.open_feed(self._connections, name, kind, at, partial=partial, owner=self.owner, path=path)
+
+    def contact(self, feed: int, now: int) -> None:
+        """A live source gave a sign of life and has told everything up to now."""
+        feeds.contact(self._connections, feed, now)
+
+    def close_feed(self, feed: int, now: int) -> None:
+        """An import is at its end, or given up: all places it gave events are due now."""
+        self._intake.forget_touched()
+        feeds.close_feed(self._connections, feed, now)
+
+    def feeds(self, *, only_open: bool = False) -> list[Feed]:
+        return feeds.feeds(self._connections, only_open=only_open)
+
+    # Work
+
+    def claim(
+        self,
+        now: int,
+        limit: int,
+        *,
+        owner: str | None = None,
+        feed: int | None = None,
+        only_due: bool = True,
+        lease: int = LEASE,
+    ) -> list[Lease]:
+        """Places with work, this process's until the lease ends; only those that `feed` gave events, if named."""
+        owner = self.owner if owner is None else owner
+        return places.claim(self._connections, owner, now, limit, expires=now + lease, feed=feed, only_due=only_due)
+
+    def extend(self, leases: Iterable[Lease], now: int, *, lease: int = LEASE) -> list[Lease]:
+        """The leases still held, prolonged."""
+        return places.extend(self._connections, leases, now + lease)
+
+    def finish_places(self, dues: Iterable[tuple[Lease, int | None]]) -> int:
+        """Done for now; each is due again at the time given, or earlier if new events say so meanwhile."""
+        return places.finish(self._connections, dues)
+
+    def finish_place(self, lease: Lease, due: int | None) -> bool:
+        return self.finish_places([(lease, due)]) == 1
+
+    def release(self, leases: Iterable[Lease]) -> int:
+        """Given back undone, as before the claim."""
+        return places.release(self._connections, leases)
+
+    def retry_place(self, lease: Lease, reason: str, now: int) -> int:
+        """It failed: due again after a pause that grows with the attempts; when that is."""
+        return places.retry(self._connections, lease, reason, now)
+
+    def park_place(self, lease: Lease, reason: str, now: int) -> None:
+        """Set aside for a person: not due again until `unpark`, whatever comes."""
+        kept.park_place(self._connections, lease, reason, now)
+
+    def events(self, place: int, upto: int, *, since: int | None = None) -> Iterator[Captured]:
+        """Events of a place in conversation order, numbers up to `upto`, forgotten ones left out."""
+        return reading.events(self._connections, place, upto, since)
+
+    def watermark(self, place: int, now: int, lateness: int) -> Watermark:
+        imports, live = feeds.feeds_of(self._connections, place)
+        return watermark(imports, live, now, lateness)
+
+    # Journal
+
+    def begin(self, filings: Sequence[Filing], now: int) -> list[Filing]:
+        """Record the attempt before anything is put; the filings with their numbers, in the same order.
+
+        A delivery that an earlier attempt has ended comes back in the state it has: nothing more to do for it.
+        """
+        return self._journal.begin(filings, now)
+
+    def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int] = ()) -> None:
+        """Record what came of it. Deliveries in `replaces` are superseded, those in `gone` were gone."""
+        self._journal.finish(filings, gone, now)
+
+    def fail(self, filings: Iterable[Filing], error: str, now: int) -> int | None:
+        """Record why an attempt failed; when the next is to be made."""
+        return kept.fail(self._connections, filings, error, now)
+
+    def park(self, filings: Iterable[Filing], reason: str, now: int) -> None:
+        kept.park(self._connections, filings, reason, now)
+
+    def unpark(self, *, filings: Iterable[int] = (), places: Iterable[int] = (), now: int) -> int:
+        """By numbers of filings and places: due at once, their attempts forgiven."""
+        return kept.unpark(self._connections, filings, places, now)
+
+    def priors(self, place: int, started: int, ended: int) -> list[Filing]:
+        """Filings of the place that overlap this time and have deliveries not superseded."""
+        return journal.priors(self._connections, place, started, ended)
+
+    def versions(self, place: int) -> set[bytes]:
+        """Versions with nothing left to do, of conversations still in the spool."""
+        return journal.versions(self._connections, place)
+
+    def withheld_mailboxes(self) -> set[str]:
+        return kept.withheld_mailboxes(self._connections)
+
+    def wake(self, mailboxes: Iterable[str], now: int) -> int:
+        """Places with something withheld for these mailboxes are due; how many."""
+        return kept.wake(self._connections, mailboxes, now)
+
+    def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None:
+        """(source, address, how often) of people without a mailbox."""
+        kept.note_strangers(self._connections, people, now)
+
+    # Contents and forgetting
+
+    def blob(self, sha256: str) -> bytes | None:
+        """An attachment's content; None if it isn't here."""
+        if not files.is_digest(sha256):
+            return None
+        with faults(self.data):
+            return self._blobs.read(files.blob_path(sha256))
+
+    def hold_blobs(self, holder: str, digests: Iterable[str]) -> None:
+        """These contents stay while `holder` ("delivery:12") needs them."""
+        kept.hold_blobs(self._connections, holder, digests)
+
+    def drop_blobs(self, holder: str) -> None:
+        kept.drop_blobs(self._connections, holder)
+
+    def sweep_blobs(self) -> int:
+        """Remove contents that nothing needs any more; how many."""
+        return kept.sweep_blobs(self._connections, self._blobs)
+
+    def forget(
+        self, now: int, window: int, fold: forgetting.Fold, *, after: int = 0, limit: int = 200
+    ) -> forgetting.Forgotten:
+        """Let events filed longer than `window` ago leave, a few places at a time; call on with its `after`."""
+        return forgetting.forget(self._connections, self.owner, now, window, fold, after=after, limit=limit)
+
+    def recalled(self, place: int, targets: Iterable[str]) -> dict[str, Filing]:
+        """The filings that hold these messages though their events are forgotten."""
+        return kept.recalled(self._connections, place, targets)
+
+    def checkpoint(self) -> None:
+        """Housekeeping: bring the write-ahead log into the file."""
+        self._connections.checkpoint()
+
+    # Status
+
+    def sources(self) -> list[SourceCount]:
+        return status.sources(self._connections)
+
+    def mailboxes(self) -> list[MailboxCount]:
+        return status.mailboxes(self._connections)
+
+    def withheld(self) -> list[Kept]:
+        return status.kept(self._connections, "withheld")
+
+    def parked(self) -> list[Kept]:
+        return status.kept(self._connections, "parked")
+
+    def parked_filings(self) -> list[ParkedFiling]:
+        return status.parked_filings(self._connections)
+
+    def parked_places(self) -> list[ParkedPlace]:
+        return status.parked_places(self._connections)
+
+    def quarantined(self, *, limit: int = 1_000) -> list[Quarantined]:
+        """The newest first."""
+        return status.quarantined(self._connections, limit=limit)
+
+    def quarantined_content(self, file: str) -> bytes | None:
+        with faults(self.data):
+            return self._quarantine.read(file) if files.is_digest(file.rpartition("/")[2]) else None
+
+    def conflicts(self, *, limit: int = 1_000) -> list[Conflict]:
+        return status.conflicts(self._connections, limit=limit)
+
+    def strangers(self, *, limit: int = 1_000) -> list[Stranger]:
+        return status.strangers(self._connections, limit=limit)
+
+    def totals(self) -> Totals:
+        return status.totals(self._connections)
