@@ -6,7 +6,7 @@ Holds no I/O but reading the files it is given, and nothing of conversations.
 """
 
 from archiver.events.capture import EVENT_LIMIT, capture, ndjson
-from archiver.events.reading import LINE_LIMIT, lines, open_events, read_events
+from archiver.events.reading import LINE_LIMIT, chunks, date_of, lines, open_events, read_events
 from archiver.events.record import (
     BARE,
     EDITED,
@@ -78,6 +78,8 @@ __all__ = [
     "Record",
     "Rejected",
     "capture",
+    "chunks",
+    "date_of",
     "json_schema",
     "lines",
     "microseconds",

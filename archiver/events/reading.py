@@ -76,7 +76,7 @@ def read_events(
 def lines(stream: BinaryIO, limit: int = LINE_LIMIT) -> Iterator[tuple[int, bytes, str]]:
     """Number from 1, content without its line end, and what is wrong with it ("" for a whole line)."""
     number, rest, dropped = 0, bytearray(), 0
-    for chunk in _chunks(stream, min(CHUNK, limit)):
+    for chunk in chunks(stream, min(CHUNK, limit)):
         if isinstance(chunk, str):  # the stream is damaged here: an unfinished line is lost with it
             yield number + 1, bytes(rest), chunk
             return
@@ -97,6 +97,21 @@ def lines(stream: BinaryIO, limit: int = LINE_LIMIT) -> Iterator[tuple[int, byte
         yield number + 1, _clean_end(bytes(rest), number + 1), _cut(len(rest), dropped)
 
 
+def chunks(stream: BinaryIO, size: int) -> Iterator[bytes | str]:
+    """What a stream holds, piece by piece; a text instead of bytes says why it ends before its end."""
+    # read1 hands over what one step unpacked: read would lose it when the next step finds the damage.
+    read = cast(io.BufferedReader, stream).read1 if hasattr(stream, "read1") else stream.read
+    while True:
+        try:
+            chunk = read(size)
+        except _DAMAGED as fault:
+            yield f"the compressed stream is damaged or ends early: {fault}"
+            return
+        if not chunk:
+            return
+        yield chunk
+
+
 def date_of(path: Path) -> int | None:
     """The day a file's name or its folders state, as microseconds; else when the file was last changed."""
     match = _DATE.search(path.name)
@@ -109,20 +124,6 @@ def date_of(path: Path) -> int | None:
         return path.stat().st_mtime_ns // 1000
     except OSError:
         return None
-
-
-def _chunks(stream: BinaryIO, size: int) -> Iterator[bytes | str]:
-    # read1 hands over what one step unpacked: read would lose it when the next step finds the damage.
-    read = cast(io.BufferedReader, stream).read1 if hasattr(stream, "read1") else stream.read
-    while True:
-        try:
-            chunk = read(size)
-        except _DAMAGED as fault:
-            yield f"the compressed stream is damaged or ends early: {fault}"
-            return
-        if not chunk:
-            return
-        yield chunk
 
 
 def _clean_end(line: bytes, number: int) -> bytes:

@@ -1,0 +1,348 @@
+"""Reads one IRC log: surveys it for dialect, channel and first time, then turns line after line into events.
+
+An event's id is its time, a digest of its line and, for a line said twice in one moment, which of them it is: neither
+the path nor the place in the file, so that a longer version of the same log, or an overlapping one, gives the same ids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date, datetime, time, tzinfo
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from archiver.events import (
+    JOINED,
+    LEFT,
+    RENAMED,
+    SECOND,
+    SENT,
+    TOPIC_CHANGED,
+    Captured,
+    Data,
+    Event,
+    Message,
+    Participant,
+    Place,
+    Rejected,
+    capture,
+    lines,
+    moment,
+    open_events,
+)
+from archiver.exceptions import EventError
+from archiver.importers.irc import dialect as form
+from archiver.importers.irc.clock import Clock
+from archiver.importers.irc.dialect import DIALECTS, Dialect, Line, parse
+from archiver.importers.protocol import Options, charset_of, date_option, zone_of
+
+LINE_LIMIT = 64 * 1024
+SAMPLE = 200
+"""Lines by which the dialect is told."""
+
+DAY = 86_400 * SECOND
+DEFAULT_NETWORK = "irc"
+
+# mIRC formatting: bold, colour with its digits, hex colour, reset, monospace, reverse, italic, strike, underline.
+_FORMATTING = re.compile(
+    r"\x03(?:\d{1,2}(?:,\d{1,2})?)?|\x04(?:[0-9a-fA-F]{6}(?:,[0-9a-fA-F]{6})?)?|[\x02\x0f\x11\x16\x1d\x1e\x1f]"
+)
+_DATE = re.compile(r"(?<!\d)((?:19[7-9]|20\d)\d)[-/]?([01]\d)[-/]?([0-3]\d)(?!\d)")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_CHANNEL_IN_NAME = re.compile(r"#[^\s/,]*?(?=[._-]*(?:\d{4}|(?:raw|txt|log|gz|zst)\b|$))")
+
+
+class Irc:
+    name = "irc"
+    title = "IRC logs (Ubuntu, supybot, irssi, weechat, ZNC, eggdrop, dircproxy …)"
+    partial_presence = True
+    ordered = True
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        sample = [line for line in head.decode("utf-8", "replace").splitlines()[:SAMPLE] if line.strip()]
+        fitting = [sum(parse(dialect, line) is not None for line in sample) for dialect in DIALECTS]
+        return max(fitting) * 2 > len(sample)
+
+    def read(
+        self, path: Path, options: Options, *, received: int, ignored: Counter[str] | None = None
+    ) -> Iterator[Captured | Rejected]:
+        charset, zone = charset_of(options), zone_of(options)
+        found = _survey(path, charset, options.channel)
+        if found is None:
+            return
+        problem, start = _start(path, options, found)
+        if problem or found.dialect is None or start is None:
+            yield Rejected(found.head, str(path), problem)
+            return
+        log = _Log(path, found.dialect, charset, _place(path, options, found), start, zone, received)
+        yield from log.events(Counter() if ignored is None else ignored)
+
+
+class _Survey(NamedTuple):
+    """What a first look at a log tells. `head` is its first line."""
+
+    head: bytes
+    dialect: Dialect | None
+    channel: str | None
+    first: Line | None
+
+
+def _survey(path: Path, charset: str, channel: str | None) -> _Survey | None:
+    """None for a file with nothing in it."""
+    with open_events(path) as stream:
+        texts = ((raw, _decode(raw, charset)[0]) for _, raw, _ in lines(stream, LINE_LIMIT) if raw.strip())
+        sample = [text for text, _ in zip(texts, range(SAMPLE), strict=False)]
+        if not sample:
+            return None
+        fitting = {each: [line for _, text in sample if (line := parse(each, text))] for each in DIALECTS}
+        dialect, parsed = max(fitting.items(), key=lambda item: len(item[1]))
+        if not parsed:
+            return _Survey(sample[0][0], None, None, None)
+        channel = channel or parsed[0].when.get("place") or _channel_in(path)
+        channel = channel or next(filter(None, map(_channel_of, parsed)), None)
+        if channel is None:
+            channel = next(filter(None, (_channel_of(parse(dialect, text)) for _, text in texts)), None)
+        first = next((line for line in parsed if "hour" in line.when or line.kind == form.OPENED), parsed[0])
+        return _Survey(sample[0][0], dialect, channel, first)
+
+
+def _channel_of(line: Line | None) -> str | None:
+    return line.found.get("channel") if line is not None else None
+
+
+def _channel_in(path: Path) -> str | None:
+    for part in (path.name, path.parent.name):
+        match = _CHANNEL_IN_NAME.search(part)
+        if match and len(match[0]) > 1:
+            return match[0]
+    return None
+
+
+def _start(path: Path, options: Options, found: _Survey) -> tuple[str, datetime | None]:
+    """When the log begins, or why it can't be read."""
+    if found.dialect is None or found.first is None:
+        return "no known form of IRC log", None
+    if found.channel is None and options.source is None:
+        return "nothing in the log or its name tells the channel: say it with --channel", None
+    day = date_option(options) or _day_in(path)
+    try:
+        if found.first.kind == form.OPENED and (opened := _opening(found.first)):
+            return "", opened
+        day = _day(found.first, day) or day
+        if day is None:
+            return "nothing in the log or its name tells the day: say it with --date", None
+        return "", datetime.combine(day, _time(found.first) or time())
+    except ValueError:
+        return "the log begins with a date or time there is not", None
+
+
+def _day_in(path: Path) -> date | None:
+    """From the name, else from folders such as 2016/12/19."""
+    for text in (path.name, "/".join(path.parts[-5:])):
+        for match in _DATE.finditer(text):
+            try:
+                return date(*(int(part) for part in match.groups()))
+            except ValueError:
+                continue
+    return None
+
+
+def _day(line: Line, near: date | None) -> date | None:
+    """The day a line states; the year nearest to `near` where it has none."""
+    when = line.when
+    if when.get("year"):
+        return date(int(when["year"]), int(when["month"]), int(when["day"]))
+    if when.get("monthname") and near is not None:
+        month = _MONTHS.index(when["monthname"]) + 1
+        year = near.year + (near.month - month > 6) - (month - near.month > 6)
+        return date(year, month, int(when["day"]))
+    return None
+
+
+def _time(line: Line) -> time | None:
+    when = line.when
+    return time(int(when["hour"]), int(when["minute"]), int(when["second"] or 0)) if when.get("hour") else None
+
+
+def _opening(line: Line) -> datetime | None:
+    """`Mon Jan 02 15:04:05 2006` or `Mon Jan 02 2006`."""
+    _, month, day, *clock, year = line.found["text"].split()
+    at = time.fromisoformat(clock[0]) if clock else time()
+    return datetime.combine(date(int(year), _MONTHS.index(month) + 1, int(day)), at)
+
+
+def _place(path: Path, options: Options, found: _Survey) -> tuple[str, Place]:
+    """The source and the room. Channel names don't tell case (RFC 2812, 1.3)."""
+    channel = (found.channel or "").lower()
+    if channel and channel[0] not in "#&+!":
+        channel = "#" + channel
+    network = options.network or _network_in(path) or DEFAULT_NETWORK
+    source = options.source or f"irc:{network.lower()}/{channel}"
+    room = channel or source
+    return source, Place(id=room, kind="group", topic=room)
+
+
+def _network_in(path: Path) -> str | None:
+    """ZNC's own layout: user/network/#channel/2016-12-19.log."""
+    network = path.parent.parent.name
+    return network if path.parent.name.startswith("#") and re.fullmatch(r"[A-Za-z][\w.-]*", network) else None
+
+
+def _decode(raw: bytes, charset: str) -> tuple[str, str | None]:
+    """Strict UTF-8 line by line, else the legacy charset: real logs mix them."""
+    try:
+        return raw.decode(), None
+    except UnicodeDecodeError:
+        return raw.decode(charset, "replace"), charset
+
+
+class _Log:
+    """One log while it is read: where its clock stands, and what was said in this moment."""
+
+    def __init__(
+        self,
+        path: Path,
+        dialect: Dialect,
+        charset: str,
+        place: tuple[str, Place],
+        start: datetime,
+        zone: tzinfo,
+        received: int,
+    ) -> None:
+        self._path = path
+        self._dialect = dialect
+        self._charset = charset
+        self._source, self._place = place
+        self._received = received
+        self._clock = Clock(start, zone, received + DAY)
+        self._stamp = ""
+        self._moment = moment(self._clock.now)
+        self._prefix = self._clock.local.strftime("%Y%m%dT%H%M%S")
+        self._said: Counter[bytes] = Counter()
+
+    def events(self, ignored: Counter[str]) -> Iterator[Captured | Rejected]:
+        with open_events(self._path) as stream:
+            for number, raw, fault in lines(stream, LINE_LIMIT):
+                if not fault and not raw.strip():
+                    continue
+                try:
+                    if fault:
+                        raise EventError(fault)
+                    captured = self._read(number, raw)
+                except EventError as reason:
+                    yield Rejected(raw, f"{self._path}:{number}", str(reason), self._source)
+                    continue
+                if captured is None:
+                    ignored["lines of the system"] += 1
+                else:
+                    yield captured
+
+    def _read(self, number: int, raw: bytes) -> Captured | None:
+        text, charset = _decode(raw, self._charset)
+        line = parse(self._dialect, _FORMATTING.sub("", text))
+        if line is None:
+            raise EventError(f"not a line of this kind of IRC log ({self._dialect.name})")
+        self._tell_time(line)
+        if line.kind in (form.IGNORED, form.OPENED):
+            return None
+        identity = self._identity(raw)
+        type_, data = _BUILD[line.kind](line.found, identity, self._place)
+        raised = self._clock.raised
+        event = Event(
+            source=self._source,
+            id=identity,
+            type=type_,
+            time=self._moment,
+            data=data,
+            sequence=f"{number:08d}",
+            archivertime=raised.isoformat() if raised is not None else None,
+            archivercharset=charset,
+        )
+        notes = ("undecodable bytes",) if charset is not None and "\ufffd" in text else ()
+        return capture(event, received=self._received, original=raw, notes=notes)
+
+    def _tell_time(self, line: Line) -> None:
+        if line.stamp == self._stamp or not line.when:
+            return
+        before = self._clock.now
+        try:
+            if line.kind == form.OPENED:
+                self._clock.open_day(_opening(line) or self._clock.local)
+            else:
+                day, at = _day(line, self._clock.local.date()), _time(line)
+                if at is not None:
+                    self._clock.set(at, day)
+                elif day is not None and day > self._clock.local.date():
+                    self._clock.set(time(), day)
+                else:
+                    return
+        except ValueError:
+            raise EventError("a date or time there is not") from None
+        self._stamp = line.stamp
+        if self._clock.now != before:
+            self._moment = moment(self._clock.now)
+            self._prefix = self._clock.local.strftime("%Y%m%dT%H%M%S")
+            self._said.clear()
+
+    def _identity(self, raw: bytes) -> str:
+        digest = blake2b(raw, digest_size=6).digest()
+        self._said[digest] += 1
+        again = self._said[digest]
+        identity = f"{self._prefix}-{digest.hex()}"
+        return identity if again == 1 else f"{identity}-{again}"
+
+
+_Found = dict[str, str]
+
+
+def _person(nick: str) -> Participant:
+    nick = nick.replace(" ", "")  # no nick has one; a logger put it there
+    return Participant(address=nick, name=nick)
+
+
+def _said(found: _Found, identity: str, place: Place) -> tuple[str, Data]:
+    message = Message(id=identity, text=found["text"].rstrip())
+    return SENT, Data(conversation=place, actor=_person(found["nick"]), message=message)
+
+
+def _acted(found: _Found, identity: str, place: Place) -> tuple[str, Data]:
+    # XEP-0245 writes an action in this way, and so does everybody who types one.
+    message = Message(id=identity, text=f"/me {found['text'].strip()}".rstrip())
+    return SENT, Data(conversation=place, actor=_person(found["nick"]), message=message)
+
+
+def _joined(found: _Found, identity: str, place: Place) -> tuple[str, Data]:
+    return JOINED, Data(conversation=place, actor=_person(found["nick"]))
+
+
+def _left(found: _Found, identity: str, place: Place) -> tuple[str, Data]:
+    reason = (found.get("reason") or "").strip('" ') or None
+    return LEFT, Data(conversation=place, actor=_person(found["nick"]), reason=reason)
+
+
+def _kicked(found: _Found, identity: str, place: Place) -> tuple[str, Data]:
+    actor, subject = _person(found["nick"]), _person(found["other"])
+    return LEFT, Data(conversation=place, actor=actor, subject=subject, reason=found.get("reason"))
+
+
+def _renamed(found: _Found, identity: str, place: Place) -> tuple[str, Data]:
+    return RENAMED, Data(conversation=place, actor=_person(found["nick"]), subject=_person(found["other"]))
+
+
+def _topic(found: _Found, identity: str, place: Place) -> tuple[str, Data]:
+    return TOPIC_CHANGED, Data(conversation=place, actor=_person(found["nick"]), topic=found["text"])
+
+
+_BUILD = {
+    form.SAID: _said,
+    form.NOTICED: _said,
+    form.ACTED: _acted,
+    form.JOINED: _joined,
+    form.LEFT: _left,
+    form.KICKED: _kicked,
+    form.RENAMED: _renamed,
+    form.TOPIC: _topic,
+}
