@@ -1,0 +1,231 @@
+"""One mail -> its events: those it carries, or itself as one message that was sent.
+
+A mail with an event file attached gives exactly the events in it. Any other is a transcript of one message: who
+wrote it, to whom, when, what. Pure but for a temporary file while an event attachment is read. Never raises for what
+a mail holds: what can't be understood is `Rejected` with the whole mail.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import msgspec
+import structlog
+
+from archiver.events import Captured, Participant, Rejected, capture, moment, open_events, read_events
+from archiver.exceptions import EventError
+from archiver.sources.decoding import HEADER_LIMIT, date, header_text, people
+from archiver.sources.parts import Body, Mail, Part, body_of, read_parts
+
+log = structlog.get_logger("archiver.sources")
+
+ONE = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+LINES = "application/x-ndjson"
+_SUFFIXES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
+
+UNPACKED_LIMIT = 1024 * 1024 * 1024
+"""Bytes that one event attachment may unpack to: a few kilobytes of mail can stand for terabytes."""
+
+SOURCE_HEADER = "x-archiver-source"
+"""A gateway that turns messages of some system into mails names that system here (`xmpp:chat.example.org`)."""
+
+_SOURCE = re.compile(r"[!-~]{1,255}")
+_ID = re.compile(r"<\s*([^<>]+?)\s*>")
+_read_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def read_mail(content: bytes, *, source: str, received: int, sender: str = "") -> Iterator[Captured | Rejected]:
+    """`source` is the events' own where the mail names none; `sender` stands in for a From that is missing."""
+    try:
+        mail = read_parts(content)
+        carried = [part for part in mail.parts if _carries_events(part)]
+        if carried:
+            yield from _events(mail, carried, received)
+        else:
+            yield _message(mail, source, sender, received)
+    except EventError as reason:
+        yield Rejected(content, _position(content), str(reason), source)
+    except MemoryError:
+        raise
+    except Exception as fault:
+        # Whatever odd mail made a parser fail, it must not be refused for ever: kept whole, and the bug said.
+        log.exception("mail_not_understood", source=source, size=len(content))
+        yield Rejected(
+            content, _position(content), f"not understood as a mail: {type(fault).__name__}: {fault}", source
+        )
+
+
+def _position(content: bytes) -> str:
+    return f"mail sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _carries_events(part: Part) -> bool:
+    named = part.name is not None and part.name.lower().endswith(_SUFFIXES)
+    return named or part.media_type in (ONE, BATCH, LINES)
+
+
+def _events(mail: Mail, carried: list[Part], received: int) -> Iterator[Captured | Rejected]:
+    where = f"mail {_message_id(mail) or 'without Message-ID'}"
+    contents = {hashlib.sha256(part.content).hexdigest(): part.content for part in mail.parts if part not in carried}
+    for number, part in enumerate(carried, 1):
+        for record in _read_part(part, f"{where}, {part.name or f'attachment {number}'}", received):
+            yield _with_contents(record, contents)
+
+
+def _read_part(part: Part, name: str, received: int) -> Iterator[Captured | Rejected]:
+    if part.media_type == ONE:
+        yield _captured(part.content, name, received)
+    elif part.media_type == BATCH:
+        yield from _batch(part.content, name, received)
+    else:
+        yield from _lines(part.content, name, received)
+
+
+def _batch(content: bytes, name: str, received: int) -> Iterator[Captured | Rejected]:
+    try:
+        events = _read_batch(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        yield Rejected(content, name, f"not a JSON array of events: {fault}")
+        return
+    for number, event in enumerate(events, 1):
+        yield _captured(bytes(event), f"{name}:{number}", received)
+
+
+def _captured(content: bytes, name: str, received: int) -> Captured | Rejected:
+    try:
+        return capture(content, received=received)
+    except EventError as reason:
+        return Rejected(content, name, str(reason))
+
+
+def _lines(content: bytes, name: str, received: int) -> Iterator[Captured | Rejected]:
+    with tempfile.NamedTemporaryFile(prefix="archiver-", suffix=".ndjson") as file:
+        file.write(content)
+        file.flush()
+        with open_events(Path(file.name)) as stream:
+            yield from read_events(cast(BinaryIO, _Bounded(stream)), name=name, received=received)
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends in an `EventError` where it gives more than anybody could mean."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._left = UNPACKED_LIMIT
+
+    def read1(self, size: int = -1) -> bytes:
+        chunk: bytes = self._stream.read1(size)  # type: ignore[attr-defined]
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise EventError(f"an attachment unpacks to more than {UNPACKED_LIMIT:,} bytes")
+        return chunk
+
+
+def _with_contents(record: Captured | Rejected, contents: dict[str, bytes]) -> Captured | Rejected:
+    """Files that the mail carries beside its events, and that these name by digest: an item of ours sent on."""
+    if isinstance(record, Rejected) or not contents or not record.event.data.attachments:
+        return record
+    have = {digest for digest, _ in record.attached}
+    named = {one.sha256.lower() for one in record.event.data.attachments if one.sha256} - have
+    found = tuple((digest, contents[digest]) for digest in sorted(named) if digest in contents)
+    return msgspec.structs.replace(record, attached=record.attached + found) if found else record
+
+
+def _message(mail: Mail, source: str, sender: str, received: int) -> Captured:
+    """A plain mail as one `message.sent`."""
+    body = body_of(mail.parts)
+    author, everybody = _people(mail, sender)
+    subject = header_text(mail.first("subject"))
+    addresses = sorted({person.address for person in everybody})
+    kind = "im" if len(addresses) <= 2 else "group"
+    data: dict[str, Any] = {
+        "conversation": {"id": " ".join(addresses), "kind": kind, "participants": everybody},
+        "message": _said(mail, body, subject),
+    }
+    if author is not None:
+        data["actor"] = author
+    if subject and kind == "group":
+        data["conversation"]["topic"] = subject
+    if subject:  # in one-to-one no topic says it, and nothing a mail said may be lost
+        data["mail"] = {"subject": subject}
+    if body.files:
+        data["attachments"] = [_attachment(file) for file in body.files]
+    identity = _message_id(mail) or "sha256:" + hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
+    data["message"]["id"] = identity
+    event = {
+        "specversion": "1.0",
+        "source": _source(mail) or source,
+        "id": identity,
+        "type": "message.sent",
+        "time": _time(mail, received).isoformat(),
+        "data": data,
+    }
+    return capture(msgspec.json.encode(event, order="sorted"), received=received)
+
+
+def _said(mail: Mail, body: Body, subject: str) -> dict[str, Any]:
+    message: dict[str, Any] = {"text": body.text or subject}
+    if body.html is not None:
+        message["html"] = body.html
+    answered = _ID.search(header_text(mail.first("in-reply-to")))
+    if answered:
+        message["in_reply_to"] = answered[1]
+    thread = _ID.search(header_text(mail.first("references")))
+    if thread:
+        message["thread"] = thread[1]
+    return message
+
+
+def _people(mail: Mail, sender: str) -> tuple[Participant | None, list[Participant]]:
+    """Who wrote, and everybody named in From, To and Cc, each once, in the order of their addresses."""
+    authors = _named(mail, "from") or _named(mail, "sender") or people(sender)
+    found: dict[str, Participant] = {}
+    for person in [*authors, *_named(mail, "to"), *_named(mail, "cc")]:
+        if person.address not in found or found[person.address].name is None:
+            found[person.address] = person
+    if not found:
+        raise EventError("names nobody: no address in From, To or Cc")
+    everybody = [found[address] for address in sorted(found)]
+    return (found[authors[0].address] if authors else None), everybody
+
+
+def _named(mail: Mail, header: str) -> list[Participant]:
+    values = mail.all(header)
+    length = sum(map(len, values))
+    if length > HEADER_LIMIT:
+        raise EventError(f"a {header.title()} header of {length:,} characters; {HEADER_LIMIT:,} are looked at")
+    return [person for value in values for person in people(value)]
+
+
+def _attachment(file: Part) -> dict[str, str]:
+    described = {"media_type": file.media_type, "content": base64.b64encode(file.content).decode("ascii")}
+    return described if file.name is None else {"name": file.name, **described}
+
+
+def _message_id(mail: Mail) -> str:
+    raw = header_text(mail.first("message-id"))
+    found = _ID.search(raw)
+    identity = found[1] if found else raw
+    # RFC 5322, 2.1.1: no line is longer; one that is would make our own index grow without bound.
+    return identity if len(identity) <= 998 else ""
+
+
+def _source(mail: Mail) -> str:
+    named = header_text(mail.first(SOURCE_HEADER))
+    return named if _SOURCE.fullmatch(named) else ""
+
+
+def _time(mail: Mail, received: int) -> datetime:
+    """When it was written; else when the first server had it, which stays the same if it is delivered again."""
+    stamps = [mail.first("date"), *(value.rpartition(";")[2] for value in reversed(mail.all("received")))]
+    found = next((stated for stamp in stamps if stamp and (stated := date(stamp)) is not None), None)
+    return found.astimezone(UTC) if found is not None and found.year > 1 else moment(received)

@@ -1,0 +1,143 @@
+"""The leaves of a MIME tree, sorted into what a mail says and what it carries. Knows nothing of events.
+
+The tree is the standard library's, parsed with its oldest and most lenient policy; nothing here uses its header
+objects, which raise on much that real mails hold.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.generator import BytesGenerator
+from email.message import Message
+from email.policy import Compat32
+
+from msgspec import Struct
+
+from archiver.sources.decoding import header_text, text_from
+from archiver.sources.hypertext import text_of
+
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
+
+HTML_LIMIT = 256 * 1024
+"""Characters of an HTML body that stand in the event; a longer one is kept as a file beside its text."""
+
+
+class _Raw(Compat32):
+    """Headers as they came: the default puts an object of its own, and U+FFFD, in place of 8-bit ones."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        return value
+
+
+_RAW = _Raw()
+
+
+class Part(Struct, frozen=True):
+    """One leaf: `content` with its transfer encoding undone, `name` without folders. `inline` is meant to be read."""
+
+    media_type: str
+    charset: str | None
+    name: str | None
+    inline: bool
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return text_from(self.content, self.charset).replace("\r\n", "\n").replace("\r", "\n")
+
+
+class Body(Struct, frozen=True):
+    """What a mail says, and the parts that it carries beside."""
+
+    text: str
+    html: str | None
+    files: tuple[Part, ...]
+
+
+class Mail(Struct, frozen=True):
+    """Headers in their order, as the parser left them (8-bit bytes as surrogates, folded), and all leaves."""
+
+    headers: tuple[tuple[str, str], ...]
+    parts: tuple[Part, ...]
+
+    def all(self, name: str) -> list[str]:
+        return [value for header, value in self.headers if header == name]
+
+    def first(self, name: str) -> str:
+        return next(iter(self.all(name)), "")
+
+
+def read_parts(content: bytes) -> Mail:
+    message = message_from_bytes(content, policy=_RAW)
+    headers = tuple((name.lower(), str(value)) for name, value in message.raw_items())
+    return Mail(headers, tuple(_part(leaf) for leaf in _leaves(message)))
+
+
+def body_of(parts: tuple[Part, ...]) -> Body:
+    """Text from the text/plain parts, else from the HTML; whatever is neither is a file."""
+    plain = [part for part in parts if part.inline and part.media_type == "text/plain"]
+    texts = [text for part in plain if (text := _trimmed(part.text)).strip()]
+    pages = [part for part in parts if part.inline and part.media_type == "text/html"]
+    html = pages[0].text if pages else None
+    text = "\n\n".join(texts) if texts or html is None else text_of(html)
+    kept = pages[0] if html is not None and len(html) <= HTML_LIMIT else None
+    files = tuple(part for part in parts if part is not kept and not any(part is one for one in plain))
+    return Body(text, html if kept is not None else None, files)
+
+
+def _leaves(message: Message) -> Iterator[Message]:
+    children = message.get_payload() if message.get_content_maintype() == "multipart" else None
+    if not isinstance(children, list):  # a multipart whose boundary never comes has text as its payload
+        yield message
+        return
+    for child in children:
+        if isinstance(child, Message):
+            yield from _leaves(child)
+
+
+def _part(leaf: Message) -> Part:
+    media_type = leaf.get_content_type().lower()
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        media_type = "application/octet-stream"
+    if media_type.startswith("multipart/"):
+        media_type = "text/plain"
+    name = _name(leaf)
+    disposition = str(leaf.get("content-disposition", "")).partition(";")[0].strip().lower()
+    inline = disposition != "attachment" and name is None
+    return Part(media_type, _charset(leaf), name, inline, _content(leaf))
+
+
+def _charset(leaf: Message) -> str | None:
+    try:
+        charset = leaf.get_content_charset()
+    except (UnicodeError, LookupError, ValueError):
+        return None
+    return charset if isinstance(charset, str) else None
+
+
+def _name(leaf: Message) -> str | None:
+    try:
+        name = leaf.get_filename()
+    except (UnicodeError, LookupError, ValueError, IndexError):  # RFC 2231 parameters numbered or encoded wrongly
+        return None
+    return re.split(r"[/\\]", header_text(name))[-1].strip() or None if name else None
+
+
+def _content(leaf: Message) -> bytes:
+    if leaf.is_multipart():  # message/rfc822, message/delivery-status: the mails inside, whole
+        return b"\n".join(_flat(inner) for inner in leaf.get_payload() if isinstance(inner, Message))
+    content = leaf.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
+
+
+def _flat(message: Message) -> bytes:
+    file = io.BytesIO()
+    BytesGenerator(file, mangle_from_=False, maxheaderlen=0).flatten(message)
+    return file.getvalue()
+
+
+def _trimmed(text: str) -> str:
+    return text.lstrip("\n").rstrip()
