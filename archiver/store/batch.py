@@ -79,10 +79,17 @@ class Batch:
     def _draft(self, put: Put, place: Place) -> Draft:
         """Equal items share one: a hard link for each mailbox."""
         key = (put.item.name, put.item.changed, put.item.content)
-        directory = self._tree.maildir(place, "tmp")
+        directory = self._tree.maildir(place, "cur" if put.flags else "new")
         if key not in self._drafts:
-            self._drafts[key] = Draft(directory, put.item, self._ownership)
+            try:
+                self._drafts[key] = Draft(directory, put.item, self._ownership)
+            except FileNotFoundError:  # the folder was removed since it was opened
+                self._drafts[key] = Draft(self._anew(place, put), put.item, self._ownership)
         return self._drafts[key]
+
+    def _anew(self, place: Place, put: Put) -> int:
+        self._tree.forget(place)
+        return self._tree.maildir(place, "cur" if put.flags else "new")
 
     def _link(self, each: Pending, outcomes: list[Outcome]) -> None:
         subdirectory, file = each.spot
@@ -102,11 +109,11 @@ class Batch:
 
     def _copy(self, each: Pending) -> None:
         """A file of its own where a link isn't possible, in a folder opened, and if need be made, once more."""
-        self._tree.forget(each.place)
-        draft = Draft(self._tree.maildir(each.place, "tmp"), each.put.item, self._ownership)
+        directory = self._anew(each.place, each.put)
+        draft = Draft(directory, each.put.item, self._ownership)
         try:
             os.fsync(draft.descriptor)
-            draft.link(self._tree.maildir(each.place, each.spot.subdirectory), each.spot.file)
+            draft.link(directory, each.spot.file)
         finally:
             draft.close()
 

@@ -19,6 +19,7 @@ from archiver.types import Item
 
 _NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
 _NAMED = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BESIDE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_SUPPORTED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 _LEFTOVER = re.compile(r"archiver\.[0-9a-f]{32}\.part")
 
@@ -29,7 +30,7 @@ class Draft:
     __slots__ = ("_directory", "_name", "descriptor")
 
     def __init__(self, directory: int, item: Item, ownership: Ownership) -> None:
-        """`directory` is the `tmp` of the folder; anything not EnvironmentFault-worthy is raised as it comes."""
+        """`directory` is the `new` or `cur` it will be in: the kernel places the file near it, the quota is its own."""
         self._name: str | None = None
         self._directory = -1
         self.descriptor = self._create(directory)
@@ -48,9 +49,10 @@ class Draft:
             if error.errno not in _NOT_SUPPORTED:
                 raise
         name = f"archiver.{secrets.token_hex(16)}.part"
-        descriptor = os.open(name, _NAMED, 0o600, dir_fd=directory)
+        self._directory = os.open("../tmp", _BESIDE, dir_fd=directory)
+        descriptor = os.open(name, _NAMED, 0o600, dir_fd=self._directory)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self._name, self._directory = name, os.dup(directory)
+        self._name = name
         return descriptor
 
     def link(self, directory: int, name: str) -> None:

@@ -3,7 +3,7 @@
     Put ─► names ─► Batch (draft, sync, link, sync) ─► mail root / mailbox / .Folder / new or cur
 
 Holds the protocol's methods and nothing of how a file is written (`draft`), found (`search`) or a directory opened
-(`tree`). Keeps no state between calls: the tree also belongs to the mail server and to its users. The server's own
+(`tree`). Keeps no descriptor between calls: the tree also belongs to the mail server and to its users. The server's own
 files (`dovecot-*`, `subscriptions`) are never touched.
 """
 
@@ -24,7 +24,7 @@ from archiver.store.protocol import Found, Outcome, Put, Where
 from archiver.store.search import Search
 from archiver.store.syncing import make_durable
 from archiver.store.template import Template
-from archiver.store.tree import Ownership, Parts, Place, Tree
+from archiver.store.tree import Mended, Ownership, Parts, Place, Tree
 
 _GROUP = 500
 """Drafts between two syncs; each holds a descriptor, see `_group_size`."""
@@ -33,9 +33,15 @@ _GROUP_BYTES = 64 * 1024 * 1024
 
 
 def _group_size() -> int:
-    """Half of the descriptors allowed are for others: the spool, the directories of the tree, sockets."""
+    """A draft without O_TMPFILE holds two descriptors; a quarter is for directories, one for spool and sockets."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(1, min(_GROUP, soft // 2 if soft > 0 else _GROUP))
+    return max(1, min(_GROUP, soft // 4 if soft > 0 else _GROUP))
+
+
+def _room() -> int:
+    """Directories of folders open at a time; a group for more mailboxes opens some of them twice."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(4, min(2 * _GROUP, soft // 4 if soft > 0 else 2 * _GROUP))
 
 
 def _nobody(_: str) -> bool:
@@ -63,6 +69,7 @@ class MaildirStore:
         self._ownership = ownership or Ownership()
         self._encoding: Encoding = encoding
         self._ours = ours
+        self._mended = Mended()
 
     @property
     def root(self) -> Path:
@@ -79,7 +86,7 @@ class MaildirStore:
         return outcomes
 
     def _put_group(self, puts: Sequence[Put], group: range, outcomes: list[Outcome], *, careful: bool) -> None:
-        with Tree(self.root, self._ownership, make=True) as tree:
+        with Tree(self.root, self._ownership, make=True, room=_room(), mended=self._mended) as tree:
             batch = Batch(tree, self._ownership, Search(tree, self._ours) if careful else None)
             try:
                 batch.file(self._placed(puts, group, outcomes), outcomes)
