@@ -87,7 +87,7 @@ def local_part(text: str) -> str | None:
 def _fold(text: str) -> str:
     """Folding can leave NFC, and composing can bring back a capital: repeated until nothing changes."""
     for _ in range(4):
-        folded = unicodedata.normalize("NFC", text.casefold())
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
         if folded == text:
             break
         text = folded

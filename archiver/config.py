@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from archiver import settings, templates
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Wrong
+from archiver.store.template import check_template
 from archiver.types import Mailbox
 
 _FS = "LAYOUT=fs is not offered: items are filed as Maildir++, where a folder is .Name beside cur, new and tmp"
@@ -122,6 +123,12 @@ class People(Struct, frozen=True):
     file: Annotated[
         str, Setting("", settings.text, "CSV of address,mailbox[,version,locale,zone,folder], beside this file.")
     ]
+
+    @property
+    def every_domain(self) -> tuple[str, ...]:
+        """Every domain that can have mailboxes here; none where that isn't known before the events come."""
+        named = (address.rpartition("@")[2] for _, address in self.people)
+        return () if self.file else tuple(sorted({*self.domains, *named}))
 
 
 class Conversations(Struct, frozen=True):
@@ -283,21 +290,15 @@ def _template_faults(raw: dict[str, Any]) -> Iterator[Fault]:
     mail, archive = paths["mail"], paths["archive"]
     if not isinstance(mail, str) or not isinstance(archive, str):
         return
-    one_domain = _has_one_domain(raw)
+    try:
+        domains = Table(People)(raw.get("directory", {})).every_domain
+    except Wrong:
+        domains = ()
     for key, template in (("mail", mail), ("archive", archive)):
-        for why in templates.problems(template, one_domain=one_domain):
+        if why := check_template(template, domains):
             yield f"store.{key}", template, why
     if templates.collide(mail, archive):
         yield "store.archive", archive, "can lie where store.mail puts a mailbox; give it a tree of its own"
-
-
-def _has_one_domain(raw: dict[str, Any]) -> bool:
-    try:
-        people = Table(People)(raw.get("directory", {}))
-    except Wrong:
-        return False
-    ours = {address.rpartition("@")[2] for _, address in people.people}.union(people.domains)
-    return len(people.domains) == 1 and len(ours) == 1 and not people.file
 
 
 def _sentence(key: str, value: object, why: str) -> str:

@@ -1,0 +1,321 @@
+"""The configuration: defaults, every key, units, and all problems at once."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+
+from archiver import settings
+from archiver.config import Config, keys, load, parse
+from archiver.exceptions import ConfigError, EnvironmentFault
+from archiver.settings import Endpoint, Wrong
+from archiver.templates import collide
+
+calm = profile(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "config"
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(tomllib.loads(text))
+    return caught.value.problems
+
+
+# --- defaults and every key --------------------------------------------------------------------------------------
+
+
+def test_without_a_file_the_defaults_work():
+    config = load()
+    assert config.store.version == "15.2.2562.17"
+    assert config.store.mode == 0o600
+    assert config.conversations.idle == 600_000_000
+    assert config.conversations.continuation == 7 * 86_400 * 1_000_000
+    assert config.conversations.part_bytes == 5 * 1024 * 1024
+    assert config.smtp.listen == Endpoint("127.0.0.1", 8025)
+    assert config.smtp.lmtp is None
+    assert config.default_mailbox.zone == "UTC"
+    assert config.directory.every_domain == ()
+
+
+def test_an_empty_file_is_the_defaults(tmp_path):
+    (tmp_path / "empty.toml").write_bytes(b"\xef\xbb\xbf# nothing\n")
+    assert load(tmp_path / "empty.toml") == load()
+
+
+def flattened(table: dict, above: str = "") -> dict[str, object]:
+    """Dotted keys as `config.keys()` writes them; a mapping of free keys stays one value."""
+    flat: dict[str, object] = {}
+    for key, value in table.items():
+        match value:
+            case dict() if above + key != "directory.people":
+                flat |= flattened(value, f"{above}{key}.")
+            case [dict(), *_]:
+                flat |= {k: v for each in value for k, v in flattened(each, f"{above}{key}[].").items()}
+            case _:
+                flat[above + key] = value
+    return flat
+
+
+def test_the_example_has_every_key_and_its_default():
+    written = flattened(tomllib.loads((FIXTURES / "full.toml").read_text()))
+    documented = {each.key: each.default for each in keys()}
+    assert written.keys() == documented.keys()
+    examples = ("mailbox[]", "directory.")
+    assert {k: v for k, v in written.items() if not k.startswith(examples)} == {
+        k: v for k, v in documented.items() if not k.startswith(examples)
+    }
+
+
+def test_the_example_loads():
+    config = load(FIXTURES / "full.toml")
+    (carol,) = config.mailbox
+    assert (carol.mailbox, carol.folder) == ("carol@example.org", "交談歷程記錄")
+    assert config.directory.rewrite[0].target == "example.org"
+    assert dict(config.directory.people)["@alice:matrix.example.net"] == "alice@example.org"
+    assert Path(config.directory.file) == FIXTURES / "people.csv"
+    assert config.directory.every_domain == ()
+
+
+def test_every_key_has_a_sentence_and_a_default_that_loads():
+    for each in keys():
+        assert each.sentence.endswith(".") and len(each.sentence) <= 160, each
+    everything: dict = {}
+    for each in keys():
+        *above, key = each.key.split(".")
+        table = everything
+        if "[]" in each.key:
+            continue
+        for step in above:
+            table = table.setdefault(step, {})
+        table[key] = each.default
+    assert parse(everything) == load()
+
+
+def test_the_digest_is_stable_and_tells_configurations_apart():
+    assert parse({}).digest == parse({"log": {"level": "info"}}).digest
+    assert parse({}).digest != parse({"log": {"level": "debug"}}).digest
+    assert len(load().digest) == 16
+
+
+def test_config_is_frozen_and_hashable():
+    with pytest.raises(AttributeError):
+        load().store.version = "1"
+    assert hash(load(FIXTURES / "full.toml")) == hash(load(FIXTURES / "full.toml"))
+
+
+# --- problems ----------------------------------------------------------------------------------------------------
+
+
+def test_all_problems_come_at_once():
+    with pytest.raises(ConfigError) as caught:
+        load(FIXTURES / "bad_values.toml")
+    found = {problem.split(" = ")[0].split(": is missing")[0]: problem for problem in caught.value.problems}
+    assert len(found) == len(caught.value.problems)
+    assert sorted(found) == sorted(
+        [
+            "colour",
+            "store.layout",
+            "store.mail",
+            "store.mode",
+            "store.pairing",
+            "mailbox[1].address",
+            "mailbox[1].zone",
+            "mailbox[1].locale",
+            "mailbox[1].folder",
+            "mailbox[2].address",
+            "directory.domains[2]",
+            'directory.people."alice@libera"',
+            "conversations.idel",
+            "conversations.span",
+            "conversations.part_events",
+            "conversations.lateness",
+            "conversations.tail",
+            "conversation",
+            "smtp.listen",
+        ]
+    )
+    assert "did you mean conversations.idle?" in found["conversations.idel"]
+    assert "did you mean conversations?" in found["conversation"]
+    assert "did you mean Europe/Berlin?" in found["mailbox[1].zone"]
+    assert "LAYOUT=fs" in found["store.layout"]
+    assert caught.value.hint and caught.value.facts["file"].endswith("bad_values.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("idle = '1m'", "idle = '1m': is no key here; did you mean conversations.idle?"),
+        ("[store]\nversion = 15.2", "store.version = 15.2: must be a string, in quotes"),
+        ("[store]\nmode = 600", "store.mode = 600: must be a string, in quotes"),
+        ("[store]\nmode = '0400'", "store.mode = '0400': must let the owner read and write"),
+        ("store = 3", "store = 3: must be a table"),
+        ("[mailbox]\naddress = 'a@example.org'", "must be an array of tables"),
+        ("[conversations]\nidle = '13h'", "conversations.idle = '46800s': must not be longer than conversations.span"),
+        ("[conversations]\nidle = '0s'", "conversations.idle = '0s': must be from 1s to 7d"),
+        ("[conversations]\npart_events = 0", "conversations.part_events = 0: must be from 1 to 100000"),
+        ("[conversations]\nidle = '10'", "must be a string like"),
+        ("[conversations]\nidle = '-5m'", "must be a string like"),
+        ("[conversations]\nidle = '5m!'", "must be a string like"),
+        ("[history]\nenabled = 'yes'", "history.enabled = 'yes': must be true or false"),
+        ("[log]\nformat = 'xml'", 'must be one of "auto", "json", "console"'),
+        ("[smtp]\nlisten = 'localhost:99999'", "smtp.listen"),
+        ("[store]\nowner = 'a b'", "store.owner = 'a b': must be a user's name or number"),
+        (
+            "[[mailbox]]\naddress='a@x.org'\n[[mailbox]]\naddress='A@x.org'",
+            "mailbox[2].address = 'a@x.org': has a table",
+        ),
+        (
+            "[[mailbox]]\naddress='a@x.org'\nfolder='a/b'",
+            "mailbox[1].folder = 'a/b': a folder's name can't contain '/'",
+        ),
+        ("[[mailbox]]\naddress='a@x.org'\nfolder='" + "x" * 250 + "'", "is too long"),
+        ("[transcript]\nzone = '../../etc/passwd'", "transcript.zone = '../../etc/passwd': is no time zone"),
+        ("[transcript]\nlocale = '../../etc'", "transcript.locale = '../../etc': is no locale"),
+        ("[directory.people]\nbob = 'a@x.org'\nBOB = 'b@x.org'", "is the same address as one above"),
+        (
+            "[[directory.rewrite]]\nfrom='a.org'\nto='b.org'\n[[directory.rewrite]]\nfrom='b.org'\nto='c.org'",
+            "apply once",
+        ),
+        (
+            "[[directory.rewrite]]\nfrom='a.org'\nto='b.org'\n[[directory.rewrite]]\nfrom='A.org'\nto='c.org'",
+            "earlier rule",
+        ),
+        ("[store]\nmail = '{data}/mail/{local}'", "store.mail = '{data}/mail/{local}'"),
+        ("[store]\nmail = '{data}/mail/{domain}-{local}'", "store.mail"),
+        ("[store]\nmail = '{data}/mail/{domain}{local}'", "store.mail"),
+        ("[store]\nmail = 'mail/{domain}/{local}'", "store.mail"),
+        ("[store]\nmail = '/a/../{domain}/{local}'", "store.mail"),
+        ("[store]\nmail = '/a/{domain}/{home}/{local}'", "store.mail"),
+        ("[store]\narchive = '{data}/mail/{domain}/{local}'", "give it a tree of its own"),
+        ("[store]\nmail = '{data}/{domain}/{local}'", "give it a tree of its own"),
+    ],
+)
+def test_one_problem(text, problem):
+    (found,) = problems(text)
+    assert problem in found
+
+
+def test_an_archive_inside_mailboxes_is_a_problem():
+    with pytest.raises(ConfigError, match="tree of its own"):
+        load(FIXTURES / "bad_tree.toml")
+
+
+def test_a_path_without_domain_is_allowed_where_there_is_only_one():
+    text = "[store]\nmail='/var/vmail/{local}'\n[directory]\ndomains=['example.org']\n"
+    assert parse(tomllib.loads(text)).directory.every_domain == ("example.org",)
+    assert "store.mail" in problems(text + "people={bob='bob@example.net'}")[0]
+    assert "store.mail" in problems(text + "file='people.csv'")[0]
+
+
+def test_nothing_of_a_problem_can_move_a_terminal():
+    (found,) = problems('[log]\nlevel = "\\u001b[2J\\n\\u202e"')
+    (unknown,) = problems('"\\u001b[2J\\n" = 1')
+    assert (found + unknown).isprintable()
+    (long,) = problems(f"[log]\nlevel = '{'x' * 5000}'")
+    assert len(long) < 200
+
+
+@pytest.mark.parametrize("name", ["bad_syntax.toml", "bad_charset.toml"])
+def test_what_is_no_toml_is_the_users_mistake(name):
+    with pytest.raises(ConfigError) as caught:
+        load(FIXTURES / name)
+    assert "is not TOML" in caught.value.problems[0] and caught.value.hint
+
+
+def test_a_file_that_is_not_there_or_no_file(tmp_path):
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        assert str(path) in caught.value.problems[0]
+
+
+def test_a_forbidden_file_is_the_environments_fault(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(EnvironmentFault):
+        load(tmp_path / "secret.toml")
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10m", 600), ("1h30m", 5400), ("1h 30m", 5400), ("90 s", 90), ("1500ms", 1.5), ("1w", 604_800)],
+)
+def test_durations(text, seconds):
+    assert settings.duration("0s", "366d")(text) == seconds * 1_000_000
+
+
+@pytest.mark.parametrize(("text", "count"), [("0B", 0), ("5MiB", 5 << 20), ("5MB", 5_000_000), ("64KiB", 65_536)])
+def test_sizes(text, count):
+    assert settings.size("0B", "1GiB")(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("127.0.0.1:25", Endpoint("127.0.0.1", 25)),
+        ("[::1]:25", Endpoint("::1", 25)),
+        (":8025", Endpoint("", 8025)),
+        ("/run/archiver/lmtp", Endpoint(path="/run/archiver/lmtp")),
+    ],
+)
+def test_endpoints(text, endpoint):
+    assert settings.endpoint(text) == endpoint
+
+
+def test_locales_come_out_in_babels_name():
+    assert settings.locale("zh-TW") == "zh_Hant_TW"
+    assert settings.locale("de") == "de"
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@calm
+@given(st.dictionaries(st.sampled_from([key for key, _, _ in settings.settings_of(Config)]), anything, max_size=4))
+def test_any_input_is_a_config_or_named_problems(raw):
+    try:
+        assert isinstance(parse(raw), Config)
+    except ConfigError as error:
+        assert error.problems and all(problem.isprintable() for problem in error.problems)
+
+
+@calm
+@given(st.sampled_from([each.key for each in keys() if "[]" not in each.key]), anything)
+def test_any_value_of_any_key_is_taken_or_named(key, value):
+    section, name = key.split(".")
+    try:
+        parse({section: {name: value}})
+    except ConfigError as error:
+        assert error.problems and all(problem.startswith((key, "store.", section)) for problem in error.problems)
+
+
+@calm
+@given(st.text(max_size=30))
+def test_readers_raise_nothing_but_wrong(text):
+    for read in (settings.zone, settings.locale, settings.folder, settings.address, settings.domain, settings.endpoint):
+        try:
+            assert read(text) is not None
+        except Wrong as wrong:
+            assert str(wrong)
+
+
+def test_trees_that_meet():
+    assert collide("/v/{domain}/{local}", "/v/{domain}/{local}")
+    assert collide("/v/{domain}", "/v/archive/{local}")
+    assert not collide("/v/mail/{domain}/{local}", "/v/archive/{domain}/{local}")
+    assert not collide("/v/{local}@{domain}", "/v/archive/{domain}/{local}")
+    assert not collide("{data}/{domain}/{local}", "/v/{domain}/{local}")
