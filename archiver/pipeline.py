@@ -15,6 +15,7 @@ Every step can be the last one: each is recorded, and doing it again gives what 
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
@@ -23,12 +24,13 @@ import structlog
 from msgspec import Struct, structs
 
 from archiver import conversation as conversing
-from archiver import gate, planning, render
+from archiver import gate, planning
 from archiver.conversation import Rules
 from archiver.directory import Directory
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ArchiverError
 from archiver.planning import Earlier, Planned
+from archiver.render import Limits, Rendering, base_name
 from archiver.spool.records import Watermark
 from archiver.store.protocol import Put, Store, Where
 from archiver.types import Conversation, Delivery, DeliveryState, Filing, Item, Lease, Look, View
@@ -56,16 +58,16 @@ class Reader(Protocol):
     def versions(self, place: int) -> set[bytes]: ...
     def priors(self, place: int, started: int, ended: int) -> list[Filing]: ...
     def blob(self, sha256: str) -> bytes | None: ...
-    def watermark(self, place: int, now: int) -> Watermark: ...
+    def watermark(self, place: int, now: int, lateness: int) -> Watermark: ...
 
 
 class Journal(Protocol):
-    """Where attempts and results are recorded; each call is durable when it returns."""
+    """Where attempts and results are recorded, durably, in the order of the calls."""
 
-    def begin(self, filings: Sequence[Filing]) -> list[Filing]: ...
-    def finish(self, filings: Sequence[Filing], gone: Sequence[int]) -> None: ...
-    def settle(self, leases: Sequence[tuple[Lease, int | None]]) -> None: ...
-    def note_strangers(self, strangers: Sequence[tuple[str, str]]) -> None: ...
+    def begin(self, filings: Sequence[Filing], now: int) -> list[Filing]: ...
+    def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int]) -> None: ...
+    def finish_places(self, dues: Iterable[tuple[Lease, int | None]]) -> object: ...
+    def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None: ...
 
 
 class Terms(Struct, frozen=True):
@@ -78,7 +80,7 @@ class Terms(Struct, frozen=True):
     """The folder's name in a locale, where the mailbox names none."""
     lateness: int
     show_retracted: bool
-    limits: render.Limits
+    limits: Limits
 
 
 class Tally(Struct):
@@ -103,6 +105,7 @@ class _Work(Struct):
     """One conversation on its way: what was planned, and the filing that records it."""
 
     conversation: Conversation
+    rendering: Rendering
     filing: Filing
     planned: list[Planned]
     gone: list[int]
@@ -145,7 +148,7 @@ class Filer:
     def _conversations(self, lease: Lease, now: int) -> Iterator[tuple[int | None, Conversation]]:
         """The conversations of a place; with one that is not ripe yet comes the time to look again."""
         rules, partial = self._terms.rules, lease.partial
-        mark = self._reader.watermark(lease.place, now)
+        mark = self._reader.watermark(lease.place, now, self._terms.lateness)
         if mark.warning:
             log.warning("feed is silent", source=lease.source, conversation=lease.conversation, why=mark.warning)
         if mark.time is None:
@@ -173,12 +176,13 @@ class Filer:
         filing = Filing(
             lease.place, version, conversation.started, conversation.ended, conversation.part, numbers, deliveries=()
         )
+        rendering = Rendering(conversation, self._reader.blob, self._terms.limits)
         if not conversing.is_content(conversation):
-            return _Work(conversation, filing, [], [])
+            return _Work(conversation, rendering, filing, [], [])
         said, _marks = conversing.content(conversation)
         views = conversing.views(conversation, batch.mailbox_of(conversation.source, self._terms), self._terms.rules)
         same, earlier = self._earlier(lease, conversation, version)
-        planned = [made for view in views if (made := self._deliver(conversation, view, same, earlier, said))]
+        planned = [made for view in views if (made := self._deliver(rendering, view, same, earlier, said))]
         planned += planning.forsaken(views, earlier)
         gone = [
             e.delivery.number
@@ -187,7 +191,7 @@ class Filer:
             if planning.is_gone(e) and e.delivery.state is not DeliveryState.GONE
         ]
         filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
-        return _Work(conversation, filing, planned, gone)
+        return _Work(conversation, rendering, filing, planned, gone)
 
     def _earlier(
         self, lease: Lease, conversation: Conversation, version: bytes
@@ -221,7 +225,7 @@ class Filer:
 
     def _deliver(
         self,
-        conversation: Conversation,
+        rendering: Rendering,
         view: View,
         same: dict[str, Delivery],
         earlier: dict[str, list[Earlier]],
@@ -230,7 +234,7 @@ class Filer:
         done = same.get(view.mailbox)
         if done is not None and done.state not in (DeliveryState.WITHHELD, DeliveryState.ATTEMPTED):
             return Planned(done)
-        terms = self._terms
+        conversation, terms = rendering.conversation, self._terms
         mailbox = terms.directory.mailbox(view.mailbox)
         folder = mailbox.folder or terms.folder_of(mailbox.locale)
         before = earlier.get(view.mailbox, ())
@@ -238,21 +242,22 @@ class Filer:
         if not decision.allowed:
             return planning.withhold(conversation, view, folder, decision.reason, before)
         look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
-        return planning.plan(
-            conversation, view, look, folder, before, lambda look: render.name_of(conversation, look), said
-        )
+        return planning.plan(conversation, view, look, folder, before, lambda look: _name(rendering, look), said)
 
     def _file(self, batch: _Batch, now: int, tally: Tally) -> None:
         """Begin, render, put, finish: everything gathered so far."""
         if batch.works:
-            for work, filing in zip(batch.works, self._journal.begin([w.filing for w in batch.works]), strict=True):
+            for work, filing in zip(
+                batch.works, self._journal.begin([w.filing for w in batch.works], now), strict=True
+            ):
                 _begun(work, filing)
             self._put([chosen for work in batch.works for chosen in self._render(work, tally)])
             self._finish(batch, now, tally)
         if batch.strangers:
-            self._journal.note_strangers(sorted(batch.strangers))
+            people = [(source, address, seen) for (source, address), seen in sorted(batch.strangers.items())]
+            self._journal.note_strangers(people, now)
         if settled := batch.settled():
-            self._journal.settle(settled)
+            self._journal.finish_places(settled)
         batch.clear()
 
     def _render(self, work: _Work, tally: Tally) -> list[_Chosen]:
@@ -260,7 +265,7 @@ class Filer:
         if not looks:
             return []
         try:
-            items = render.render(work.conversation, looks, self._reader.blob, self._terms.limits)
+            items = [work.rendering.item(look) for look in looks]
         except Exception as error:  # one bad conversation must not stop the rest; it is parked after some attempts
             work.error = f"{type(error).__name__}: {error}"
             log.exception("not rendered", conversation=work.conversation.place, source=work.conversation.source)
@@ -306,7 +311,12 @@ class Filer:
             filings.append(structs.replace(work.filing, deliveries=tuple(p.delivery for p in work.planned)))
             _count(work, tally)
         self._store.remove_all(outdated)
-        self._journal.finish(filings, [number for work in batch.works for number in work.gone])
+        self._journal.finish(filings, now, gone=[number for work in batch.works for number in work.gone])
+
+
+def _name(rendering: Rendering, look: Look) -> str:
+    first = (look.mask & -look.mask).bit_length() - 1
+    return base_name(rendering.key(look), rendering.conversation.events[first].time)
 
 
 def _begun(work: _Work, filing: Filing) -> None:
@@ -369,7 +379,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self.works: list[_Work] = []
-        self.strangers: set[tuple[str, str]] = set()
+        self.strangers: Counter[tuple[str, str]] = Counter()
         self._done: list[Lease] = []
         self._dues: dict[int, int] = {}
         self._items = 0
@@ -395,7 +405,7 @@ class _Batch:
         return self._items >= BATCH_ITEMS or self._bytes >= BATCH_BYTES
 
     def clear(self) -> None:
-        self.works, self.strangers, self._done = [], set(), []
+        self.works, self.strangers, self._done = [], Counter(), []
         self._items = self._bytes = 0
 
     def versions(self, place: int, reader: Reader) -> set[bytes]:
@@ -407,7 +417,7 @@ class _Batch:
         def mailbox_of(address: str) -> str | None:
             mailbox = terms.directory.mailbox_of(source, address)
             if mailbox is None:
-                self.strangers.add((source, address))
+                self.strangers[source, address] += 1
             return mailbox
 
         return mailbox_of

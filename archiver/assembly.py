@@ -1,0 +1,112 @@
+"""Makes the parts from one configuration and hands each what it needs. Holds no rule and keeps nothing."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+from archiver import gate
+from archiver.config import CSV_READERS, Config
+from archiver.conversation import Rules
+from archiver.directory import Directory, Person, read_people
+from archiver.exceptions import ConfigError
+from archiver.pipeline import Terms
+from archiver.render import Limits
+from archiver.spool import Spool
+from archiver.store import MaildirStore, Ownership
+from archiver.wording import folder_name
+
+
+def rules_of(config: Config) -> Rules:
+    bounds = config.conversations
+    return Rules(
+        idle=bounds.idle,
+        span=bounds.span,
+        silence=bounds.silence,
+        tail=bounds.tail,
+        part_events=bounds.part_events,
+        part_bytes=bounds.part_bytes,
+        partial_leave=bounds.partial_leave,
+        missed_quiet=bounds.missed_quiet,
+    )
+
+
+def directory_of(config: Config) -> Directory:
+    """Reads the people file, if one is named; every problem in it is raised at once."""
+    people = config.directory
+    rows = _rows(people.file) if people.file else None
+    return Directory(
+        config.default_mailbox,
+        config.mailbox,
+        domains=people.domains,
+        people=dict(people.people),
+        rewrites=people.rewrite,
+        rows=rows,
+    )
+
+
+def _rows(file: str) -> tuple[Person, ...]:
+    try:
+        with open(file, encoding="utf-8", newline="") as lines:
+            return read_people(lines, file, CSV_READERS)
+    except OSError as error:
+        raise ConfigError([f"directory.file = {file!a}: {error.strerror}"]) from error
+
+
+def terms_of(config: Config) -> Terms:
+    return Terms(
+        rules=rules_of(config),
+        gate=gate.Rules(history=config.history.enabled, pairing=config.store.pairing),
+        directory=directory_of(config),
+        folder_of=folder_name,
+        lateness=config.conversations.lateness,
+        show_retracted=config.transcript.show_retracted,
+        limits=Limits(file=config.transcript.max_attachment),
+    )
+
+
+def store_of(config: Config, data: Path) -> MaildirStore:
+    store = config.store
+    return MaildirStore(
+        store.mail,
+        data=data,
+        ownership=_ownership_of(config),
+        encoding="utf-8" if store.folder_encoding == "utf-8" else "utf-7",
+        domains=config.directory.domains,
+        ours=_is_ours,
+    )
+
+
+def _is_ours(name: str) -> bool:
+    return name.endswith(".conversation-archiver")
+
+
+def _ownership_of(config: Config) -> Ownership:
+    store = config.store
+    problems = []
+    uid = gid = -1
+    try:
+        uid = _number(store.owner, lambda name: pwd.getpwnam(name).pw_uid)
+    except KeyError:
+        problems.append(f"store.owner = {store.owner!a}: no such user on this machine")
+    try:
+        gid = _number(store.group, lambda name: grp.getgrnam(name).gr_gid)
+    except KeyError:
+        problems.append(f"store.group = {store.group!a}: no such group on this machine")
+    if problems:
+        raise ConfigError(problems, hint="name the user that the mail server reads mail as")
+    search_bits = (store.mode & 0o444) >> 2
+    return Ownership(uid, gid, store.mode, store.mode | search_bits)
+
+
+def _number(name: str, look_up: Callable[[str], int]) -> int:
+    if not name:
+        return -1
+    return int(name) if name.isdecimal() else look_up(name)
+
+
+def open_spool(config: Config, data: Path, *, readonly: bool = False) -> Spool:
+    bounds = config.conversations
+    return Spool.open(data, readonly=readonly, idle=bounds.idle, lateness=bounds.lateness)

@@ -1,0 +1,246 @@
+"""Old events through the same spool and pipeline: read all, then file all they brought, then say so.
+
+    files ─► reading process ─► append ─► close the feed ─► filing processes ─► report
+
+Holds the order of a backfill and its progress. Reading it again after any interruption is safe and quick: what is in
+the spool is known by its identity, and what is filed by its version.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import structlog
+from msgspec import Struct, field
+
+from archiver.assembly import open_spool, store_of, terms_of
+from archiver.config import Config
+from archiver.events import Captured, Rejected
+from archiver.exceptions import UsageError
+from archiver.importers import Importer, Options
+from archiver.pipeline import Filer, Journal, Tally
+from archiver.spool import Pace, Spool
+from archiver.types import Lease
+from archiver.workers import Child, filer, lots, reader, serve
+
+log = structlog.get_logger(__name__)
+
+ALONE = 20_000
+"""Fewer new events than this are filed by one process: starting more takes longer than it saves."""
+_PLACES = 100
+_WAIT = 0.2
+
+
+class Request(Struct, frozen=True):
+    """What to read, as what, and with how many processes to file."""
+
+    importer: Importer
+    paths: tuple[Path, ...]
+    options: Options = Options()
+    jobs: int = 2
+
+
+class Progress(Struct):
+    """How far it is: `stage` is "reading" or "filing", `done` of `total` bytes or places."""
+
+    stage: str
+    done: int
+    total: int
+    position: str = ""
+
+
+class Report(Struct):
+    """What a backfill did. `waiting` are conversations that are not ready yet: the daemon will file them."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    quarantined: int = 0
+    cleaned: int = 0
+    ignored: dict[str, int] = {}
+    seconds: float = 0.0
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def clean(self) -> bool:
+        """False where a person should look: exit status 1."""
+        return not (self.conflicts or self.quarantined or self.tally.parked or self.tally.failed)
+
+
+Show = Callable[[Progress], None]
+
+
+def run(config: Config, data: Path, request: Request, show: Show = lambda progress: None) -> Report:
+    """Read `request.paths` and file what they bring. One at a time: another backfill is waited for by the caller."""
+    check(request)
+    started = time.monotonic()
+    children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
+    try:
+        reading = reader(lambda: _read(request))
+        try:
+            with open_spool(config, data) as spool, spool.hold("backfill", _description(request)) as _:
+                spool.reap(_now())
+                report = _append(spool, request, reading, show)
+                _file(config, data, spool, request, children, report, show)
+        finally:
+            reading.close()
+    finally:
+        for child in children:
+            child.close()
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def check(request: Request) -> None:
+    """Tell a wrong path before anything is begun."""
+    for path in request.paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file", hint="name files or folders that exist")
+
+
+def feed_name(request: Request) -> str:
+    """The same files again are the same feed, so that a dead import ends by being run again."""
+    named = "\0".join(str(path.resolve()) for path in request.paths).encode("utf-8", "surrogateescape")
+    return f"import:{request.importer.name}:{blake2b(named, digest_size=6).hexdigest()}"
+
+
+def files_of(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files named, and those in the folders named, in order of their names; hidden ones are left out."""
+    for path in paths:
+        if path.is_dir():
+            yield from (each for each in sorted(path.rglob("*")) if each.is_file() and not each.name.startswith("."))
+        else:
+            yield path
+
+
+def _description(request: Request) -> str:
+    return f"archiver backfill {request.importer.name} {request.paths[0]} (process {os.getpid()})"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
+def _read(request: Request) -> Iterator[tuple[str, Captured | Rejected]]:
+    received = _now()
+    ignored: Counter[str] = Counter()
+    for path in files_of(request.paths):
+        for piece in request.importer.read(path, request.options, received=received, ignored=ignored):
+            yield str(path), piece
+
+
+def _append(spool: Spool, request: Request, reading: Child, show: Show) -> Report:
+    """Everything read goes into the spool; only then is the feed closed, and what it brought is due."""
+    report = Report()
+    sizes = {str(path): path.stat().st_size for path in files_of(request.paths)}
+    feed = spool.open_feed(
+        feed_name(request),
+        "import",
+        partial=request.importer.partial_presence,
+        path=", ".join(map(str, request.paths)),
+    )
+    writer = _Writer(spool, feed.number, report)
+    passed, current = 0, ""
+    for position, pieces in lots(reading):
+        if position != current:
+            passed, current = passed + sizes.get(current, 0), position
+        writer.add(pieces)
+        show(Progress("reading", passed, sum(sizes.values()), position))
+    writer.flush()
+    spool.close_feed(feed.number, _now())
+    return report
+
+
+class _Writer:
+    """Appends in batches sized by how long the last ones held the write lock."""
+
+    def __init__(self, spool: Spool, feed: int, report: Report) -> None:
+        self._spool = spool
+        self._feed = feed
+        self._report = report
+        self._pending: list[Captured | Rejected] = []
+        self._alone = True
+        self._pace = Pace(alone=True)
+
+    def add(self, pieces: list[Captured | Rejected]) -> None:
+        self._pending += pieces
+        alone = self._spool.holder("daemon") is None
+        if alone is not self._alone:  # a daemon came or went: live capture must never wait long
+            self._alone, self._pace = alone, Pace(alone=alone)
+        while len(self._pending) >= self._pace.rows:
+            self._append()
+
+    def flush(self) -> None:
+        while self._pending:
+            self._append()
+
+    def _append(self) -> None:
+        some = self._take()
+        done = self._spool.append(some, self._feed)
+        self._pace.measured(len(some), done.held)
+        report = self._report
+        report.accepted += done.accepted
+        report.duplicates += done.duplicates
+        report.conflicts += done.conflicts
+        report.quarantined += done.quarantined
+        report.cleaned += done.cleaned
+
+    def _take(self) -> list[Captured | Rejected]:
+        weight = taken = 0
+        for piece in self._pending:
+            weight += self._pace.weight(len(piece.body if isinstance(piece, Captured) else piece.content))
+            if taken and weight > self._pace.rows:
+                break
+            taken += 1
+        some, self._pending = self._pending[:taken], self._pending[taken:]
+        return some
+
+
+def _filer(config: Config, data: Path, journal: Journal) -> Filer:
+    """What a filing process has of its own: a reader of the spool, a store, the terms."""
+    return Filer(open_spool(config, data, readonly=True), journal, store_of(config, data), terms_of(config))
+
+
+def _file(
+    config: Config,
+    data: Path,
+    spool: Spool,
+    request: Request,
+    children: Sequence[Child],
+    report: Report,
+    show: Show,
+) -> None:
+    """File what the feed's places hold, until none is left: others' leases on them are waited for."""
+    feed = next(each.number for each in spool.feeds() if each.name == feed_name(request))
+    work = _Work(spool, feed, report, show)
+    if len(children) > 1 and report.accepted >= ALONE:
+        serve(children, spool, work.more, work.done)
+        return
+    alone = Filer(spool, spool, store_of(config, data), terms_of(config))
+    while leases := work.more()[0]:
+        work.done(alone.run(leases, _now()))
+
+
+class _Work:
+    """Hands out the feed's places, a few at a time, and counts what comes of them."""
+
+    def __init__(self, spool: Spool, feed: int, report: Report, show: Show) -> None:
+        self._spool = spool
+        self._feed = feed
+        self._report = report
+        self._show = show
+        self._given = 0
+
+    def more(self) -> tuple[list[Lease], int]:
+        leases = self._spool.claim(_now(), _PLACES, feed=self._feed)
+        self._given += len(leases)
+        self._show(Progress("filing", self._given, 0))
+        return leases, _now()
+
+    def done(self, tally: Tally) -> None:
+        self._report.tally.add(tally)
