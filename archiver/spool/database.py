@@ -23,8 +23,8 @@ from archiver.spool.locks import Gate
 MIB = 1024 * 1024
 _WRITER_CACHE = 48 * MIB
 _READER_CACHE = 4 * MIB
-_WAL_PAGES = 4_000
-"""Checkpoint at 16 MiB, so that even behind a reader the journal file stays under 64 MiB."""
+_WAL_PAGES = 8_000
+"""Checkpoint at 32 MiB, so that even behind a reader the journal file stays under 64 MiB."""
 _WAL_LIMIT = 64 * MIB
 
 _LATER = {

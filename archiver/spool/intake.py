@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-
-from msgspec import Struct
 
 from archiver.events import ENDED, Captured, Rejected
 from archiver.exceptions import UsageError
-from archiver.spool import files, identity
+from archiver.spool import files
+from archiver.spool.batch import Batch, PlaceKey, prepare
 from archiver.spool.database import Connections, Transaction, faults
 from archiver.spool.records import Appended, Outcome
 
@@ -22,8 +20,9 @@ _VARIABLES = 5_000
 _KNOWN_PLACES = 50_000
 """About 15 MiB of names at most; then the memory of them is dropped and fills again."""
 
-_NEW_IDENTITY = "INSERT OR IGNORE INTO identity (key, event, digest) VALUES (?, ?, ?)"
-_NEW_EVENT = "INSERT INTO event (n, place, time, received, feed, body) VALUES (?, ?, ?, ?, ?, ?)"
+# `{base}` is the number of the batch's first event, known only inside the transaction: so the rows can be made before.
+_NEW_IDENTITY = "INSERT OR IGNORE INTO identity (key, event, digest) VALUES (?, ? + {base}, ?)"
+_NEW_EVENT = "INSERT INTO event (n, place, time, received, feed, body) VALUES (? + {base}, ?, ?, ?, ?, ?)"
 _NEW_PLACE = "INSERT OR IGNORE INTO place (source, conversation, kind) VALUES (?, ?, ?)"
 _TOUCHED = """INSERT INTO feed_place (feed, place, pending) VALUES (?, ?, 1)
     ON CONFLICT DO UPDATE SET pending = 1 WHERE pending = 0"""
@@ -36,69 +35,6 @@ _NEW_CONFLICT = """INSERT OR IGNORE INTO conflict (key, digest, source, id, feed
     VALUES (?, ?, ?, ?, ?, ?, (SELECT body FROM event WHERE n = ?6), ?, ?)"""
 _COUNTED = """UPDATE feed SET accepted = accepted + ?, duplicates = duplicates + ?, conflicts = conflicts + ?,
     quarantined = quarantined + ?, cleaned = cleaned + ?, contact = max(ifnull(contact, 0), ?) WHERE n = ?"""
-
-PlaceKey = tuple[str, str]
-
-
-class Batch(Struct):
-    """A batch with everything computed that needs no transaction. `identities` are sorted by key: SQLite's pages
-    are then touched in order, and of two with one key in a batch the first comes first."""
-
-    events: list[Captured]
-    positions: list[int]
-    rejected: list[tuple[int, Rejected]]
-    identities: list[tuple[int, int, int]]
-    places: list[PlaceKey]
-    quarantine: list[files.Entry]
-    blobs: list[tuple[str, int, files.Entry]]
-    spoiled: list[tuple[int, str]]
-    """Attachments that can't be stored (index of the event, why); the event itself is filed without them."""
-
-
-def prepare(items: Sequence[Captured | Rejected]) -> Batch:
-    events: list[Captured] = []
-    positions: list[int] = []
-    rejected: list[tuple[int, Rejected]] = []
-    for position, item in enumerate(items):
-        if isinstance(item, Captured):
-            events.append(item)
-            positions.append(position)
-        else:
-            rejected.append((position, item))
-    key, digest = identity.key, identity.digest
-    identities = [(key((e := c.event).source, e.id), i, digest(e, c.time)) for i, c in enumerate(events)]
-    identities.sort()
-    batch = Batch(
-        events,
-        positions,
-        rejected,
-        identities,
-        [((e := c.event).source, e.data.conversation.id) for c in events],
-        [entry for _, item in rejected for entry in _quarantine_entries(item.content, item.reason, item.position)],
-        [],
-        [],
-    )
-    for i, captured in enumerate(events):
-        if captured.cleaned:
-            original = captured.body if captured.original is None else captured.original
-            batch.quarantine += _quarantine_entries(original, "; ".join(captured.cleaned), captured.event.id)
-        for sha256, content in captured.attached:
-            _prepare_blob(batch, i, sha256, content)
-    return batch
-
-
-def _quarantine_entries(content: bytes, reason: str, position: str) -> list[files.Entry]:
-    name = files.content_name(content)
-    beside = f"{position}\n{reason}\n".encode("utf-8", "replace")
-    return [files.Entry(name, content), files.Entry(f"{name}.reason", beside)]
-
-
-def _prepare_blob(batch: Batch, i: int, sha256: str, content: bytes | Path) -> None:
-    size = files.size_of(content)
-    if size is None or not files.is_digest(sha256) or files.digest_of(content) != sha256:
-        batch.spoiled.append((i, f"attachment {sha256[:64]} can't be read or isn't what its digest says"))
-    else:
-        batch.blobs.append((sha256, size, files.Entry(files.blob_path(sha256), content)))
 
 
 class Intake:
@@ -119,6 +55,7 @@ class Intake:
 
     def append(self, items: Sequence[Captured | Rejected], feed: int, *, live: bool, now: int) -> Appended:
         batch = prepare(items)
+        self._prepare_rows(batch, feed)
         while True:
             self._write_files(batch)
             with self._connections.writing(live=live) as transaction:
@@ -128,6 +65,15 @@ class Intake:
                 result = step.run(len(items))
             self._remember(step, feed)
             return self._with_held(result, transaction)
+
+    def _prepare_rows(self, batch: Batch, feed: int) -> None:
+        known = self._places
+        wanted = set(batch.places)
+        if wanted <= known.keys():
+            numbers = {place: known[place] for place in wanted}
+            rows = zip(batch.places, batch.events, strict=True)
+            batch.numbers = numbers
+            batch.rows = [(i, numbers[p], c.time, c.received, feed, c.body) for i, (p, c) in enumerate(rows)]
 
     def _write_files(self, batch: Batch) -> None:
         with faults(self._connections.path):
@@ -219,7 +165,7 @@ class _Step:
             "UPDATE counter SET value = value + ? WHERE name = 'event' RETURNING value - ?", (size, size - 1)
         ).fetchone()
         base = self._base
-        done = connection.executemany(_NEW_IDENTITY, [(k, base + i, d) for k, i, d in batch.identities])
+        done = connection.executemany(_NEW_IDENTITY.format(base=base), batch.identities)
         if done.rowcount == size:
             return {}
         dropped: dict[int, Outcome] = {}
@@ -257,12 +203,13 @@ class _Step:
 
     def _insert_events(self, accepted: Sequence[int], partial: int) -> None:
         batch = self._batch
-        numbers = self._place_numbers({batch.places[i]: i for i in accepted})
-        base, feed, places, events = self._base, self._feed, batch.places, batch.events
-        self._connection.executemany(
-            _NEW_EVENT,
-            [(base + i, numbers[places[i]], (c := events[i]).time, c.received, feed, c.body) for i in accepted],
-        )
+        feed, places, events = self._feed, batch.places, batch.events
+        if len(accepted) == len(events) and batch.rows is not None:
+            numbers, rows = batch.numbers, batch.rows
+        else:
+            numbers = self._place_numbers({places[i]: i for i in accepted})
+            rows = [(i, numbers[places[i]], (c := events[i]).time, c.received, feed, c.body) for i in accepted]
+        self._connection.executemany(_NEW_EVENT.format(base=self._base), rows)
         self._touch(set(numbers.values()), partial)
         if self._live:
             self._make_due(accepted, numbers)
