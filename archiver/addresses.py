@@ -57,15 +57,16 @@ def _without_scheme(text: str) -> str:
     return _PORT.sub("", re.split("[;?]", bare, maxsplit=1)[0]) if scheme[0].lower().startswith("sip") else bare
 
 
-@lru_cache(maxsize=4096)
 def place_of(source: str) -> str:
     """The first part of a source, which stands for the domain of its bare ids: `irc:libera/#ubuntu` is libera."""
-    _, colon, rest = source.partition(":")
+    _, colon, rest = source[:1024].partition(":")
     first = (rest if colon else source).lstrip("/").partition("/")[0]
     return _PORT.sub("", first)
 
 
 def _join(local: str, domain: str) -> str | None:
+    if len(local) > LONGEST or len(domain) > LONGEST:  # nothing huge into a cache
+        return None
     left, right = local_part(local), domain_part(domain)
     if left is None or right is None:
         return None
@@ -97,7 +98,7 @@ def _fold(text: str) -> str:
 @lru_cache(maxsize=16_384)
 def domain_part(text: str) -> str | None:
     """Lower case, as A-labels (IDNA 2008 with the mapping of UTS 46); a single label will do."""
-    if not text or len(text) > LONGEST:
+    if not text:
         return None
     if not text.isascii():
         try:

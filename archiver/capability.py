@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from importlib import resources
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -209,7 +208,6 @@ def parse(given: object) -> Version | None:
     return _from_text(given) if isinstance(given, str) else None
 
 
-@lru_cache(maxsize=1024)
 def _from_text(text: str) -> Version | None:
     if len(text) > _LONGEST:
         return None

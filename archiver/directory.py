@@ -17,7 +17,9 @@ from archiver.addresses import normal, place_of
 from archiver.exceptions import ConfigError
 from archiver.types import Mailbox
 
-_CACHED = 200_000
+_CACHED = 100_000
+_LONG = 512
+"""No longer address is cached, so that hostile ones can't fill the memory."""
 _FACTS = ("version", "locale", "zone", "folder")
 _COLUMNS = ("address", "mailbox", *_FACTS)
 
@@ -89,13 +91,15 @@ class Directory:
 
     def mailbox_of(self, source: str, address: str) -> str | None:
         """The mailbox of a source's address in normal form; None: a participant without one."""
-        key = (place_of(source), address)
+        place = place_of(source)
+        if len(address) > _LONG or len(place) > _LONG:
+            return self._find(source, address)
         try:
-            return self._answers[key]
+            return self._answers[place, address]
         except KeyError:
             if len(self._answers) >= _CACHED:
                 self._answers.clear()
-            answer = self._answers[key] = self._find(source, address)
+            answer = self._answers[place, address] = self._find(source, address)
             return answer
 
     def mailbox(self, address: str) -> Mailbox:
