@@ -233,7 +233,12 @@ def _checked(members: dict[str, Any]) -> Event:
     try:
         return msgspec.convert(members, Event)
     except msgspec.ValidationError as fault:
-        raise EventError(str(fault)) from fault
+        reason = str(fault)
+        if "timezone component" in reason:
+            reason = reason.replace(
+                "Expected `datetime` with a timezone component", "A time without its offset from UTC"
+            )
+        raise EventError(reason) from fault
 
 
 def _take_contents(members: dict[str, Any], folder: Path | None, notes: list[str]) -> list[Content]:

@@ -47,3 +47,11 @@ def json_schema() -> dict[str, Any]:
         **reference,
         "$defs": definitions,
     }
+
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    json.dump(json_schema(), sys.stdout, indent=2, sort_keys=True, ensure_ascii=False)
+    sys.stdout.write("\n")
