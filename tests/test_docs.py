@@ -1,0 +1,49 @@
+"""What the documents say is what the code does: configuration keys, commands, the two commands at the top."""
+
+from __future__ import annotations
+
+import re
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from archiver.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_keys_is_the_configuration() -> None:
+    loader = SourceFileLoader("refresh_docs", str(ROOT / "scripts" / "refresh_docs"))
+    spec = spec_from_loader("refresh_docs", loader)
+    assert spec is not None
+    script = module_from_spec(spec)
+    loader.exec_module(script)
+    assert script.refreshed(README) == README, "run scripts/refresh_docs"
+
+
+def test_every_sub_command_stands_in_the_readme_and_no_other() -> None:
+    told = set(re.findall(r"^\| `archiver (\w+)", README, re.MULTILINE))
+    listed = CliRunner().invoke(main, ["--help"]).output.partition("Commands:")[2]
+    assert told == set(re.findall(r"^  (\w+) ", listed, re.MULTILINE))
+
+
+def test_both_commands_stand_at_the_top_and_can_be_run() -> None:
+    top = README[:800]
+    for name in ("scripts/demo", "scripts/test"):
+        assert name in top
+        assert (ROOT / name).stat().st_mode & 0o111
+
+
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_nothing_tells_of_the_machine_it_was_made_on() -> None:
+    """A clone stands alone: no path beside the checkout stands in what is shipped."""
+    for path in [*ROOT.glob("archiver/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("scripts/*")]:
+        if path.is_file():
+            assert "../shared" not in path.read_text(encoding="utf-8", errors="replace"), path
