@@ -15,6 +15,7 @@ Every step can be the last one: each is recorded, and doing it again gives what 
 from __future__ import annotations
 
 import errno
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -39,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 ATTEMPTS = 5
 """After so many failed attempts a conversation is parked, for a person."""
+SUSPECT = 2
+"""A conversation with so many attempts that came to no end is filed alone: it may be what ends the process."""
+EXTEND = 60 * SECOND
 RETRY = 10 * SECOND
 """Wait before the second attempt; four times as long before each further one."""
 LOOK_AGAIN = 60 * SECOND
@@ -66,6 +70,7 @@ class Journal(Protocol):
 
     def begin(self, filings: Sequence[Filing], now: int) -> list[Filing]: ...
     def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int]) -> None: ...
+    def extend(self, leases: Iterable[Lease], now: int) -> object: ...
     def finish_places(self, dues: Iterable[tuple[Lease, int | None]]) -> object: ...
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None: ...
 
@@ -87,7 +92,10 @@ class Tally(Struct):
     """What a run did. `renderings` counts events times the items they were rendered into."""
 
     conversations: int = 0
+    waiting: int = 0
+    """Not ready yet."""
     empty: int = 0
+    """Only joins, leaves and topics: nothing is filed."""
     items: int = 0
     copies: int = 0
     renderings: int = 0
@@ -109,6 +117,8 @@ class _Work(Struct):
     filing: Filing
     planned: list[Planned]
     gone: list[int]
+    tried: int = 0
+    """Attempts before this one that came to no end."""
     error: str = ""
 
 
@@ -132,18 +142,28 @@ class Filer:
     def run(self, leases: Iterable[Lease], now: int) -> Tally:
         """Work through `leases` in batches; each lease is settled once all its conversations are recorded."""
         tally = Tally()
-        batch = _Batch()
-        for lease in leases:
+        batch = _Batch(list(leases), now)
+        for lease in batch.leases:
             for due, conversation in self._conversations(lease, now):
                 if due is not None:
                     batch.look_again(lease.place, due)
+                    tally.waiting += 1
                     continue
                 work = self._plan(lease, conversation, batch)
-                if work is not None and batch.add(work):
-                    self._file(batch, now, tally)
+                if work is not None:
+                    self._gather(work, batch, tally)
             batch.end(lease)
-        self._file(batch, now, tally)
+        self._file(batch, tally)
         return tally
+
+    def _gather(self, work: _Work, batch: _Batch, tally: Tally) -> None:
+        """Add to the batch. What may have ended the process before goes alone, so that only it counts as guilty."""
+        suspect = work.tried >= SUSPECT
+        if suspect:
+            self._file(batch, tally)
+        batch.add(work)
+        if suspect or batch.full:
+            self._file(batch, tally)
 
     def _conversations(self, lease: Lease, now: int) -> Iterator[tuple[int | None, Conversation]]:
         """The conversations of a place; with one that is not ripe yet comes the time to look again."""
@@ -181,7 +201,7 @@ class Filer:
             return _Work(conversation, rendering, filing, [], [])
         said, _marks = conversing.content(conversation)
         views = conversing.views(conversation, batch.mailbox_of(conversation.source, self._terms), self._terms.rules)
-        same, earlier = self._earlier(lease, conversation, version)
+        same, tried, earlier = self._earlier(lease, conversation, version)
         planned = [made for view in views if (made := self._deliver(rendering, view, same, earlier, said))]
         planned += planning.forsaken(views, earlier)
         gone = [
@@ -191,22 +211,22 @@ class Filer:
             if planning.is_gone(e) and e.delivery.state is not DeliveryState.GONE
         ]
         filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
-        return _Work(conversation, rendering, filing, planned, gone)
+        return _Work(conversation, rendering, filing, planned, gone, tried)
 
     def _earlier(
         self, lease: Lease, conversation: Conversation, version: bytes
-    ) -> tuple[dict[str, Delivery], dict[str, list[Earlier]]]:
-        """What was filed of this conversation before, and where it lies now.
+    ) -> tuple[dict[str, Delivery], int, dict[str, list[Earlier]]]:
+        """What was filed of this conversation before: this version with its attempts, earlier ones and where they lie.
 
         An item missing because an attempt that got as far as its successor took it out is not its owner's doing.
         """
         if not lease.filed:
-            return {}, {}
+            return {}, 0, {}
         priors = self._reader.priors(lease.place, conversation.started, conversation.ended)
         same, found = planning.overlapping(priors, conversation, version)
         flat = [(delivery, covered) for each in found.values() for delivery, covered in each]
-        tried = [delivery for delivery in same.values() if delivery.state is DeliveryState.ATTEMPTED]
-        named = [delivery for delivery in [*tried, *(d for d, _ in flat)] if delivery.name]
+        open_ones = [delivery for delivery in same.values() if delivery.state is DeliveryState.ATTEMPTED]
+        named = [delivery for delivery in [*open_ones, *(d for d, _ in flat)] if delivery.name]
         lying = self._store.locate_all([Where(d.mailbox, d.folder, d.name) for d in named])
         flags = {d.number: lies.flags for d, lies in zip(named, lying, strict=True) if lies is not None}
         by_us = {
@@ -221,7 +241,8 @@ class Filer:
             if delivery.number not in by_us:
                 each = Earlier(delivery, covered, flags.get(delivery.number))
                 earlier.setdefault(delivery.mailbox, []).append(each)
-        return same, earlier
+        attempts = max((prior.attempts for prior in priors if prior.version == version), default=0)
+        return same, attempts if open_ones else 0, earlier
 
     def _deliver(
         self,
@@ -244,8 +265,9 @@ class Filer:
         look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
         return planning.plan(conversation, view, look, folder, before, lambda look: _name(rendering, look), said)
 
-    def _file(self, batch: _Batch, now: int, tally: Tally) -> None:
+    def _file(self, batch: _Batch, tally: Tally) -> None:
         """Begin, render, put, finish: everything gathered so far."""
+        now = batch.now()
         if batch.works:
             for work, filing in zip(
                 batch.works, self._journal.begin([w.filing for w in batch.works], now), strict=True
@@ -259,8 +281,13 @@ class Filer:
         if settled := batch.settled():
             self._journal.finish_places(settled)
         batch.clear()
+        if held := batch.to_extend():
+            self._journal.extend(held, batch.now())
 
     def _render(self, work: _Work, tally: Tally) -> list[_Chosen]:
+        if work.tried >= ATTEMPTS:
+            work.error = f"{work.tried} attempts to file this ended with the whole process"
+            return []
         looks = list(dict.fromkeys(planned.look for planned in work.planned if planned.look is not None))
         if not looks:
             return []
@@ -377,10 +404,14 @@ def _count(work: _Work, tally: Tally) -> None:
 class _Batch:
     """Conversations gathered until they are worth a sync."""
 
-    def __init__(self) -> None:
+    def __init__(self, leases: list[Lease], now: int) -> None:
+        self.leases = leases
         self.works: list[_Work] = []
         self.strangers: Counter[tuple[str, str]] = Counter()
+        self._began = now, time.monotonic()
+        self._extended = now
         self._done: list[Lease] = []
+        self._settled = 0
         self._dues: dict[int, int] = {}
         self._items = 0
         self._bytes = 0
@@ -395,13 +426,27 @@ class _Batch:
 
     def settled(self) -> list[tuple[Lease, int | None]]:
         """The places that are through, once what was gathered is recorded, and when to look at them again."""
+        self._settled += len(self._done)
         return [(lease, self._dues.pop(lease.place, None)) for lease in self._done]
 
-    def add(self, work: _Work) -> bool:
-        """True when it is time to file."""
+    def now(self) -> int:
+        """The time, as the caller's clock has it."""
+        return self._began[0] + round((time.monotonic() - self._began[1]) * SECOND)
+
+    def to_extend(self) -> list[Lease]:
+        """The leases not settled yet, when they need to be prolonged: a large place takes long."""
+        if self.now() - self._extended < EXTEND:
+            return []
+        self._extended = self.now()
+        return self.leases[self._settled :]
+
+    def add(self, work: _Work) -> None:
         self.works.append(work)
         self._items += len(work.planned)
         self._bytes += sum(len(captured.body) for captured in work.conversation.events)
+
+    @property
+    def full(self) -> bool:
         return self._items >= BATCH_ITEMS or self._bytes >= BATCH_BYTES
 
     def clear(self) -> None:

@@ -103,8 +103,12 @@ def plan(
     name = name_of(look)
     numbers = tuple(e.delivery.number for e in replaced)
     delivery = Delivery(view.mailbox, folder, name, mask, DeliveryState.ATTEMPTED, "", 0, numbers)
-    if any(e.delivery.name == name and e.flags is not None for e in replaced):
-        return Planned(delivery, outdated=_lying(replaced, name))  # it lies there already: only the journal has news
+    for e in replaced:
+        if e.delivery.name == name and e.flags is not None:
+            delivery = structs.replace(delivery, size=e.delivery.size)
+            return Planned(
+                delivery, outdated=_lying(replaced, name)
+            )  # it lies there already: only the journal has news
     return Planned(delivery, look, _flags(conversation, view, mask, replaced), _lying(replaced, name))
 
 

@@ -206,6 +206,9 @@ class _Remote:
     def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int]) -> None:
         self._pipe.send(("finish", filings, now, list(gone)))
 
+    def extend(self, leases: Iterable[Lease], now: int) -> None:
+        self._pipe.send(("extend", list(leases), now))
+
     def finish_places(self, dues: Iterable[tuple[Lease, int | None]]) -> None:
         self._pipe.send(("finish_places", list(dues)))
 
