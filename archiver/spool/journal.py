@@ -44,9 +44,10 @@ INSERT INTO tally (mailbox, state, deliveries, bytes) VALUES (?, ?, ?, ?)
 """
 # What is left to do: an attempt not ended outweighs what waits for the gate, that outweighs what waits for a person.
 _SETTLED = """
-UPDATE filing SET filed_at = ?2, next_at = NULL, error = NULL, state = ifnull((SELECT state FROM delivery
-    WHERE filing = ?1 AND state IN ('attempted', 'withheld', 'parked')
-    ORDER BY state = 'attempted' DESC, state = 'withheld' DESC LIMIT 1), 'filed') WHERE n = ?1
+UPDATE filing SET filed_at = ?2, next_at = NULL,
+    error = (SELECT reason FROM delivery WHERE filing = ?1 AND state = 'parked' LIMIT 1),
+    state = ifnull((SELECT state FROM delivery WHERE filing = ?1 AND state IN ('attempted', 'withheld', 'parked')
+        ORDER BY state = 'attempted' DESC, state = 'withheld' DESC LIMIT 1), 'filed') WHERE n = ?1
 """
 _FILING = "n, place, version, started, ended, part, events, attempts"
 
