@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, tzinfo
@@ -65,7 +64,7 @@ def zone_of(options: Options) -> tzinfo:
 def charset_of(options: Options) -> str:
     try:
         b"a".decode(options.charset)
-        return codecs.lookup(options.charset).name
+        return options.charset.lower()
     except (LookupError, ValueError) as fault:
         raise UsageError(f"no such charset: {options.charset}", hint="for example windows-1257") from fault
 

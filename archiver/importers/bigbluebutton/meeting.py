@@ -138,9 +138,9 @@ class _Recording:
         meant = list(self._actions.take(element, self._place))
         if not meant:
             self._ignored[name] += 1
-        for number, (type_, data) in enumerate(meant):
+        for number, (type_, data) in enumerate(meant, 1):
             self._over = self._over or type_ == ENDED
-            yield self._captured(f"{self._position:06d}" + (f".{number}" if number else ""), type_, at, data)
+            yield self._captured(number, type_, at, data)
 
     def _open(self, at: int) -> Captured:
         """A meeting begins: when its id says so, else with its first event."""
@@ -158,10 +158,11 @@ class _Recording:
         stated = self._stated_start()
         if self._instance == 1 and stated is not None and stated < at:
             at = stated
-        # Before the event that opened it: a dash stands before every digit and dot.
-        return self._captured(f"{self._position:06d}-", STARTED, at, Data(conversation=self._place))
+        return self._captured(0, STARTED, at, Data(conversation=self._place))
 
-    def _captured(self, position: str, type_: str, at: int, data: Data) -> Captured:
+    def _captured(self, number: int, type_: str, at: int, data: Data) -> Captured:
+        """`number` tells apart what comes of one recorded event, 0 being the meeting that it opens."""
+        position = f"{self._position:06d}.{number}"
         identity = f"{self._base}/{position}"
         if data.message is not None and not data.message.id:
             data = msgspec.structs.replace(data, message=msgspec.structs.replace(data.message, id=identity))

@@ -18,6 +18,8 @@ from archiver.events import chunks
 CHUNK = 64 * 1024
 EVENT_LIMIT = 1024 * 1024
 """Characters of one event's tags and texts; what is longer is no event of a meeting."""
+ELEMENT = 64
+"""What an element without a text costs, so that many of them count too."""
 DEPTH_LIMIT = 100
 
 
@@ -52,7 +54,7 @@ def elements(stream: BinaryIO) -> Iterator[Element]:
                 flat.quiet += len(piece)
                 parser.feed(piece)
                 flat.check_size()
-        except (ParseError, DefusedXmlException, ValueError, LookupError) as fault:
+        except (Broken, ParseError, DefusedXmlException, ValueError, LookupError) as fault:
             yield from flat.taken()
             raise Broken(_reason(fault)) from fault
         yield from flat.taken()
@@ -61,6 +63,8 @@ def elements(stream: BinaryIO) -> Iterator[Element]:
 
 
 def _reason(fault: Exception) -> str:
+    if isinstance(fault, Broken):
+        return str(fault)
     if isinstance(fault, DefusedXmlException):
         return f"XML with a DTD or entities is refused ({type(fault).__name__})"
     if isinstance(fault, ParseError):
@@ -101,7 +105,7 @@ class _Flat:
             self._attributes, self._texts, self._size = attributes, {}, 0
         elif self._depth == 3:
             self._field = self._texts.setdefault(tag, [])
-            self._size += len(tag)
+            self._size += len(tag) + ELEMENT
 
     def data(self, text: str) -> None:
         self.quiet = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s[^<>]*)?)/?>")
+_ATTRIBUTE = r"""\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)"""
+_TAG = re.compile(rf"<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:{_ATTRIBUTE})*)\s*/?>")
 _HREF = re.compile(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 # The tags that clients put round links and faces; any other `<…>` was typed by a person and stays.
 _KNOWN = frozenset({"a", "u", "b", "i", "em", "strong", "br", "p", "span", "font"})

@@ -1,0 +1,119 @@
+"""What holds for every importer; each joins by a subclass that says its samples.
+
+Whoever writes a new importer needs nothing else: `importer`, `samples` (path, options), and the tests below.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from archiver.events import SECOND, Captured, Rejected, capture
+from archiver.exceptions import UsageError
+from archiver.importers import IMPORTERS, Importer, Options, guess
+
+RECEIVED = 1_800_000_000 * SECOND
+
+GARBAGE = {
+    "empty": b"",
+    "blank": b"\n \n\r\n",
+    "zeros": b"\0" * 5000,
+    "every byte": bytes(range(256)) * 50,
+    "no line end": b"a" * 3_000_000,
+    "brackets": b"[" * 200_000,
+    "tags": b"<recording>" * 20_000,
+    "billion laughs": b'<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><recording><event>&b;</event></recording>',
+    "half a gzip": gzip.compress(bytes(range(256)) * 500)[:300],
+    "an archive": b"PK\x03\x04" + bytes(range(256)) * 20,
+}
+
+
+class ImporterContract:
+    importer: Importer
+    samples: tuple[tuple[Path, Options], ...]
+
+    def read(self, path: Path, options: Options) -> list[Captured | Rejected]:
+        return list(self.importer.read(path, options, received=RECEIVED))
+
+    def captured(self, path: Path, options: Options) -> list[Captured]:
+        return [each for each in self.read(path, options) if isinstance(each, Captured)]
+
+    def test_it_is_listed_by_its_name(self) -> None:
+        assert IMPORTERS[self.importer.name] is self.importer
+        assert self.importer.title
+
+    def test_every_sample_gives_events(self) -> None:
+        for path, options in self.samples:
+            assert self.captured(path, options), path
+
+    def test_it_knows_its_own(self) -> None:
+        for path, _ in self.samples:
+            assert guess(path) is self.importer
+
+    def test_identities_are_unique(self) -> None:
+        for path, options in self.samples:
+            seen = Counter((each.event.source, each.event.id) for each in self.captured(path, options))
+            assert seen.most_common(1)[0][1] == 1
+
+    def test_reading_again_and_elsewhere_gives_the_same(self, tmp_path: Path) -> None:
+        for number, (path, options) in enumerate(self.samples):
+            copy = tmp_path / str(number) / path.parent.name / path.name
+            copy.parent.mkdir(parents=True)
+            shutil.copy(path, copy)
+            first = [each.body for each in self.captured(path, options)]
+            assert [each.body for each in self.captured(path, options)] == first
+            assert [each.body for each in self.captured(copy, options)] == first
+
+    def test_a_packed_file_gives_the_same(self, tmp_path: Path) -> None:
+        for path, options in self.samples:
+            packed = tmp_path / path.parent.name / path.name
+            packed.parent.mkdir(parents=True, exist_ok=True)
+            packed.write_bytes(gzip.compress(path.read_bytes()))
+            assert [each.body for each in self.captured(packed, options)] == [
+                each.body for each in self.captured(path, options)
+            ]
+
+    def test_a_file_that_breaks_off_keeps_what_came_before(self, tmp_path: Path) -> None:
+        for path, options in self.samples:
+            whole = gzip.compress(path.read_bytes())
+            cut = tmp_path / path.parent.name / path.name
+            cut.parent.mkdir(parents=True, exist_ok=True)
+            cut.write_bytes(whole[: len(whole) - 4])
+            found = self.read(cut, options)
+            assert isinstance(found[-1], Rejected)
+            kept = [each.event.id for each in found if isinstance(each, Captured)]
+            assert kept == [each.event.id for each in self.captured(path, options)][: len(kept)]
+
+    def test_a_body_is_canonical_and_says_what_the_record_says(self) -> None:
+        for path, options in self.samples:
+            for each in self.captured(path, options):
+                again = capture(each.body, received=RECEIVED)
+                assert (again.body, again.event, again.time) == (each.body, each.event, each.time)
+
+    def test_equal_times_are_told_apart_by_sequence(self) -> None:
+        for path, options in self.samples:
+            events = self.captured(path, options)
+            places = [(each.event.source, each.time, each.event.sequence) for each in events if each.event.sequence]
+            assert len(set(places)) == len(places)
+
+    def test_a_promised_order_is_kept(self) -> None:
+        for path, options in self.samples if self.importer.ordered else ():
+            times = [each.time for each in self.captured(path, options)]
+            assert times == sorted(times)
+
+    @pytest.mark.parametrize("kind", GARBAGE)
+    def test_garbage_is_rejected_and_never_crashes(self, kind: str, tmp_path: Path) -> None:
+        path = tmp_path / "2020-02-20.log"
+        path.write_bytes(GARBAGE[kind])
+        found = self.read(path, Options(channel="#c"))
+        assert all(isinstance(each, Rejected) for each in found)
+        assert found or kind in ("empty", "blank")
+        assert all(each.position.startswith(str(path)) for each in found if isinstance(each, Rejected))
+
+    def test_a_path_that_is_not_there_is_a_usage_error(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError):
+            self.read(tmp_path / "missing", Options())

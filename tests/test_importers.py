@@ -1,0 +1,66 @@
+"""What all importers share: the contract, the list of them, options; and the origin of the samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from contracts.importer import RECEIVED, ImporterContract
+
+from archiver.events import Captured, Rejected
+from archiver.exceptions import UsageError
+from archiver.importers import IMPORTERS, Options, importer
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+class TestEvents(ImporterContract):
+    importer = IMPORTERS["events"]
+    samples = ((FIXTURES / "events" / "bad_input.ndjson", Options()),)
+
+    def test_counts(self) -> None:
+        found = Counter(type(each) for each in self.read(*self.samples[0]))
+        assert found == {Captured: 20, Rejected: 16}
+
+    def test_attachments_lie_beside_the_file(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_bytes(b"a")
+        (tmp_path / "e.ndjson").write_bytes(
+            b'{"specversion":"1.0","source":"s","id":"1","type":"file.shared","time":"2020-01-01T00:00:00Z",'
+            b'"data":{"conversation":{"id":"r","kind":"group"},"attachments":[{"path":"a.txt"}]}}'
+        )
+        (captured,) = self.captured(tmp_path / "e.ndjson", Options())
+        assert captured.attached == ((hashlib.sha256(b"a").hexdigest(), tmp_path / "a.txt"),)
+
+
+def test_an_unknown_format_is_named_with_those_there_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        importer("icq")
+    assert "bigbluebutton, events, irc" in caught.value.hint
+
+
+@pytest.mark.parametrize("options", [Options(zone="Mars/Base"), Options(zone="../etc"), Options(charset="klingon")])
+def test_options_that_cannot_be_meant_are_usage_errors(options: Options) -> None:
+    with pytest.raises(UsageError):
+        list(IMPORTERS["irc"].read(FIXTURES / "irc" / "2016-12-19_20.raw.txt", options, received=RECEIVED))
+
+
+@pytest.mark.parametrize("name", ["irc", "bigbluebutton"])
+def test_a_date_that_is_none_is_a_usage_error(name: str) -> None:
+    path = FIXTURES / "copyleft" / "bbb" / "raw-2011-misc" / "good_audio_events.xml"
+    path = path if name == "bigbluebutton" else FIXTURES / "irc" / "2016-12-19_20.raw.txt"
+    with pytest.raises(UsageError):
+        list(IMPORTERS[name].read(path, Options(date="20-20-20", channel="#c"), received=RECEIVED))
+
+
+def test_every_sample_log_and_recording_is_listed_with_its_origin_and_digest() -> None:
+    readme = (FIXTURES / "README.md").read_text()
+    for folder in ("irc", "copyleft/irc", "copyleft/bbb"):
+        files = [path for path in (FIXTURES / folder).rglob("*") if path.is_file()]
+        samples = [path for path in files if not path.name.startswith(("LICENSE", "COPYING"))]
+        assert len(files) > len(samples) > 0, "the licence text lies beside the files"
+        for path in samples:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            (row,) = [line for line in readme.splitlines() if f"`{path.relative_to(FIXTURES)}`" in line]
+            assert f"`{digest}`" in row
