@@ -1,0 +1,353 @@
+"""Every public method of the spool on a file locked by another process, on one locked for reading too, and on a full
+disk: `TryLater` or an answer, nothing half done, and usable again afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from builders import BASE, event, say
+from msgspec.structs import replace
+
+from archiver.events import SECOND, Captured, Rejected
+from archiver.exceptions import TryLater
+from archiver.spool import Spool
+from archiver.types import Delivery, DeliveryState, Filing, Lease, Roster
+
+START = BASE * SECOND
+DAY = 86_400 * SECOND
+PICTURE = hashlib.sha256(b"picture").hexdigest()
+
+
+class Scene:
+    """A spool with something to do for every method."""
+
+    def __init__(self, data: Path) -> None:
+        self.spool = Spool.open(data, patience=0.05)
+        self.feed = self.spool.open_feed("log", "import", now=START).number
+        rooms = ("withheld", "parked", "parked place", "attempted", "old", "free", "leased", "given back")
+        events = [say(f"a{n}@x", "t", n, room=room) for n, room in enumerate(rooms)]
+        self.spool.append([*events, shared(), Rejected(b"bad", "log:1", "no JSON")], self.feed, now=START)
+        self.spool.append([say("a0@x", "other", 0, room="withheld")], self.feed, now=START)
+        self.spool.close_feed(self.feed, START)
+        self.open = self.spool.open_feed("open", "import", now=START).number
+        self.spool.append([say("b@x", "t", 1, room="opened")], self.open, now=START)
+        self.leases = {lease.conversation: lease for lease in self.spool.claim(START, 99)}
+        self.file("withheld", DeliveryState.WITHHELD)
+        self.parked = self.file("parked", DeliveryState.PARKED)
+        self.attempted = self.file("attempted", DeliveryState.ATTEMPTED)
+        self.file("old", DeliveryState.FILED)
+        self.spool.park_place(self.leases["parked place"], "no idea", START)
+        self.spool.release([self.leases["free"]])
+        self.spool.hold_blobs("delivery:1", [PICTURE])
+        self.spool._connections.db.execute("DELETE FROM blob_holder WHERE holder LIKE 'event:%'")
+        self.spool.note_strangers([("irc:a", "bob", 1)], START)
+
+    def file(self, room: str, state: DeliveryState) -> Filing:
+        lease = self.leases[room]
+        (begun,) = self.spool.begin([filing(lease, state)], START)
+        self.spool.finish([begun], START)
+        self.spool.finish_place(lease, None)
+        return begun
+
+    def lease(self) -> Lease:
+        return self.leases["leased"]
+
+    def rows(self) -> list[str]:
+        """All there is, to compare."""
+        return list(self.spool._connections.db.conn.iterdump())
+
+
+def shared() -> Captured:
+    captured = event("file.shared", 1, "s@x", room="files", attachments=[{"sha256": PICTURE}])
+    return replace(captured, attached=((PICTURE, b"picture"),))
+
+
+def filing(lease: Lease, state: DeliveryState = DeliveryState.ATTEMPTED) -> Filing:
+    events = (lease.place,)
+    return Filing(lease.place, b"v1", START, START, 1, events, (Delivery("a@x", "CH", "n", 1, state, "why", 9),))
+
+
+def filed(filing: Filing) -> Filing:
+    return replace(filing, deliveries=tuple(replace(each, state=DeliveryState.FILED) for each in filing.deliveries))
+
+
+def fresh() -> list[Captured | Rejected]:
+    new = hashlib.sha256(b"new").hexdigest()
+    attached = replace(shared(), attached=((new, b"new"),))
+    return [say("new@x", "text", 7), replace(attached, event=replace(attached.event, id="n")), Rejected(b"x", "l", "r")]
+
+
+def unchanged(events: object, roster: Roster) -> Roster:
+    return roster
+
+
+WRITES: dict[str, Callable[[Scene], object]] = {
+    "append": lambda s: s.spool.append(fresh(), s.feed, now=START),
+    "open_feed": lambda s: s.spool.open_feed("another", "live", now=START),
+    "contact": lambda s: s.spool.contact(s.open, START + 5),
+    "close_feed": lambda s: s.spool.close_feed(s.open, START),
+    "claim": lambda s: s.spool.claim(START, 9),
+    "extend": lambda s: s.spool.extend([s.lease()], START + 5),
+    "finish_places": lambda s: s.spool.finish_places([(s.lease(), None)]),
+    "finish_place": lambda s: s.spool.finish_place(s.lease(), None),
+    "release": lambda s: s.spool.release([s.lease()]),
+    "retry_place": lambda s: s.spool.retry_place(s.lease(), "broken", START),
+    "park_place": lambda s: s.spool.park_place(s.lease(), "broken", START),
+    "begin": lambda s: s.spool.begin([filing(s.lease())], START),
+    "finish": lambda s: s.spool.finish([filed(s.attempted)], START),
+    "fail": lambda s: s.spool.fail([s.attempted], "broken", START),
+    "park": lambda s: s.spool.park([s.attempted], "broken", START),
+    "unpark": lambda s: s.spool.unpark(filings=[s.parked.number], places=[s.leases["parked place"].place], now=START),
+    "wake": lambda s: s.spool.wake(["a@x"], START),
+    "note_strangers": lambda s: s.spool.note_strangers([("irc:a", "bob", 1)], START),
+    "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
+    "drop_blobs": lambda s: s.spool.drop_blobs("delivery:1"),
+    "forget": lambda s: s.spool.forget(START + 30 * DAY, 7 * DAY, unchanged),
+}
+READS: dict[str, Callable[[Scene], object]] = {
+    "holder": lambda s: s.spool.holder("daemon"),
+    "feeds": lambda s: s.spool.feeds(),
+    "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
+    "watermark": lambda s: s.spool.watermark(s.lease().place, START, 0),
+    "priors": lambda s: s.spool.priors(s.leases["old"].place, 0, START),
+    "versions": lambda s: s.spool.versions(s.leases["old"].place),
+    "withheld_mailboxes": lambda s: s.spool.withheld_mailboxes(),
+    "blob": lambda s: s.spool.blob(PICTURE),
+    "recalled": lambda s: s.spool.recalled(s.leases["old"].place, ["m"]),
+    "sources": lambda s: s.spool.sources(),
+    "mailboxes": lambda s: s.spool.mailboxes(),
+    "withheld": lambda s: s.spool.withheld(),
+    "parked": lambda s: s.spool.parked(),
+    "parked_filings": lambda s: s.spool.parked_filings(),
+    "parked_places": lambda s: s.spool.parked_places(),
+    "quarantined": lambda s: s.spool.quarantined(),
+    "quarantined_content": lambda s: s.spool.quarantined_content(s.spool.quarantined()[0].file),
+    "conflicts": lambda s: s.spool.conflicts(),
+    "strangers": lambda s: s.spool.strangers(),
+    "totals": lambda s: s.spool.totals(),
+}
+APART = {"open", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
+"""Tested by name below: what they do depends on more than the file."""
+
+
+def test_every_public_method_is_tried() -> None:
+    public = {name for name, _ in inspect.getmembers(Spool, callable) if not name.startswith("_")}
+    assert public == WRITES.keys() | READS.keys() | APART
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path / "data")
+    yield made
+    made.spool.close()
+
+
+class Locker:
+    """Another process that locks the file on demand."""
+
+    PROGRAM = """
+import sqlite3, sys
+for line in sys.stdin:
+    how, path = line.rstrip("\\n").split(" ", 1)
+    if how == "unlock":
+        connection.close()
+    else:
+        connection = sqlite3.connect(path, isolation_level=None)
+        if how == "alone":
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE counter SET value = value")
+    print("done", flush=True)
+"""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", self.PROGRAM]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def tell(self, how: str, path: object = "") -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{how} {path}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+
+    @contextmanager
+    def locked(self, data: Path, how: str = "write") -> Iterator[None]:
+        self.tell(how, data / "spool.db")
+        try:
+            yield
+        finally:
+            self.tell("unlock")
+
+
+@pytest.fixture(scope="module")
+def locker() -> Iterator[Locker]:
+    made = Locker()
+    yield made
+    assert made.process.stdin is not None
+    made.process.stdin.close()
+    made.process.wait()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow or be written: EFBIG from each write, whoever runs the test and wherever."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def refused(scene: Scene, call: Callable[[Scene], object]) -> None:
+    with pytest.raises(TryLater) as caught:
+        call(scene)
+    assert caught.value.facts
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writing_while_another_writes(name: str, scene: Scene, locker: Locker) -> None:
+    before = scene.rows()
+    with locker.locked(scene.spool.data):
+        refused(scene, WRITES[name])
+    assert scene.rows() == before
+    WRITES[name](scene)
+    assert scene.rows() != before
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reading_while_another_writes(name: str, scene: Scene, locker: Locker) -> None:
+    free = READS[name](scene)
+    with locker.locked(scene.spool.data):
+        assert READS[name](scene) == free
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writing_on_a_full_disk(name: str, scene: Scene) -> None:
+    before = scene.rows()
+    with full_disk():
+        refused(scene, WRITES[name])
+    assert scene.rows() == before
+    WRITES[name](scene)
+    assert scene.rows() != before
+    assert scene.spool._connections.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reading_on_a_full_disk(name: str, scene: Scene) -> None:
+    free = READS[name](scene)
+    with full_disk():
+        assert READS[name](scene) == free
+
+
+@pytest.mark.parametrize("name", READS.keys() - {"holder", "blob"})
+def test_reading_a_file_that_another_has_alone(name: str, scene: Scene, locker: Locker) -> None:
+    spool, data = scene.spool, scene.spool.data
+    spool._connections.close()
+    with locker.locked(data, "alone"):
+        refused(scene, READS[name])
+    READS[name](scene)
+
+
+def test_append_when_sqlite_finds_no_room(scene: Scene) -> None:
+    connection = scene.spool._connections.db.conn
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    before = scene.rows()
+    big = [say(f"big{n}@x", "text" * 2000, n) for n in range(300)]
+    refused(scene, lambda s: s.spool.append(big, s.feed, now=START))
+    assert scene.rows() == before
+    connection.execute("PRAGMA max_page_count = 1000000")
+    assert scene.spool.append(big, scene.feed, now=START).accepted == 300
+
+
+def test_opening(tmp_path: Path, scene: Scene, locker: Locker) -> None:
+    data = scene.spool.data
+    scene.spool.close()
+    with locker.locked(data, "alone"):
+        with pytest.raises(TryLater):
+            Spool.open(data, patience=0.05)
+        with pytest.raises(TryLater):
+            Spool.open(data, patience=0.05, readonly=True).totals()
+    with full_disk(), pytest.raises(TryLater):
+        Spool.open(tmp_path / "new", patience=0.05)
+    Spool.open(tmp_path / "new").close()
+    with Spool.open(data) as again:
+        assert again.totals().spooled
+    assert not list((data / "run").glob(f"{again.owner}.lock"))
+
+
+def test_closing(tmp_path: Path, locker: Locker) -> None:
+    one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
+    with locker.locked(one.spool.data):
+        one.spool.close()
+    with full_disk():
+        two.spool.close()
+    for data in (tmp_path / "one", tmp_path / "two"):
+        with Spool.open(data) as spool:
+            assert spool.reap(START).leases > 0
+
+
+def test_reaping(scene: Scene, locker: Locker) -> None:
+    scene.spool._connections.db.execute("UPDATE place SET owner = 'dead' WHERE owner IS NOT NULL")
+    with locker.locked(scene.spool.data):
+        refused(scene, lambda s: s.spool.reap(START))
+    with full_disk():
+        refused(scene, lambda s: s.spool.reap(START))
+    assert scene.spool.reap(START).leases > 0
+
+
+def test_sweeping(scene: Scene, locker: Locker) -> None:
+    scene.spool.drop_blobs("delivery:1")
+    with locker.locked(scene.spool.data):
+        refused(scene, lambda s: s.spool.sweep_blobs())
+    with full_disk():
+        refused(scene, lambda s: s.spool.sweep_blobs())
+    assert scene.spool.sweep_blobs() == 1
+    assert scene.spool.blob(PICTURE) is None
+
+
+def test_holding_a_lock(scene: Scene, locker: Locker) -> None:
+    with full_disk():
+        refused(scene, lambda s: s.spool.hold("daemon", "me"))
+    with locker.locked(scene.spool.data):
+        scene.spool.hold("daemon", "me").release()
+
+
+def test_checkpointing(scene: Scene, locker: Locker) -> None:
+    with full_disk():
+        refused(scene, lambda s: s.spool.checkpoint())
+    with locker.locked(scene.spool.data):
+        scene.spool.checkpoint()  # as far as it goes: later is soon enough
+    scene.spool.checkpoint()
+    assert (scene.spool.data / "spool.db-wal").stat().st_size == 0
+
+
+def test_live_capture_waits_behind_nobody_but_the_lock(scene: Scene, locker: Locker) -> None:
+    live = scene.spool.open_feed("smtp", "live", now=START).number
+    with locker.locked(scene.spool.data):
+        refused(scene, lambda s: s.spool.append(fresh(), live, live=True, now=START))
+    assert scene.spool.append(fresh(), live, live=True, now=START).accepted == 2
+
+
+def test_others_wait_while_live_capture_does(scene: Scene) -> None:
+    with Spool.open(scene.spool.data) as other, other._connections._gate.live():
+        refused(scene, WRITES["append"])
+        refused(scene, WRITES["claim"])
+    assert scene.spool.append(fresh(), scene.feed, now=START).accepted == 2
+
+
+def test_a_bug_stays_a_bug(scene: Scene) -> None:
+    reading = scene.spool._connections.reading
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), reading() as connection:
+        connection.execute("SELECT * FROM nowhere")
