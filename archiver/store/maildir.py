@@ -9,6 +9,7 @@ files (`dovecot-*`, `subscriptions`) are never touched.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,10 @@ _GROUP = 500
 """Drafts between two syncs; each holds a descriptor, see `_group_size`."""
 
 _GROUP_BYTES = 64 * 1024 * 1024
+
+_NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
+_CLOSED = _NO_FOLDER | {errno.EACCES, errno.EPERM}
+"""One mailbox can't be looked into; a put there says why, and the others go on."""
 
 
 def _group_size() -> int:
@@ -113,7 +118,15 @@ class MaildirStore:
             return [self._located(search, where) for where in wanted]
 
     def _located(self, search: Search, where: Where) -> Found | None:
-        at = search.find(self._place(where.mailbox, where.folder), checked_name(where.name))
+        name = checked_name(where.name)
+        try:
+            at = search.find(self._place(where.mailbox, where.folder), name)
+        except ItemError:
+            return None
+        except OSError as error:
+            if error.errno not in _CLOSED:
+                raise
+            return None
         return at[1] if at and not at[1].trashed else None
 
     def remove(self, mailbox: str, folder: str, name: str) -> bool:
@@ -123,14 +136,29 @@ class MaildirStore:
         with self._using() as tree:
             search = Search(tree, self._ours)
             changed: dict[Parts, None] = {}
-            removed = [self._removed(tree, search, where, changed) for where in unwanted]
+            errors: list[OSError] = []
+            removed = [self._removed(tree, search, where, changed, errors) for where in unwanted]
             folders = (tree.directory(parts) for parts in changed)
             make_durable(folders, len(changed), tree.file_systems, all_of_it=False)
+            if errors:
+                raise errors[0]
             return removed
 
-    def _removed(self, tree: Tree, search: Search, where: Where, changed: dict[Parts, None]) -> bool:
-        place = self._place(where.mailbox, where.folder)
-        while at := search.find(place, checked_name(where.name)):
+    def _removed(
+        self, tree: Tree, search: Search, where: Where, changed: dict[Parts, None], errors: list[OSError]
+    ) -> bool:
+        name = checked_name(where.name)
+        try:
+            return self._unlinked(tree, search, self._place(where.mailbox, where.folder), name, changed)
+        except ItemError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_FOLDER:
+                errors.append(error)
+            return False
+
+    def _unlinked(self, tree: Tree, search: Search, place: Place, name: str, changed: dict[Parts, None]) -> bool:
+        while at := search.find(place, name):
             parts = (*place.parts, at[0].subdirectory)
             try:
                 os.unlink(at[0].file, dir_fd=tree.directory(parts))

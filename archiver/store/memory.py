@@ -96,7 +96,10 @@ class MemoryStore:
         del self._folder(mailbox, folder)[name]
 
     def _folder(self, mailbox: str, folder: str) -> dict[str, Kept]:
-        box, folder = _key(mailbox, folder)
+        try:
+            box, folder = _key(mailbox, folder)
+        except ItemError:
+            return {}
         return self._boxes.get(box, {}).get(folder, {})
 
 

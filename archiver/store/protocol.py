@@ -66,14 +66,17 @@ class Store(Protocol):
     def put(self, puts: Sequence[Put], *, careful: bool = False) -> list[Outcome]:
         """File each put; one outcome each, in order. What has None is durable when this returns.
 
-        An item whose name lies there already under the same flags is filed. `careful` is for puts with an earlier
+        An item that lies there already under the same flags is filed. `careful` is for puts with an earlier
         attempt on record: such an item counts as filed wherever in its folder and under whatever flags or name
         (by Message-ID) it lies by now, trashed too. Without it no folder is listed.
         """
         ...
 
     def locate(self, mailbox: str, folder: str, name: str) -> Found | None:
-        """The item under its computed name; None if its owner moved, deleted or trashed it."""
+        """The item under its computed name; None if its owner moved, deleted or trashed it.
+
+        None too where the mailbox can't be looked into: a put there fails and says why.
+        """
         ...
 
     def locate_all(self, wanted: Sequence[Where]) -> list[Found | None]:
@@ -85,7 +88,7 @@ class Store(Protocol):
         ...
 
     def remove_all(self, unwanted: Sequence[Where]) -> list[bool]:
-        """`remove` for many, with few syncs. Durable when it returns."""
+        """`remove` for many, with few syncs. Durable when it returns; where one fails, the others are done first."""
         ...
 
     def mailboxes(self) -> Iterable[str]:

@@ -7,6 +7,8 @@ stays the base name through all that. COPY and APPEND give other base names: the
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from email.parser import BytesHeaderParser
 from stat import S_ISREG
@@ -22,7 +24,12 @@ _HEADER = 64 * 1024
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NONBLOCK: a FIFO planted under a message's name must not stop the daemon."""
 
-_ATTEMPTS = 4
+_ATTEMPTS = 16
+"""Times that one folder is listed in one call at most."""
+
+_TICK = 20_000_000
+"""Nanoseconds in which two changes of a directory may bear the same time: a tick of the kernel, with room."""
+
 SUBDIRECTORIES = ("new", "cur")
 
 Stamp = tuple[int, ...]
@@ -49,6 +56,7 @@ class Search:
         self._tree = tree
         self._ours = ours
         self._listings: dict[Place, Listing] = {}
+        self._counts: Counter[Place] = Counter()
         self._identified: dict[Place, frozenset[str]] = {}
 
     def find(self, place: Place, name: str) -> tuple[Spot, Found] | None:
@@ -60,16 +68,23 @@ class Search:
         return self._find_listed(place, name)
 
     def _find_listed(self, place: Place, name: str) -> tuple[Spot, Found] | None:
-        for _ in range(_ATTEMPTS):
+        while True:
             listing = self._listings.get(place) or self._list(place)
             spot = listing.spots.get(name)
             found = self._look(place, spot) if spot else None
             if spot and found:
                 return spot, found
-            if self._stamp(place) == listing.stamp:
+            if self._is_current(place, listing):
                 return None
             del self._listings[place]  # renamed since, or while we read the directory
-        return None
+
+    def _is_current(self, place: Place, listing: Listing) -> bool:
+        """Unchanged since, and the last change so long ago that a later one would bear another time.
+
+        An owner who never stops changing a large folder is not followed for ever.
+        """
+        settled = not listing.stamp or time.time_ns() - max(listing.stamp) > _TICK
+        return (settled and self._stamp(place) == listing.stamp) or self._counts[place] >= _ATTEMPTS
 
     def has_message(self, place: Place, message_id: str) -> bool:
         """Whether a file under another's name is this message: a client copied it within its folder, or put it back."""
@@ -116,6 +131,7 @@ class Search:
     def _list(self, place: Place) -> Listing:
         stamp = self._stamp(place)
         files = (Spot(sub, file) for sub in SUBDIRECTORIES for file in self.files(place, sub))
+        self._counts[place] += 1
         listing = Listing({split_file_name(spot.file)[0]: spot for spot in files}, stamp)
         self._listings[place] = listing
         return listing

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ Parts = tuple[str, ...]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAILDIR = ("cur", "new", "tmp")
 _MARK = "maildirfolder"
+_TICK = 2_000_000_000
+"""Nanoseconds in which two changes of a directory may bear the same time, on the coarsest file system."""
 
 
 class Ownership(Struct, frozen=True):
@@ -65,6 +68,8 @@ class Mended:
 
     def add(self, maildir: int) -> None:
         status = os.fstat(maildir)
+        if time.time_ns() - status.st_mtime_ns < _TICK:
+            return
         if len(self._seen) >= self._most:
             self._seen.clear()
         self._seen[status.st_dev, status.st_ino] = status.st_mtime_ns
@@ -108,7 +113,7 @@ class Tree:
         self._gives_away = make and ownership.given_away
         self._make = make
         self._used = _Descriptors(room)
-        self._above = _Descriptors(32)
+        self._above = _Descriptors(16)
         self._mended = mended or Mended()
         self._systems: dict[int, int] = {}
         self._top = -1

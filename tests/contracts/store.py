@@ -240,3 +240,9 @@ class StoreContract:
         assert world.store.put(puts) == [None] * len(puts)
         assert self.names(world) == self.names(world, BOB) == [item.name for item in items]
         assert world.store.put([]) == []
+
+    def test_where_there_can_be_no_item_none_is_found(self, world: World) -> None:
+        world.store.put([Put(ALICE, HISTORY, ONE)])
+        wanted = [Where("nobody", HISTORY, ONE.name), Where(ALICE, "..", ONE.name), Where(ALICE, HISTORY, ONE.name)]
+        assert [found is not None for found in world.store.locate_all(wanted)] == [False, False, True]
+        assert world.store.remove_all(wanted) == [False, False, True]
