@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -534,3 +535,13 @@ def test_the_schema_refuses_what_the_reader_refuses() -> None:
             assert not validator.is_valid(json.loads(each.content)), mark
             seen.add(mark)
     assert seen == refused
+
+
+def test_the_document_names_every_type_and_every_member() -> None:
+    text = (ROOT / "docs" / "event-format.md").read_text()
+    for types in json_schema()["$defs"]["Event"]["allOf"]:
+        for type_ in types["if"]["properties"]["type"]["enum"]:
+            assert f"`{type_}`" in text
+    for definition in json_schema()["$defs"].values():
+        for member in definition["properties"]:
+            assert re.search(rf"[`.\"]{member}[`\"]", text), member
