@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-import msgspec
 from msgspec import Struct
 
 from archiver import events as e
-from archiver.events import Attachment, Captured, Event, Participant, Poll
+from archiver.events import Attachment, Event, Participant, Poll
 from archiver.files import Shelf, State, content_id, digest_of, media_type, name_of
 from archiver.headers import bare, clean
 from archiver.markup import fragment, plain
@@ -58,6 +57,7 @@ class Teller:
         self.words = words
         self._clock = clock_
         self._shelf = shelf
+        self._labels: dict[tuple[str | None, str, bool], str] = {}
         self._makers: dict[str, Callable[[int, Event, View], Entry | None]] = {
             e.SENT: self._message,
             e.EDITED: self._edited,
@@ -76,20 +76,27 @@ class Teller:
 
     def tell(self, index: int, view: View) -> Entry | None:
         """The entry of an event; None where it is told with another."""
-        captured = self.reading.conversation.events[index]
-        event = captured.event
+        event = self.reading.events[index]
         entry = self._makers.get(event.type, self._happening)(index, event, view)
         if entry is None:
             return None
         if event.data.attachments and event.type != e.SENT and not view.concealed >> index & 1:
             self._add_files(entry, event.data.attachments, view)
-        if b'"archivertime"' in captured.body:
-            entry.notes = [*entry.notes, self._original_time(captured)]
+        if event.archivertime is not None:
+            note = self.words("time given by the source: {time}", time=clean(event.archivertime, 80))
+            entry.notes = [*entry.notes, note]
         return entry
 
     # People and times
 
     def label(self, name: str | None, address: str, hidden: bool = False) -> str:
+        """What somebody is called: their name, else their address unless that is hidden."""
+        which = (name, address, hidden)
+        if which not in self._labels:
+            self._labels[which] = self._make_label(name, address, hidden)
+        return self._labels[which]
+
+    def _make_label(self, name: str | None, address: str, hidden: bool) -> str:
         shown = clean(name or "")
         if not shown and not hidden and address not in self.reading.hidden:
             shown = clean(bare(address))
@@ -109,10 +116,6 @@ class Teller:
         day, second, _ = self._clock.local(events[index].time)
         there = self._clock.local(events[beside].time)[0]
         return clock(second) if day == there else f"{iso_day(day)} {clock(second)}"
-
-    def _original_time(self, captured: Captured) -> str:
-        value = msgspec.json.decode(captured.body).get("archivertime")
-        return self.words("time given by the source: {time}", time=clean(str(value), 80))
 
     # Messages
 
@@ -326,7 +329,7 @@ class Teller:
         return Entry("", self.words("{old} is now known as {new}", old=old, new=new))
 
     def _topic(self, index: int, event: Event, view: View) -> Entry:
-        topic = clean(event.data.topic or "", _LINE)
+        topic = clean(event.data.topic or event.data.conversation.topic or "", _LINE)
         if event.data.actor is None:
             return Entry("", self.words("The topic is now: {topic}", topic=topic))
         name = self.who(event.data.actor)

@@ -27,11 +27,12 @@ _CLASSES = {Role.TOOK_PART: "IPM.Note.Microsoft.Conversation", Role.MISSED: "IPM
 class Envelope:
     """What the headers of one look say."""
 
-    def __init__(self, reading: Reading, transcript: Transcript, look: Look) -> None:
+    def __init__(self, reading: Reading, transcript: Transcript, look: Look, place: str) -> None:
         self._reading = reading
         self._transcript = transcript
         self._words = transcript.words
         self._look = look
+        self._place = place
         self._people = reading.people(look.mask)
         self._initiator = reading.initiator(look.mask)
         topic = reading.topic(look.mask)
@@ -75,8 +76,7 @@ class Envelope:
                 addresses("From", [sender]),
                 addresses("To", others),
                 unstructured("Subject", self.subject),
-                f"Message-ID: {message_id}\n",
-                f"References: {thread(self._reading.conversation)}\n",
+                f"Message-ID: {message_id}\n{self._place}",
                 unstructured("Thread-Topic", clean(self.title, _SUBJECT)),
                 "Auto-Submitted: auto-generated\nMIME-Version: 1.0\n",
                 self._private(key, renderer, first, last),
@@ -112,17 +112,9 @@ class Envelope:
         return mailbox(name, addr_spec(source, person.address))
 
     def _private(self, key: str, renderer: str, first: int, last: int) -> str:
-        conversation, look = self._reading.conversation, self._look
-        lines = [
-            f"X-Archiver-Item-Class: {_CLASSES[look.role]}\n",
-            token("X-Archiver-Source", conversation.source),
-            token("X-Archiver-Conversation", self._reading.veil(conversation.place)),
-            f"X-Archiver-Kind: {conversation.kind}\n",
-        ]
-        if conversation.session is not None:
-            lines.append(token("X-Archiver-Session", conversation.session))
-        lines.append(
-            f"X-Archiver-Part: {conversation.part}\n"
+        look = self._look
+        return (
+            f"X-Archiver-Item-Class: {_CLASSES[look.role]}\n"
             f"X-Archiver-First: {moment(first).isoformat()}\n"
             f"X-Archiver-Last: {moment(last).isoformat()}\n"
             f"X-Archiver-Key: {key}\n"
@@ -130,9 +122,20 @@ class Envelope:
             f"X-Archiver-Zone: {look.zone}\n"
             f"X-Archiver-Role: {look.role.value}\n"
             f"X-Archiver-Retracted: {'shown' if look.show_retracted else 'hidden'}\n"
+            f"{unstructured('X-Archiver-Renderer', renderer)}"
         )
-        lines.append(unstructured("X-Archiver-Renderer", renderer))
-        return "".join(lines)
+
+
+def place_fields(reading: Reading) -> str:
+    """Where it was said and what it is threaded by: the fields that all items of a conversation share."""
+    conversation = reading.conversation
+    session = "" if conversation.session is None else token("X-Archiver-Session", conversation.session)
+    return (
+        f"References: {thread(conversation)}\n"
+        + token("X-Archiver-Source", conversation.source)
+        + token("X-Archiver-Conversation", reading.veil(conversation.place))
+        + f"X-Archiver-Kind: {conversation.kind}\n{session}X-Archiver-Part: {conversation.part}\n"
+    )
 
 
 def thread(conversation: Conversation) -> str:

@@ -219,12 +219,19 @@ def lines_of(item: bytes) -> list[bytes]:
     for part in message.iter_attachments():
         if part.get_filename() == FILE_NAME:
             packed = part.get_payload(decode=True)
-            unpacker = zlib.decompressobj(_GZIP)
-            data = unpacker.decompress(packed if isinstance(packed, bytes) else b"", MAXIMUM_UNPACKED)
-            if not unpacker.eof or unpacker.unconsumed_tail:
-                raise UsageError("the item's events are damaged or larger than anything the archiver writes")
-            return re.findall(rb"[^\n]+", data)
+            return re.findall(rb"[^\n]+", _unpacked(packed if isinstance(packed, bytes) else b""))
     raise UsageError("this message carries no events", hint="only items made by the archiver have them")
+
+
+def _unpacked(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        data = unpacker.decompress(packed, MAXIMUM_UNPACKED)
+    except zlib.error as error:
+        raise UsageError(f"the item's events are damaged: {error}") from error
+    if not unpacker.eof:
+        raise UsageError("the item's events are cut off, or larger than anything the archiver writes")
+    return data
 
 
 def events_of(item: bytes) -> list[dict[str, Any]]:

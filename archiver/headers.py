@@ -19,8 +19,8 @@ WIDTH = 78
 """RFC 5322 2.1.1: lines should be no longer."""
 
 _MAXIMUM_NAME = 200
-_PAYLOAD = 45
-"""Octets of an encoded word, so that with its frame it stays below the 75 of RFC 2047 2."""
+_PAYLOAD = 42
+"""Octets of an encoded word: within the 75 characters of RFC 2047 2, its line within 76 even after `From: `."""
 
 # Controls, lone surrogates, what separates lines anywhere, and characters that reorder what follows them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]+")
@@ -42,16 +42,17 @@ def clean(value: str, limit: int = _MAXIMUM_NAME) -> str:
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
 
 
-def encoded_words(value: str) -> list[str]:
-    """RFC 2047 B words of at most 75 characters; none splits a character (RFC 2047 5)."""
+def encoded_words(value: str, taken: int = 0) -> list[str]:
+    """RFC 2047 B words, none of which splits a character (RFC 2047 5); `taken` columns are, on the first line."""
+    room = min(_PAYLOAD, (76 - 12 - taken) // 4 * 3)
     words: list[str] = []
     piece: list[bytes] = []
     size = 0
     for character in value:
         octets = character.encode("utf-8", "replace")
-        if size + len(octets) > _PAYLOAD:
+        if size + len(octets) > room:
             words.append(_encoded_word(b"".join(piece)))
-            piece, size = [], 0
+            piece, size, room = [], 0, _PAYLOAD
         piece.append(octets)
         size += len(octets)
     if piece:
@@ -70,7 +71,7 @@ def unstructured(name: str, value: str, limit: int = 1_000) -> str:
     words = value.split(" ")
     if _PLAIN.match(value) and "=?" not in value and max(map(len, words)) <= WIDTH - 2:
         return _fold(name + ":", words)
-    return _fold(name + ":", encoded_words(value))
+    return _fold(name + ":", encoded_words(value, len(name) + 2))
 
 
 def _fold(line: str, words: list[str]) -> str:
@@ -86,8 +87,11 @@ def _fold(line: str, words: list[str]) -> str:
 
 
 def token(name: str, value: str) -> str:
-    """A field whose value is an identifier: every octet that isn't visible ASCII is %XX, and it stays on one line."""
-    text = quote(value.encode("utf-8", "replace"), safe="!#$&'()*+,/:;=?@[]~<>|{}^`\"\\")
+    """A field whose value is an identifier: what isn't visible ASCII is %XX, and it stays on one line.
+
+    A question mark is too, lest it looks like an encoded word.
+    """
+    text = quote(value.encode("utf-8", "replace"), safe="!#$&'()*+,/:;=@[]~<>|{}^`\"\\")
     if len(text) > 900:
         digest = blake2b(value.encode("utf-8", "replace"), digest_size=16).hexdigest()
         text = f"{text[:800]}...{digest}"
@@ -221,7 +225,7 @@ def file_parameters(name: str) -> tuple[str, str]:
     The plain fallback stands in Content-Type: beside the encoded one in Content-Disposition, parsers report a double.
     """
     name = file_name(name)
-    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
+    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name).replace("=?", "=_")
     if len(plain) > 60:
         stem, dot, suffix = plain.rpartition(".")
         suffix = suffix[:12] if dot and stem else ""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -24,7 +25,7 @@ from archiver.events import (
     Participant,
     target,
 )
-from archiver.headers import normal
+from archiver.headers import bare, normal
 from archiver.types import Conversation, Participation, Presence
 
 HIDDEN = "hidden"
@@ -62,6 +63,7 @@ class Reading:
         self.conversation = conversation
         self.events = [captured.event for captured in conversation.events]
         self.content = 0
+        self._referring = 0
         self.topics: list[tuple[int, str]] = []
         self.voices: dict[str, int] = {}
         self.touch: dict[int, int] = {}
@@ -75,39 +77,52 @@ class Reading:
         self.hidden = self._hidden()
 
     def _fold(self) -> None:
-        references: list[int] = []
+        """One pass over the events; everything after it asks only for what is rare."""
+        referring: list[int] = []
         replies: list[tuple[int, str]] = []
-        holders, voices, names = self._holders, self.voices, self._names
-        topic = self.conversation.roster.topic
+        voices, names = self.voices, self._names
+        topic, content = self.conversation.roster.topic, 0
         for index, event in enumerate(self.events):
             data, kind = event.data, event.type
-            message, actor = data.message, data.actor
-            if kind == SENT and message is not None:
-                holders.setdefault(message.id, []).append(index)
-                if message.in_reply_to is not None:
+            actor = data.actor
+            if kind == SENT:
+                message = data.message
+                if message is not None and message.in_reply_to is not None:
                     replies.append((index, message.in_reply_to))
                 if actor is not None:
-                    voices[actor.address] = voices.get(actor.address, 0) | 1 << index
+                    bit = 1 << index
+                    content |= bit
+                    voices[actor.address] = voices.get(actor.address, 0) | bit
             elif kind in REFERENCES:
-                references.append(index)
-            elif kind == POLL_OPENED and data.poll is not None:
-                holders.setdefault("poll:" + data.poll.id, []).append(index)
+                referring.append(index)
+            elif kind not in BARE and actor is not None:
+                content |= 1 << index
             if actor is not None:
                 known = names.get(actor.address)
                 if known is None:
                     names[actor.address] = [(index, actor.name)]
                 elif known[-1][1] != actor.name and actor.name is not None:
                     known.append((index, actor.name))
-                if kind not in BARE and kind not in REFERENCES:
-                    self.content |= 1 << index
-            said = data.topic if kind == TOPIC_CHANGED else data.conversation.topic
+            said = data.conversation.topic
+            if kind == TOPIC_CHANGED and data.topic is not None:
+                said = data.topic
             if said is not None and said != topic:
                 topic = said
                 self.topics.append((index, said))
-        self._weave(references, replies)
+        self.content = content
+        self._referring = bits(referring)
+        if referring or replies:
+            self._find_holders()
+            self._weave(referring, replies)
 
-    def _weave(self, references: list[int], replies: list[tuple[int, str]]) -> None:
-        for index in references:
+    def _find_holders(self) -> None:
+        for index, event in enumerate(self.events):
+            if event.type in (SENT, POLL_OPENED) and (key := target(event)) is not None:
+                self._holders.setdefault(key, []).append(index)
+
+    def _weave(self, referring: list[int], replies: list[tuple[int, str]]) -> None:
+        """Tie messages to what refers to them, and replies to their parents."""
+        for index in referring:
             event = self.events[index]
             key = target(event)
             if key is not None:
@@ -200,7 +215,9 @@ class Reading:
         found: dict[str, list[Participation]] = {}
         for participation in self.conversation.participations:
             if participation.mask & mask:
-                found.setdefault(self.person_address(participation, mask), []).append(participation)
+                addresses = participation.addresses
+                address = addresses[0] if len(addresses) == 1 else self.person_address(participation, mask)
+                found.setdefault(address, []).append(participation)
         return tuple(self._person(address, shared, mask) for address, shared in found.items())
 
     def person_address(self, participation: Participation, mask: int) -> str:
@@ -220,7 +237,9 @@ class Reading:
         messages = 0
         for participation in shared:
             seen = participation.mask & mask
-            spans.append((first_bit(seen), seen.bit_length() - 1))
+            # A late reaction or edit prolongs nobody's stay.
+            stayed = seen & ~self._referring or seen
+            spans.append((first_bit(stayed), stayed.bit_length() - 1))
             for one in participation.addresses:
                 messages += (self.voices.get(one, 0) & seen).bit_count()
         hidden = any(p.hidden for p in shared) or address in self.hidden
@@ -241,15 +260,24 @@ class Reading:
                 for participant in participants(event):
                     if participant.hidden:
                         found[participant.address] = participant.name or found.get(participant.address, HIDDEN)
+        for address in list(found):
+            # The address without its resource or scheme says as much.
+            if "@" in (short := bare(address)) and short != conversation.place:
+                found.setdefault(short, found[address])
         return found
+
+    @cached_property
+    def _veiling(self) -> re.Pattern[str]:
+        """Addresses with a domain wherever they stand, others (a nick may be any word) where they stand alone."""
+        longest = sorted(self.hidden, key=len, reverse=True)
+        patterns = (re.escape(a) if "@" in a else rf"(?<![\w.+@-]){re.escape(a)}(?![\w.@-])" for a in longest)
+        return re.compile("|".join(patterns))
 
     def veil(self, text: str) -> str:
         """Take hidden addresses out of an identifier."""
         if not self.hidden:
             return text
-        longest = sorted(self.hidden, key=len, reverse=True)
-        pattern = "|".join(rf"(?<![\w.+@-]){re.escape(address)}(?![\w.@-])" for address in longest)
-        return re.sub(pattern, lambda found: self.hidden[found[0]], text)
+        return self._veiling.sub(lambda found: self.hidden[found[0]], text)
 
 
 def participants(event: Event) -> Iterator[Participant]:
@@ -282,7 +310,7 @@ def indices(mask: int) -> Iterator[int]:
         mask ^= low
 
 
-def bits(these: dict[int, int]) -> int:
+def bits(these: Iterable[int]) -> int:
     mask = 0
     for index in these:
         mask |= 1 << index

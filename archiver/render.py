@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cached_property
 from hashlib import blake2b
 from importlib.metadata import version
 
 from msgspec import Struct
 
 from archiver.entries import View
-from archiver.envelope import Envelope
+from archiver.envelope import Envelope, place_fields
 from archiver.events import SECOND, Attachment
 from archiver.evidence import FILE_NAME, Evidence, events_of, lines_of
 from archiver.files import DOMAIN, Fetch, Limits, Shelf, content_id, is_picture, media_type, name_of
@@ -117,7 +118,7 @@ class Rendering:
         transcript = self._transcript(look)
         events = self.conversation.events
         first, last = events[first_bit(look.mask)].time, events[look.mask.bit_length() - 1].time
-        envelope = Envelope(self._reading, transcript, look)
+        envelope = Envelope(self._reading, transcript, look, self._place)
         opening = transcript.opening(envelope.title, envelope.topic, look.mask)
         body = _body(key, opening, sheet)
         fields = envelope.fields(key, message_id(key), RENDERER, (first, last))
@@ -133,6 +134,10 @@ class Rendering:
         )
 
     # What looks share
+
+    @cached_property
+    def _place(self) -> str:
+        return place_fields(self._reading)
 
     def _trace(self, look: Look) -> _Traces:
         which = (look.mask, look.show_retracted)

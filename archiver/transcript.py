@@ -15,8 +15,8 @@ from archiver.events import SECOND, SENT
 from archiver.files import Shelf
 from archiver.headers import answer_link, clean
 from archiver.markup import escape, link, paragraph, plain
-from archiver.reading import Person, Reading, indices
-from archiver.wording import Clock, Words, clock, duration, iso_day, offset_text
+from archiver.reading import Person, Reading, first_bit, indices
+from archiver.wording import DAY, HOURS_MINUTES, SECONDS, Clock, Words, duration, iso_day, offset_text
 
 _CONTINUED = "\n" + " " * 9
 """Further lines of a message stand below its name, where no entry begins: text can't pass for another's."""
@@ -28,9 +28,9 @@ _HEAD = '<!DOCTYPE html>\n<html lang="{lang}">\n<head><meta charset="utf-8"><tit
 _BODY = '<body style="font-family:sans-serif;font-size:14px">\n<h2 dir="auto">{title}</h2>\n'
 _TABLE = '<table cellpadding="3" cellspacing="0" style="border-collapse:collapse">\n'
 _FOOT = "</table>\n</body>\n</html>\n"
-_CLOCK = '<tr><td valign="top" style="color:#777">'
-_WHO = '</td><td valign="top" dir="auto" style="font-weight:bold">'
-_WHAT = '</td><td dir="auto">'
+_CLOCK = '<tr valign="top"><td>'
+_WHO = '</td><td dir="auto"><b>'
+_WHAT = '</b></td><td dir="auto">'
 _END = "</td></tr>\n"
 _NOBODY = "</td><td>*</td>"
 
@@ -53,6 +53,7 @@ class Transcript:
         self._teller = Teller(reading, words, clock_, shelf)
         self._labels: dict[str, tuple[str | None, str, str]] = {}
         self._days: list[tuple[int, int]] = []
+        self._stamps: list[str] = []
         self._texts: list[str] = []
         self._htmls: list[str] = []
         self._variants: dict[tuple[int, int, int, frozenset[str]], tuple[str, str]] = {}
@@ -61,11 +62,10 @@ class Transcript:
 
     def _lines(self) -> None:
         """The lines of all events whose telling doesn't depend on the view; most are plain messages."""
-        reading, texts, htmls, days = self.reading, self._texts, self._htmls, self._days
-        touchy, local, everything = reading.touchy, self.clock.local, View(-1, 0, frozenset())
-        for index, captured in enumerate(reading.conversation.events):
-            day, second, offset = local(captured.time)
-            days.append((day, offset))
+        reading, texts, htmls = self.reading, self._texts, self._htmls
+        self._set_clocks()
+        touchy, everything = reading.touchy, View(-1, 0, frozenset())
+        for index, (captured, stamp) in enumerate(zip(reading.conversation.events, self._stamps, strict=True)):
             event = captured.event
             data = event.data
             message = data.message
@@ -82,12 +82,11 @@ class Transcript:
                 and data.attachments is None
                 and data.actor is not None
                 and not text.startswith("/me ")
-                and b'"archivertime"' not in captured.body
+                and event.archivertime is None
             ):
                 known = self._labels.get(data.actor.address)
                 if known is None or known[0] != data.actor.name:
                     known = self._label(index)
-                stamp = clock(second)
                 if not text.isprintable():
                     text = plain(text)
                 body = text.replace("\n", _CONTINUED) if "\n" in text else text
@@ -95,8 +94,22 @@ class Transcript:
                 htmls.append(f"{_CLOCK}{stamp}{_WHO}{known[2]}{_WHAT}{paragraph(text)}{_END}")
             else:
                 entry = self._teller.tell(index, everything)
-                texts.append(_text(clock(second), entry) if entry else "")
-                htmls.append(_html(clock(second), entry) if entry else "")
+                texts.append(_text(stamp, entry) if entry else "")
+                htmls.append(_html(stamp, entry) if entry else "")
+
+    def _set_clocks(self) -> None:
+        """Local day and time of every event; the offset is asked for once a stretch in which it can't change."""
+        until = offset = 0
+        which = (0, 0)
+        for captured in self.reading.conversation.events:
+            time = captured.time
+            if time >= until:
+                offset, until = self.clock.stretch(time)
+            day, second = divmod(time // SECOND + offset, DAY)
+            if which != (day, offset):
+                which = (day, offset)
+            self._days.append(which)
+            self._stamps.append(HOURS_MINUTES[second // 60] + SECONDS[second % 60])
 
     def _label(self, index: int) -> tuple[str | None, str, str]:
         actor = self.reading.events[index].data.actor
@@ -133,7 +146,7 @@ class Transcript:
         key = (index, view.mask & touched, view.concealed & (touched | 1 << index), view.over)
         if key not in self._variants:
             entry = self._teller.tell(index, view)
-            stamp = self.clock.stamp(self.reading.conversation.events[index].time)
+            stamp = self._stamps[index]
             self._variants[key] = (_text(stamp, entry), _html(stamp, entry)) if entry else ("", "")
         return self._variants[key]
 
@@ -165,12 +178,11 @@ class Transcript:
         )
 
     def _range(self, mask: int) -> str:
-        events = self.reading.conversation.events
-        first, last = events[(mask & -mask).bit_length() - 1].time, events[mask.bit_length() - 1].time
-        day, second, offset = self.clock.local(first)
-        last_day, last_second, last_offset = self.clock.local(last)
-        start = f"{iso_day(day)} {clock(second)}"
-        end = clock(last_second) if day == last_day else f"{iso_day(last_day)} {clock(last_second)}"
+        first, last = first_bit(mask), mask.bit_length() - 1
+        day, offset = self._days[first]
+        _, last_offset = self._days[last]
+        start = f"{iso_day(day)} {self._stamps[first]}"
+        end = self._at(last, day)
         if offset != last_offset:
             start += f" (UTC{offset_text(offset)})"
         return self.words(
@@ -203,12 +215,11 @@ class Transcript:
         if person.invited:
             return self.words("invited, did not come")
         events = self.reading.conversation.events
-        spans = [(events[first].time, events[last].time) for first, last in person.spans]
-        first_day = self.clock.local(events[(mask & -mask).bit_length() - 1].time)[0]
-        shown = [f"{self._at(start, first_day)}–{self._at(end, first_day)}" for start, end in spans[:_SPANS]]
-        if len(spans) > _SPANS:
+        day = self._days[first_bit(mask)][0]
+        shown = [f"{self._at(first, day)}–{self._at(last, day)}" for first, last in person.spans[:_SPANS]]
+        if len(person.spans) > _SPANS:
             shown.append("…")
-        total = sum(end - start for start, end in spans) // SECOND
+        total = sum([events[last].time - events[first].time for first, last in person.spans]) // SECOND
         return self.words(
             "{spans} ({duration}), messages: {count}",
             spans=self.words.join(shown),
@@ -216,9 +227,10 @@ class Transcript:
             count=person.messages,
         )
 
-    def _at(self, time: int, first_day: int) -> str:
-        day, second, _ = self.clock.local(time)
-        return clock(second) if day == first_day else f"{iso_day(day)} {clock(second)}"
+    def _at(self, index: int, beside: int) -> str:
+        """The time of an event, with its day where that isn't the day beside."""
+        day = self._days[index][0]
+        return self._stamps[index] if day == beside else f"{iso_day(day)} {self._stamps[index]}"
 
 
 def _text(stamp: str, entry: Entry) -> str:

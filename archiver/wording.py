@@ -125,14 +125,17 @@ class Clock:
         # Some zones changed at odd minutes (St. John's at 00:01); there each moment is asked for.
         return self._exact(time) if known is None else known
 
+    def stretch(self, time: int) -> tuple[int, int]:
+        """The offset at a moment, and until when it surely is the same."""
+        offset = self.offset(time)
+        bucket = time // _QUARTER
+        return offset, time + 1 if self._offsets.get(bucket) is None else (bucket + 1) * _QUARTER
+
     def local(self, time: int) -> tuple[int, int, int]:
         """Day (from 1970-01-01), second of that day, and offset in seconds."""
         offset = self.offset(time)
         day, second = divmod(time // SECOND + offset, DAY)
         return day, second, offset
-
-    def stamp(self, time: int) -> str:
-        return clock(self.local(time)[1])
 
     def _remember(self, bucket: int) -> int | None:
         if len(self._offsets) > 100_000:
