@@ -6,16 +6,17 @@ view shows that; what refers to a message outside the view is a line of its own 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from msgspec import Struct
 
 from archiver import events as e
-from archiver.events import Attachment, Event, Participant, Poll
+from archiver.events import Attachment, Event, Poll
 from archiver.files import Shelf, State, content_id, digest_of, media_type, name_of
-from archiver.headers import bare, clean
+from archiver.headers import clean
 from archiver.markup import fragment, plain
+from archiver.people import Names
 from archiver.reading import Reading, Strand, indices
 from archiver.wording import Clock, Words, clock, iso_day
 
@@ -52,12 +53,12 @@ class View(Struct, frozen=True):
 class Teller:
     """Makes the entries of one conversation in one language and zone."""
 
-    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf) -> None:
+    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf, names: Names) -> None:
         self.reading = reading
         self.words = words
         self._clock = clock_
         self._shelf = shelf
-        self._labels: dict[tuple[str | None, str, bool], str] = {}
+        self._names = names
         self._makers: dict[str, Callable[[int, Event, View], Entry | None]] = {
             e.SENT: self._message,
             e.EDITED: self._edited,
@@ -87,29 +88,6 @@ class Teller:
             entry.notes = [*entry.notes, note]
         return entry
 
-    # People and times
-
-    def label(self, name: str | None, address: str, hidden: bool = False) -> str:
-        """What somebody is called: their name, else their address unless that is hidden."""
-        which = (name, address, hidden)
-        if which not in self._labels:
-            self._labels[which] = self._make_label(name, address, hidden)
-        return self._labels[which]
-
-    def _make_label(self, name: str | None, address: str, hidden: bool) -> str:
-        shown = clean(name or "")
-        if not shown and not hidden and address not in self.reading.hidden:
-            shown = clean(bare(address))
-        if not shown and address in self.reading.hidden and self.reading.hidden[address] != "hidden":
-            shown = clean(self.reading.hidden[address])
-        return shown or self.words("hidden" if hidden or address in self.reading.hidden else "unknown")
-
-    def who(self, participant: Participant | None) -> str:
-        if participant is None:
-            return self.words("somebody")
-        name = participant.name or self.reading.name(participant.address, -1)
-        return self.label(name, participant.address, participant.hidden)
-
     def when(self, index: int, beside: int) -> str:
         """The time of another event, with its day where that is not the day it is told on."""
         events = self.reading.conversation.events
@@ -123,9 +101,9 @@ class Teller:
         message = event.data.message
         if message is None:
             return self._happening(index, event, view)
-        who = self.who(event.data.actor)
+        who = self._names.who(event.data.actor)
         if message.to is not None:
-            names = self.words.join([self.who(one) for one in message.to]) or self.words("nobody")
+            names = self.words.join([self._names.who(one) for one in message.to]) or self.words("nobody")
             who = self.words("{name}, only to {names}", name=who, names=names)
         strand = self.reading.strand_of(index)
         versions = [index, *(indices(strand.edits & view.mask) if strand else ())]
@@ -154,7 +132,7 @@ class Teller:
 
     def _edit_note(self, earlier: int, later: int, told: set[str], beside: int) -> str:
         before, _ = self._said(earlier)
-        time, name = self.when(later, beside), self.who(self.reading.events[later].data.actor)
+        time, name = self.when(later, beside), self._names.who(self.reading.events[later].data.actor)
         if before in told:
             return self.words("edited {time} by {name}, the text as it stands above or below", time=time, name=name)
         told.add(before)
@@ -173,7 +151,7 @@ class Teller:
         strand = self.reading.strand_of(parent)
         edits = list(indices(strand.edits & view.mask)) if strand else []
         last = edits[-1] if edits else parent
-        name = self.who(self.reading.events[parent].data.actor)
+        name = self._names.who(self.reading.events[parent].data.actor)
         time = self.when(parent, index)
         quote = "" if view.concealed >> last & 1 else shortened(self._said(last)[0])
         if not quote:
@@ -182,14 +160,15 @@ class Teller:
 
     def _marks(self, strand: Strand, beside: int, view: View) -> list[str]:
         """Reactions with who, then retractions."""
-        reactions: dict[str, dict[str, str]] = {}
+        reactions: dict[str, dict[str | int, str]] = {}
         notes: list[str] = []
         for index in indices(strand.references & view.mask):
             event = self.reading.events[index]
-            name = self.who(event.data.actor)
+            name = self._names.who(event.data.actor)
             if event.type == e.REACTED:
                 people = reactions.setdefault(clean(event.data.reaction or "", 100), {})
-                people[name] = self.words("{name} (taken back)", name=name) if event.data.removed else name
+                shown = self.words("{name} (taken back)", name=name) if event.data.removed else name
+                people[_voice(event, index)] = shown
             elif event.type == e.RETRACTED:
                 line = self.words("retracted {time} by {name}", time=self.when(index, beside), name=name)
                 notes.append(self._with_reason(line, event))
@@ -199,7 +178,7 @@ class Teller:
         strand = self.reading.strand_of(index)
         if strand is not None and view.shows(strand.holder):
             return None
-        entry = self._versions(self.who(event.data.actor), [index], view)
+        entry = self._versions(self._names.who(event.data.actor), [index], view)
         entry.notes.append(self.words("edits a message that is not shown here ({id})", id=_message_id(event)))
         return entry
 
@@ -209,7 +188,7 @@ class Teller:
             return None
         line = self.words(
             "{name} retracted a message that is not shown here ({id})",
-            name=self.who(event.data.actor),
+            name=self._names.who(event.data.actor),
             id=_message_id(event),
         )
         return Entry("", self._with_reason(line, event))
@@ -218,7 +197,7 @@ class Teller:
         strand = self.reading.strand_of(index)
         if strand is not None and view.shows(strand.holder):
             return None
-        name, reaction = self.who(event.data.actor), clean(event.data.reaction or "", 100)
+        name, reaction = self._names.who(event.data.actor), clean(event.data.reaction or "", 100)
         facts = {"name": name, "reaction": reaction, "id": _message_id(event)}
         if event.data.removed:
             return Entry(
@@ -258,10 +237,12 @@ class Teller:
 
     def _poll_opened(self, index: int, event: Event, view: View) -> Entry:
         poll = event.data.poll
-        line = self.words("{name} opened a poll: {question}", name=self.who(event.data.actor), question=_question(poll))
+        line = self.words(
+            "{name} opened a poll: {question}", name=self._names.who(event.data.actor), question=_question(poll)
+        )
         voters: dict[str, list[str]] = {}
         strand = self.reading.strand_of(index)
-        for who, choices in self._votes(strand, poll, view).items():
+        for who, choices in self._votes(strand, poll, view):
             for choice in choices:
                 voters.setdefault(choice, []).append(who)
         options = [clean(option, _LINE) for option in (poll.options if poll else None) or ()]
@@ -272,14 +253,14 @@ class Teller:
             notes.append(f"{told}: {len(names)} ({self.words.join(names)})" if names else told)
         return Entry("", line, notes=notes)
 
-    def _votes(self, strand: Strand | None, poll: Poll | None, view: View) -> dict[str, list[str]]:
+    def _votes(self, strand: Strand | None, poll: Poll | None, view: View) -> Iterable[tuple[str, list[str]]]:
         """The last choice of everybody, as far as visible."""
-        votes: dict[str, list[str]] = {}
+        votes: dict[str | int, tuple[str, list[str]]] = {}
         for index in indices(strand.references & view.mask if strand else 0):
             event = self.reading.events[index]
             if event.type == e.POLL_VOTED:
-                votes[self.who(event.data.actor)] = _choices(event.data.poll, poll)
-        return votes
+                votes[_voice(event, index)] = self._names.who(event.data.actor), _choices(event.data.poll, poll)
+        return votes.values()
 
     def _opened(self, index: int, view: View) -> Poll | None:
         """The poll an answer belongs to, where the view shows its opening."""
@@ -291,7 +272,7 @@ class Teller:
     def _poll_voted(self, index: int, event: Event, view: View) -> Entry:
         opened = self._opened(index, view)
         choice = self.words.join(_choices(event.data.poll, opened))
-        name, question = self.who(event.data.actor), _question(opened) or _question(event.data.poll)
+        name, question = self._names.who(event.data.actor), _question(opened) or _question(event.data.poll)
         if not question:
             return Entry("", self.words("{name} voted “{choice}” in a poll not shown here", name=name, choice=choice))
         return Entry("", self.words("{name} voted “{choice}”: {question}", name=name, choice=choice, question=question))
@@ -299,7 +280,9 @@ class Teller:
     def _poll_closed(self, index: int, event: Event, view: View) -> Entry:
         opened, poll = self._opened(index, view), event.data.poll
         question = _question(opened) or _question(poll)
-        line = self.words("{name} closed the poll: {question}", name=self.who(event.data.actor), question=question)
+        line = self.words(
+            "{name} closed the poll: {question}", name=self._names.who(event.data.actor), question=question
+        )
         options = (opened.options if opened else None) or (poll.options if poll else None) or ()
         tally = (poll.tally if poll else None) or ()
         pairs = tally.items() if isinstance(tally, dict) else enumerate(tally)
@@ -319,29 +302,29 @@ class Teller:
     def _subject(self, event: Event, alone: str, by_another: str) -> Entry:
         actor, subject = event.data.actor, event.data.subject
         if subject is None or actor is None or subject.address == actor.address:
-            line = self.words(alone, name=self.who(subject or actor))
+            line = self.words(alone, name=self._names.who(subject or actor))
         else:
-            line = self.words(by_another, name=self.who(subject), actor=self.who(actor))
+            line = self.words(by_another, name=self._names.who(subject), actor=self._names.who(actor))
         return Entry("", self._with_reason(line, event))
 
     def _renamed(self, index: int, event: Event, view: View) -> Entry:
-        old, new = self.who(event.data.actor), self.who(event.data.subject)
+        old, new = self._names.who(event.data.actor), self._names.who(event.data.subject)
         return Entry("", self.words("{old} is now known as {new}", old=old, new=new))
 
     def _topic(self, index: int, event: Event, view: View) -> Entry:
         topic = clean(event.data.topic or event.data.conversation.topic or "", _LINE)
         if event.data.actor is None:
             return Entry("", self.words("The topic is now: {topic}", topic=topic))
-        name = self.who(event.data.actor)
+        name = self._names.who(event.data.actor)
         return Entry("", self.words("{name} changed the topic to: {topic}", name=name, topic=topic))
 
     def _speech(self, index: int, event: Event, view: View) -> Entry:
-        who = self.words("{name} (speech)", name=self.who(event.data.actor))
+        who = self.words("{name} (speech)", name=self._names.who(event.data.actor))
         return Entry(who, plain(event.data.text or ""))
 
     def _happening(self, index: int, event: Event, view: View) -> Entry:
         system, by_actor = _HAPPENINGS.get(event.type, ("", ""))
-        name = self.who(event.data.actor) if event.data.actor is not None else ""
+        name = self._names.who(event.data.actor) if event.data.actor is not None else ""
         if not system:
             kind = clean(event.type, 200)
             line = self.words("unknown event {type}", type=kind)
@@ -375,6 +358,11 @@ def shortened(text: str) -> str:
     if len(line) < _QUOTE_FROM:
         return ""
     return line[: min(_QUOTE, len(line) * 2 // 3)].rstrip() + "…"
+
+
+def _voice(event: Event, index: int) -> str | int:
+    """Whose an answer is: people may share a name, and of nobody's answers each counts."""
+    return event.data.actor.address if event.data.actor is not None else index
 
 
 def _message_id(event: Event) -> str:

@@ -44,7 +44,7 @@ class Envelope:
         missed = self._look.role is Role.MISSED
         other = self._reading.other(self._look.side, self._look.mask)
         if other is not None:
-            names = self._transcript.name(other)
+            names = self._transcript.names.person(other)
         elif self.topic and not missed:
             return self.topic
         else:
@@ -56,7 +56,7 @@ class Envelope:
     def _names(self, missed: bool) -> str:
         """Everybody, in order of first appearance; of a missed one, who it was missed with."""
         people = [p for p in self._people if not (missed and p.invited)] or list(self._people)
-        names = [self._transcript.name(person) for person in people]
+        names = [self._transcript.names.person(person) for person in people]
         if len(names) <= _NAMES + 1:
             return self._words.join(names) or self._words("unknown")
         shown = self._words.join(names[:_NAMES])
@@ -106,7 +106,7 @@ class Envelope:
         source = self._reading.conversation.source
         if person is None:
             return mailbox("", addr_spec(source, "system", real=False))
-        name = self._transcript.name(person)
+        name = self._transcript.names.person(person)
         if person.hidden:
             return mailbox(name, addr_spec(source, person.name or "hidden", real=False))
         return mailbox(name, addr_spec(source, person.address))

@@ -45,6 +45,14 @@ class Strand(Struct):
         return self.references | (1 << self.holder if self.holder >= 0 else 0)
 
 
+class _Topic(Struct):
+    """A topic from the event that first names it on, and all events in a row that name it."""
+
+    first: int
+    text: str
+    mask: int = 0
+
+
 class Person(Struct, frozen=True):
     """Somebody as one view knows them. `spans` are first and last visible event of each time they were there."""
 
@@ -64,11 +72,12 @@ class Reading:
         self.events = [captured.event for captured in conversation.events]
         self.content = 0
         self._referring = 0
-        self.topics: list[tuple[int, str]] = []
+        self._topics: list[_Topic] = []
         self.voices: dict[str, int] = {}
         self.touch: dict[int, int] = {}
         self.strands: dict[tuple[str, int], Strand] = {}
         self.parents: dict[int, int] = {}
+        self._nameless: dict[str, int] = {}
         self._names: dict[str, list[tuple[int, str | None]]] = {}
         self._holders: dict[str, list[int]] = {}
         self._people: dict[int, tuple[Person, ...]] = {}
@@ -80,7 +89,7 @@ class Reading:
         """One pass over the events; everything after it asks only for what is rare."""
         referring: list[int] = []
         replies: list[tuple[int, str]] = []
-        voices, names = self.voices, self._names
+        voices, names, nameless = self.voices, self._names, self._nameless
         topic, content = self.conversation.roster.topic, 0
         for index, event in enumerate(self.events):
             data, kind = event.data, event.type
@@ -97,7 +106,13 @@ class Reading:
                 referring.append(index)
             elif kind not in BARE and actor is not None:
                 content |= 1 << index
+            if data.subject is not None or (data.message is not None and data.message.to is not None):
+                for other in participants(event):
+                    if other.name is None:
+                        nameless[other.address] = nameless.get(other.address, 0) | 1 << index
             if actor is not None:
+                if actor.name is None:
+                    nameless[actor.address] = nameless.get(actor.address, 0) | 1 << index
                 known = names.get(actor.address)
                 if known is None:
                     names[actor.address] = [(index, actor.name)]
@@ -106,9 +121,12 @@ class Reading:
             said = data.conversation.topic
             if kind == TOPIC_CHANGED and data.topic is not None:
                 said = data.topic
-            if said is not None and said != topic:
-                topic = said
-                self.topics.append((index, said))
+            if said is not None:
+                if said != topic:
+                    topic = said
+                    self._topics.append(_Topic(index, said))
+                if self._topics:
+                    self._topics[-1].mask |= 1 << index
         self.content = content
         self._referring = bits(referring)
         if referring or replies:
@@ -166,17 +184,17 @@ class Reading:
     def topic(self, mask: int) -> str | None:
         """The topic in force at the end of a view; one changed while its owner was away is unknown to it."""
         known = self.topic_before(first_bit(mask))
-        for index, topic in self.topics:
-            if mask >> index & 1:
-                known = topic
+        for topic in reversed(self._topics):
+            if topic.mask & mask:
+                return topic.text or None
         return known or None
 
     def topic_before(self, first: int) -> str | None:
         known = self.conversation.roster.topic
-        for index, topic in self.topics:
-            if index >= first:
+        for topic in self._topics:
+            if topic.first >= first:
                 break
-            known = topic
+            known = topic.text
         return known
 
     def name(self, address: str, mask: int) -> str | None:
@@ -187,6 +205,15 @@ class Reading:
         if len(known) == 1:
             return known[0][1]
         return next((name for index, name in reversed(known) if mask >> index & 1), known[0][1])
+
+    def lasting_name(self, address: str) -> str | None:
+        """What to call somebody where an event doesn't say: the last name they bore in the conversation."""
+        return self.name(address, -1)
+
+    def borrowed(self, mask: int) -> list[tuple[str, str | None]]:
+        """The names and veils that a view's text takes from elsewhere in the conversation; its key covers them."""
+        names = [(a, self.lasting_name(a)) for a, where in self._nameless.items() if where & mask]
+        return [pair for pair in names if pair[1] is not None] + sorted(self.hidden.items())
 
     def initiator(self, mask: int) -> str | None:
         """Who started what a view shows: the first to say something, else the first to do anything."""

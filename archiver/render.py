@@ -106,6 +106,7 @@ class Rendering:
             look.role.value,
             look.show_retracted,
             self.conversation.part,
+            self.conversation.kind,
             self.conversation.session,
             None if other is None else other.address,
         )
@@ -146,7 +147,8 @@ class Rendering:
             lines = self._evidence.lines(look.mask, concealed)
             digest = blake2b(b"\n".join(lines), digest_size=16)
             people = self._reading.people(look.mask)
-            digest.update(repr([(p.address, p.name, p.spans, p.invited) for p in people]).encode("utf-8", "replace"))
+            known = [(p.address, p.name, p.spans, p.invited) for p in people]
+            digest.update(repr((known, self._reading.borrowed(look.mask))).encode("utf-8", "replace"))
             self._traces[which] = _Traces(lines, digest, concealed)
         return self._traces[which]
 

@@ -15,6 +15,7 @@ from archiver.events import SECOND, SENT
 from archiver.files import Shelf
 from archiver.headers import answer_link, clean
 from archiver.markup import escape, link, paragraph, plain
+from archiver.people import Names
 from archiver.reading import Person, Reading, first_bit, indices
 from archiver.wording import DAY, HOURS_MINUTES, SECONDS, Clock, Words, duration, iso_day, offset_text
 
@@ -50,7 +51,8 @@ class Transcript:
         self.words = words
         self.clock = clock_
         self._shelf = shelf
-        self._teller = Teller(reading, words, clock_, shelf)
+        self.names = Names(reading, words)
+        self._teller = Teller(reading, words, clock_, shelf, self.names)
         self._labels: dict[str, tuple[str | None, str, str]] = {}
         self._days: list[tuple[int, int]] = []
         self._stamps: list[str] = []
@@ -113,7 +115,7 @@ class Transcript:
 
     def _label(self, index: int) -> tuple[str | None, str, str]:
         actor = self.reading.events[index].data.actor
-        who = self._teller.who(actor)
+        who = self.names.who(actor)
         known = (actor.name if actor else None, who, escape(who))
         if actor is not None:
             self._labels[actor.address] = known
@@ -199,7 +201,7 @@ class Transcript:
         text = [f"\n{title}\n"]
         html = [f"<h3>{escape(title)}</h3>\n<ul>\n"]
         for person in people:
-            name = self.name(person)
+            name = self.names.person(person)
             uri = "" if person.hidden else answer_link(self.reading.conversation.source, person.address)
             facts = self._facts(person, mask)
             text.append(f"- {name} <{uri}>: {facts}\n" if uri else f"- {name}: {facts}\n")
@@ -207,9 +209,6 @@ class Transcript:
             html.append(f'<li dir="auto">{shown}: {escape(facts)}</li>\n')
         html.append("</ul>\n" + _TABLE)
         return "".join(text), "".join(html)
-
-    def name(self, person: Person) -> str:
-        return self._teller.label(person.name, person.address, person.hidden)
 
     def _facts(self, person: Person, mask: int) -> str:
         if person.invited:

@@ -158,7 +158,7 @@ def test_quotes_are_never_the_whole_text(text):
     assert not quote or (quote != text and len(quote) < len(" ".join(text.split())) and quote.endswith("…"))
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(made_up())
 def test_every_visible_text_stands_exactly_once(made):
     """Told by markers in the texts, which quotes may repeat only with their ending."""
@@ -342,7 +342,7 @@ class Tags(HTMLParser):
 ALLOWED = {"script", "style", "iframe", "object", "embed", "form", "input", "link", "base", "svg", "math"}
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(made_up(), words)
 def test_html_holds_nothing_active_or_remote(made, extra):
     parser = Tags()
@@ -432,3 +432,8 @@ def test_mixed_looks_of_one_conversation_keep_apart():
         assert both[1] == render(made, [view(two)], lambda digest: None)[0]
 
     alike()
+
+
+def test_people_who_share_a_name_count_each():
+    made = [say(ALICE, "cake?", 0, id="m"), react("bob@a.example", "m", "👍", 1), react("bob@b.example", "m", "👍", 2)]
+    assert told(*made)[1] == "    - 👍: Bob, Bob"

@@ -36,7 +36,7 @@ SAYING = {"words", "_words", "_subject"}
 
 def used() -> set[str]:
     found = {sentence for pair in _HAPPENINGS.values() for sentence in pair}
-    for name in ("entries", "transcript", "envelope", "wording"):
+    for name in ("entries", "people", "transcript", "envelope", "wording"):
         for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text("utf-8"))):
             if isinstance(node, ast.Call) and _name(node.func) in (SAYING | ({"self"} if name == "wording" else set())):
                 for argument in node.args:
