@@ -10,7 +10,8 @@ from hashlib import blake2b
 from archiver.events import moment
 from archiver.files import DOMAIN
 from archiver.headers import addr_spec, addresses, clean, mailbox, token, unstructured
-from archiver.reading import Person, Reading, parties
+from archiver.people import Names
+from archiver.reading import HIDDEN, Person, Reading, parties
 from archiver.transcript import Transcript
 from archiver.types import Conversation, Look, Role
 from archiver.wording import header_date
@@ -34,7 +35,6 @@ class Envelope:
         self._look = look
         self._place = place
         self._people = reading.people(look.mask)
-        self._initiator = reading.initiator(look.mask)
         topic = reading.topic(look.mask)
         self.topic = clean(topic, _TOPIC) or None if topic else None
         self.title = self._title()
@@ -66,52 +66,22 @@ class Envelope:
         part = self._reading.conversation.part
         return self._words("{subject} (part {part})", subject=title, part=part) if part >= 2 else title
 
-    def fields(self, key: str, message_id: str, renderer: str, span: tuple[int, int]) -> str:
+    def fields(self, key: str, message_id: str, addressed: str, span: tuple[int, int]) -> str:
         """All header fields but those of the content. Ends in a newline."""
         first, last = span
-        sender, others = self._mailboxes()
         return "".join(
             (
                 f"Date: {header_date(self._transcript.clock, first)}\n",
-                addresses("From", [sender]),
-                addresses("To", others),
+                addressed,
                 unstructured("Subject", self.subject),
                 f"Message-ID: {message_id}\n{self._place}",
                 unstructured("Thread-Topic", clean(self.title, _SUBJECT)),
                 "Auto-Submitted: auto-generated\nMIME-Version: 1.0\n",
-                self._private(key, renderer, first, last),
+                self._private(key, first, last),
             )
         )
 
-    def _mailboxes(self) -> tuple[str, list[str]]:
-        """The initiator, then the others."""
-        sender = next((p for p in self._people if p.address == self._initiator), None)
-        if sender is None and self._initiator is not None:
-            sender = self._borne(self._initiator)
-        if sender is None:
-            sender = self._people[0] if self._people else None
-        others = [self._mailbox(p) for p in self._people if p is not sender][:_RECIPIENTS]
-        return self._mailbox(sender), list(dict.fromkeys(others))
-
-    def _borne(self, address: str) -> Person | None:
-        """Who acted under an address that is not their last one; a stranger to the roster as a last resort."""
-        for participation in self._reading.conversation.participations:
-            if address in participation.addresses and participation.mask & self._look.mask:
-                last = self._reading.person_address(participation, self._look.mask)
-                return next((p for p in self._people if p.address == last), None)
-        name = self._reading.name(address, self._look.mask)
-        return Person(name, address, address in self._reading.hidden, (), 0, False)
-
-    def _mailbox(self, person: Person | None) -> str:
-        source = self._reading.conversation.source
-        if person is None:
-            return mailbox("", addr_spec(source, "system", real=False))
-        name = self._transcript.names.person(person)
-        if person.hidden:
-            return mailbox(name, addr_spec(source, person.name or "hidden", real=False))
-        return mailbox(name, addr_spec(source, person.address))
-
-    def _private(self, key: str, renderer: str, first: int, last: int) -> str:
+    def _private(self, key: str, first: int, last: int) -> str:
         look = self._look
         return (
             f"X-Archiver-Item-Class: {_CLASSES[look.role]}\n"
@@ -122,12 +92,48 @@ class Envelope:
             f"X-Archiver-Zone: {look.zone}\n"
             f"X-Archiver-Role: {look.role.value}\n"
             f"X-Archiver-Retracted: {'shown' if look.show_retracted else 'hidden'}\n"
-            f"{unstructured('X-Archiver-Renderer', renderer)}"
         )
 
 
-def place_fields(reading: Reading) -> str:
-    """Where it was said and what it is threaded by: the fields that all items of a conversation share."""
+def address_fields(reading: Reading, names: Names, mask: int) -> str:
+    """From the initiator, To the others, as a view knows them."""
+    people = reading.people(mask)
+    sender = _sender(reading, mask)
+    others = [_mailbox(reading, names, person) for person in people if person is not sender][:_RECIPIENTS]
+    return addresses("From", [_mailbox(reading, names, sender)]) + addresses("To", list(dict.fromkeys(others)))
+
+
+def _sender(reading: Reading, mask: int) -> Person | None:
+    people = reading.people(mask)
+    address = reading.initiator(mask)
+    if address is None:
+        return people[0] if people else None
+    for person in people:
+        if person.address == address:
+            return person
+    return _renamed(reading, address, mask)
+
+
+def _renamed(reading: Reading, address: str, mask: int) -> Person | None:
+    """Who acted under an address that is not their last one; a stranger to the roster as a last resort."""
+    for participation in reading.conversation.participations:
+        if address in participation.addresses and participation.mask & mask:
+            last = reading.person_address(participation, mask)
+            return next((person for person in reading.people(mask) if person.address == last), None)
+    return Person(reading.name(address, mask), address, address in reading.hidden, (), 0, False)
+
+
+def _mailbox(reading: Reading, names: Names, person: Person | None) -> str:
+    source = reading.conversation.source
+    if person is None:
+        return mailbox("", addr_spec(source, "system", real=False))
+    if person.hidden:
+        return mailbox(names.person(person), addr_spec(source, person.name or HIDDEN, real=False))
+    return mailbox(names.person(person), addr_spec(source, person.address))
+
+
+def place_fields(reading: Reading, renderer: str) -> str:
+    """Where it was said, what it is threaded by and what made it: the fields that all items of a conversation share."""
     conversation = reading.conversation
     session = "" if conversation.session is None else token("X-Archiver-Session", conversation.session)
     return (
@@ -135,6 +141,7 @@ def place_fields(reading: Reading) -> str:
         + token("X-Archiver-Source", conversation.source)
         + token("X-Archiver-Conversation", reading.veil(conversation.place))
         + f"X-Archiver-Kind: {conversation.kind}\n{session}X-Archiver-Part: {conversation.part}\n"
+        + unstructured("X-Archiver-Renderer", renderer)
     )
 
 

@@ -19,9 +19,10 @@ _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # Embeddings, overrides and isolates reorder what others wrote on the same line; marks (LRM, RLM) don't.
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]+")
 _HTML_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_URL = re.compile(
-    r"(?<![A-Za-z0-9_/:.@-])(?:https?://|mailto:|xmpp:|sips?:)[^\s<>\"'`\\^{|}\u201c\u201d\u2018\u2019]+", re.I
-)
+# No flag and no look-behind: then the search can skip to one of the first letters.
+_URL = re.compile(r"(?:https?://|Https?://|HTTPS?://|mailto:|xmpp:|sips?:)[^\s<>\"'`\\^{|}\u201c\u201d\u2018\u2019]+")
+_INSIDE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/:.@-")
+"""A scheme after one of these is the end of something else."""
 _TRAILING = ".,;:!?…。，、；：！？"
 
 _TAGS = """a abbr b blockquote br cite code dd del dfn div dl dt em h1 h2 h3 h4 h5 h6 hr i ins kbd li ol p pre q
@@ -54,7 +55,7 @@ def escape(text: str) -> str:
 
 def paragraph(text: str) -> str:
     """Safe HTML of plain text: escaped, URLs as links, line breaks and runs of spaces kept."""
-    html = _linked(text) if ":" in text and _URL.search(text) else escape(text)
+    html = _linked(text) if ":" in text else escape(text)
     if "\n" in html:
         html = html.replace("\n", "<br>\n")
     if "\t" in html:
@@ -66,7 +67,7 @@ def _linked(text: str) -> str:
     pieces, end = [], 0
     for found in _URL.finditer(text):
         url = _trimmed(found[0])
-        if url.endswith((":", "//")):
+        if url.endswith((":", "//")) or text[found.start() - 1 : found.start()] in _INSIDE:
             continue
         pieces.append(escape(text[end : found.start()]))
         pieces.append(link(url))

@@ -19,10 +19,23 @@ class Part(Struct, frozen=True):
     eight: bool = False
 
 
-def text_part(kind: str, data: bytes) -> Part:
+class Lines(Struct, frozen=True):
+    """Whole lines of a text, and whether only quoted-printable carries them: asked once, used often."""
+
+    data: bytes
+    odd: bool
+
+
+def lines(text: str) -> Lines:
+    data = text.encode("utf-8", "replace")
+    return Lines(data, max(map(len, data.split(b"\n"))) > _LINE or b"\r" in data or b"\x00" in data)
+
+
+def text_part(kind: str, *pieces: Lines) -> Part:
     """A text in the plainest transfer encoding that carries it (RFC 2045 2.7, 2.8, 6.7)."""
     fields = f"Content-Type: text/{kind}; charset=utf-8\nContent-Transfer-Encoding: "
-    if max(map(len, data.split(b"\n"))) > _LINE or b"\r" in data or b"\x00" in data:
+    data = b"".join([piece.data for piece in pieces])
+    if any(piece.odd for piece in pieces):
         return Part(fields + "quoted-printable\n", b2a_qp(data, quotetabs=False, istext=True))
     if data.isascii():
         return Part(fields + "7bit\n", data)

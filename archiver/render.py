@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
 from importlib.metadata import version
+from typing import TypeVar
 
 from msgspec import Struct
 
 from archiver.entries import View
-from archiver.envelope import Envelope, place_fields
+from archiver.envelope import Envelope, address_fields, place_fields
 from archiver.events import SECOND, Attachment
 from archiver.evidence import FILE_NAME, Evidence, events_of, lines_of
 from archiver.files import DOMAIN, Fetch, Limits, Shelf, content_id, is_picture, media_type, name_of
 from archiver.headers import file_parameters
-from archiver.mime import Part, base64_lines, multipart, text_part
+from archiver.mime import Lines, Part, base64_lines, lines, multipart, text_part
 from archiver.reading import Reading, first_bit
 from archiver.transcript import Told, Transcript
 from archiver.types import Conversation, Item, Look, Role
@@ -35,6 +36,11 @@ RENDERER = (
     f" nh3/{version('nh3')} zlib/{zlib.ZLIB_RUNTIME_VERSION}"
 )
 """Whatever an item's bytes depend on besides what its key says."""
+
+
+_KEPT = 4
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 def key(conversation: Conversation, look: Look) -> str:
@@ -56,7 +62,10 @@ def render(
 ) -> list[Item]:
     """One item a look, in their order. `attachment` gives a shared file's content by SHA-256, None where it is gone."""
     rendering = Rendering(conversation, attachment, limits)
-    return [rendering.item(look) for look in looks]
+    # Looks of one view one after the other, so that what they share is still at hand.
+    order = sorted(range(len(looks)), key=lambda n: looks[n].mask)
+    made = {n: rendering.item(looks[n]) for n in order}
+    return [made[n] for n in range(len(looks))]
 
 
 class _Traces(Struct, frozen=True):
@@ -70,7 +79,9 @@ class _Traces(Struct, frozen=True):
 class _Sheet(Struct, frozen=True):
     """What looks of one mask, language, zone and retraction setting share: all but title and headers."""
 
-    told: Told
+    text: Lines
+    html: Lines
+    addressed: str
     files: tuple[Part, ...]
     pictures: tuple[Part, ...]
     events: Part
@@ -122,7 +133,7 @@ class Rendering:
         envelope = Envelope(self._reading, transcript, look, self._place)
         opening = transcript.opening(envelope.title, envelope.topic, look.mask)
         body = _body(key, opening, sheet)
-        fields = envelope.fields(key, message_id(key), RENDERER, (first, last))
+        fields = envelope.fields(key, message_id(key), sheet.addressed, (first, last))
         return Item(
             key=key,
             name=base_name(key, first),
@@ -138,18 +149,18 @@ class Rendering:
 
     @cached_property
     def _place(self) -> str:
-        return place_fields(self._reading)
+        return place_fields(self._reading, RENDERER)
 
     def _trace(self, look: Look) -> _Traces:
         which = (look.mask, look.show_retracted)
         if which not in self._traces:
             concealed = self._reading.concealed(look.mask, look.show_retracted)
-            lines = self._evidence.lines(look.mask, concealed)
-            digest = blake2b(b"\n".join(lines), digest_size=16)
+            seen = self._evidence.lines(look.mask, concealed)
+            digest = blake2b(b"\n".join(seen), digest_size=16)
             people = self._reading.people(look.mask)
             known = [(p.address, p.name, p.spans, p.invited) for p in people]
             digest.update(repr((known, self._reading.borrowed(look.mask))).encode("utf-8", "replace"))
-            self._traces[which] = _Traces(lines, digest, concealed)
+            self._traces[which] = _Traces(seen, digest, concealed)
         return self._traces[which]
 
     def _transcript(self, look: Look) -> Transcript:
@@ -164,18 +175,21 @@ class Rendering:
         if which not in self._sheets:
             concealed = self._trace(look).concealed
             held, over = self._shelf.chosen(look.mask & ~concealed)
-            told = self._transcript(look).told(View(look.mask, concealed, over))
+            transcript = self._transcript(look)
+            told = transcript.told(View(look.mask, concealed, over))
+            addressed = address_fields(self._reading, transcript.names, look.mask)
             parts = {digest: self._file_part(digest, file) for digest, file in held.items()}
             pictures = tuple(part for digest, part in parts.items() if is_picture(held[digest]))
             files = tuple(part for digest, part in parts.items() if not is_picture(held[digest]))
-            self._sheets[which] = _Sheet(told, files, pictures, self._events_part(look))
+            made = _Sheet(lines(told.text), lines(told.html), addressed, files, pictures, self._events_part(look))
+            _remember(self._sheets, which, made)
         return self._sheets[which]
 
     def _events_part(self, look: Look) -> Part:
         which = (look.mask, look.show_retracted)
         if which not in self._packed:
             packed = self._evidence.packed(self._trace(look).lines)
-            self._packed[which] = Part(_EVENTS_FIELDS, base64_lines(packed))
+            _remember(self._packed, which, Part(_EVENTS_FIELDS, base64_lines(packed)))
         return self._packed[which]
 
     def _file_part(self, digest: str, file: Attachment) -> Part:
@@ -188,11 +202,18 @@ class Rendering:
         return Part(fields, base64_lines(self._shelf.content(digest) or b""))
 
 
+def _remember(cache: dict[_Key, _Value], which: _Key, made: _Value) -> None:
+    """Keep only the latest: a busy room's views are large, many and mostly all different."""
+    if len(cache) >= _KEPT:
+        del cache[next(iter(cache))]
+    cache[which] = made
+
+
 def _body(key: str, opening: Told, sheet: _Sheet) -> Part:
     """multipart/mixed of both texts, the shared files and, last, the events."""
     # No content can hold the key: it is a digest of that content.
-    plain = text_part("plain", (opening.text + sheet.told.text).encode("utf-8", "replace"))
-    html = text_part("html", (opening.html + sheet.told.html).encode("utf-8", "replace"))
+    plain = text_part("plain", lines(opening.text), sheet.text)
+    html = text_part("html", lines(opening.html), sheet.html)
     if sheet.pictures:
         html = multipart("related", f"=_{key}_r", (html, *sheet.pictures))
     texts = multipart("alternative", f"=_{key}_a", (plain, html))
