@@ -59,26 +59,11 @@ class Teller:
         self._clock = clock_
         self._shelf = shelf
         self._names = names
-        self._makers: dict[str, Callable[[int, Event, View], Entry | None]] = {
-            e.SENT: self._message,
-            e.EDITED: self._edited,
-            e.RETRACTED: self._retracted,
-            e.REACTED: self._reacted,
-            e.POLL_OPENED: self._poll_opened,
-            e.POLL_VOTED: self._poll_voted,
-            e.POLL_CLOSED: self._poll_closed,
-            e.JOINED: self._joined,
-            e.LEFT: self._left,
-            e.INVITED: self._invited,
-            e.RENAMED: self._renamed,
-            e.TOPIC_CHANGED: self._topic,
-            "speech.transcribed": self._speech,
-        }
 
     def tell(self, index: int, view: View) -> Entry | None:
         """The entry of an event; None where it is told with another."""
         event = self.reading.events[index]
-        entry = self._makers.get(event.type, self._happening)(index, event, view)
+        entry = _MAKERS.get(event.type, Teller._happening)(self, index, event, view)
         if entry is None:
             return None
         if event.data.attachments and event.type != e.SENT and not view.concealed >> index & 1:
@@ -338,6 +323,23 @@ class Teller:
         reason = clean(event.data.reason or "", _LINE)
         return self.words("{line} (reason: {reason})", line=line, reason=reason) if reason else line
 
+
+# Unbound, so that a teller doesn't hold itself and is gone with its conversation.
+_MAKERS: dict[str, Callable[[Teller, int, Event, View], Entry | None]] = {
+    e.SENT: Teller._message,
+    e.EDITED: Teller._edited,
+    e.RETRACTED: Teller._retracted,
+    e.REACTED: Teller._reacted,
+    e.POLL_OPENED: Teller._poll_opened,
+    e.POLL_VOTED: Teller._poll_voted,
+    e.POLL_CLOSED: Teller._poll_closed,
+    e.JOINED: Teller._joined,
+    e.LEFT: Teller._left,
+    e.INVITED: Teller._invited,
+    e.RENAMED: Teller._renamed,
+    e.TOPIC_CHANGED: Teller._topic,
+    "speech.transcribed": Teller._speech,
+}
 
 _HAPPENINGS = {
     e.STARTED: ("The conversation started", "{name} started the conversation"),
