@@ -24,7 +24,7 @@ from archiver.events import Captured, Rejected
 from archiver.exceptions import UsageError
 from archiver.importers import Importer, Options
 from archiver.pipeline import Filer, Journal, Tally
-from archiver.spool import Pace, Spool
+from archiver.spool import Pace, Sealed, Spool
 from archiver.types import Lease
 from archiver.workers import Child, filer, lots, reader, serve
 
@@ -163,11 +163,11 @@ class _Writer:
         self._spool = spool
         self._feed = feed
         self._report = report
-        self._pending: list[Captured | Rejected] = []
+        self._pending: list[Sealed | Rejected] = []
         self._alone = True
         self._pace = Pace(alone=True)
 
-    def add(self, pieces: list[Captured | Rejected]) -> None:
+    def add(self, pieces: list[Sealed | Rejected]) -> None:
         self._pending += pieces
         alone = self._spool.holder("daemon") is None
         if alone is not self._alone:  # a daemon came or went: live capture must never wait long
@@ -190,10 +190,10 @@ class _Writer:
         report.quarantined += done.quarantined
         report.cleaned += done.cleaned
 
-    def _take(self) -> list[Captured | Rejected]:
+    def _take(self) -> list[Sealed | Rejected]:
         weight = taken = 0
         for piece in self._pending:
-            weight += self._pace.weight(len(piece.body if isinstance(piece, Captured) else piece.content))
+            weight += self._pace.weight(len(piece.body if isinstance(piece, Sealed) else piece.content))
             if taken and weight > self._pace.rows:
                 break
             taken += 1

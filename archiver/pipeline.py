@@ -49,8 +49,8 @@ LOOK_AGAIN = 60 * SECOND
 """When a feed that is down will be asked again."""
 _MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 
-BATCH_ITEMS = 500
-BATCH_BYTES = 8 * 1024 * 1024
+BATCH_ITEMS = 250
+BATCH_BYTES = 4 * 1024 * 1024
 AT_ONCE = 5_000
 """A place with no more events than this is read once and held; a larger one is read anew for each pass."""
 

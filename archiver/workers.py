@@ -17,24 +17,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from archiver.events import Captured, Event, Rejected
+from archiver.events import Captured, Rejected
 from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.pipeline import Filer, Tally
+from archiver.spool import Sealed, seal
 from archiver.types import Filing, Lease
 
 _PR_SET_PDEATHSIG = 1
 _FORK = get_context("fork")
 
-LOT = 2_000
+LOT = 1_000
 """Events in one message from the reader."""
-
-_AHEAD = 4
+_AHEAD = 6
+"""Lots read before they are written: enough for the next batch, a few MiB."""
 
 
 class Gone(EnvironmentFault):
@@ -99,25 +101,12 @@ def _die_with(parent: int) -> None:
 # Reading
 
 _pack = msgspec.msgpack.Encoder().encode
-_decode = msgspec.json.Decoder(Event).decode
-
-
-class _Line(Struct, array_like=True):
-    """A captured event on its way between processes: the event itself is decoded from its body again."""
-
-    time: int
-    received: int
-    body: bytes
-    cleaned: tuple[str, ...] = ()
-    original: bytes | None = None
-    attached: tuple[tuple[str, bytes | None, str], ...] = ()
-    """SHA-256 and content; None for a file beside the event file, whose path follows."""
 
 
 class _Lot(Struct, array_like=True):
-    """What was read since the last one. `rejected` stand at their places among the lines; `done` counts input bytes."""
+    """What was read since the last one. `rejected` stand at their places among the events."""
 
-    lines: list[_Line]
+    events: list[Sealed]
     rejected: list[tuple[int, bytes, str, str, str | None]]
     position: str
     last: bool = False
@@ -132,18 +121,21 @@ def reader(read: Callable[[], Input]) -> Child:
     """Start a process that reads while the parent writes."""
 
     def main(pipe: Connection) -> None:
-        lines: list[_Line] = []
-        rejected: list[tuple[int, bytes, str, str, str | None]] = []
-        credit, position = _AHEAD, ""
+        lot = _Lot([], [], "")
         for position, piece in read():
+            if position != lot.position and lot.events:
+                pipe.send(_pack(lot))
+                lot = _Lot([], [], position)
+            lot.position = position
             if isinstance(piece, Rejected):
-                rejected.append((len(lines), piece.content, piece.position, piece.reason, piece.source))
+                lot.rejected.append((len(lot.events), piece.content, piece.position, piece.reason, piece.source))
             else:
-                lines.append(_line(piece))
-            if len(lines) + len(rejected) >= LOT or (_is_big(piece)):
-                credit = _send(pipe, _Lot(lines, rejected, position), credit)
-                lines, rejected = [], []
-        _send(pipe, _Lot(lines, rejected, position, last=True), credit)
+                lot.events.append(seal(piece))
+            if len(lot.events) >= LOT or _is_big(piece):
+                pipe.send(_pack(lot))
+                lot = _Lot([], [], position)
+        lot.last = True
+        pipe.send(_pack(lot))
 
     return Child(main, "reading")
 
@@ -152,41 +144,33 @@ def _is_big(piece: Captured | Rejected) -> bool:
     return isinstance(piece, Rejected) or bool(piece.attached)
 
 
-def _send(pipe: Connection, lot: _Lot, credit: int) -> int:
-    """Send, but never run further ahead of the writer than a few lots: memory stays bounded."""
-    while credit == 0 or (credit < _AHEAD and pipe.poll()):
-        pipe.recv()
-        credit += 1
-    pipe.send(_pack(lot))
-    return credit - 1
+def lots(child: Child) -> Iterator[tuple[str, list[Sealed | Rejected]]]:
+    """What the reader read, lot by lot, with the name of the file it stands in.
 
-
-def _line(piece: Captured) -> _Line:
-    if not piece.cleaned and not piece.attached:
-        return _Line(piece.time, piece.received, piece.body)
-    attached = tuple(
-        (sha, data, "") if isinstance(data, bytes) else (sha, None, str(data)) for sha, data in piece.attached
-    )
-    return _Line(piece.time, piece.received, piece.body, piece.cleaned, piece.original, attached)
-
-
-def lots(child: Child) -> Iterator[tuple[str, list[Captured | Rejected]]]:
-    """What the reader read, lot by lot."""
+    A thread takes the lots off the pipe, which holds far less than one, so that the reader goes on while the caller
+    writes; never more than a few lots ahead.
+    """
+    ahead: Queue[bytes | BaseException] = Queue(_AHEAD)
+    Thread(target=_take, args=(child, ahead), daemon=True).start()
     last = False
     while not last:
-        lot = _unpack(child.receive())
-        with suppress(OSError):  # it may have ended: this was the last one
-            child.pipe.send(1)
-        pieces: list[Captured | Rejected] = [_captured(line) for line in lot.lines]
+        message = ahead.get()
+        if isinstance(message, BaseException):
+            raise message
+        lot = _unpack(message)
+        pieces: list[Sealed | Rejected] = [*lot.events]
         for place, content, position, reason, source in reversed(lot.rejected):
             pieces.insert(place, Rejected(content, position, reason, source))
         last = lot.last
         yield lot.position, pieces
 
 
-def _captured(line: _Line) -> Captured:
-    attached = tuple((sha, Path(path) if data is None else data) for sha, data, path in line.attached)
-    return Captured(_decode(line.body), line.time, line.received, line.body, 0, line.cleaned, line.original, attached)
+def _take(child: Child, ahead: Queue[bytes | BaseException]) -> None:
+    try:
+        while True:
+            ahead.put(child.receive())
+    except (ArchiverError, OSError) as error:  # also when the child has ended: then nobody waits for this
+        ahead.put(error)
 
 
 # Filing

@@ -5,10 +5,23 @@ gives events, `journal` and `kept` record deliveries, `forgetting` lets events g
 Holds nothing of conversations, policy or items.
 """
 
+from archiver.spool.batch import Sealed, seal
 from archiver.spool.locks import Lock
 from archiver.spool.pace import Pace
 from archiver.spool.records import Appended, Feed, Outcome, Watermark
 from archiver.spool.spool import Spool
 from archiver.spool.watermark import FOREVER, watermark
 
-__all__ = ["FOREVER", "Appended", "Feed", "Lock", "Outcome", "Pace", "Spool", "Watermark", "watermark"]
+__all__ = [
+    "FOREVER",
+    "Appended",
+    "Feed",
+    "Lock",
+    "Outcome",
+    "Pace",
+    "Sealed",
+    "Spool",
+    "Watermark",
+    "seal",
+    "watermark",
+]

@@ -1,6 +1,7 @@
 """A batch made ready before its transaction: identities, rows, files to write. Holds no SQL and no lock.
 
-Nothing here may take the write lock's time: digests and encodings are the larger part of an append's work.
+Nothing here may take the write lock's time: digests and encodings are the larger part of an append's work. `seal` does
+that of one event, and what it gives can pass between processes: so one may read while another writes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from archiver.events import Captured, Rejected
+from archiver.events import ENDED, Captured, Rejected
 from archiver.spool import files, identity
 
 PlaceKey = tuple[str, str]
@@ -18,11 +19,66 @@ Row = tuple[int, int, int, int, int, bytes]
 """Index in the batch, place, time, received, feed, body."""
 
 
+class Sealed(Struct, array_like=True, frozen=True, gc=False):
+    """All that an append needs to know of one event, its identity and digest computed.
+
+    `shares` are the digests of its attachments, `attached` the contents to store: by SHA-256, bytes, or None and the
+    path of the file that has them. `ends` tells a `conversation.ended`. `cleaned` says what was mended, `original` how
+    it came.
+    """
+
+    key: int
+    digest: int
+    source: str
+    conversation: str
+    id: str
+    kind: str
+    time: int
+    received: int
+    body: bytes
+    ends: bool = False
+    shares: tuple[str, ...] = ()
+    cleaned: str = ""
+    original: bytes | None = None
+    attached: tuple[tuple[str, bytes | None, str], ...] = ()
+
+
+def seal(captured: Captured) -> Sealed:
+    event = captured.event
+    data = event.data
+    place = data.conversation
+    key, digest = identity.key(event.source, event.id), identity.digest(event, captured.time)
+    time, received, body = captured.time, captured.received, captured.body
+    if data.attachments is None and not captured.cleaned:
+        return Sealed(
+            key, digest, event.source, place.id, event.id, place.kind, time, received, body, event.type == ENDED
+        )
+    return Sealed(
+        key,
+        digest,
+        event.source,
+        place.id,
+        event.id,
+        place.kind,
+        time,
+        received,
+        body,
+        event.type == ENDED,
+        tuple(shared.sha256 for shared in data.attachments or () if shared.sha256),
+        "; ".join(captured.cleaned),
+        (captured.body if captured.original is None else captured.original) if captured.cleaned else None,
+        tuple(
+            (sha256, data, "") if isinstance(data, bytes) else (sha256, None, str(data))
+            for sha256, data in captured.attached
+        ),
+    )
+
+
 class Batch(Struct):
     """A batch with everything computed that needs no transaction. `identities` are sorted by key: SQLite's pages
     are then touched in order, and of two with one key in a batch the first comes first."""
 
-    events: list[Captured]
+    events: list[Sealed]
     positions: list[int]
     rejected: list[tuple[int, Rejected]]
     identities: list[tuple[int, int, int]]
@@ -36,35 +92,33 @@ class Batch(Struct):
     """The rows of all events, where all their places are known already; `numbers` are those places'."""
 
 
-def prepare(items: Sequence[Captured | Rejected]) -> Batch:
-    events: list[Captured] = []
+def prepare(items: Sequence[Captured | Sealed | Rejected]) -> Batch:
+    events: list[Sealed] = []
     positions: list[int] = []
     rejected: list[tuple[int, Rejected]] = []
     for position, item in enumerate(items):
-        if isinstance(item, Captured):
-            events.append(item)
-            positions.append(position)
-        else:
+        if isinstance(item, Rejected):
             rejected.append((position, item))
-    key, digest = identity.key, identity.digest
-    identities = [(key((e := c.event).source, e.id), i, digest(e, c.time)) for i, c in enumerate(events)]
+        else:
+            events.append(item if isinstance(item, Sealed) else seal(item))
+            positions.append(position)
+    identities = [(sealed.key, i, sealed.digest) for i, sealed in enumerate(events)]
     identities.sort()
     batch = Batch(
         events,
         positions,
         rejected,
         identities,
-        [((e := c.event).source, e.data.conversation.id) for c in events],
+        [(sealed.source, sealed.conversation) for sealed in events],
         [entry for _, item in rejected for entry in _quarantine_entries(item.content, item.reason, item.position)],
         [],
         [],
     )
-    for i, captured in enumerate(events):
-        if captured.cleaned:
-            original = captured.body if captured.original is None else captured.original
-            batch.quarantine += _quarantine_entries(original, "; ".join(captured.cleaned), captured.event.id)
-        for sha256, content in captured.attached:
-            _prepare_blob(batch, i, sha256, content)
+    for i, sealed in enumerate(events):
+        if sealed.original is not None:
+            batch.quarantine += _quarantine_entries(sealed.original, sealed.cleaned, sealed.id)
+        for sha256, content, path in sealed.attached:
+            _prepare_blob(batch, i, sha256, Path(path) if content is None else content)
     return batch
 
 

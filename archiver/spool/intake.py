@@ -9,10 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from archiver.events import ENDED, Captured, Rejected
+from archiver.events import Captured, Rejected
 from archiver.exceptions import UsageError
 from archiver.spool import files
-from archiver.spool.batch import Batch, PlaceKey, prepare
+from archiver.spool.batch import Batch, PlaceKey, Sealed, prepare
 from archiver.spool.database import Connections, Transaction, faults
 from archiver.spool.records import Appended, Outcome
 
@@ -53,7 +53,7 @@ class Intake:
         self._touched: set[int] = set()
         self._touched_by = 0
 
-    def append(self, items: Sequence[Captured | Rejected], feed: int, *, live: bool, now: int) -> Appended:
+    def append(self, items: Sequence[Captured | Sealed | Rejected], feed: int, *, live: bool, now: int) -> Appended:
         batch = prepare(items)
         self._prepare_rows(batch, feed)
         while True:
@@ -180,9 +180,8 @@ class _Step:
 
     def _settle(self, dropped: dict[int, Outcome], outcomes: list[Outcome]) -> dict[int, Outcome]:
         for k, i, d, number in self._conflicts:
-            captured = self._batch.events[i]
-            event = captured.event
-            row = (k, d, event.source, event.id, self._feed, number, captured.body, self._now)
+            other = self._batch.events[i]
+            row = (k, d, other.source, other.id, self._feed, number, other.body, self._now)
             if self._connection.execute(_NEW_CONFLICT, row).rowcount == 0:
                 dropped[i] = Outcome.DUPLICATE
             elif self._base <= number:
@@ -225,7 +224,7 @@ class _Step:
 
     def _new_place(self, place: PlaceKey, i: int) -> int:
         source = self._source(place[0])
-        kind = self._batch.events[i].event.data.conversation.kind
+        kind = self._batch.events[i].kind
         self._connection.execute(_NEW_PLACE, (source, place[1], kind))
         number: int
         (number,) = self._connection.execute(
@@ -256,11 +255,11 @@ class _Step:
     def _make_due(self, accepted: Sequence[int], numbers: dict[PlaceKey, int]) -> None:
         due: dict[int, int] = {}
         for i in accepted:
-            captured = self._batch.events[i]
+            sealed = self._batch.events[i]
             wait = self._intake._lateness
-            if captured.event.type != ENDED:
+            if not sealed.ends:
                 wait += self._intake._idle
-            at = min(captured.time, captured.received) + wait
+            at = min(sealed.time, sealed.received) + wait
             place = numbers[self._batch.places[i]]
             due[place] = min(due.get(place, at), at)
         self._connection.executemany(_DUE, [(at, place) for place, at in due.items()])
@@ -281,13 +280,7 @@ class _Step:
         self._connection.executemany(
             "INSERT OR IGNORE INTO blob (sha256, size) VALUES (?, ?)", [(sha, size) for sha, size, _ in batch.blobs]
         )
-        held = [
-            (shared.sha256, f"event:{self._base + i}")
-            for i in accepted
-            if (shares := batch.events[i].event.data.attachments)
-            for shared in shares
-            if shared.sha256
-        ]
+        held = [(sha256, f"event:{self._base + i}") for i in accepted for sha256 in batch.events[i].shares]
         if held:
             self._connection.executemany("INSERT OR IGNORE INTO blob_holder (sha256, holder) VALUES (?, ?)", held)
 
@@ -295,19 +288,16 @@ class _Step:
         batch = self._batch
         rows = []
         for i in accepted:
-            captured = batch.events[i]
-            if captured.cleaned:
-                original = captured.body if captured.original is None else captured.original
+            sealed = batch.events[i]
+            if sealed.original is not None:
                 outcomes[batch.positions[i]] = Outcome.CLEANED
                 rows.append(
-                    self._quarantined(
-                        captured.event.source, captured.event.id, "; ".join(captured.cleaned), original, self._base + i
-                    )
+                    self._quarantined(sealed.source, sealed.id, sealed.cleaned, sealed.original, self._base + i)
                 )
         cleaned = len(rows)
         for i, reason in batch.spoiled:
-            event = batch.events[i].event
-            rows.append(self._quarantined(event.source, event.id, reason, batch.events[i].body, None))
+            sealed = batch.events[i]
+            rows.append(self._quarantined(sealed.source, sealed.id, reason, sealed.body, None))
         self._connection.executemany(_NEW_QUARANTINE, rows)
         return cleaned
 

@@ -16,6 +16,7 @@ from typing import Literal
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import UsageError
 from archiver.spool import feeds, files, forgetting, intake, journal, kept, locks, places, reading, schema, status
+from archiver.spool.batch import Sealed
 from archiver.spool.database import Connections, faults
 from archiver.spool.records import (
     Appended,
@@ -135,7 +136,7 @@ class Spool:
     # Capture
 
     def append(
-        self, batch: Sequence[Captured | Rejected], feed: int, *, live: bool = False, now: int | None = None
+        self, batch: Sequence[Captured | Sealed | Rejected], feed: int, *, live: bool = False, now: int | None = None
     ) -> Appended:
         """One transaction, durable when it returns; the same events again change nothing."""
         with self._appending:
