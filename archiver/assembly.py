@@ -13,10 +13,9 @@ from archiver.conversation import Rules
 from archiver.directory import Directory, Person, read_people
 from archiver.exceptions import ConfigError
 from archiver.pipeline import Terms
-from archiver.render import Limits
+from archiver.rendering import Limits, folder_name, is_base_name
 from archiver.spool import Spool
 from archiver.store import MaildirStore, Ownership
-from archiver.wording import folder_name
 
 
 def rules_of(config: Config) -> Rules:
@@ -75,12 +74,8 @@ def store_of(config: Config, data: Path) -> MaildirStore:
         ownership=_ownership_of(config),
         encoding="utf-8" if store.folder_encoding == "utf-8" else "utf-7",
         domains=config.directory.domains,
-        ours=_is_ours,
+        ours=is_base_name,
     )
-
-
-def _is_ours(name: str) -> bool:
-    return name.endswith(".conversation-archiver")
 
 
 def _ownership_of(config: Config) -> Ownership:

@@ -31,7 +31,7 @@ from archiver.directory import Directory
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ArchiverError
 from archiver.planning import Earlier, Planned
-from archiver.render import Limits, Rendering, base_name
+from archiver.rendering import Limits, Rendering
 from archiver.spool.records import Watermark
 from archiver.store.protocol import Put, Store, Where
 from archiver.types import Conversation, Delivery, DeliveryState, Filing, Item, Lease, Look, View
@@ -72,6 +72,8 @@ class Journal(Protocol):
     def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int]) -> None: ...
     def extend(self, leases: Iterable[Lease], now: int) -> object: ...
     def finish_places(self, dues: Iterable[tuple[Lease, int | None]]) -> object: ...
+    def hold_blobs(self, holder: str, digests: Iterable[str]) -> None: ...
+    def drop_blobs(self, holder: str) -> None: ...
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None: ...
 
 
@@ -263,7 +265,7 @@ class Filer:
         if not decision.allowed:
             return planning.withhold(conversation, view, folder, decision.reason, before)
         look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
-        return planning.plan(conversation, view, look, folder, before, lambda look: _name(rendering, look), said)
+        return planning.plan(conversation, view, look, folder, before, rendering.name, said)
 
     def _file(self, batch: _Batch, tally: Tally) -> None:
         """Begin, render, put, finish: everything gathered so far."""
@@ -288,11 +290,12 @@ class Filer:
         if work.tried >= ATTEMPTS:
             work.error = f"{work.tried} attempts to file this ended with the whole process"
             return []
-        looks = list(dict.fromkeys(planned.look for planned in work.planned if planned.look is not None))
+        wanted = dict.fromkeys(planned.look for planned in work.planned if planned.look is not None)
+        looks = sorted(wanted, key=lambda look: look.mask)
         if not looks:
             return []
         try:
-            items = [work.rendering.item(look) for look in looks]
+            items = [work.rendering.item(look) for look in looks]  # those of one view in a row: they share most
         except Exception as error:  # one bad conversation must not stop the rest; it is parked after some attempts
             work.error = f"{type(error).__name__}: {error}"
             log.exception("not rendered", conversation=work.conversation.place, source=work.conversation.source)
@@ -337,13 +340,26 @@ class Filer:
                     outdated += [Where(d.mailbox, d.folder, d.name) for d in planned.outdated]
             filings.append(structs.replace(work.filing, deliveries=tuple(p.delivery for p in work.planned)))
             _count(work, tally)
+        self._keep_blobs(batch)
         self._store.remove_all(outdated)
         self._journal.finish(filings, now, gone=[number for work in batch.works for number in work.gone])
 
+    def _keep_blobs(self, batch: _Batch) -> None:
+        """Files too large for an item stay in the blob store as long as the item that names them."""
+        for work in batch.works:
+            if not work.rendering.has_files:
+                continue
+            for planned in work.planned:
+                if planned.delivery.state is not DeliveryState.FILED:
+                    continue
+                if planned.look is not None and (kept := work.rendering.kept(planned.look)):
+                    self._journal.hold_blobs(_holder(planned.delivery), sorted(kept))
+                for delivery in planned.outdated:
+                    self._journal.drop_blobs(_holder(delivery))
 
-def _name(rendering: Rendering, look: Look) -> str:
-    first = (look.mask & -look.mask).bit_length() - 1
-    return base_name(rendering.key(look), rendering.conversation.events[first].time)
+
+def _holder(delivery: Delivery) -> str:
+    return f"delivery:{delivery.number}"
 
 
 def _begun(work: _Work, filing: Filing) -> None:

@@ -46,9 +46,9 @@ class Participation(Struct, frozen=True):
 
     `first` and `last` are indices into `Conversation.events` (both included) between which they were present, `mask`
     the events they could see by their presence (whispers not yet taken out). `voices` are those of their addresses
-    that said something in it. `joined`/`left` are the times of the join and the leave where they are on record, else None (carried over from
-    before; still there at the end). `invited` is True for somebody invited who never came: then the interval is the
-    invitation alone. `spoke` is True where they have content of their own in it.
+    that said something in it, and `spoke` whether any did. `joined` and `left` are the times of the join and the leave
+    where they are on record, else None (carried over from before; still there at the end). `invited` is True for
+    somebody invited who never came: then the interval is the invitation alone.
     """
 
     addresses: tuple[str, ...]

@@ -196,6 +196,12 @@ class _Remote:
     def finish_places(self, dues: Iterable[tuple[Lease, int | None]]) -> None:
         self._pipe.send(("finish_places", list(dues)))
 
+    def hold_blobs(self, holder: str, digests: Iterable[str]) -> None:
+        self._pipe.send(("hold_blobs", holder, list(digests)))
+
+    def drop_blobs(self, holder: str) -> None:
+        self._pipe.send(("drop_blobs", holder))
+
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None:
         self._pipe.send(("note_strangers", list(people), now))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from conversation_builder import FIXTURES, from_file, look_of
 
-from archiver.evidence import lines_of
-from archiver.render import Limits, render
+from archiver.rendering import Limits, render
+from archiver.rendering.evidence import lines_of
 from archiver.types import Item
 
 EXPECTED = FIXTURES / "expected"

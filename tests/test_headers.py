@@ -11,7 +11,7 @@ import pytest
 from conversation_builder import address, words
 from hypothesis import given
 
-from archiver.headers import (
+from archiver.rendering.headers import (
     addr_spec,
     addresses,
     answer_link,

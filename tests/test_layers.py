@@ -26,10 +26,7 @@ LAYERS = {
     "directory": {"directory", "addresses"},
     "gate": {"gate", "capability", "policy"},
     "planning": {"planning"},
-    "transcript": {
-        *("transcript", "render", "wording", "headers", "html", "markup"),
-        *("entries", "envelope", "evidence", "files", "reading", "people", "mime"),
-    },
+    "rendering": {"rendering"},
     "store": {"store"},
     "config": {"config", "settings", "templates"},
     "logs": {"logs"},
@@ -48,7 +45,7 @@ SPECIAL = {
 }
 """Imports across layers that have a reason: (top-level importer, imported module)."""
 
-PURE = {"conversation", "directory", "gate", "planning", "transcript"}
+PURE = {"conversation", "directory", "gate", "planning", "rendering"}
 WORLD = {
     "asyncio",
     "os",

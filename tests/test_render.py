@@ -35,9 +35,9 @@ from hypothesis import strategies as st
 
 from archiver.conversation import views
 from archiver.events import SECOND, Event, moment
-from archiver.evidence import ROSTER, events_of, lines_of
 from archiver.exceptions import ItemError, UsageError
-from archiver.render import RENDERER, Limits, Rendering, base_name, key, message_id, render
+from archiver.rendering import RENDERER, Limits, Rendering, base_name, key, message_id, render
+from archiver.rendering.evidence import ROSTER, events_of, lines_of
 from archiver.types import Conversation, Look, Presence, Role, Roster
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"

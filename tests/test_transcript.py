@@ -12,9 +12,9 @@ from conversation_builder import captured, conversation, from_file, html_of, loo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.entries import shortened
-from archiver.markup import fragment, paragraph, plain
-from archiver.render import render
+from archiver.rendering import render
+from archiver.rendering.entries import shortened
+from archiver.rendering.markup import fragment, paragraph, plain
 from archiver.types import Conversation, Look, Role
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"

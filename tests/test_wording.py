@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archiver
-from archiver.entries import _HAPPENINGS
 from archiver.events import EPOCH, SECOND, microseconds, moment
 from archiver.exceptions import ItemError
-from archiver.wording import (
+from archiver.rendering.entries import _HAPPENINGS
+from archiver.rendering.wording import (
     clock_of,
     folder_name,
     header_date,
@@ -29,7 +29,7 @@ from archiver.wording import (
     words,
 )
 
-PACKAGE = Path(archiver.__file__).parent
+PACKAGE = Path(archiver.__file__).parent / "rendering"
 SAYING = {"words", "_words", "_subject"}
 """What messages are passed to in the code."""
 

@@ -1,7 +1,7 @@
 """A conversation as one owner saw it, as text and as HTML.
 
 Lines are made once an event (per language, zone and what the view shows of its edits, reactions and parents) and
-joined per view: most views share most lines. Headers and MIME are `archiver.render`'s.
+joined per view: most views share most lines. Headers and MIME are `archiver.rendering`'s.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from itertools import compress
 
 from msgspec import Struct
 
-from archiver.entries import Entry, Teller, View
 from archiver.events import SECOND, SENT
-from archiver.files import Shelf
-from archiver.headers import answer_link, clean
-from archiver.markup import escape, link, paragraph, plain
-from archiver.people import Names
-from archiver.reading import Person, Reading, first_bit, indices
-from archiver.wording import DAY, HOURS_MINUTES, SECONDS, Clock, Words, duration, iso_day, offset_text
+from archiver.rendering.entries import Entry, Teller, View
+from archiver.rendering.files import Shelf
+from archiver.rendering.headers import answer_link, clean
+from archiver.rendering.markup import escape, link, paragraph, plain
+from archiver.rendering.people import Names
+from archiver.rendering.reading import Person, Reading, first_bit, indices
+from archiver.rendering.wording import DAY, HOURS_MINUTES, SECONDS, Clock, Words, duration, iso_day, offset_text
 
 _CONTINUED = "\n" + " " * 9
 """Further lines of a message stand below its name, where no entry begins: text can't pass for another's."""

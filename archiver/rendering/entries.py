@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from archiver import events as e
 from archiver.events import Attachment, Event, Poll
-from archiver.files import Shelf, State, content_id, digest_of, media_type, name_of
-from archiver.headers import clean
-from archiver.markup import fragment, plain
-from archiver.people import Names
-from archiver.reading import Reading, Strand, indices
-from archiver.wording import Clock, Words, clock, iso_day
+from archiver.rendering.files import Shelf, State, content_id, digest_of, media_type, name_of
+from archiver.rendering.headers import clean
+from archiver.rendering.markup import fragment, plain
+from archiver.rendering.people import Names
+from archiver.rendering.reading import Reading, Strand, indices
+from archiver.rendering.wording import Clock, Words, clock, iso_day
 
 _LINE = 2_000
 """Topics and reasons are one line of at most this many characters; the exact text is in the events."""

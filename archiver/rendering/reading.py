@@ -25,7 +25,7 @@ from archiver.events import (
     Participant,
     target,
 )
-from archiver.headers import bare, normal
+from archiver.rendering.headers import bare, normal
 from archiver.types import Conversation, Participation, Presence
 
 HIDDEN = "hidden"

@@ -8,13 +8,13 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from archiver.events import moment
-from archiver.files import DOMAIN
-from archiver.headers import addr_spec, addresses, clean, mailbox, token, unstructured
-from archiver.people import Names
-from archiver.reading import HIDDEN, Person, Reading, parties
-from archiver.transcript import Transcript
+from archiver.rendering.files import DOMAIN
+from archiver.rendering.headers import addr_spec, addresses, clean, mailbox, token, unstructured
+from archiver.rendering.people import Names
+from archiver.rendering.reading import HIDDEN, Person, Reading, parties
+from archiver.rendering.transcript import Transcript
+from archiver.rendering.wording import header_date
 from archiver.types import Conversation, Look, Role
-from archiver.wording import header_date
 
 _SUBJECT = 250
 _TOPIC = 500

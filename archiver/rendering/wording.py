@@ -36,7 +36,7 @@ class Words:
     def __init__(self, locale: str) -> None:
         self.locale = locale
         self.tag = locale.replace("_", "-")
-        with (resources.files("archiver") / "locales" / f"{locale}.po").open("rb") as stream:
+        with (resources.files("archiver.rendering") / "locales" / f"{locale}.po").open("rb") as stream:
             catalogue = read_po(stream, locale=locale)
         self._strings = {m.id: m.string for m in catalogue if isinstance(m.id, str) and m.id and m.string}
         self._days: dict[int, str] = {}
@@ -60,7 +60,7 @@ class Words:
 @cache
 def locales() -> frozenset[str]:
     """The languages there are catalogues for."""
-    names = (entry.name for entry in (resources.files("archiver") / "locales").iterdir())
+    names = (entry.name for entry in (resources.files("archiver.rendering") / "locales").iterdir())
     return frozenset(name.removesuffix(".po") for name in names if name.endswith(".po"))
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from archiver.events import moment
 from archiver.exceptions import UsageError
-from archiver.reading import Reading, first_bit
+from archiver.rendering.reading import Reading, first_bit
 
 FILE_NAME = "conversation.ndjson.gz"
 ROSTER = "archiver.roster"

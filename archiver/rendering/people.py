@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from archiver.events import Participant
-from archiver.headers import bare, clean
-from archiver.reading import HIDDEN, Person, Reading
-from archiver.wording import Words
+from archiver.rendering.headers import bare, clean
+from archiver.rendering.reading import HIDDEN, Person, Reading
+from archiver.rendering.wording import Words
 
 
 class Names:

@@ -1,6 +1,6 @@
 """Text and HTML from outside, made safe for an item: neutralised controls, escaping, links, sanitised fragments.
 
-Holds the only call of the sanitiser. What is said about a message stands in `archiver.entries`.
+Holds the only call of the sanitiser. What is said about a message stands in `archiver.rendering.entries`.
 """
 
 from __future__ import annotations

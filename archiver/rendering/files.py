@@ -9,8 +9,8 @@ from enum import Enum
 from msgspec import Struct
 
 from archiver.events import Attachment
-from archiver.headers import file_name
-from archiver.reading import Reading, indices
+from archiver.rendering.headers import file_name
+from archiver.rendering.reading import Reading, indices
 
 DOMAIN = "conversation-archiver.invalid"
 """What our own identifiers end in; .invalid never resolves (RFC 2606 2)."""
@@ -110,3 +110,12 @@ class Shelf:
                         held[digest] = file
                         room -= size
         return held, frozenset(over)
+
+    def kept(self, mask: int) -> frozenset[str]:
+        """Digests of the files of these events that are too large for the item."""
+        if not mask & self.holders:
+            return frozenset()
+        _, over = self.chosen(mask)
+        shared = (self._reading.events[index].data.attachments or () for index in indices(mask & self.holders))
+        digests = ((file, digest_of(file)) for files in shared for file in files)
+        return frozenset(digest for file, digest in digests if digest and self.state(file, over) is State.KEPT)

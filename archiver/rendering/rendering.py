@@ -8,6 +8,7 @@ Pure: no clock, no file but the package's own words and zone rules. What several
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,17 +18,17 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from archiver.entries import View
-from archiver.envelope import Envelope, address_fields, place_fields
 from archiver.events import SECOND, Attachment
-from archiver.evidence import FILE_NAME, Evidence, events_of, lines_of
-from archiver.files import DOMAIN, Fetch, Limits, Shelf, content_id, is_picture, media_type, name_of
-from archiver.headers import file_parameters
-from archiver.mime import Lines, Part, base64_lines, lines, multipart, text_part
-from archiver.reading import Reading, first_bit
-from archiver.transcript import Told, Transcript
+from archiver.rendering.entries import View
+from archiver.rendering.envelope import Envelope, address_fields, place_fields
+from archiver.rendering.evidence import FILE_NAME, Evidence, events_of, lines_of
+from archiver.rendering.files import DOMAIN, Fetch, Limits, Shelf, content_id, is_picture, media_type, name_of
+from archiver.rendering.headers import file_parameters
+from archiver.rendering.mime import Lines, Part, base64_lines, lines, multipart, text_part
+from archiver.rendering.reading import Reading, first_bit
+from archiver.rendering.transcript import Told, Transcript
+from archiver.rendering.wording import clock_of, negotiate, words
 from archiver.types import Conversation, Item, Look, Role
-from archiver.wording import clock_of, negotiate, words
 
 __all__ = ["RENDERER", "Limits", "Rendering", "base_name", "events_of", "key", "lines_of", "message_id", "render"]
 
@@ -51,6 +52,14 @@ def key(conversation: Conversation, look: Look) -> str:
 def base_name(key: str, date: int) -> str:
     """The Maildir base name, without flags, of the item with this key whose first visible event is at `date`."""
     return f"{date // SECOND}.K{key}.conversation-archiver"
+
+
+_BASE_NAME = re.compile(r"[0-9]+\.K[0-9a-f]{32}\.conversation-archiver")
+
+
+def is_base_name(name: str) -> bool:
+    """Whether a file's base name is one that `base_name` gives."""
+    return _BASE_NAME.fullmatch(name) is not None
 
 
 def message_id(key: str) -> str:
@@ -123,6 +132,18 @@ class Rendering:
         )
         digest.update(repr(parameters).encode("utf-8", "replace"))
         return digest.hexdigest()
+
+    def name(self, look: Look) -> str:
+        """The Maildir base name that its item will have."""
+        return base_name(self.key(look), self.conversation.events[first_bit(look.mask)].time)
+
+    @property
+    def has_files(self) -> bool:
+        return self._shelf.holders != 0
+
+    def kept(self, look: Look) -> frozenset[str]:
+        """Digests of the files that its item only names: they stay in the blob store as long as it does."""
+        return self._shelf.kept(look.mask & ~self._trace(look).concealed)
 
     def item(self, look: Look) -> Item:
         key = self.key(look)
