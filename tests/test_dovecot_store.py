@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -209,6 +210,17 @@ def test_while_flags_change_nothing_is_filed_twice(store: MaildirStore, server: 
     client.stdout.close()
     assert client.returncode == 0 and rounds > 0
     assert [found.name for found in store.items(person, HISTORY)] == sorted(item.name for item in items)
+
+
+def test_the_sample_configuration_reads_where_the_archiver_files() -> None:
+    sample = Path(__file__).parent.parent / "scripts" / "dovecot" / "conversation-history.conf"
+    binary = shutil.which("doveconf", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin")
+    assert binary, "dovecot is not installed: apt-get install dovecot-imapd"
+    shown = subprocess.run([binary, "-n", "-c", str(sample)], capture_output=True, text=True, check=True).stdout
+    for line in ("mailbox_list_index = no", 'mailbox "Conversation History" {', "auto = subscribe"):
+        assert line in shown
+    assert "special_use" not in shown
+    assert TEMPLATE.format(data="home=/var/lib/archiver", domain="%Ld", local="%Ln") in shown
 
 
 def test_people_are_found_by_the_name_they_log_in_with(store: MaildirStore, server: Dovecot) -> None:

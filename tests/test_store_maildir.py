@@ -305,7 +305,7 @@ def on_a_small_disk(script: str, mounts: str) -> None:
     unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
     with tempfile.TemporaryDirectory() as directory:
         command = f'set -e; cd {directory}; {mounts}; exec {sys.executable} -c "$0" {directory}'
-        path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+        path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), *sys.path])
         done = subprocess.run(
             [*unshare, "sh", "-c", command, script],
             env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -349,7 +349,7 @@ for _ in range(2):
     assert "Read-only" in str(outcome) and outcome.hint, outcome
 assert store.mailboxes() == []
 """
-    on_a_small_disk(script, "mkdir d; mount -t tmpfs tmpfs d; mkdir d/mail; mount -o remount,ro d; cd /")
+    on_a_small_disk(script, "mkdir d; mount -t tmpfs tmpfs d; mkdir d/mail; mount -o remount,bind,ro d; cd /")
 
 
 def test_a_file_size_limit(store: MaildirStore) -> None:

@@ -131,9 +131,11 @@ class Batch:
         return True
 
     def _sync_directories(self, outcomes: list[Outcome]) -> None:
+        """Also those above where any was made; by an earlier attempt, perhaps, that was killed before its sync."""
         folders = (self._tree.directory(parts) for parts in self._touched)
+        all_of_it = self._tree.has_made or self._search is not None
         try:
-            make_durable(folders, len(self._touched), self._tree.file_systems, all_of_it=self._tree.has_made)
+            make_durable(folders, len(self._touched), self._tree.file_systems, all_of_it=all_of_it)
         except OSError as error:
             for parts, indices in self._touched.items():
                 for index in indices:
