@@ -46,7 +46,7 @@ _ADDRESS = re.compile(r"(?:[^@\s\"]+|\"[^\"]*\")@[^@\s\"]+")
 # What looks like one in a header that isn't written by the rules.
 _LOOSE = re.compile(r"[^\s@<>()\[\]:;,\"]{1,255}@[^\s@<>()\[\]:;,\"]{1,255}")
 
-HEADER_LIMIT = 128 * 1024
+HEADER_LIMIT = 64 * 1024
 """Characters of one address header that are worth parsing: the standard library's parser isn't linear."""
 
 

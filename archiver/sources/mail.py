@@ -39,7 +39,7 @@ SOURCE_HEADER = "x-archiver-source"
 """A gateway that turns messages of some system into mails names that system here (`xmpp:chat.example.org`)."""
 
 _SOURCE = re.compile(r"[!-~]{1,255}")
-_ID = re.compile(r"<\s*([^<>]+?)\s*>")
+_ID = re.compile(r"<([^<>]+)>")
 _read_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -51,9 +51,11 @@ def read_mail(content: bytes, *, source: str, received: int, sender: str = "") -
         if carried:
             yield from _events(mail, carried, received)
         else:
-            yield _message(mail, source, sender, received)
+            yield _message(mail, content, source, sender, received)
     except EventError as reason:
         yield Rejected(content, _position(content), str(reason), source)
+    except RecursionError:
+        yield Rejected(content, _position(content), "parts, comments or groups nested too deeply", source)
     except MemoryError:
         raise
     except Exception as fault:
@@ -75,7 +77,8 @@ def _carries_events(part: Part) -> bool:
 
 def _events(mail: Mail, carried: list[Part], received: int) -> Iterator[Captured | Rejected]:
     where = f"mail {_message_id(mail) or 'without Message-ID'}"
-    contents = {hashlib.sha256(part.content).hexdigest(): part.content for part in mail.parts if part not in carried}
+    beside = [part for part in mail.parts if not _carries_events(part)]
+    contents = {hashlib.sha256(part.content).hexdigest(): part.content for part in beside}
     for number, part in enumerate(carried, 1):
         for record in _read_part(part, f"{where}, {part.name or f'attachment {number}'}", received):
             yield _with_contents(record, contents)
@@ -140,7 +143,7 @@ def _with_contents(record: Captured | Rejected, contents: dict[str, bytes]) -> C
     return msgspec.structs.replace(record, attached=record.attached + found) if found else record
 
 
-def _message(mail: Mail, source: str, sender: str, received: int) -> Captured:
+def _message(mail: Mail, content: bytes, source: str, sender: str, received: int) -> Captured:
     """A plain mail as one `message.sent`."""
     body = body_of(mail.parts)
     author, everybody = _people(mail, sender)
@@ -169,7 +172,7 @@ def _message(mail: Mail, source: str, sender: str, received: int) -> Captured:
         "time": _time(mail, received).isoformat(),
         "data": data,
     }
-    return capture(msgspec.json.encode(event, order="sorted"), received=received)
+    return capture(msgspec.json.encode(event, order="sorted"), received=received, original=content)
 
 
 def _said(mail: Mail, body: Body, subject: str) -> dict[str, Any]:
@@ -178,10 +181,10 @@ def _said(mail: Mail, body: Body, subject: str) -> dict[str, Any]:
         message["html"] = body.html
     answered = _ID.search(header_text(mail.first("in-reply-to")))
     if answered:
-        message["in_reply_to"] = answered[1]
+        message["in_reply_to"] = answered[1].strip()
     thread = _ID.search(header_text(mail.first("references")))
     if thread:
-        message["thread"] = thread[1]
+        message["thread"] = thread[1].strip()
     return message
 
 
@@ -214,7 +217,7 @@ def _attachment(file: Part) -> dict[str, str]:
 def _message_id(mail: Mail) -> str:
     raw = header_text(mail.first("message-id"))
     found = _ID.search(raw)
-    identity = found[1] if found else raw
+    identity = found[1].strip() if found else raw
     # RFC 5322, 2.1.1: no line is longer; one that is would make our own index grow without bound.
     return identity if len(identity) <= 998 else ""
 

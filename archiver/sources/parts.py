@@ -13,13 +13,23 @@ from email import message_from_bytes
 from email.generator import BytesGenerator
 from email.message import Message
 from email.policy import Compat32
+from itertools import islice
 
 from msgspec import Struct
 
+from archiver.exceptions import EventError
 from archiver.sources.decoding import header_text, text_from
 from archiver.sources.hypertext import text_of
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
+
+PARTS = 2000
+"""Parts of one mail that are looked at."""
+
+EFFORT = 2 * 1024**3
+"""The standard library's parser looks at each line once for each multipart that it may be nested in."""
+
+_TREE = re.compile(rb"(?i)(?:multipart|message)/")
 
 HTML_LIMIT = 256 * 1024
 """Characters of an HTML body that stand in the event; a longer one is kept as a file beside its text."""
@@ -71,9 +81,16 @@ class Mail(Struct, frozen=True):
 
 
 def read_parts(content: bytes) -> Mail:
+    """Raises `EventError` for a tree that nobody writes and that would keep us busy for hours."""
+    trees = len(_TREE.findall(content))
+    if trees * len(content) > EFFORT:
+        raise EventError(f"{trees:,} multiparts in {len(content):,} bytes")
     message = message_from_bytes(content, policy=_RAW)
     headers = tuple((name.lower(), str(value)) for name, value in message.raw_items())
-    return Mail(headers, tuple(_part(leaf) for leaf in _leaves(message)))
+    leaves = list(islice(_leaves(message), PARTS + 1))
+    if len(leaves) > PARTS:
+        raise EventError(f"more than {PARTS:,} parts")
+    return Mail(headers, tuple(map(_part, leaves)))
 
 
 def body_of(parts: tuple[Part, ...]) -> Body:
@@ -84,7 +101,8 @@ def body_of(parts: tuple[Part, ...]) -> Body:
     html = pages[0].text if pages else None
     text = "\n\n".join(texts) if texts or html is None else text_of(html)
     kept = pages[0] if html is not None and len(html) <= HTML_LIMIT else None
-    files = tuple(part for part in parts if part is not kept and not any(part is one for one in plain))
+    said = {id(part) for part in (*plain, kept)}
+    files = tuple(part for part in parts if id(part) not in said)
     return Body(text, html if kept is not None else None, files)
 
 

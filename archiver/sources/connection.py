@@ -1,0 +1,208 @@
+"""What one SMTP or LMTP client says, and what it is answered, on aiosmtpd. Not what becomes of its mails.
+
+Replies of ours never repeat what a client sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import structlog
+from aiosmtpd.lmtp import LMTP
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+if TYPE_CHECKING:
+    from archiver.sources.smtp import Intake
+
+log = structlog.get_logger("archiver.sources")
+
+END = b"\r\n.\r\n"
+"""RFC 5321, 4.1.1.4. Nothing else ends the data: a lone LF before the dot is how mails are smuggled into others."""
+
+PIECE = 64 * 1024
+TIMEOUT = 300.0
+FINAL_TIMEOUT = 600.0
+"""Seconds for a command or a piece of data, and from the final dot to its reply (RFC 5321, 4.5.3.2)."""
+
+DONE = "250 2.0.0 Kept"
+LATER = "451 4.3.0 Try again later"
+FULL = "452 4.3.1 Too much at once, try again later"
+CROWDED = "421 4.7.0 Too many connections, try again later"
+CLOSING = "421 4.3.2 Shutting down, try again later"
+CROWD = "452 4.5.3 Too many recipients"
+TOO_BIG = "552 5.3.4 Message too big"
+
+PARTING = 0.25
+"""Seconds for a client to say QUIT after its last mail, before it is sent away."""
+
+RECIPIENTS = 1000
+"""Of one mail. We take it once, whoever it is for; a server sends the others as another mail."""
+
+
+class _Hooks:
+    """What aiosmtpd asks of a handler. The reply to an exception of ours is never a permanent one."""
+
+    async def handle_exception(self, error: Exception) -> str:
+        log.error("mail_connection_failed", exc_info=error)
+        return LATER
+
+    async def handle_EHLO(
+        self, server: Connection, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        # RFC 2920; LMTP demands it (RFC 2033, 5). Commands are read one by one from a buffer that is never flushed.
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
+    async def handle_RCPT(
+        self, server: Connection, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if len(envelope.rcpt_tos) >= RECIPIENTS:
+            return CROWD
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+
+class Connection(SMTP):
+    """One client over SMTP: one reply for a mail, whoever it is for.
+
+    aiosmtpd's own DATA refuses long lines for good and lets a long mail run into the idle timeout: it isn't used.
+    """
+
+    # RFC 6531 and RFC 5321, 4.5.3.1: the base's 512 octets are for ASCII paths without parameters.
+    command_size_limit = 2048
+    command_size_limits: dict[str, int] = defaultdict(lambda: 2048)  # noqa: RUF012  (the base's own is the class's too)
+    # The base takes the reader's buffer from this as well.
+    line_length_limit = PIECE
+
+    def __init__(self, intake: Intake) -> None:
+        super().__init__(
+            _Hooks(),
+            data_size_limit=intake.limits.size,
+            enable_SMTPUTF8=True,
+            hostname=intake.hostname,
+            ident="conversation archiver",
+            timeout=TIMEOUT,
+            loop=asyncio.get_running_loop(),
+        )
+        self._intake = intake
+        self._receiving = False
+        self._held = 0
+
+    def task(self) -> asyncio.Task[None] | None:
+        return self._handler_coroutine
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._intake.connections.add(self)
+        super().connection_made(transport)
+        task = self.task()
+        if task is not None:  # a client that goes away mid-reply is no news
+            task.add_done_callback(lambda ended: None if ended.cancelled() else ended.exception())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._intake.connections.discard(self)
+        super().connection_lost(error)
+
+    async def _handle_client(self) -> None:
+        if len(self._intake.connections) > self._intake.limits.connections:
+            self._leave(CROWDED)
+        elif self._intake.closing:
+            self._leave(CLOSING)
+        else:
+            await super()._handle_client()
+
+    async def smtp_VRFY(self, arg: str | None) -> None:
+        # RFC 5321, 7.3: says nothing of who is known here, nor repeats what was asked.
+        await self.push("252 2.1.5 Send it and see" if arg else "501 5.5.4 Syntax: VRFY address")
+
+    async def smtp_DATA(self, arg: str | None) -> None:
+        if await self.check_helo_needed():
+            return
+        if arg or not self._mail().rcpt_tos:
+            await self.push("501 5.5.4 Syntax: DATA" if arg else "503 5.5.1 No recipients yet")
+            return
+        if self._intake.closing:
+            self._leave(CLOSING)
+            return
+        self._receiving = True
+        try:
+            await self.push("354 End with a dot on a line of its own")
+            reply = await self._receive_and_take()
+            for _ in range(self.replies()):
+                await self.push(reply)
+        finally:
+            self._receiving = False
+        self.envelope = self._create_envelope()
+        if self._intake.closing:
+            self.loop.call_later(PARTING, self.leave_if_idle)
+
+    def replies(self) -> int:
+        return 1
+
+    def _mail(self) -> Envelope:
+        # No property: the base reads all of those before there is a mail.
+        assert self.envelope is not None
+        return self.envelope
+
+    def leave_if_idle(self) -> None:
+        if not self._receiving:
+            self._leave(CLOSING)
+
+    async def _receive_and_take(self) -> str:
+        try:
+            content, refusal = await self._receive()
+            if refusal:
+                return refusal
+            self._reset_timeout(FINAL_TIMEOUT)
+            # RFC 5321, 4.5.5: the null sender of a notification is nobody's address.
+            sender = (self._mail().mail_from or "").removeprefix("<>")
+            return await self._intake.take(content, sender)
+        finally:
+            self._intake.held -= self._held
+            self._held = 0
+
+    async def _receive(self) -> tuple[bytes, str]:
+        """The mail up to its final dot, and why it can't be had: then the rest is read all the same, and dropped."""
+        data, refusal, size, tail = bytearray(), "", 0, b""
+        while tail != END and not (size == 3 and tail == END[2:]):
+            piece = await self._piece()
+            self._reset_timeout()
+            size += len(piece)
+            tail = (tail + piece[-5:])[-5:]
+            refusal = refusal or self._refusal(size, len(piece))
+            if refusal:
+                data.clear()
+            else:
+                data += piece
+        # RFC 5321, 4.5.2: a dot put before a line that begins with one.
+        return bytes(data[:-3]).removeprefix(b".").replace(b"\r\n.", b"\r\n"), refusal
+
+    async def _piece(self) -> bytes:
+        try:
+            return bytes(await self._reader.readuntil(END[2:]))
+        except asyncio.LimitOverrunError as longer:
+            return bytes(await self._reader.readexactly(longer.consumed))
+
+    def _refusal(self, size: int, more: int) -> str:
+        limits = self._intake.limits
+        if size - len(END[2:]) > limits.size:
+            return TOO_BIG
+        if self._intake.held + more > limits.memory:
+            log.warning("mail_put_off", source=self._intake.source, reason="too much is coming in at once")
+            return FULL
+        self._intake.held += more
+        self._held += more
+        return ""
+
+    def _leave(self, reply: str) -> None:
+        if self.transport is not None:
+            self._writer.write(reply.encode("ascii") + b"\r\n")
+            self.transport.close()
+
+
+class LocalConnection(Connection, LMTP):
+    """LMTP: LHLO for EHLO, and one reply for each recipient, in their order (RFC 2033, 4.2)."""
+
+    def replies(self) -> int:
+        return len(self._mail().rcpt_tos)

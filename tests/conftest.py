@@ -1,0 +1,58 @@
+"""Fixtures for all tests, and where tests find their shared modules (`builders`, `contracts`, `servers`)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from shutil import rmtree
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
+FIXTURES = HERE.parent / "fixtures"
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+
+# No deadline: one slow example on a busy machine is no defect. The suite must give the same answer twice, so what is
+# tried is fixed; `HYPOTHESIS_PROFILE=explore` looks elsewhere, longer.
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def fixtures() -> Path:
+    """The folder of sample data."""
+    return FIXTURES
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """An empty data directory that a server under another user can enter: pytest's own is closed to others."""
+    path = Path(tempfile.mkdtemp(prefix="archiver-test-"))
+    path.chmod(0o755)
+    yield path
+    rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def free_port() -> Iterator[Callable[[], int]]:
+    """Gives ports of loopback that nobody has; no two calls of a test give the same one."""
+    with ExitStack() as held:
+
+        def take() -> int:
+            # Bound but not listening, with SO_REUSEADDR: who asks for it by number gets it, who asks for any doesn't.
+            taken = held.enter_context(socket.socket())
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", 0))
+            return int(taken.getsockname()[1])
+
+        yield take

@@ -1,0 +1,146 @@
+"""What every live source must do, whatever it speaks. A test class joins by giving its source and a client."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from archiver.events import Captured, Rejected
+from archiver.exceptions import EnvironmentFault, TryLater
+from archiver.sources.protocol import Source
+
+
+class Spooled:
+    """An `accept` by hand: keeps what it is given; `fault` is raised instead, `gate` makes it wait."""
+
+    def __init__(self) -> None:
+        self.records: list[Captured | Rejected] = []
+        self.batches: list[int] = []
+        self.threads: set[str] = set()
+        self.fault: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def __call__(self, batch: Sequence[Captured | Rejected]) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.entered.set()
+        assert self.gate.wait(20), "the test left the gate closed"
+        if self.fault is not None:
+            raise self.fault
+        self.records.extend(batch)
+        self.batches.append(len(batch))
+
+    @property
+    def texts(self) -> list[str]:
+        return [
+            record.event.data.message.text or ""
+            for record in self.records
+            if isinstance(record, Captured) and record.event.data.message is not None
+        ]
+
+
+class SourceContract:
+    """Subclasses give `make` (a source that isn't started) and `send` (True where it was acknowledged)."""
+
+    def make(self, tmp_path: Any) -> Source:
+        raise NotImplementedError
+
+    def make_taken(self, tmp_path: Any, source: Any) -> Source:
+        """A source that wants what `source`, which is running, has."""
+        raise NotImplementedError
+
+    def send(self, source: Any, text: str) -> bool:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def spooled(self) -> Spooled:
+        return Spooled()
+
+    @pytest.fixture
+    def source(self, tmp_path: Any, spooled: Spooled) -> Any:
+        source = self.make(tmp_path)
+        source.start(spooled)
+        yield source
+        spooled.gate.set()
+        source.stop()
+
+    def test_says_what_it_is_before_and_after_its_start(self, tmp_path: Any, spooled: Spooled) -> None:
+        source = self.make(tmp_path)
+        assert source.name and source.describe() and not source.up
+        source.start(spooled)
+        name = source.name
+        assert source.up
+        source.stop()
+        assert not source.up
+        assert source.name == name
+
+    def test_what_is_acknowledged_was_accepted(self, source: Any, spooled: Spooled) -> None:
+        assert self.send(source, "one")
+        assert spooled.texts == ["one"]
+        assert self.send(source, "two")
+        assert spooled.texts == ["one", "two"]
+
+    def test_nothing_is_acknowledged_before_it_is_accepted(self, source: Any, spooled: Spooled) -> None:
+        spooled.gate.clear()
+        answers: list[bool] = []
+        sending = threading.Thread(target=lambda: answers.append(self.send(source, "slow")))
+        sending.start()
+        assert spooled.entered.wait(10)
+        assert answers == []
+        spooled.gate.set()
+        sending.join(10)
+        assert answers == [True]
+
+    @pytest.mark.parametrize("fault", [TryLater("full"), OSError(28, "No space left"), KeyError("a bug")])
+    def test_what_is_not_accepted_is_not_acknowledged(self, source: Any, spooled: Spooled, fault: Exception) -> None:
+        spooled.fault = fault
+        assert not self.send(source, "one")
+        spooled.fault = None
+        assert self.send(source, "one")
+        assert spooled.texts == ["one"]
+
+    def test_accept_is_called_from_one_thread(self, source: Any, spooled: Spooled) -> None:
+        senders = [threading.Thread(target=self.send, args=(source, f"text {number}")) for number in range(8)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join(20)
+        assert sorted(spooled.texts) == [f"text {number}" for number in range(8)]
+        assert len(spooled.threads) == 1
+
+    def test_a_stop_finishes_what_is_being_taken_in(self, source: Any, spooled: Spooled) -> None:
+        spooled.gate.clear()
+        answers: list[bool] = []
+        sending = threading.Thread(target=lambda: answers.append(self.send(source, "last")))
+        sending.start()
+        assert spooled.entered.wait(10)
+        stopping = threading.Thread(target=source.stop)
+        stopping.start()
+        spooled.gate.set()
+        stopping.join(20)
+        sending.join(20)
+        assert not stopping.is_alive()
+        assert (answers, spooled.texts) == ([True], ["last"])
+
+    def test_stops_twice_and_before_a_start(self, tmp_path: Any, spooled: Spooled) -> None:
+        source = self.make(tmp_path)
+        source.stop()
+        source.start(spooled)
+        source.stop()
+        source.stop()
+        assert not source.up
+
+    def test_what_it_needs_being_taken_is_the_environments_fault(
+        self, tmp_path: Any, source: Any, spooled: Spooled
+    ) -> None:
+        other = self.make_taken(tmp_path, source)
+        with pytest.raises(EnvironmentFault) as caught:
+            other.start(spooled)
+        assert caught.value.hint
+        assert not other.up
+        other.stop()
+        assert self.send(source, "still here")

@@ -1,0 +1,541 @@
+"""The mail intake, talked to by the standard library's clients and by bare sockets, over loopback."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import smtplib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts.source import SourceContract, Spooled
+
+from archiver.events import Captured, Rejected
+from archiver.exceptions import EnvironmentFault, TryLater, UsageError
+from archiver.sources.protocol import Source
+from archiver.sources.smtp import Address, Limits, MailSource
+
+HEADERS = "From: ann@a.example\r\nTo: bob@b.example\r\nDate: Fri, 21 Nov 1997 09:55:06 -0600\r\n"
+
+
+def letter(text: str, number: int | str = "", headers: str = "") -> bytes:
+    identity = f"Message-ID: <{number}@a.example>\r\n" if number != "" else ""
+    return f"{HEADERS}{identity}{headers}\r\n{text}\r\n".encode()
+
+
+def post(source: MailSource, text: str) -> bool:
+    try:
+        with smtplib.SMTP("127.0.0.1", source.addresses[0].port, timeout=20) as client:
+            client.sendmail("ann@a.example", ["journal@x.example"], letter(text))
+    except smtplib.SMTPDataError as refused:
+        assert refused.smtp_code == 451
+        return False
+    return True
+
+
+def post_local(source: MailSource, text: str) -> bool:
+    path = source.addresses[0].path
+    host = str(path) if path else "127.0.0.1"
+    with smtplib.LMTP(host, source.addresses[0].port) as client:
+        client.ehlo()
+        client.docmd("MAIL", "FROM:<ann@a.example>")
+        client.docmd("RCPT", "TO:<one@x.example>")
+        client.docmd("RCPT", "TO:<two@x.example>")
+        codes = [client.data(letter(text))[0], client.getreply()[0]]
+        assert codes in ([250, 250], [451, 451])
+    return codes[0] == 250
+
+
+class TestSmtp(SourceContract):
+    def make(self, tmp_path: Path) -> Source:
+        return MailSource("test", (Address(),))
+
+    def make_taken(self, tmp_path: Path, source: MailSource) -> Source:
+        return MailSource("other", (Address(), Address(port=source.addresses[0].port)))
+
+    def send(self, source: MailSource, text: str) -> bool:
+        return post(source, text)
+
+
+class TestLmtp(SourceContract):
+    def make(self, tmp_path: Path) -> Source:
+        return MailSource("test", (Address(local=True),))
+
+    def make_taken(self, tmp_path: Path, source: MailSource) -> Source:
+        return MailSource("other", (Address(port=source.addresses[0].port, local=True),))
+
+    def send(self, source: MailSource, text: str) -> bool:
+        return post_local(source, text)
+
+
+class TestLmtpOnASocketFile(SourceContract):
+    def make(self, tmp_path: Path) -> Source:
+        return MailSource("test", (Address(path=tmp_path / "lmtp", local=True, mode=0o600),))
+
+    def make_taken(self, tmp_path: Path, source: MailSource) -> Source:
+        return self.make(tmp_path)
+
+    def send(self, source: MailSource, text: str) -> bool:
+        return post_local(source, text)
+
+    def test_the_file_has_its_mode_and_goes_with_the_source(self, tmp_path: Path, spooled: Spooled) -> None:
+        source = MailSource("test", (Address(path=tmp_path / "lmtp", local=True, mode=0o600),))
+        source.start(spooled)
+        assert (tmp_path / "lmtp").stat().st_mode & 0o777 == 0o600
+        source.stop()
+        assert not (tmp_path / "lmtp").exists()
+
+    def test_what_a_dead_process_left_is_replaced(self, tmp_path: Path, spooled: Spooled) -> None:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "lmtp"))
+        source = MailSource("test", (Address(path=tmp_path / "lmtp", local=True),))
+        source.start(spooled)
+        assert post_local(source, "hello")
+        source.stop()
+
+    def test_a_file_that_is_no_socket_stays(self, tmp_path: Path, spooled: Spooled) -> None:
+        (tmp_path / "lmtp").write_text("precious")
+        with pytest.raises(EnvironmentFault, match="no socket"):
+            MailSource("test", (Address(path=tmp_path / "lmtp"),)).start(spooled)
+        assert (tmp_path / "lmtp").read_text() == "precious"
+
+
+@pytest.fixture
+def spooled() -> Spooled:
+    return Spooled()
+
+
+Start = Callable[..., MailSource]
+
+
+@pytest.fixture
+def start(spooled: Spooled) -> Iterator[Start]:
+    """Starts a source with the given settings; all end with the test."""
+    started: list[MailSource] = []
+
+    def begin(*addresses: Address, **settings: Any) -> MailSource:
+        source = MailSource("test", addresses or (Address(),), **settings)
+        started.append(source)
+        source.start(spooled)
+        return source
+
+    yield begin
+    spooled.gate.set()
+    for source in started:
+        source.stop()
+
+
+class Client:
+    """A client that says exactly what it is told; `say` gives the last line of the reply."""
+
+    def __init__(self, source: MailSource, hello: str = "EHLO me") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", source.addresses[0].port), timeout=20)
+        self.file = self.socket.makefile("rb")
+        assert self.reply().startswith("220")
+        self.hello = self.say(hello)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.file.close()
+        self.socket.close()
+
+    def say(self, *lines: str | bytes) -> str:
+        self.socket.sendall(b"".join((line if isinstance(line, bytes) else line.encode()) + b"\r\n" for line in lines))
+        return self.reply()
+
+    def reply(self) -> str:
+        while True:
+            line = self.file.readline().decode()
+            if line[3:4] != "-":
+                return line.rstrip("\r\n")
+
+    def begin(self) -> None:
+        assert self.say("MAIL FROM:<ann@a.example>").startswith("250")
+        assert self.say("RCPT TO:<journal@x.example>").startswith("250")
+        assert self.say("DATA").startswith("354")
+
+
+def captured(spooled: Spooled) -> list[Captured]:
+    return [record for record in spooled.records if isinstance(record, Captured)]
+
+
+class TestConversation:
+    def test_many_mails_over_one_connection_keep_their_order(self, start: Start, spooled: Spooled) -> None:
+        with smtplib.SMTP("127.0.0.1", start().addresses[0].port) as client:
+            for number in range(30):
+                client.sendmail("ann@a.example", ["j@x.example"], letter(f"text {number}", number))
+        assert spooled.texts == [f"text {number}" for number in range(30)]
+
+    def test_what_is_known_before_the_data(self, start: Start) -> None:
+        with smtplib.SMTP("127.0.0.1", start(limits=Limits(size=12345)).addresses[0].port) as client:
+            client.ehlo()
+            assert client.esmtp_features["size"] == "12345"
+            assert {"8bitmime", "smtputf8", "pipelining"} <= set(client.esmtp_features)
+
+    def test_addresses_in_any_script(self, start: Start, spooled: Spooled) -> None:
+        with smtplib.SMTP("127.0.0.1", start().addresses[0].port) as client:
+            mail = "From: 愛 <愛@例え.example>\r\nTo: bob@b.example\r\nSubject: 件名\r\n\r\n本文\r\n".encode()
+            client.sendmail("愛@例え.example", ["журнал@x.example"], mail, ["SMTPUTF8", "BODY=8BITMIME"])
+        (only,) = captured(spooled)
+        assert only.event.data.actor is not None and only.event.data.actor.address == "愛@例え.example"
+        assert spooled.texts == ["本文"]
+
+    def test_the_null_sender_is_nobody(self, start: Start, spooled: Spooled) -> None:
+        with smtplib.SMTP("127.0.0.1", start().addresses[0].port) as client:
+            client.sendmail("", ["j@x.example"], b"Subject: bounced\r\n\r\nHi\r\n")
+            client.sendmail("", ["j@x.example"], letter("notice"))
+        nobody, notice = spooled.records
+        assert isinstance(nobody, Rejected)
+        assert isinstance(notice, Captured)
+
+    def test_nobody_learns_who_is_known(self, start: Start) -> None:
+        with Client(start()) as client:
+            assert client.say("VRFY root") == client.say("VRFY nobody-of-that-name") == "252 2.1.5 Send it and see"
+            assert client.say("EXPN staff").startswith("502")
+
+    def test_lmtp_answers_for_each_recipient(self, start: Start, spooled: Spooled) -> None:
+        with Client(start(Address(local=True)), "LHLO me") as client:
+            client.say("MAIL FROM:<a@a.example>")
+            for number in range(3):
+                client.say(f"RCPT TO:<r{number}@x.example>")
+            assert client.say("DATA").startswith("354")
+            assert client.say(letter("one").removesuffix(b"\r\n"), ".").startswith("250")
+            assert [client.reply()[:3] for _ in range(2)] == ["250", "250"]
+            assert client.say("NOOP").startswith("250")
+        assert spooled.texts == ["one"]
+
+    def test_lmtp_knows_no_helo_and_smtp_no_lhlo(self, start: Start) -> None:
+        source = start(Address(local=True))
+        with Client(source, "EHLO me") as client:
+            assert client.hello.startswith("500")
+        with Client(start(), "LHLO me") as client:
+            assert client.hello.startswith("500")
+
+    def test_commands_may_come_together(self, start: Start, spooled: Spooled) -> None:
+        with Client(start()) as client:
+            assert client.say("MAIL FROM:<a@a.example>", "RCPT TO:<j@x.example>", "DATA").startswith("250")
+            assert client.reply().startswith("250")
+            assert client.reply().startswith("354")
+            second = ("MAIL FROM:<a@a.example>", "RCPT TO:<j@x.example>", "DATA")
+            assert client.say(letter("one").removesuffix(b"\r\n"), ".", *second).startswith("250 2.0.0")
+            assert [client.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+            assert client.say(letter("two").removesuffix(b"\r\n"), ".").startswith("250 2.0.0")
+        assert spooled.texts == ["one", "two"]
+
+    def test_data_needs_its_recipients(self, start: Start) -> None:
+        with Client(start()) as client:
+            assert client.say("DATA").startswith("503")
+            client.say("MAIL FROM:<a@a.example>")
+            assert client.say("DATA").startswith("503")
+            client.say("RCPT TO:<j@x.example>")
+            assert client.say("DATA now").startswith("501")
+
+    def test_recipients_are_bounded(self, start: Start) -> None:
+        with Client(start()) as client:
+            client.say("MAIL FROM:<a@a.example>")
+            replies = [client.say(f"RCPT TO:<r{number}@x.example>")[:3] for number in range(1001)]
+        assert replies == ["250"] * 1000 + ["452"]
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        ("sent", "text"),
+        [
+            (b"..\r\n...a\r\nb..", ".\n..a\nb.."),
+            (b"a.\r\nb", "a.\nb"),
+            (b"a\n.\nb", "a\n.\nb"),
+            (b"a\r\n.\nb", "a\n\nb"),
+            (b"a\n.\r\nb", "a\n.\nb"),
+            (b"a\r.\r\nb", "a\n.\nb"),
+            (b"x" * 100_000, "x" * 100_000),
+            (b"x" * 65_530 + b".\r\ny", "x" * 65_530 + ".\ny"),
+        ],
+        ids=["dots", "dot at the end", "lone LF", "CRLF dot LF", "LF dot CRLF", "lone CR", "long line", "at the edge"],
+    )
+    def test_only_a_dot_between_line_ends_ends_it(self, start: Start, spooled: Spooled, sent: bytes, text: str) -> None:
+        with Client(start()) as client:
+            client.begin()
+            assert client.say(HEADERS, sent, ".").startswith("250 2.0.0")
+            assert client.say("NOOP").startswith("250")
+        assert spooled.texts == [text]
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+    def test_however_it_is_cut(self, start: Start, spooled: Spooled, size: int) -> None:
+        mail = letter("\r\n.a.\r\n..\r\n.\r\n b").replace(b"\r\n.", b"\r\n..") + b".\r\n"
+        with Client(start()) as client:
+            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.begin()
+            for at in range(0, len(mail), size):
+                client.socket.sendall(mail[at : at + size])
+            assert client.reply().startswith("250")
+        assert spooled.texts == [".a.\n..\n.\n b"]
+
+    def test_nothing_at_all_is_a_mail_too(self, start: Start, spooled: Spooled) -> None:
+        with Client(start()) as client:
+            client.begin()
+            assert client.say(".").startswith("250")
+            assert client.say("NOOP").startswith("250")
+        (only,) = captured(spooled)
+        assert only.event.data.conversation.id == "ann@a.example"
+
+    def test_a_mail_cannot_smuggle_another(self, start: Start, spooled: Spooled) -> None:
+        hidden = b"\n.\nMAIL FROM:<evil@x.example>\r\nRCPT TO:<j@x.example>\r\nDATA\r\n" + letter("smuggled")
+        with Client(start()) as client:
+            client.begin()
+            assert client.say(letter("honest") + hidden, ".").startswith("250")
+        assert len(spooled.records) == 1
+
+    def test_a_client_that_dies_in_its_data_leaves_nothing(self, start: Start, spooled: Spooled) -> None:
+        source = start()
+        with Client(source) as client:
+            client.begin()
+            client.socket.sendall(letter("half"))
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        assert post(source, "whole")
+        assert spooled.texts == ["whole"]
+
+    def test_a_client_that_dies_before_its_reply_leaves_its_mail(self, start: Start, spooled: Spooled) -> None:
+        source = start()
+        spooled.gate.clear()
+        with Client(source) as client:
+            client.begin()
+            client.socket.sendall(letter("kept") + b".\r\n")
+            assert spooled.entered.wait(10)
+        spooled.gate.set()
+        assert post(source, "next")
+        assert spooled.texts == ["kept", "next"]
+
+
+class TestLimits:
+    def test_too_big_by_its_own_word(self, start: Start, spooled: Spooled) -> None:
+        with Client(start(limits=Limits(size=1000))) as client:
+            assert client.say("MAIL FROM:<a@a.example> SIZE=1001").startswith("552")
+            assert client.say("MAIL FROM:<a@a.example> SIZE=1000").startswith("250")
+
+    @pytest.mark.parametrize("more", [1, 10, 100_000, 3_000_000])
+    def test_too_big_when_it_is_there(self, start: Start, spooled: Spooled, more: int) -> None:
+        with Client(start(limits=Limits(size=1000))) as client:
+            client.begin()
+            assert client.say("x" * (1000 - 2 + more), ".").startswith("552 5.3.4")
+            client.begin()
+            assert client.say("x" * (1000 - 2), ".").startswith("250")
+        assert len(spooled.records) == 1
+
+    def test_lmtp_says_so_for_each_recipient(self, start: Start) -> None:
+        with Client(start(Address(local=True), limits=Limits(size=10)), "LHLO me") as client:
+            client.say("MAIL FROM:<a@a.example>")
+            client.say("RCPT TO:<one@x.example>")
+            client.say("RCPT TO:<two@x.example>")
+            client.say("DATA")
+            assert [client.say("x" * 100, ".")[:3], client.reply()[:3]] == ["552", "552"]
+
+    def test_all_together_are_bounded_and_come_again(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(size=10_000, memory=15_000))
+        spooled.gate.clear()
+        with Client(source) as first, Client(source) as second:
+            first.begin()
+            first.socket.sendall(letter("x" * 9000, 1) + b".\r\n")
+            assert spooled.entered.wait(10)
+            second.begin()
+            assert second.say(letter("x" * 9000, 2), ".").startswith("452 4.3.1")
+            spooled.gate.set()
+            assert first.reply().startswith("250")
+            second.begin()
+            assert second.say(letter("x" * 9000, 2), ".").startswith("250")
+        assert len(spooled.records) == 2
+
+    def test_connections_are_bounded(self, start: Start) -> None:
+        source = start(limits=Limits(connections=2))
+        with Client(source), Client(source):
+            third = socket.create_connection(("127.0.0.1", source.addresses[0].port), timeout=20)
+            assert third.recv(100).startswith(b"421 4.7.0")
+            third.close()
+        with Client(source) as again:
+            assert again.say("NOOP").startswith("250")
+
+    def test_a_command_without_end_does_not_fill_us(self, start: Start) -> None:
+        with Client(start()) as client:
+            assert client.say("NOOP " + "x" * 1_000_000).startswith("500")
+            assert client.say("NOOP").startswith("250")
+
+
+class TestReplies:
+    @pytest.mark.parametrize("fault", [TryLater("full"), ValueError("a secret\r\n250 OK")])
+    def test_a_fault_is_never_for_good_nor_told(self, start: Start, spooled: Spooled, fault: Exception) -> None:
+        spooled.fault = fault
+        with Client(start()) as client:
+            client.begin()
+            assert client.say(letter("one"), ".") == "451 4.3.0 Try again later"
+            spooled.fault = None
+            client.begin()
+            assert client.say(letter("one"), ".").startswith("250")
+
+    def test_one_bad_mail_does_not_take_others_with_it(self, start: Start, spooled: Spooled) -> None:
+        def accept(batch: Any) -> None:
+            spooled(batch)
+            if "bad" in spooled.texts:
+                spooled.records.clear()
+                raise KeyError("bad")
+
+        source = MailSource("test", (Address(),))
+        source.start(accept)
+        spooled.gate.clear()
+        answers: dict[str, bool] = {}
+        texts = ["first", "bad", *(f"good {number}" for number in range(6))]
+        senders = [
+            threading.Thread(target=lambda text=text: answers.update({text: post(source, text)})) for text in texts
+        ]
+        senders[0].start()
+        assert spooled.entered.wait(10)
+        for sender in senders[1:]:
+            sender.start()
+        spooled.gate.set()
+        for sender in senders:
+            sender.join(20)
+        source.stop()
+        assert answers == {text: text != "bad" for text in texts}
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            b"MAIL FROM:<a@a.example\r250 OK>",
+            b"RCPT TO:<" + b"(" * 1500 + b">",
+            b"MAIL FROM:" + b"\xff\xfe",
+            b"VRFY \xff\r250 evil",
+            b"HELP \xff",
+            b'MAIL FROM:<"\\>',
+            b"\x00\x01\x02",
+            b"DATA",
+            b"MAIL",
+            b"EHLO",
+            b"AUTH PLAIN",
+            b"STARTTLS",
+            b"MAIL FROM:<a@a.example> SIZE=99999999999999999999999999",
+        ],
+    )
+    def test_odd_commands_get_one_line_and_the_talk_goes_on(self, start: Start, command: bytes) -> None:
+        with Client(start()) as client:
+            reply = client.say(command)
+            assert reply[:1] in "245" and reply[3] == " "
+            assert client.say("RSET").startswith("250")
+            assert client.say("NOOP").startswith("250")
+
+
+class TestBatches:
+    def test_fifty_clients_share_commits(self, start: Start, spooled: Spooled) -> None:
+        source = start()
+        spooled.gate.clear()
+        acknowledged: list[str] = []
+
+        def send(text: str) -> None:
+            if post(source, text):
+                acknowledged.append(text)
+
+        texts = [f"text {number}" for number in range(50)]
+        senders = [threading.Thread(target=send, args=(text,)) for text in texts]
+        for sender in senders:
+            sender.start()
+        assert spooled.entered.wait(10)
+        assert acknowledged == []
+        spooled.gate.set()
+        for sender in senders:
+            sender.join(30)
+        assert sorted(spooled.texts) == sorted(acknowledged) == sorted(texts)
+        assert len(spooled.batches) < 50
+
+    def test_a_mail_of_many_events_comes_in_slices(self, start: Start, spooled: Spooled) -> None:
+        event = {
+            "specversion": "1.0",
+            "source": "test:one",
+            "type": "message.sent",
+            "time": "2012-10-12T00:00:00Z",
+            "data": {"conversation": {"id": "room", "kind": "group"}, "message": {"id": "m", "text": "t"}},
+        }
+        lines = "".join(json.dumps(event | {"id": str(number)}) + "\n" for number in range(1234))
+        headers = "Content-Type: application/gzip; name=day.ndjson.gz\r\nContent-Transfer-Encoding: base64\r\n"
+        with Client(start()) as client:
+            client.begin()
+            packed = base64.encodebytes(gzip.compress(lines.encode()))
+            assert client.say(letter("", headers=headers)[:-2] + packed, ".").startswith("250")
+        assert [record.event.id for record in captured(spooled)] == [str(number) for number in range(1234)]
+        assert spooled.batches == [500, 500, 234]
+
+    def test_when_a_later_slice_fails_the_mail_comes_again(self, start: Start, spooled: Spooled) -> None:
+        lines = b"{broken\r\n" * 900
+        headers = "Content-Type: application/x-ndjson\r\n"
+        taken: list[int] = []
+
+        def accept(batch: Any) -> None:
+            taken.append(len(batch))
+            if len(taken) == 2:
+                raise TryLater("full")
+
+        source = MailSource("test", (Address(),))
+        source.start(accept)
+        with Client(source) as client:
+            for expected in ("451", "250"):
+                client.begin()
+                assert client.say(letter("", headers=headers)[:-2] + lines, ".").startswith(expected)
+        source.stop()
+        assert taken == [500, 400, 500, 400]
+
+
+class TestLife:
+    def test_idle_clients_are_told_when_it_stops(self, start: Start) -> None:
+        source = start()
+        with Client(source) as client:
+            source.stop()
+            assert client.reply().startswith("421 4.3.2")
+            assert client.file.readline() == b""
+
+    def test_a_mail_coming_in_is_finished_and_no_other_begun(self, start: Start, spooled: Spooled) -> None:
+        source = start()
+        with Client(source) as client, Client(source) as idle:
+            client.begin()
+            client.socket.sendall(HEADERS.encode())
+            stopping = threading.Thread(target=source.stop)
+            stopping.start()
+            assert idle.reply().startswith("421")
+            assert client.say("\r\nlast", ".").startswith("250")
+            assert client.reply().startswith("421")
+            stopping.join(10)
+        assert spooled.texts == ["last"]
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", source.addresses[0].port), timeout=1)
+
+    def test_a_client_that_never_ends_is_cut_off(self, start: Start, spooled: Spooled) -> None:
+        source = start(drain=0.05)
+        with Client(source) as client:
+            client.begin()
+            client.socket.sendall(HEADERS.encode())
+            source.stop()
+            assert client.file.readline() == b""
+        assert spooled.records == []
+
+    def test_it_starts_once(self, start: Start, spooled: Spooled) -> None:
+        source = start()
+        with pytest.raises(UsageError):
+            source.start(spooled)
+        source.stop()
+        with pytest.raises(UsageError):
+            source.start(spooled)
+
+    def test_it_says_where_it_listens(self, start: Start, tmp_path: Path) -> None:
+        source = start(Address(), Address(local=True), Address(path=tmp_path / "l", local=True))
+        first, second, third = source.addresses
+        assert first.port and second.port
+        assert source.describe() == (
+            f"mail on smtp://127.0.0.1:{first.port}, lmtp://127.0.0.1:{second.port}, lmtp:{third.path}"
+        )
+
+    def test_the_time_of_receipt_is_the_clocks(self, start: Start, spooled: Spooled) -> None:
+        assert post(start(clock=lambda: 1_700_000_000_000_000), "hello")
+        (only,) = captured(spooled)
+        assert only.received == 1_700_000_000_000_000
