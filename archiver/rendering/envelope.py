@@ -83,8 +83,9 @@ class Envelope:
 
     def _private(self, key: str, first: int, last: int) -> str:
         look = self._look
+        side = "" if look.side is None else token("X-Archiver-Side", self._reading.veil(look.side))
         return (
-            f"X-Archiver-Item-Class: {_CLASSES[look.role]}\n"
+            f"X-Archiver-Item-Class: {_CLASSES[look.role]}\n{side}"
             f"X-Archiver-First: {moment(first).isoformat()}\n"
             f"X-Archiver-Last: {moment(last).isoformat()}\n"
             f"X-Archiver-Key: {key}\n"
@@ -136,11 +137,12 @@ def place_fields(reading: Reading, renderer: str) -> str:
     """Where it was said, what it is threaded by and what made it: the fields that all items of a conversation share."""
     conversation = reading.conversation
     session = "" if conversation.session is None else token("X-Archiver-Session", conversation.session)
+    inferred = "X-Archiver-Presence: inferred\n" if conversation.partial else ""
     return (
         f"References: {thread(conversation)}\n"
         + token("X-Archiver-Source", conversation.source)
         + token("X-Archiver-Conversation", reading.veil(conversation.place))
-        + f"X-Archiver-Kind: {conversation.kind}\n{session}X-Archiver-Part: {conversation.part}\n"
+        + f"X-Archiver-Kind: {conversation.kind}\n{session}X-Archiver-Part: {conversation.part}\n{inferred}"
         + unstructured("X-Archiver-Renderer", renderer)
     )
 
