@@ -25,7 +25,7 @@ import structlog
 from msgspec import Struct, structs
 
 from archiver import conversation as conversing
-from archiver import gate, planning
+from archiver import gate, planning, recall
 from archiver.conversation import Rules
 from archiver.directory import Directory
 from archiver.events import SECOND, Captured
@@ -61,6 +61,7 @@ class Reader(Protocol):
     def events(self, place: int, upto: int) -> Iterator[Captured]: ...
     def versions(self, place: int) -> set[bytes]: ...
     def priors(self, place: int, started: int, ended: int) -> list[Filing]: ...
+    def recalled(self, place: int, targets: Iterable[str]) -> dict[str, Filing]: ...
     def blob(self, sha256: str) -> bytes | None: ...
     def watermark(self, place: int, now: int, lateness: int) -> Watermark: ...
 
@@ -151,8 +152,8 @@ class Filer:
                     batch.look_again(lease.place, due)
                     tally.waiting += 1
                     continue
-                work = self._plan(lease, conversation, batch)
-                if work is not None:
+                renewed = self._renew(lease, conversation)
+                for work in [*renewed, *self._plan(lease, conversation, batch, renewed)]:
                     self._gather(work, batch, tally)
             batch.end(lease)
         self._file(batch, tally)
@@ -190,19 +191,38 @@ class Filer:
             return lambda: few
         return lambda: self._reader.events(lease.place, lease.upto)
 
-    def _plan(self, lease: Lease, conversation: Conversation, batch: _Batch) -> _Work | None:
+    def _renew(self, lease: Lease, conversation: Conversation) -> list[_Work]:
+        """Items whose events are forgotten, but which a retraction that came late still changes."""
+        late = recall.retractions(conversation) if lease.filed else []
+        if not late:
+            return []
+        found = recall.renew(self._reader, self._store, lease.place, late, self._terms.rules, self._terms.limits)
+        return [_Work(one.rendering.conversation, one.rendering, one.filing, one.planned, []) for one in found]
+
+    def _plan(
+        self, lease: Lease, conversation: Conversation, batch: _Batch, renewed: Sequence[_Work]
+    ) -> Iterator[_Work]:
+        """What the conversation asks for, if it has news: nothing of a mere mark for who has it in a renewed item."""
         numbers = tuple(captured.number for captured in conversation.events)
         version = planning.version(numbers)
         if lease.filed and version in batch.versions(lease.place, self._reader):
-            return None
+            return
         filing = Filing(
             lease.place, version, conversation.started, conversation.ended, conversation.part, numbers, deliveries=()
         )
         rendering = Rendering(conversation, self._reader.blob, self._terms.limits)
         if not conversing.is_content(conversation):
-            return _Work(conversation, rendering, filing, [], [])
+            yield _Work(conversation, rendering, filing, [], [])
+            return
         said, _marks = conversing.content(conversation)
-        views = conversing.views(conversation, batch.mailbox_of(conversation.source, self._terms), self._terms.rules)
+        told = {planned.delivery.mailbox for work in renewed for planned in work.planned} if not said else set()
+        views = [
+            view
+            for view in conversing.views(
+                conversation, batch.mailbox_of(conversation.source, self._terms), self._terms.rules
+            )
+            if view.mailbox not in told
+        ]
         same, tried, earlier = self._earlier(lease, conversation, version)
         planned = [made for view in views if (made := self._deliver(rendering, view, same, earlier, said))]
         planned += planning.forsaken(views, earlier)
@@ -213,7 +233,7 @@ class Filer:
             if planning.is_gone(e) and e.delivery.state is not DeliveryState.GONE
         ]
         filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
-        return _Work(conversation, rendering, filing, planned, gone, tried)
+        yield _Work(conversation, rendering, filing, planned, gone, tried)
 
     def _earlier(
         self, lease: Lease, conversation: Conversation, version: bytes

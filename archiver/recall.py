@@ -1,0 +1,109 @@
+"""A retraction of what was filed long ago: the item is made anew where it stands, though its events are forgotten.
+
+The item itself carries them (see `rebuilding`). Finds and plans; putting and recording is the pipeline's work, as for
+any other conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from archiver import planning
+from archiver.conversation import Rules
+from archiver.events import RETRACTED, Captured, target
+from archiver.exceptions import ArchiverError
+from archiver.planning import Planned
+from archiver.rebuilding import rebuild
+from archiver.rendering import Limits, Rendering
+from archiver.store import Found, Store, Where
+from archiver.types import Conversation, Delivery, DeliveryState, Filing
+
+
+class Memory(Protocol):
+    """What is asked of the spool: which filings hold messages whose events it has forgotten."""
+
+    def recalled(self, place: int, targets: Iterable[str]) -> dict[str, Filing]: ...
+    def priors(self, place: int, started: int, ended: int) -> list[Filing]: ...
+    def blob(self, sha256: str) -> bytes | None: ...
+
+
+class Renewed(Struct):
+    """One item to be made anew, for all mailboxes that have it."""
+
+    rendering: Rendering
+    filing: Filing
+    planned: list[Planned]
+
+
+def retractions(conversation: Conversation) -> list[Captured]:
+    """Retractions of messages that the conversation doesn't hold."""
+    held = {target(c.event) for c in conversation.events if c.event.type != RETRACTED}
+    return [c for c in conversation.events if c.event.type == RETRACTED and target(c.event) not in held]
+
+
+def renew(
+    memory: Memory, store: Store, place: int, late: Sequence[Captured], rules: Rules, limits: Limits
+) -> Iterator[Renewed]:
+    """The items that `late` retractions change, with their text gone. Those already renewed are left out."""
+    by_target = {key: captured for captured in late if (key := target(captured.event)) is not None}
+    for key, origin in memory.recalled(place, by_target).items():
+        captured = by_target[key]
+        priors = memory.priors(place, origin.started, origin.ended)
+        if any(_is_done(prior, captured) for prior in priors if prior.started == origin.started):
+            continue
+        for prior in priors:
+            if set(prior.events) & set(origin.events):
+                yield from _renewed(memory, store, prior, captured, rules, limits)
+
+
+def _renewed(
+    memory: Memory, store: Store, prior: Filing, captured: Captured, rules: Rules, limits: Limits
+) -> Iterator[Renewed]:
+    shared: dict[str, list[tuple[Delivery, Found]]] = {}
+    filed = [d for d in prior.deliveries if d.state is DeliveryState.FILED and d.name]
+    for delivery, found in zip(filed, store.locate_all([_where(d) for d in filed]), strict=True):
+        if found is not None:
+            shared.setdefault(delivery.name, []).append((delivery, found))
+    events = (*prior.events, captured.number)
+    for name, lying in shared.items():
+        first = lying[0][0]
+        try:
+            item = store.read(first.mailbox, first.folder, first.name)
+            conversation, look = rebuild(item, rules, (captured,))
+        except ArchiverError:  # moved this moment, or damaged: then there is nothing to renew
+            continue
+        rendering = Rendering(conversation, memory.blob, limits)
+        version = planning.version([*events, *name.encode()])
+        bit = 1 << len(prior.events)
+        planned = [
+            Planned(
+                Delivery(
+                    delivery.mailbox,
+                    delivery.folder,
+                    rendering.name(look),
+                    delivery.mask | bit,
+                    DeliveryState.ATTEMPTED,
+                    replaces=(delivery.number,),
+                ),
+                look,
+                found.flags,
+                (delivery,),
+            )
+            for delivery, found in lying
+        ]
+        filing = Filing(
+            prior.place, version, prior.started, prior.ended, prior.part, events, tuple(p.delivery for p in planned)
+        )
+        yield Renewed(rendering, filing, planned)
+
+
+def _is_done(prior: Filing, captured: Captured) -> bool:
+    attempted = any(delivery.state is DeliveryState.ATTEMPTED for delivery in prior.deliveries)
+    return captured.number in prior.events and not attempted
+
+
+def _where(delivery: Delivery) -> Where:
+    return Where(delivery.mailbox, delivery.folder, delivery.name)

@@ -1,0 +1,96 @@
+"""What was said long ago and is retracted now: its item changes where it stands, though its events are forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from builders import BASE, DAY, react, retract, say
+
+from archiver.assembly import open_spool, rules_of, store_of, terms_of
+from archiver.config import Config, load
+from archiver.conversation import fold_roster
+from archiver.events import SECOND, Captured
+from archiver.pipeline import Filer, Tally
+from archiver.spool import Spool
+from archiver.store import MaildirStore
+
+FOLDER = "Conversation History"
+CONFIG: Config = load(None)
+
+
+class Archive:
+    """A spool and a store in a directory, filed on demand."""
+
+    def __init__(self, data: Path) -> None:
+        self.spool: Spool = open_spool(CONFIG, data)
+        self.store: MaildirStore = store_of(CONFIG, data)
+        self._filer = Filer(self.spool, self.spool, self.store, terms_of(CONFIG))
+        self._imports = 0
+
+    def take(self, events: Sequence[Captured], at: int) -> Tally:
+        """Import events and file what they bring, at a time in seconds after BASE."""
+        now = (BASE + at) * SECOND
+        self._imports += 1
+        feed = self.spool.open_feed(f"import:{self._imports}", "import", now=now)
+        self.spool.append(events, feed.number, now=now)
+        self.spool.close_feed(feed.number, now)
+        return self._filer.run(self.spool.claim(now, 100), now)
+
+    def forget(self, at: int) -> int:
+        def fold(events, roster):  # type: ignore[no-untyped-def]
+            return fold_roster(events, roster, rules_of(CONFIG))
+
+        return self.spool.forget((BASE + at) * SECOND, 7 * DAY * SECOND, fold).events
+
+    def items(self, mailbox: str) -> dict[str, bytes]:
+        """What lies in a mailbox's folder, by its flags."""
+        return {
+            found.flags: self.store.read(mailbox, FOLDER, found.name) for found in self.store.items(mailbox, FOLDER)
+        }
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path)
+
+
+TALK = [
+    say("a@x.org", "my secret", 0, id="m1", where="im", present=["a@x.org", "b@x.org"]),
+    say("b@x.org", "thanks", 5, id="m2", where="im", present=["a@x.org", "b@x.org"]),
+]
+LATE = 30 * DAY
+RETRACTED = retract("a@x.org", "m1", LATE, where="im", present=["a@x.org", "b@x.org"])
+
+
+def test_a_late_retraction_replaces_the_item_where_it_stands(archive: Archive) -> None:
+    archive.take(TALK, 60)
+    assert archive.forget(8 * DAY) == 2
+    (before,) = archive.items("b@x.org").values()
+    assert b"my secret" in before
+    archive.take([RETRACTED], LATE + 60)
+    for mailbox in ("a@x.org", "b@x.org"):
+        items = archive.items(mailbox)
+        assert list(items) == ["S"], "one item as before, still seen"
+        assert b"my secret" not in items["S"] and b"thanks" in items["S"]
+
+
+def test_doing_it_again_changes_nothing(archive: Archive) -> None:
+    archive.take(TALK, 60)
+    archive.forget(8 * DAY)
+    archive.take([RETRACTED], LATE + 60)
+    once = archive.items("b@x.org")
+    again = archive.take([react("b@x.org", "m1", "+", LATE + 90, where="im")], LATE + 120)
+    assert again.items <= 2
+    assert once["S"] in archive.items("b@x.org").values()
+
+
+def test_an_item_its_owner_deleted_stays_deleted(archive: Archive) -> None:
+    archive.take(TALK, 60)
+    archive.forget(8 * DAY)
+    (found,) = archive.store.items("b@x.org", FOLDER)
+    archive.store.remove("b@x.org", FOLDER, found.name)
+    archive.take([RETRACTED], LATE + 60)
+    assert all(b"thanks" not in item for item in archive.items("b@x.org").values())
+    assert b"my secret" not in archive.items("a@x.org")["S"]
