@@ -76,21 +76,20 @@ Show = Callable[[Progress], None]
 
 
 def run(config: Config, data: Path, request: Request, show: Show = lambda progress: None) -> Report:
-    """Read `request.paths` and file what they bring. One at a time: another backfill is waited for by the caller."""
+    """Read `request.paths` and file what they bring. Raises `InUse` while another backfill runs."""
     check(request)
     started = time.monotonic()
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
+    reading = reader(lambda: _read(request))
     try:
-        reading = reader(lambda: _read(request))
-        try:
-            with open_spool(config, data) as spool, spool.hold("backfill", _description(request)) as _:
-                spool.reap(_now())
-                report = _append(spool, request, reading, show)
-                _file(config, data, spool, request, children, report, show)
-        finally:
+        with open_spool(config, data) as spool, spool.hold("backfill", _description(request)):
+            spool.reap(_now())
+            feed, report = _append(spool, request, reading, show)
             reading.close()
+            spool.shrink()  # what the first half has cached is of no use to the second
+            _file(config, data, spool, feed, children, report, show)
     finally:
-        for child in children:
+        for child in (reading, *children):
             child.close()
     report.seconds = time.monotonic() - started
     return report
@@ -134,7 +133,7 @@ def _read(request: Request) -> Iterator[tuple[str, Captured | Rejected]]:
             yield str(path), piece
 
 
-def _append(spool: Spool, request: Request, reading: Child, show: Show) -> Report:
+def _append(spool: Spool, request: Request, reading: Child, show: Show) -> tuple[int, Report]:
     """Everything read goes into the spool; only then is the feed closed, and what it brought is due."""
     report = Report()
     sizes = {str(path): path.stat().st_size for path in files_of(request.paths)}
@@ -153,7 +152,7 @@ def _append(spool: Spool, request: Request, reading: Child, show: Show) -> Repor
         show(Progress("reading", passed, sum(sizes.values()), position))
     writer.flush()
     spool.close_feed(feed.number, _now())
-    return report
+    return feed.number, report
 
 
 class _Writer:
@@ -207,16 +206,9 @@ def _filer(config: Config, data: Path, journal: Journal) -> Filer:
 
 
 def _file(
-    config: Config,
-    data: Path,
-    spool: Spool,
-    request: Request,
-    children: Sequence[Child],
-    report: Report,
-    show: Show,
+    config: Config, data: Path, spool: Spool, feed: int, children: Sequence[Child], report: Report, show: Show
 ) -> None:
-    """File what the feed's places hold, until none is left: others' leases on them are waited for."""
-    feed = next(each.number for each in spool.feeds() if each.name == feed_name(request))
+    """File what the feed's places hold, until none is left."""
     work = _Work(spool, feed, report, show)
     if len(children) > 1 and report.accepted >= ALONE:
         serve(children, spool, work.more, work.done)

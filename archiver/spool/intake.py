@@ -94,6 +94,12 @@ class Intake:
             self._touched_by = feed
         self._touched |= step.touched
 
+    def forget_places(self) -> None:
+        """They are asked for anew, one by one."""
+        self._places = {}
+        self._sources = {}
+        self._touched = set()
+
     def forget_touched(self) -> None:
         """A feed was opened or closed: which places it touched is asked anew."""
         self._touched.clear()

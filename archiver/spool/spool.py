@@ -110,6 +110,12 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def shrink(self) -> None:
+        """Give back the memory that many appends have filled with pages and names; nothing else changes."""
+        with self._appending:
+            self._intake.forget_places()
+            self._connections.close_mine()
+
     # Locks of the data directory
 
     def hold(self, name: Literal["daemon", "backfill"], description: str) -> locks.Lock:
