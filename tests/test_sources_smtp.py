@@ -535,6 +535,11 @@ class TestLife:
             f"mail on smtp://127.0.0.1:{first.port}, lmtp://127.0.0.1:{second.port}, lmtp:{third.path}"
         )
 
+    def test_no_log_says_who_writes_to_whom(self, start: Start, caplog: pytest.LogCaptureFixture, capsys: Any) -> None:
+        caplog.set_level("INFO")
+        assert post(start(), "hello")
+        assert "ann@a.example" not in caplog.text + "".join(capsys.readouterr())
+
     def test_the_time_of_receipt_is_the_clocks(self, start: Start, spooled: Spooled) -> None:
         assert post(start(clock=lambda: 1_700_000_000_000_000), "hello")
         (only,) = captured(spooled)

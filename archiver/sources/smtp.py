@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import socket
 import threading
 import time
@@ -99,6 +100,8 @@ class MailSource:
             raise UsageError(f"{self.name} was started before")
         self._thread = threading.Thread(target=self._loop.run_forever, name=self.name, daemon=True)
         self._thread.start()
+        # aiosmtpd tells every command, and so who writes to whom, at INFO.
+        logging.getLogger("mail.log").setLevel(logging.WARNING)
         intake = Intake(self.name, self._name, self.limits, self._clock, accept)
         try:
             self.addresses = self._run(intake.listen(self.addresses))
