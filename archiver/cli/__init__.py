@@ -1,0 +1,88 @@
+"""The `archiver` command: one file a sub-command, each parses, calls one function and prints.
+
+Exit status: 0 done; 1 done, but something was quarantined, in conflict, parked or found wrong (and said); 2 the user's
+mistake; 3 the environment's. A traceback is always a bug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archiver import __version__
+from archiver.cli.app import App
+from archiver.cli.backfill import backfill
+from archiver.cli.doctor import doctor
+from archiver.cli.inspect import inspect
+from archiver.cli.output import complain
+from archiver.cli.run import run
+from archiver.cli.status import status
+from archiver.exceptions import ArchiverError, ConfigError, EnvironmentFault, UsageError
+
+FOUND_WRONG, USERS, MACHINES = 1, 2, 3
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Tells errors as people need them, and turns them into exit statuses."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except ArchiverError as error:
+            _tell(error)
+            context.exit(_status(error))
+        except KeyboardInterrupt:
+            complain("\nInterrupted. Nothing is lost: run the same command again, and it goes on.")
+            context.exit(INTERRUPTED)
+        except BrokenPipeError:  # the reader of our output has gone: `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            context.exit(0)
+
+
+def _tell(error: ArchiverError) -> None:
+    if isinstance(error, ConfigError):
+        complain("archiver: the configuration can't be used:")
+        for problem in error.problems:
+            complain(f"  {problem}")
+    else:
+        complain(f"archiver: {error}")
+    if error.hint:
+        complain(f"  {error.hint}")
+
+
+def _status(error: ArchiverError) -> int:
+    if isinstance(error, UsageError):
+        return USERS
+    return MACHINES if isinstance(error, EnvironmentFault) else FOUND_WRONG
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="archiver")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="ARCHIVER_DATA",
+    default=Path("archiver-data"),
+    show_default=True,
+    help="The data directory: spool, mail, blobs, quarantine. Also ARCHIVER_DATA.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="ARCHIVER_CONFIG",
+    help="The configuration, one TOML file; none is needed. Also ARCHIVER_CONFIG.",
+)
+@click.option("--json", "json_", is_flag=True, help="Print JSON, on every command that reads.")
+@click.pass_context
+def main(context: click.Context, data: Path, config: Path | None, json_: bool) -> None:
+    """Files what people say in chats and conferences in their own mailboxes, as Conversation History."""
+    context.obj = App(data.absolute(), config, json_)
+
+
+for command in (run, backfill, inspect, status, doctor):
+    main.add_command(command)

@@ -1,0 +1,43 @@
+"""What every sub-command gets: where the data is, the configuration, and whether to print JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archiver import config as configuration
+from archiver import logs
+from archiver.config import Config
+
+
+class App:
+    """Made once a call of the command; the configuration is read at first need."""
+
+    def __init__(self, data: Path, config_file: Path | None, json: bool) -> None:
+        self.data = data
+        self.config_file = config_file
+        self.json = json
+
+    def config(self) -> Config:
+        """Reads the file; raises `ConfigError` with every problem in it."""
+        return configuration.load(self.config_file)
+
+    def log(self, config: Config, *, quiet: bool = False) -> None:
+        logs.set_up(config.log.format, "error" if quiet else config.log.level)
+
+
+def reads(command: Callable[..., Any]) -> Callable[..., Any]:
+    """For a command that reads: `--json` may stand behind it too, and it gets the `App` first."""
+
+    @click.option("--json", "json_", is_flag=True, help="Print JSON.")
+    @wraps(command)
+    def wrapped(*args: Any, json_: bool, **options: Any) -> Any:
+        app: App = click.get_current_context().obj
+        app.json = app.json or json_
+        return command(app, *args, **options)
+
+    return wrapped

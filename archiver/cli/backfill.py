@@ -1,0 +1,157 @@
+"""`archiver backfill`: old events into the spool, and filed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from msgspec import to_builtins
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from archiver import backfill as backfilling
+from archiver.backfill import Report, Request, Show
+from archiver.cli.app import App, reads
+from archiver.cli.output import as_json, complain, counted, say, size, table
+from archiver.exceptions import InUse, UsageError
+from archiver.importers import IMPORTERS, Importer, Options, guess, importer
+from archiver.logs import plain
+
+_POLL = 1.0
+
+
+@click.command()
+@click.argument("what", nargs=-1, metavar="[FORMAT] PATH...")
+@click.option("--list", "list_", is_flag=True, help="Name the formats.")
+@click.option("--channel", help="The channel of a log that doesn't say: '#ubuntu'.")
+@click.option("--network", help="The system's name: an IRC network, a host.")
+@click.option("--zone", default="UTC", show_default=True, help="The time zone of times without one.")
+@click.option("--date", help="The day of a log whose name doesn't say, as YYYY-MM-DD.")
+@click.option("--charset", default="windows-1252", show_default=True, help="What text is in that isn't UTF-8.")
+@click.option("--source", help="The whole source of every event, in place of what the files say.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that file.")
+@click.option("--no-wait", is_flag=True, help="Fail while another backfill runs, instead of waiting for it.")
+@reads
+def backfill(
+    app: App,
+    what: tuple[str, ...],
+    list_: bool,
+    channel: str | None,
+    network: str | None,
+    zone: str,
+    date: str | None,
+    charset: str,
+    source: str | None,
+    jobs: int,
+    no_wait: bool,
+) -> None:
+    """Reads files of old events and files everything they hold. Reading the same again files nothing new.
+
+    FORMAT is one of those that --list names; without it, the first file is looked at.
+    """
+    if list_:
+        return _formats(app)
+    chosen, paths = _chosen(what)
+    config = app.config()
+    app.log(config, quiet=not app.json and sys.stderr.isatty())
+    request = Request(chosen, paths, Options(channel, network, zone, date, charset, source), jobs)
+    with _progress() as show:
+        report = _in_turn(lambda: backfilling.run(config, app.data, request, show), wait=not no_wait)
+    _tell(app, report)
+    return None if report.clean else click.get_current_context().exit(1)
+
+
+def _formats(app: App) -> None:
+    if app.json:
+        return as_json([{"name": each.name, "title": each.title} for each in IMPORTERS.values()])
+    return table(("format", "reads"), [(each.name, each.title) for each in IMPORTERS.values()])
+
+
+def _chosen(what: tuple[str, ...]) -> tuple[Importer, tuple[Path, ...]]:
+    if not what:
+        raise click.UsageError("name what to read: archiver backfill [FORMAT] PATH...")
+    if what[0] in IMPORTERS:
+        if len(what) == 1:
+            raise click.UsageError(f"name the files to read: archiver backfill {what[0]} PATH...")
+        return importer(what[0]), tuple(map(Path, what[1:]))
+    paths = tuple(map(Path, what))
+    for path in paths:
+        if not path.exists():
+            raise UsageError(
+                f"{path}: no such file, and no format of that name", hint=f"formats: {', '.join(sorted(IMPORTERS))}"
+            )
+    first = next(backfilling.files_of(paths), None)
+    found = guess(first) if first is not None else None
+    if found is None:
+        raise UsageError(
+            f"{first or paths[0]}: no format is recognised", hint=f"name one: {', '.join(sorted(IMPORTERS))}"
+        )
+    return found, paths
+
+
+def _in_turn(run: Callable[[], Report], *, wait: bool) -> Report:
+    """Backfills queue behind each other, and say who is first."""
+    told = ""
+    while True:
+        try:
+            return run()
+        except InUse as error:
+            if not wait:
+                raise
+            if str(error) != told:
+                told = str(error)
+                complain(f"Waiting: {told}")
+            time.sleep(_POLL)
+
+
+@contextmanager
+def _progress() -> Iterator[Show]:
+    """Bars while a terminal looks on, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = {stage: bars.add_task(stage, total=None, visible=False) for stage in ("reading", "filing")}
+
+        def show(progress: backfilling.Progress) -> None:
+            where = plain(Path(progress.position).name) if progress.position else ""
+            bars.update(
+                tasks[progress.stage],
+                visible=True,
+                completed=progress.done,
+                total=progress.total or None,
+                description=f"{progress.stage} {where}".replace("[", "\\["),
+            )
+
+        yield show
+
+
+def _tell(app: App, report: Report) -> None:
+    if app.json:
+        return as_json(to_builtins(report))
+    tally = report.tally
+    read = report.accepted + report.duplicates + report.conflicts
+    rate = f", {read / report.seconds:,.0f} a second" if report.seconds > 1 else ""
+    say(f"Read {counted(read, 'event')}: {report.accepted:,} new, {report.duplicates:,} known before{rate}.")
+    say(
+        f"Filed {counted(tally.conversations - tally.empty, 'conversation')}"
+        f" as {counted(tally.copies, 'item')} in people's folders ({size(tally.bytes)} rendered)."
+    )
+    for count, sentence in (
+        (tally.empty, "only of joins and leaves: nothing to file"),
+        (tally.waiting, "not over yet: the daemon files them"),
+        (tally.withheld, "items withheld by the gate: `archiver status` says why"),
+        (sum(report.ignored.values()), "lines that are no conversation"),
+        (report.cleaned, "events mended: `archiver status --quarantine`"),
+        (report.quarantined, "pieces of input QUARANTINED: `archiver status --quarantine`"),
+        (report.conflicts, "events IN CONFLICT with earlier ones: `archiver status --conflicts`"),
+        (tally.failed, "conversations NOT FILED: `archiver status --parked`"),
+    ):
+        if count:
+            say(f"  {count:,} {sentence}")
+    return None

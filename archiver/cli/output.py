@@ -1,0 +1,72 @@
+"""What the command line prints: tables and sentences for people, JSON for machines; nothing raw from outside."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from archiver.events import SECOND, moment
+from archiver.logs import plain
+
+
+def say(text: str = "") -> None:
+    click.echo("\n".join(plain(line) for line in text.split("\n")))
+
+
+def complain(text: str) -> None:
+    click.echo(plain(text), err=True)
+
+
+def as_json(value: Any) -> None:
+    """One JSON document; bytes as base64, times as they are (microseconds)."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+    """Columns aligned; cut to the terminal where one looks on, else as wide as need be."""
+    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="right" if index in right else "left", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    wide = None if sys.stdout.isatty() else 10_000
+    console = Console(file=sys.stdout, width=wide, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        console.print(made)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else plain(str(value)).replace("\n", " ")
+
+
+def when(time: int | None) -> str:
+    """A time of day in UTC, to the minute; the reader's own zone is the item's business."""
+    return "" if time is None else f"{moment(time):%Y-%m-%d %H:%M}"
+
+
+def size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    raise AssertionError
+
+
+def age(since: int, now: int) -> str:
+    seconds = max(0, (now - since) // SECOND)
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
