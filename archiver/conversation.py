@@ -9,7 +9,7 @@ one part of each open conversation and by the references.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
 
@@ -18,6 +18,7 @@ from archiver.events import (
     EDITED,
     ENDED,
     REFERENCES,
+    RENAMED,
     SECOND,
     STARTED,
     TOPIC_CHANGED,
@@ -150,6 +151,94 @@ def conversations(
     yield from fold.rest()
 
 
+def project(conversation: Conversation, mask: int, rules: Rules) -> Conversation:
+    """What the owner of a view could know: the conversation as its visible events, and who was there, tell it.
+
+    Nothing of the rest is left in it, so an item made from it can be rebuilt from what the item carries.
+    """
+    first = (mask & -mask).bit_length() - 1
+    if first == 0 and mask + 1 == 1 << len(conversation.events) and _stands_alone(conversation):
+        return conversation
+    events = [captured for index, captured in enumerate(conversation.events) if mask >> index & 1]
+    roster = _found(conversation, first)
+    return gather(
+        events, roster, rules, partial=conversation.partial, session=conversation.session, part=conversation.part
+    )
+
+
+def _stands_alone(conversation: Conversation) -> bool:
+    """True for a one-to-one in which nothing shows from outside its events: projecting it would change nothing."""
+    if conversation.kind != "im" or conversation.roster.present or conversation.roster.topic:
+        return False
+    mentioned = {who.address for who in conversation.events[0].event.data.conversation.participants or ()}
+    for captured in conversation.events:
+        if captured.event.type in REFERENCES:
+            return False
+        if captured.event.data.actor is not None:
+            mentioned.add(captured.event.data.actor.address)
+    return all(mentioned.issuperset(participation.addresses) for participation in conversation.participations)
+
+
+def _found(conversation: Conversation, first: int) -> Roster:
+    """Who was there, and the topic, as somebody finds them who sees events from `first` on."""
+    topic = conversation.roster.topic
+    for captured in conversation.events[:first]:
+        topic = _topic(captured.event) or topic
+    if first == 0:
+        return Roster(
+            tuple(_reduced(presence, conversation.partial) for presence in conversation.roster.present), topic
+        )
+    earlier = (1 << first) - 1
+    present = [
+        _known(conversation, participation, first)
+        for participation in conversation.participations
+        if not participation.invited and participation.mask >> first & 1 and participation.mask & earlier
+    ]
+    return Roster(tuple(present), topic)
+
+
+def _reduced(presence: Presence, partial: bool) -> Presence:
+    """What an item tells of somebody who was there: no more is needed, no less makes the same item."""
+    return Presence(presence.addresses[-1:], presence.name, presence.hidden, None, presence.acted if partial else None)
+
+
+def _known(conversation: Conversation, participation: Participation, first: int) -> Presence:
+    """Somebody as they were known just before the event `first`."""
+    at_start = next((p for p in conversation.roster.present if set(p.addresses) & set(participation.addresses)), None)
+    address = at_start.addresses[-1] if at_start is not None else participation.addresses[0]
+    name = at_start.name if at_start is not None else None
+    acted = at_start.acted if at_start is not None else None
+    for captured in conversation.events[:first]:
+        data = captured.event.data
+        if data.actor is not None and data.actor.address == address:
+            name, acted = data.actor.name or name, captured.time
+            if captured.event.type == RENAMED and data.subject is not None:
+                address, name = data.subject.address, data.subject.name or name
+        for who in data.conversation.participants or ():
+            if who.address == address:
+                name = who.name or name
+    return _reduced(Presence((address,), name, participation.hidden, None, acted), conversation.partial)
+
+
+def gather(
+    events: Sequence[Captured], roster: Roster, rules: Rules, *, partial: bool, session: str | None, part: int
+) -> Conversation:
+    """One conversation of all these events, in order: its bounds are known already."""
+    attendance = Attendance(roster, rules.partial_leave if partial else None)
+    run = _Run(attendance, session, events[0].time)
+    run.part = part - 1
+    run.begin(events[0], roster.topic)
+    held = {target(captured.event) for captured in events if captured.event.type not in REFERENCES}
+    for ordinal, captured in enumerate(events):
+        event, time = captured.event, captured.time
+        attendance.apply(event, time, ordinal)
+        if event.type in REFERENCES and target(event) in held:
+            run.references.append(Reference(captured, tuple(attendance.roster(time))))
+        else:
+            run.add(captured, ordinal, ())
+    return run.finish(ripe=0, partial=partial)
+
+
 def fold_roster(events: Iterable[Captured], roster: Roster, rules: Rules, *, partial: bool = False) -> Roster:
     """The roster that `events`, about to be forgotten, leave behind."""
     attendances = _Attendances(roster, rules, partial)
@@ -254,6 +343,28 @@ class _Run:
         if actor is not None and captured.event.type not in BARE:
             self.voices.add(actor.address)
 
+    def finish(self, *, ripe: int, partial: bool) -> Conversation:
+        """The current part as a conversation."""
+        kinds = {captured.event.data.conversation.kind for captured in self.events}
+        kind: Kind = "im" if kinds == {"im"} else "group" if "group" in kinds else "conference"
+        events, places = _merge(self)
+        first = self.events[0]
+        return Conversation(
+            source=first.event.source,
+            place=first.event.data.conversation.id,
+            kind=kind,
+            session=self.session,
+            part=self.part,
+            topic=_topic(first.event) or self.roster.topic,
+            events=events,
+            roster=self.roster,
+            participations=_participations(self, events, places, kind, _members(self.events)),
+            started=first.time,
+            ended=self.last,
+            ripe=ripe,
+            partial=partial,
+        )
+
 
 class _Fold:
     def __init__(self, survey: Survey, roster: Roster, rules: Rules, partial: bool) -> None:
@@ -275,13 +386,13 @@ class _Fold:
             yield from self._close_silent(session, time)
         run = self._runs.get(session)
         if run is not None and session is None and self._cuts(run, time):
-            yield self._finish(run, ripe=self._ripe(run, time))
+            yield run.finish(ripe=self._ripe(run, time), partial=self._partial)
             run = None
         if run is None:
             run = self._runs[session] = _Run(attendance, session, time)
             self._open(run, captured, ordinal)
         elif len(run.events) >= self._rules.part_events or run.size + len(captured.body) > self._rules.part_bytes:
-            yield self._finish(run, ripe=time)
+            yield run.finish(ripe=time, partial=self._partial)
             self._open(run, captured, ordinal)
         attendance.apply(event, time, ordinal)
         run.add(captured, ordinal, self._survey.references.get(event.id, ()))
@@ -289,7 +400,7 @@ class _Fold:
 
     def rest(self) -> Iterator[Conversation]:
         for run in self._runs.values():
-            yield self._finish(run, ripe=self._ripe(run, None))
+            yield run.finish(ripe=self._ripe(run, None), partial=self._partial)
 
     def _open(self, run: _Run, captured: Captured, ordinal: int) -> None:
         earliest = min((r.ordinals[0] for r in self._runs.values() if r is not run), default=ordinal)
@@ -312,7 +423,7 @@ class _Fold:
             if session == current or not self._over(session, run, time):
                 continue
             del self._runs[session]
-            yield self._finish(run, ripe=self._ripe(run, time))
+            yield run.finish(ripe=self._ripe(run, time), partial=self._partial)
             if session is not None:
                 self._attendances.drop(session)
 
@@ -322,28 +433,6 @@ class _Fold:
         if time <= self._survey.sessions.get(session, 0):
             return False
         return time - run.last > (self._rules.tail if run.ended is not None else self._rules.silence)
-
-    def _finish(self, run: _Run, *, ripe: int) -> Conversation:
-        kinds = {captured.event.data.conversation.kind for captured in run.events}
-        kind: Kind = "im" if kinds == {"im"} else "group" if "group" in kinds else "conference"
-        events, places = _merge(run)
-        participations = _participations(run, events, places, kind, _members(run.events))
-        first = run.events[0]
-        return Conversation(
-            source=first.event.source,
-            place=first.event.data.conversation.id,
-            kind=kind,
-            session=run.session,
-            part=run.part,
-            topic=_topic(first.event) or run.roster.topic,
-            events=events,
-            roster=run.roster,
-            participations=participations,
-            started=first.time,
-            ended=run.last,
-            ripe=ripe,
-            partial=self._partial,
-        )
 
 
 def _topic(event: Event) -> str | None:

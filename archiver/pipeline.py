@@ -31,7 +31,8 @@ from archiver.directory import Directory
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ArchiverError
 from archiver.planning import Earlier, Planned
-from archiver.rendering import Limits, Rendering
+from archiver.rendering import Limits
+from archiver.showing import Showing
 from archiver.spool.records import Watermark
 from archiver.store.protocol import Put, Store, Where
 from archiver.types import Conversation, Delivery, DeliveryState, Filing, Item, Lease, Look, View
@@ -116,7 +117,7 @@ class _Work(Struct):
     """One conversation on its way: what was planned, and the filing that records it."""
 
     conversation: Conversation
-    rendering: Rendering
+    showing: Showing
     filing: Filing
     planned: list[Planned]
     gone: list[int]
@@ -197,7 +198,7 @@ class Filer:
         if not late:
             return []
         found = recall.renew(self._reader, self._store, lease.place, late, self._terms.rules, self._terms.limits)
-        return [_Work(one.rendering.conversation, one.rendering, one.filing, one.planned, []) for one in found]
+        return [_Work(one.showing.conversation, one.showing, one.filing, one.planned, []) for one in found]
 
     def _plan(
         self, lease: Lease, conversation: Conversation, batch: _Batch, renewed: Sequence[_Work]
@@ -210,9 +211,9 @@ class Filer:
         filing = Filing(
             lease.place, version, conversation.started, conversation.ended, conversation.part, numbers, deliveries=()
         )
-        rendering = Rendering(conversation, self._reader.blob, self._terms.limits)
+        showing = Showing(conversation, self._reader.blob, self._terms.rules, self._terms.limits)
         if not conversing.is_content(conversation):
-            yield _Work(conversation, rendering, filing, [], [])
+            yield _Work(conversation, showing, filing, [], [])
             return
         said, _marks = conversing.content(conversation)
         told = {planned.delivery.mailbox for work in renewed for planned in work.planned} if not said else set()
@@ -224,7 +225,7 @@ class Filer:
             if view.mailbox not in told
         ]
         same, tried, earlier = self._earlier(lease, conversation, version)
-        planned = [made for view in views if (made := self._deliver(rendering, view, same, earlier, said))]
+        planned = [made for view in views if (made := self._deliver(showing, view, same, earlier, said))]
         planned += planning.forsaken(views, earlier)
         gone = [
             e.delivery.number
@@ -233,7 +234,7 @@ class Filer:
             if planning.is_gone(e) and e.delivery.state is not DeliveryState.GONE
         ]
         filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
-        yield _Work(conversation, rendering, filing, planned, gone, tried)
+        yield _Work(conversation, showing, filing, planned, gone, tried)
 
     def _earlier(
         self, lease: Lease, conversation: Conversation, version: bytes
@@ -268,7 +269,7 @@ class Filer:
 
     def _deliver(
         self,
-        rendering: Rendering,
+        showing: Showing,
         view: View,
         same: dict[str, Delivery],
         earlier: dict[str, list[Earlier]],
@@ -277,7 +278,7 @@ class Filer:
         done = same.get(view.mailbox)
         if done is not None and done.state not in (DeliveryState.WITHHELD, DeliveryState.ATTEMPTED):
             return Planned(done)
-        conversation, terms = rendering.conversation, self._terms
+        conversation, terms = showing.conversation, self._terms
         mailbox = terms.directory.mailbox(view.mailbox)
         folder = mailbox.folder or terms.folder_of(mailbox.locale)
         before = earlier.get(view.mailbox, ())
@@ -285,7 +286,7 @@ class Filer:
         if not decision.allowed:
             return planning.withhold(conversation, view, folder, decision.reason, before)
         look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
-        return planning.plan(conversation, view, look, folder, before, rendering.name, said)
+        return planning.plan(conversation, view, look, folder, before, showing.name, said)
 
     def _file(self, batch: _Batch, tally: Tally) -> None:
         """Begin, render, put, finish: everything gathered so far."""
@@ -315,11 +316,13 @@ class Filer:
         if not looks:
             return []
         try:
-            items = [work.rendering.item(look) for look in looks]  # those of one view in a row: they share most
+            items = [work.showing.item(look) for look in looks]  # those of one view in a row: they share most
         except Exception as error:  # one bad conversation must not stop the rest; it is parked after some attempts
             work.error = f"{type(error).__name__}: {error}"
             log.exception("not rendered", conversation=work.conversation.place, source=work.conversation.source)
             return []
+        if not work.showing.has_files:
+            work.showing.let_go()
         made: dict[Look, Item] = dict(zip(looks, items, strict=True))
         tally.renderings += sum(look.mask.bit_count() for look in looks)
         tally.items += len(items)
@@ -367,12 +370,12 @@ class Filer:
     def _keep_blobs(self, batch: _Batch) -> None:
         """Files too large for an item stay in the blob store as long as the item that names them."""
         for work in batch.works:
-            if not work.rendering.has_files:
+            if not work.showing.has_files:
                 continue
             for planned in work.planned:
                 if planned.delivery.state is not DeliveryState.FILED:
                     continue
-                if planned.look is not None and (kept := work.rendering.kept(planned.look)):
+                if planned.look is not None and (kept := work.showing.kept(planned.look)):
                     self._journal.hold_blobs(_holder(planned.delivery), sorted(kept))
                 for delivery in planned.outdated:
                     self._journal.drop_blobs(_holder(delivery))

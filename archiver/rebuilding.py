@@ -7,19 +7,21 @@ nothing.
 
 from __future__ import annotations
 
+from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from typing import Any
+from urllib.parse import unquote
 
 import msgspec
-from msgspec import structs
+from msgspec import json
 
-from archiver.conversation import Rules, conversations, order, survey
+from archiver.conversation import Rules, gather, order
 from archiver.events import Captured, Event, microseconds
 from archiver.exceptions import UsageError
-from archiver.rendering import ROSTER, lines_of
+from archiver.rendering import ACTED, ROSTER, lines_of
 from archiver.types import Conversation, Look, Presence, Role, Roster
 
-_UNBOUNDED = 2**62
 _decode = msgspec.json.Decoder(Event).decode
 
 
@@ -33,14 +35,14 @@ def rebuild(item: bytes, rules: Rules, more: tuple[Captured, ...] = ()) -> tuple
     events = sorted([*events, *more], key=order)
     if not events:
         raise UsageError("the item carries no events")
-    partial = header.get("X-Archiver-Presence") == "inferred"
-    # Where the conversation was bounded is known already: everything in the item belongs together.
-    rules = structs.replace(
-        rules, idle=_UNBOUNDED, span=_UNBOUNDED, silence=_UNBOUNDED, part_events=_UNBOUNDED, part_bytes=_UNBOUNDED
+    conversation = gather(
+        events,
+        roster,
+        rules,
+        partial=header.get("X-Archiver-Presence") == "inferred",
+        session=None if "X-Archiver-Session" not in header else unquote(str(header["X-Archiver-Session"])),
+        part=int(header.get("X-Archiver-Part", "1")),
     )
-    looked = survey(lambda: events, roster, rules, partial=partial)
-    (conversation,) = conversations(events, looked, roster, rules, partial=partial)
-    conversation = structs.replace(conversation, part=int(header.get("X-Archiver-Part", "1")))
     return conversation, _look(header, conversation)
 
 
@@ -53,20 +55,25 @@ def _events(item: bytes) -> tuple[Roster, list[Captured]]:
         except msgspec.DecodeError as error:
             raise UsageError(f"the item's event {number} can't be read: {error}") from error
         if event.type == ROSTER:
-            place = event.data.conversation
-            present = tuple(Presence((who.address,), who.name, who.hidden) for who in place.participants or ())
-            roster = Roster(present, place.topic)
+            present = json.decode(line)["data"]["conversation"].get("participants", ())
+            roster = Roster(tuple(map(_presence, present)), event.data.conversation.topic)
         else:
             time = microseconds(event.time)
             events.append(Captured(event, time, time, line, number))
     return roster, events
 
 
+def _presence(participant: dict[str, Any]) -> Presence:
+    acted = participant.get(ACTED)
+    time = None if acted is None else microseconds(datetime.fromisoformat(acted))
+    return Presence((participant["address"],), participant.get("name"), participant.get("hidden", False), None, time)
+
+
 def _look(header: EmailMessage, conversation: Conversation) -> Look:
     return Look(
         mask=(1 << len(conversation.events)) - 1,
         role=Role(str(header.get("X-Archiver-Role", Role.TOOK_PART))),
-        side=header.get("X-Archiver-Side"),
+        side=None if "X-Archiver-Side" not in header else unquote(str(header["X-Archiver-Side"])),
         locale=str(header.get("X-Archiver-Locale", "en")),
         zone=str(header.get("X-Archiver-Zone", "UTC")),
         show_retracted=header.get("X-Archiver-Retracted") == "shown",

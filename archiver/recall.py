@@ -17,7 +17,8 @@ from archiver.events import RETRACTED, Captured, target
 from archiver.exceptions import ArchiverError
 from archiver.planning import Planned
 from archiver.rebuilding import rebuild
-from archiver.rendering import Limits, Rendering
+from archiver.rendering import Limits
+from archiver.showing import Showing
 from archiver.store import Found, Store, Where
 from archiver.types import Conversation, Delivery, DeliveryState, Filing
 
@@ -33,7 +34,7 @@ class Memory(Protocol):
 class Renewed(Struct):
     """One item to be made anew, for all mailboxes that have it."""
 
-    rendering: Rendering
+    showing: Showing
     filing: Filing
     planned: list[Planned]
 
@@ -75,7 +76,7 @@ def _renewed(
             conversation, look = rebuild(item, rules, (captured,))
         except ArchiverError:  # moved this moment, or damaged: then there is nothing to renew
             continue
-        rendering = Rendering(conversation, memory.blob, limits)
+        showing = Showing(conversation, memory.blob, rules, limits)
         version = planning.version([*events, *name.encode()])
         bit = 1 << len(prior.events)
         planned = [
@@ -83,7 +84,7 @@ def _renewed(
                 Delivery(
                     delivery.mailbox,
                     delivery.folder,
-                    rendering.name(look),
+                    showing.name(look),
                     delivery.mask | bit,
                     DeliveryState.ATTEMPTED,
                     replaces=(delivery.number,),
@@ -97,7 +98,7 @@ def _renewed(
         filing = Filing(
             prior.place, version, prior.started, prior.ended, prior.part, events, tuple(p.delivery for p in planned)
         )
-        yield Renewed(rendering, filing, planned)
+        yield Renewed(showing, filing, planned)
 
 
 def _is_done(prior: Filing, captured: Captured) -> bool:

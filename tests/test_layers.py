@@ -34,7 +34,10 @@ LAYERS = {
 }
 """Top-level modules and folders of each layer."""
 
-JOINERS = {"assembly", "pipeline", "rebuilding", "recall", "workers", "backfill", "daemon", "cli", "__main__"}
+JOINERS = {
+    *("assembly", "backfill", "cli", "daemon", "doctor", "pipeline", "rebuilding", "recall", "showing", "workers"),
+    "__main__",
+}
 
 SPECIAL = {
     # An address or a path template is wrong for the same reasons in the file as in use: one check, not two.

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from builders import HOUR, edit, event, invite, join, leave, react, rename, retract, say
 from hypothesis import given, settings
+from msgspec import json, structs
 from test_conversation import cut, logs
 
 from archiver.conversation import Rules, views
-from archiver.events import Captured
+from archiver.events import Captured, Event
 from archiver.importers import Options, importer
 from archiver.rebuilding import rebuild
-from archiver.rendering import Rendering
+from archiver.rendering import Limits
+from archiver.showing import Showing
 from archiver.types import Conversation, Look, View
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -24,19 +26,24 @@ def look(view: View) -> Look:
     return Look(view.mask, view.role, view.side, "en", "Asia/Taipei")
 
 
+def rendered(conversation: Conversation, wanted: Look) -> bytes:
+    return Showing(conversation, lambda digest: None, RULES, Limits()).item(wanted).content
+
+
 def assert_rebuilt(conversation: Conversation) -> int:
     """Every view of it comes back; how many there were."""
     made = views(conversation, lambda address: address, RULES)
     for view in made:
-        item = Rendering(conversation).item(look(view))
-        again, asked = rebuild(item.content, RULES)
-        assert Rendering(again).item(asked).content.decode() == item.content.decode()
+        item = rendered(conversation, look(view))
+        again, asked = rebuild(item, RULES)
+        assert rendered(again, asked).decode() == item.decode()
     return len(made)
 
 
 def imported(name: str, path: str, **options: str) -> list[Captured]:
-    reader = importer(name)
-    return list(reader.read(FIXTURES / path, Options(**options), received=2_000_000_000_000_000))  # type: ignore[arg-type]
+    """As the spool gives them back: decoded from their bodies."""
+    read = importer(name).read(FIXTURES / path, Options(**options), received=2_000_000_000_000_000)  # type: ignore[arg-type]
+    return [structs.replace(each, event=json.decode(each.body, type=Event)) for each in read]
 
 
 @pytest.mark.parametrize("day", ["2016-12-19_20", "2004-11-15_03"])

@@ -5,12 +5,13 @@
 nothing of folders, policy or where events come from.
 """
 
-from archiver.rendering.evidence import ROSTER, events_of, lines_of
+from archiver.rendering.evidence import ACTED, ROSTER, events_of, lines_of
 from archiver.rendering.files import Limits
 from archiver.rendering.rendering import RENDERER, Rendering, base_name, is_base_name, key, message_id, render
 from archiver.rendering.wording import folder_name, known_zone, locales
 
 __all__ = [
+    "ACTED",
     "RENDERER",
     "ROSTER",
     "Limits",

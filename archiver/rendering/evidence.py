@@ -18,9 +18,12 @@ import msgspec
 from archiver.events import moment
 from archiver.exceptions import UsageError
 from archiver.rendering.reading import Reading, first_bit
+from archiver.types import Presence
 
 FILE_NAME = "conversation.ndjson.gz"
 ROSTER = "archiver.roster"
+ACTED = "acted"
+"""Member of a participant in the roster line: when they last did something."""
 REDACTED = "archiverredacted"
 """Extension attribute of an event whose content was replaced by its digest."""
 
@@ -106,7 +109,7 @@ class Evidence:
     def _present(self, first: int, mask: int) -> list[dict[str, Any]]:
         conversation = self._reading.conversation
         if first == 0:
-            return [_participant(p.addresses[-1], p.name, p.hidden) for p in conversation.roster.present]
+            return [_present(p, inferred=conversation.partial) for p in conversation.roster.present]
         here = [
             p
             for p in conversation.participations
@@ -168,6 +171,12 @@ def _inner(address: str) -> bytes:
     return encode(address)[1:-1]
 
 
+def _present(presence: Presence, *, inferred: bool) -> dict[str, Any]:
+    """Where presence is inferred, it runs out some time after the last act: so that belongs to it."""
+    made = _participant(presence.addresses[-1], presence.name, presence.hidden)
+    return {**made, ACTED: _rfc3339(presence.acted)} if inferred and presence.acted is not None else made
+
+
 def _participant(address: str, name: str | None, hidden: bool) -> dict[str, Any]:
     made: dict[str, Any] = {"address": address}
     if name is not None:
@@ -187,7 +196,12 @@ def _without_content(file: Any) -> Any:
     return {key: value for key, value in file.items() if key not in ("content", "path")}
 
 
+_REDACTED_ALREADY = re.compile(r"sha256:[0-9a-f]{64}")
+
+
 def _digest(value: Any) -> str:
+    if isinstance(value, str) and _REDACTED_ALREADY.fullmatch(value):
+        return value  # an item rebuilt from an item: the content went then
     octets = value.encode("utf-8", "replace") if isinstance(value, str) else encode(value)
     return "sha256:" + sha256(octets).hexdigest()
 
