@@ -182,5 +182,5 @@ class SpoolMachine(RuleBasedStateMachine):
         self.importing = self.spool.open_feed("import", "import", now=self.now).number
 
 
-SpoolMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+SpoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestSpoolMachine = SpoolMachine.TestCase
