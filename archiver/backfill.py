@@ -152,6 +152,7 @@ def _append(spool: Spool, request: Request, reading: Child, show: Show) -> tuple
         show(Progress("reading", passed, sum(sizes.values()), position))
     writer.flush()
     spool.close_feed(feed.number, _now())
+    spool.hurry(feed.number, _now())
     return feed.number, report
 
 

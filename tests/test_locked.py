@@ -146,7 +146,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "strangers": lambda s: s.spool.strangers(),
     "totals": lambda s: s.spool.totals(),
 }
-APART = {"open", "shrink", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
+APART = {"open", "shrink", "hurry", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
 """Tested by name below: what they do depends on more than the file."""
 
 
@@ -325,6 +325,22 @@ def test_reaping(scene: Scene, locker: Locker) -> None:
     with full_disk():
         refused(scene, lambda s: s.spool.reap(START))
     assert scene.spool.reap(START).leases > 0
+
+
+def test_hurrying(scene: Scene, locker: Locker) -> None:
+    scene.spool.retry_place(scene.lease(), "broken", START)
+    with locker.locked(scene.spool.data):
+        refused(scene, lambda s: s.spool.hurry(s.feed, START))
+    assert scene.spool.hurry(scene.feed, START) == 1
+    assert scene.spool.hurry(scene.feed, START) == 0
+
+
+def test_shrinking(scene: Scene, locker: Locker) -> None:
+    before = scene.rows()
+    with locker.locked(scene.spool.data):
+        scene.spool.shrink()
+    assert scene.rows() == before
+    assert scene.spool.append(fresh(), scene.feed, now=START).accepted == len(fresh())
 
 
 def test_sweeping(scene: Scene, locker: Locker) -> None:

@@ -46,6 +46,10 @@ _ABANDONED: list[Database] = []
 """Connections of the parent, kept in a forked child for ever: SQLite forbids even closing them there."""
 
 
+_NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST})
+"""A path that can't be a data directory: forbidden, or something else lies there."""
+
+
 @contextlib.contextmanager
 def faults(path: Path) -> Iterator[None]:
     """SQLite's and the disk's refusals as `TryLater` or `EnvironmentFault`; everything else is a bug, untouched."""
@@ -66,6 +70,12 @@ def faults(path: Path) -> Iterator[None]:
         if error.errno in _NO_ROOM:
             raise TryLater(
                 f"the spool can't take more now: {error.strerror}", hint="make room on the disk", spool=str(path)
+            ) from error
+        if error.errno in _NOT_OURS:
+            raise EnvironmentFault(
+                f"{error.filename or path}: {error.strerror}",
+                hint="name a data directory with --data that the archiver may make and write",
+                spool=str(path),
             ) from error
         raise
 

@@ -137,3 +137,13 @@ def lose(connections: Connections, now: int, is_dead: Callable[[str], bool]) -> 
         return 0
     with connections.writing() as transaction:
         return transaction.connection.executemany(_LOST, lost).rowcount
+
+
+def hurry(connections: Connections, feed: int, now: int) -> int:
+    """What a feed brought and what backs off after deaths or failures is due now: somebody asked for it again."""
+    with connections.writing() as transaction:
+        return transaction.connection.execute(
+            """UPDATE place SET due_at = ?1 WHERE due_at > ?1 AND attempts > 0 AND owner IS NULL
+            AND n IN (SELECT place FROM feed_place WHERE feed = ?2)""",
+            (now, feed),
+        ).rowcount

@@ -190,6 +190,10 @@ class Spool:
         owner = self.owner if owner is None else owner
         return places.claim(self._connections, owner, now, limit, expires=now + lease, feed=feed, only_due=only_due)
 
+    def hurry(self, feed: int, now: int) -> int:
+        """Places of a feed that back off after a death or failure are due at once; how many."""
+        return places.hurry(self._connections, feed, now)
+
     def extend(self, leases: Iterable[Lease], now: int, *, lease: int = LEASE) -> list[Lease]:
         """The leases still held, prolonged."""
         return places.extend(self._connections, leases, now + lease)
