@@ -81,7 +81,10 @@ def faults(path: Path) -> Iterator[None]:
 
 
 class Transaction:
-    """One write transaction; `held` is how many seconds it held the write lock, once it has ended."""
+    """One write transaction; `held` is how many seconds it held the write lock, once it has ended.
+
+    A checkpoint that falls to its commit is counted in, though SQLite runs it after the lock was freed.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
