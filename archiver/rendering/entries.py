@@ -258,9 +258,10 @@ class Teller:
         opened = self._opened(index, view)
         choice = self.words.join(_choices(event.data.poll, opened))
         name, question = self._names.who(event.data.actor), _question(opened) or _question(event.data.poll)
-        if not question:
+        if not question and opened is None:
             return Entry("", self.words("{name} voted “{choice}” in a poll not shown here", name=name, choice=choice))
-        return Entry("", self.words("{name} voted “{choice}”: {question}", name=name, choice=choice, question=question))
+        line = self.words("{name} voted “{choice}”: {question}", name=name, choice=choice, question=question)
+        return Entry("", line if question else line.rstrip(_COLONS))
 
     def _poll_closed(self, index: int, event: Event, view: View) -> Entry:
         opened, poll = self._opened(index, view), event.data.poll
@@ -271,7 +272,8 @@ class Teller:
         options = (opened.options if opened else None) or (poll.options if poll else None) or ()
         tally = (poll.tally if poll else None) or ()
         pairs = tally.items() if isinstance(tally, dict) else enumerate(tally)
-        return Entry("", line, notes=[f"{_option(options, key)}: {count}" for key, count in pairs])
+        notes = [f"{_option(options, key)}: {count}" for key, count in pairs]
+        return Entry("", line if question else line.rstrip(_COLONS), notes=notes)
 
     # What merely happens
 
@@ -369,6 +371,10 @@ def _voice(event: Event, index: int) -> str | int:
 
 def _message_id(event: Event) -> str:
     return clean(event.data.message.id, 80) if event.data.message is not None else ""
+
+
+_COLONS = " :："
+"""What would hang at the end of a line about a poll that asks nothing."""
 
 
 def _question(poll: Poll | None) -> str:
