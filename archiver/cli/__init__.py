@@ -6,6 +6,7 @@ mistake; 3 the environment's. A traceback is always a bug.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from archiver.cli.app import App
 from archiver.cli.backfill import backfill
 from archiver.cli.doctor import doctor
 from archiver.cli.inspect import inspect
-from archiver.cli.output import complain
+from archiver.cli.output import Unread, complain
 from archiver.cli.run import run
 from archiver.cli.status import status
 from archiver.exceptions import ArchiverError, ConfigError, EnvironmentFault, UsageError
@@ -37,11 +38,16 @@ class Commands(click.Group):
             _tell(error)
             context.exit(_status(error))
         except KeyboardInterrupt:
-            complain("\nInterrupted. Nothing is lost: run the same command again, and it goes on.")
+            complain("")
+            complain("Interrupted. Nothing is lost: run the same command again, and it goes on.")
             context.exit(INTERRUPTED)
-        except BrokenPipeError:  # the reader of our output has gone: `| head`
+        except Unread:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(0)
+        except BrokenPipeError:  # not our output's: click would take it for that and say nothing
+            complain("archiver: a process of this command ended before its time")
+            complain("  run the same command again: it goes on where it stood")
+            context.exit(MACHINES)
 
 
 def _tell(error: ArchiverError) -> None:
@@ -80,7 +86,14 @@ def _status(error: ArchiverError) -> int:
 @click.option("--json", "json_", is_flag=True, help="Print JSON, on every command that reads.")
 @click.pass_context
 def main(context: click.Context, data: Path, config: Path | None, json_: bool) -> None:
-    """Files what people say in chats and conferences in their own mailboxes, as Conversation History."""
+    """Files what people say in chats and conferences in their own mailboxes, as Conversation History.
+
+    Needs no configuration. Exit status: 0 done; 1 done, but something was quarantined, in conflict, parked or found
+    wrong (and said); 2 your mistake; 3 the machine's (locked, full, not permitted).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode is no reason to fail
     context.obj = App(data.absolute(), config, json_)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -19,9 +19,11 @@ from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, complain, counted, say, size, table
 from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Importer, Options, guess, importer
+from archiver.importers.protocol import charset_of, date_option, zone_of
 from archiver.logs import plain
+from archiver.spool.locks import holder
 
-_POLL = 1.0
+_POLL = 0.5
 
 
 @click.command()
@@ -59,8 +61,9 @@ def backfill(
     config = app.config()
     app.log(config, quiet=not app.json and sys.stderr.isatty())
     request = Request(chosen, paths, Options(channel, network, zone, date, charset, source), jobs)
+    _check(request.options)
     with _progress() as show:
-        report = _in_turn(lambda: backfilling.run(config, app.data, request, show), wait=not no_wait)
+        report = _in_turn(app, lambda: backfilling.run(config, app.data, request, show), wait=not no_wait)
     _tell(app, report)
     return None if report.clean else click.get_current_context().exit(1)
 
@@ -93,19 +96,35 @@ def _chosen(what: tuple[str, ...]) -> tuple[Importer, tuple[Path, ...]]:
     return found, paths
 
 
-def _in_turn(run: Callable[[], Report], *, wait: bool) -> Report:
+def _in_turn(app: App, run: Callable[[], Report], *, wait: bool) -> Report:
     """Backfills queue behind each other, and say who is first."""
     told = ""
     while True:
+        first = _first(app)  # asked beforehand: a run that must give way has started its processes for nothing
         try:
-            return run()
-        except InUse as error:
-            if not wait:
-                raise
-            if str(error) != told:
-                told = str(error)
-                complain(f"Waiting: {told}")
-            time.sleep(_POLL)
+            if first is None:
+                return run()
+        except InUse:
+            first = _first(app)
+        if not wait and first is not None:
+            raise InUse(f"another backfill is first: {first}", hint="leave out --no-wait to wait for its end")
+        if first is not None and first != told:
+            told = first
+            complain(f"Waiting: first comes {first}")
+        time.sleep(_POLL)
+
+
+def _first(app: App) -> str | None:
+    with suppress(OSError):  # no data directory, or none that we may look into: the run itself will say so
+        return holder(app.data / "run", "backfill")
+    return None
+
+
+def _check(options: Options) -> None:
+    """Before anything is begun: an import that fails later stays open."""
+    zone_of(options)
+    charset_of(options)
+    date_option(options)
 
 
 @contextmanager
@@ -119,7 +138,7 @@ def _progress() -> Iterator[Show]:
         tasks = {stage: bars.add_task(stage, total=None, visible=False) for stage in ("reading", "filing")}
 
         def show(progress: backfilling.Progress) -> None:
-            where = plain(Path(progress.position).name) if progress.position else ""
+            where = plain(Path(progress.position).name) if progress.position else f"{progress.done:,} places"
             bars.update(
                 tasks[progress.stage],
                 visible=True,

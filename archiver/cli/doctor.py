@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from archiver import doctor as examining
 from archiver.assembly import open_spool
 from archiver.cli.app import App, reads
-from archiver.cli.output import as_json, say
+from archiver.cli.output import as_json, counted, say
 from archiver.doctor import Verdict
 from archiver.exceptions import UsageError
+from archiver.spool import Spool
 
 
 @click.command()
-@click.option("--close-import", metavar="NAME", help="End an import that died: what it brought is filed.")
-@click.option("--unpark", is_flag=True, help="Try everything that was set aside once more.")
+@click.option("--close-import", metavar="FEED", help="End an import that died: what it brought so far is filed.")
+@click.option("--unpark", metavar="NAME", multiple=True, help="Try once more what was set aside: its name, or `all`.")
 @reads
-def doctor(app: App, close_import: str | None, unpark: bool) -> None:
-    """Checks configuration, directories, versions and the spool; says what to mend."""
+def doctor(app: App, close_import: str | None, unpark: tuple[str, ...]) -> None:
+    """Checks configuration, directories, versions and the spool; says what to mend. Without options, changes nothing.
+
+    `archiver status` lists dead imports, `archiver status --parked` what was set aside. What is taken up again is
+    filed by the daemon, or by `archiver run --once`.
+    """
     now = time.time_ns() // 1_000
     if close_import is not None:
-        return _close_import(app, close_import, now)
+        _close_import(app, close_import, now)
     if unpark:
-        return _unpark(app, now)
+        _unpark(app, unpark, now)
+    if close_import is None and not unpark:
+        _examine(app, now)
+
+
+def _examine(app: App, now: int) -> None:
     findings = examining.examine(app.config(), app.data, now)
     if app.json:
         as_json(findings)
     else:
         for each in findings:
-            say(f"{each.verdict:<5} {each.check}: {each.found}" + (f"\n      {each.advice}" if each.advice else ""))
-    return click.get_current_context().exit(1) if any(f.verdict is Verdict.BAD for f in findings) else None
+            say(f"{each.verdict:<5} {each.check}: {each.found}")
+            if each.advice:
+                say(f"      {each.advice}")
+    if any(each.verdict is Verdict.BAD for each in findings):
+        click.get_current_context().exit(1)
+
+
+@contextmanager
+def _spool(app: App) -> Iterator[Spool]:
+    config = app.config()
+    if not (app.data / "spool.db").exists():
+        raise UsageError(f"there is no spool in {app.data}", hint="name another data directory with --data")
+    with open_spool(config, app.data) as spool:
+        yield spool
 
 
 def _close_import(app: App, name: str, now: int) -> None:
-    with open_spool(app.config(), app.data) as spool:
-        if spool.holder("backfill") is not None:
-            raise UsageError(f"a backfill is running: {spool.holder('backfill')}", hint="let it end first")
+    with _spool(app) as spool, spool.hold("backfill", "archiver doctor --close-import"):
         found = [feed for feed in spool.feeds(only_open=True) if feed.name == name and feed.kind == "import"]
         if not found:
             raise UsageError(f"no import of that name is open: {name}", hint="`archiver status` lists those that are")
@@ -45,9 +67,17 @@ def _close_import(app: App, name: str, now: int) -> None:
     say(f"{name} is closed; `archiver run` files what it brought.")
 
 
-def _unpark(app: App, now: int) -> None:
-    with open_spool(app.config(), app.data) as spool:
-        filings = [each.filing for each in spool.parked_filings()]
-        places = [each.place for each in spool.parked_places()]
-        count = spool.unpark(filings=filings, places=places, now=now)
-    say(f"{count:,} set aside no longer; `archiver run` tries them again.")
+def _unpark(app: App, names: tuple[str, ...], now: int) -> None:
+    with _spool(app) as spool:
+        parked = {f"f{each.filing}": each.filing for each in spool.parked_filings()}
+        places = {f"p{each.place}": each.place for each in spool.parked_places()}
+        known = {*parked, *places}
+        wanted = known if "all" in names else set(names)
+        if unknown := sorted(wanted - known):
+            raise UsageError(f"not parked: {', '.join(unknown)}", hint="`archiver status --parked` lists what is")
+        count = spool.unpark(
+            filings=sorted(parked[name] for name in wanted & parked.keys()),
+            places=sorted(places[name] for name in wanted & places.keys()),
+            now=now,
+        )
+    say(f"{counted(count, 'conversation')} taken up again; `archiver run` files them.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from archiver import inspection
+from archiver.addresses import normal
 from archiver.assembly import store_of
 from archiver.cli.app import App, reads
-from archiver.cli.output import as_json, say, size, table, when
+from archiver.cli.output import as_json, counted, say, size, table, when, write
 from archiver.rendering import lines_of
 from archiver.store import Store
 
@@ -21,19 +20,25 @@ from archiver.store import Store
 @click.option("--events", is_flag=True, help="The exact events the item carries, one JSON object a line.")
 @reads
 def inspect(app: App, address: str | None, item: str | None, raw: bool, events: bool) -> None:
-    """Lists mailboxes; with ADDRESS its items; with ITEM that one as text.
+    """Lists mailboxes; with ADDRESS its folders and items; with ITEM that one as text.
 
     ITEM is its number in the list, or a unique beginning of its name, key or Message-ID.
     """
     if (raw or events) and item is None:
         raise click.UsageError("--raw and --events need an ADDRESS and an ITEM")
+    if raw and events:
+        raise click.UsageError("--raw and --events at once can't be told apart: name one")
     store = store_of(app.config(), app.data)
     if address is None:
-        _folders(app, store)
-    elif item is None:
-        _items(app, store, address)
-    else:
-        _item(app, store, address, item, raw=raw, events=events)
+        return _folders(app, store)
+    mailbox = normal("", address) or address  # also as `sip:` or `xmpp:` has it, and in any case
+    if item is None:
+        return _items(app, store, mailbox)
+    found = inspection.find(store, mailbox, item)
+    if raw or events:
+        content = inspection.content(store, found)
+        return write(content if raw else b"".join(line + b"\n" for line in lines_of(content)))
+    return _item(app, inspection.show(store, found))
 
 
 def _folders(app: App, store: Store) -> None:
@@ -42,40 +47,48 @@ def _folders(app: App, store: Store) -> None:
         return as_json(found)
     if not found:
         return say(f"Nothing is filed in {app.data} yet.")
+    _folder_table(found)
+    mailboxes, items = len({f.mailbox for f in found}), sum(f.items for f in found)
+    return say(f"\n{counted(mailboxes, 'mailbox', 'mailboxes')}, {counted(items, 'item')}.")
+
+
+def _folder_table(found: list[inspection.FolderSummary]) -> None:
     table(
         ("mailbox", "folder", "items", "unread", "size", "first (UTC)", "last (UTC)"),
         [(f.mailbox, f.folder, f.items, f.unseen, size(f.bytes), when(f.first), when(f.last)) for f in found],
         right=(2, 3, 4),
     )
-    return say(f"\n{len({f.mailbox for f in found}):,} mailboxes, {sum(f.items for f in found):,} items.")
 
 
-def _items(app: App, store: Store, address: str) -> None:
-    found = inspection.items(store, address)
+def _items(app: App, store: Store, mailbox: str) -> None:
+    found = inspection.items(store, mailbox)
     if app.json:
         return as_json(found)
-    return table(
-        ("#", "date (UTC)", "subject", "from", "people", "kind", "", "size"),
-        [(i.number, when(i.date), i.subject, i.sender, i.people, i.kind, _marks(i), size(i.size)) for i in found],
+    _folder_table(list(inspection.folders(store, [mailbox])))
+    say()
+    several = len({i.folder for i in found}) > 1
+    table(
+        ("#", "date (UTC)", "subject", "from", "people", "kind", "", "size", "folder" if several else ""),
+        [
+            (i.number, when(i.date), i.subject, i.sender, i.people, i.kind, _marks(i), size(i.size), i.folder)[
+                : 9 if several else 8
+            ]
+            for i in found
+        ],
         right=(0, 4, 7),
     )
+    return say(f"\nOne of them as text: archiver inspect {mailbox} NUMBER") if found else None
 
 
 def _marks(item: inspection.ItemSummary) -> str:
-    words = [word for word, is_so in (("missed", item.missed), ("unread", item.unseen)) if is_so]
-    return ", ".join([*words, *(["flagged"] if "F" in item.flags else [])])
+    marks = {"missed": item.missed, "unread": item.unseen, "flagged": "F" in item.flags, "deleted": "T" in item.flags}
+    return ", ".join(word for word, is_so in marks.items() if is_so)
 
 
-def _item(app: App, store: Store, address: str, item: str, *, raw: bool, events: bool) -> None:
-    shown = inspection.show(store, inspection.find(store, address, item))
-    if raw:
-        sys.stdout.buffer.write(shown.content)
-    elif events:
-        sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines_of(shown.content)))
-    elif app.json:
-        as_json({"item": shown.summary, "headers": shown.headers, "text": shown.text})
-    else:
-        for name, value in shown.headers.items():
-            say(f"{name}: {value}")
-        say()
-        say(shown.text.rstrip("\n"))
+def _item(app: App, shown: inspection.Shown) -> None:
+    if app.json:
+        return as_json({"item": shown.summary, "headers": shown.headers, "text": shown.text})
+    for name, value in shown.headers.items():
+        say(f"{name}: {value}")
+    say()
+    return say(shown.text.rstrip("\n"))

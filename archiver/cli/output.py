@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -15,17 +18,51 @@ from archiver.events import SECOND, moment
 from archiver.logs import plain
 
 
+class Unread(Exception):
+    """Whoever read our output has gone, as `head` does: no fault, and nobody to tell."""
+
+
 def say(text: str = "") -> None:
-    click.echo("\n".join(plain(line) for line in text.split("\n")))
+    _write("\n".join(plain(line.expandtabs()) for line in text.split("\n")))
 
 
 def complain(text: str) -> None:
-    click.echo(plain(text), err=True)
+    with suppress(BrokenPipeError):
+        click.echo(plain(text), err=True)
 
 
 def as_json(value: Any) -> None:
     """One JSON document; bytes as base64, times as they are (microseconds)."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    _write(_escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
+
+
+def _escaped(text: str) -> str:
+    """JSON in which no character can move a terminal's cursor; the same document."""
+    return re.sub("[^\x00-\x7e]+", lambda found: _harmless(found[0]), text)
+
+
+def _harmless(text: str) -> str:
+    return text if plain(text) == text else json.dumps(text)[1:-1].replace("\x7f", "\\u007f")
+
+
+def write(content: bytes) -> None:
+    """Exact bytes, for a file or another program; to a terminal as text that does no harm."""
+    if sys.stdout.isatty():
+        return say(content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\n"))
+    stream = sys.stdout.buffer
+    try:
+        stream.write(content)
+        stream.flush()
+    except BrokenPipeError as error:
+        raise Unread from error
+    return None
+
+
+def _write(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError as error:
+        raise Unread from error
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
@@ -39,11 +76,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     console = Console(file=sys.stdout, width=wide, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(made)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    _write("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else plain(str(value)).replace("\n", " ")
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else plain(" ".join(str(value).split()))
 
 
 def when(time: int | None) -> str:

@@ -3,127 +3,197 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import click
+import msgspec
 
 from archiver.assembly import open_spool
 from archiver.cli.app import App, reads
 from archiver.cli.output import age, as_json, counted, say, size, table, when
+from archiver.events import SECOND
 from archiver.spool import Spool
+from archiver.spool.records import Feed, Kept
+from archiver.spool.watermark import SILENCE
+
+_MOST = 1_000
+"""Rows of a list; the newest where there are more."""
 
 
 @click.command()
-@click.option("--quarantine", is_flag=True, help="List what could not be read, or was mended, with the reasons.")
-@click.option("--conflicts", is_flag=True, help="List events that came twice with different content.")
-@click.option("--strangers", is_flag=True, help="List people who have no mailbox here.")
-@click.option("--parked", is_flag=True, help="List what was set aside after failures.")
+@click.option("--mailboxes", "which", flag_value="mailboxes", help="List what every mailbox has, by state.")
+@click.option("--quarantine", "which", flag_value="quarantine", help="List what could not be read, or was mended.")
+@click.option("--conflicts", "which", flag_value="conflicts", help="List events that came twice, not the same.")
+@click.option("--parked", "which", flag_value="parked", help="List what was set aside after failures.")
+@click.option("--strangers", "which", flag_value="strangers", help="List people who have no mailbox here.")
 @reads
-def status(app: App, quarantine: bool, conflicts: bool, strangers: bool, parked: bool) -> None:
-    """Counts per source and mailbox. Exit status 1 where a person should look."""
+def status(app: App, which: str | None) -> None:
+    """Counts per source, and what needs a person, with reasons. Changes nothing.
+
+    Exit status 1 where something is quarantined, in conflict or parked. `archiver doctor` mends.
+    """
     with open_spool(app.config(), app.data, readonly=True) as spool:
-        now = time.time_ns() // 1_000
-        if quarantine:
-            _quarantine(app, spool)
-        elif conflicts:
-            _conflicts(app, spool)
-        elif strangers:
-            _strangers(app, spool)
-        elif parked:
-            _parked(app, spool, now)
-        else:
-            _overview(app, spool, now)
+        (_overview if which is None else _LISTS[which])(app, spool, time.time_ns() // 1_000)
         totals = spool.totals()
-    if totals.quarantined or totals.conflicts or totals.parked:
+        parked = spool.parked_filings() or spool.parked_places()
+    if totals.quarantined or totals.conflicts or totals.parked or parked:
         click.get_current_context().exit(1)
 
 
 def _overview(app: App, spool: Spool, now: int) -> None:
-    totals, sources, feeds = spool.totals(), spool.sources(), spool.feeds(only_open=True)
-    withheld, mailboxes, strangers = spool.withheld(), spool.mailboxes(), spool.strangers()
     if app.json:
-        return as_json(
-            {
-                "totals": totals,
-                "sources": sources,
-                "feeds": feeds,
-                "mailboxes": mailboxes,
-                "withheld": withheld,
-                "parked": spool.parked(),
-                "strangers": strangers,
-                "daemon": spool.holder("daemon"),
-                "backfill": spool.holder("backfill"),
-            }
-        )
+        return as_json(_everything(spool, now))
+    totals = spool.totals()
     say(f"Daemon: {spool.holder('daemon') or 'not running'}. Backfill: {spool.holder('backfill') or 'none'}.")
     say(
         f"{counted(totals.spooled, 'event')} in the spool, {totals.forgotten:,} filed and forgotten;"
-        f" {counted(totals.waiting, 'place')} with work; {counted(totals.filed, 'item')} filed."
+        f" {counted(totals.waiting, 'place')} with work; {counted(totals.filed, 'item')} filed"
+        f" in {counted(len({m.mailbox for m in spool.mailboxes() if m.state == 'filed'}), 'mailbox', 'mailboxes')}."
     )
-    if sources:
+    if sources := spool.sources():
         say()
         table(
             ("source", "spooled", "forgotten", "waiting", "live feed"),
             [(s.source, s.spooled, s.forgotten, s.waiting, s.live) for s in sources],
             right=(1, 2, 3),
         )
-    if feeds:
-        say("\nOpen feeds (an import that died ends by being run again, or by `archiver doctor --close-import NAME`):")
-        table(
-            ("feed", "kind", "since (UTC)", "last contact"),
-            [(f.name, f.kind, when(f.opened), when(f.contact)) for f in feeds],
-        )
-    if withheld:
-        say("\nWithheld by the gate; filed by itself once the answer is yes:")
-        table(
-            ("mailbox", "items", "size", "for", "why"),
-            [(k.mailbox, k.deliveries, size(k.bytes), age(k.since, now), k.reason) for k in withheld],
-            right=(1, 2, 3),
-        )
-    for count, sentence in (
-        (totals.parked, "items parked: --parked"),
-        (totals.quarantined, "pieces of input quarantined: --quarantine"),
-        (totals.cleaned, "events mended: --quarantine"),
-        (totals.conflicts, "events in conflict: --conflicts"),
-        (len(strangers), "people without a mailbox: --strangers"),
-    ):
-        if count:
-            say(f"{count:,} {sentence}")
+    _feeds(spool, now)
+    _kept("Withheld by the gate; filed by itself once the answer is yes:", spool.withheld(), now)
+    _kept("Parked after failures; once mended: `archiver doctor --unpark all`:", spool.parked(), now)
+    _look_into(spool)
     return None
 
 
-def _quarantine(app: App, spool: Spool) -> None:
-    found = spool.quarantined()
+def _everything(spool: Spool, now: int) -> dict[str, object]:
+    running = spool.holder("backfill") is not None
+    feeds = spool.feeds(only_open=True)
+    return {
+        "totals": spool.totals(),
+        "sources": spool.sources(),
+        "feeds": [msgspec.to_builtins(feed) | {"health": _health(feed, now, running=running)} for feed in feeds],
+        "mailboxes": spool.mailboxes(),
+        "withheld": spool.withheld(),
+        "parked": spool.parked(),
+        "strangers": spool.strangers(),
+        "daemon": spool.holder("daemon"),
+        "backfill": spool.holder("backfill"),
+    }
+
+
+def _feeds(spool: Spool, now: int) -> None:
+    feeds, running = spool.feeds(only_open=True), spool.holder("backfill") is not None
+    if not feeds:
+        return
+    say("\nOpen feeds:")
+    told = [(f, _health(f, now, running=running)) for f in feeds]
+    table(
+        ("feed", "state", "since (UTC)", "last contact", "reads"),
+        [(f.name, health, when(f.opened), when(f.contact), f.path) for f, health in told],
+    )
+    if any(health == "dead" for _, health in told):
+        say("A dead import holds back what it brought: run the same again, or `archiver doctor --close-import FEED`.")
+
+
+def _health(feed: Feed, now: int, *, running: bool) -> str:
+    if feed.kind == "import":
+        return "running" if running else "dead"
+    return "up" if now - (feed.contact or feed.opened) <= SILENCE + 10 * SECOND else "down"
+
+
+def _kept(title: str, found: list[Kept], now: int) -> None:
+    if found:
+        say(f"\n{title}")
+        table(
+            ("mailbox", "items", "size", "for", "why"),
+            [(k.mailbox, k.deliveries, size(k.bytes), age(k.since, now), k.reason) for k in found],
+            right=(1, 2, 3),
+        )
+
+
+def _look_into(spool: Spool) -> None:
+    totals, strangers = spool.totals(), len(spool.strangers(limit=_MOST))
+    parked = len(spool.parked_filings()) + len(spool.parked_places())
+    found = [
+        (parked, "conversations PARKED", "--parked"),
+        (totals.quarantined, "pieces of input QUARANTINED", "--quarantine"),
+        (totals.conflicts, "events IN CONFLICT", "--conflicts"),
+        (totals.cleaned, "events mended", "--quarantine"),
+        (strangers, f"{'or more ' if strangers == _MOST else ''}people without a mailbox", "--strangers"),
+    ]
+    if any(count for count, _, _ in found):
+        say()
+    for count, what, option in found:
+        if count:
+            say(f"{count:,} {what}: archiver status {option}")
+
+
+def _mailboxes(app: App, spool: Spool, now: int) -> None:
+    found = spool.mailboxes()
     if app.json:
         return as_json(found)
     return table(
+        ("mailbox", "state", "items", "size"),
+        [(m.mailbox, m.state, m.deliveries, size(m.bytes)) for m in found],
+        right=(2, 3),
+    )
+
+
+def _quarantine(app: App, spool: Spool, now: int) -> None:
+    found, totals = spool.quarantined(limit=_MOST), spool.totals()
+    if app.json:
+        return as_json(found)
+    table(
         ("when (UTC)", "", "where", "reason", "file in quarantine/"),
         [(when(q.at), "mended" if q.cleaned else "kept out", q.position, q.reason, q.file) for q in found],
     )
+    return _of(len(found), totals.quarantined + totals.cleaned)
 
 
-def _conflicts(app: App, spool: Spool) -> None:
-    found = spool.conflicts()
+def _conflicts(app: App, spool: Spool, now: int) -> None:
+    found = spool.conflicts(limit=_MOST)
     if app.json:
-        return as_json(found)
-    return table(("when (UTC)", "source", "id", "from"), [(when(c.at), c.source, c.id, c.feed) for c in found])
+        return as_json([msgspec.to_builtins(c) | {"kept": _body(c.kept), "other": _body(c.other)} for c in found])
+    table(("when (UTC)", "source", "id", "came with"), [(when(c.at), c.source, c.id, c.feed) for c in found])
+    say("\nThe first stays filed, the second is kept aside; `--json` shows both.") if found else None
+    return _of(len(found), spool.totals().conflicts)
 
 
-def _strangers(app: App, spool: Spool) -> None:
-    found = spool.strangers()
-    if app.json:
-        return as_json(found)
-    return table(
-        ("source", "address", "seen", "last (UTC)"),
-        [(s.source, s.address, s.seen, when(s.last)) for s in found],
-        right=(2,),
-    )
+def _body(body: bytes | None) -> object:
+    """An event as it is, in the answer's own JSON."""
+    return None if body is None else msgspec.json.decode(body)
 
 
 def _parked(app: App, spool: Spool, now: int) -> None:
     filings, places = spool.parked_filings(), spool.parked_places()
     if app.json:
         return as_json({"filings": filings, "places": places})
-    rows = [("filing", p.filing, p.source, p.conversation, p.attempts, age(p.since, now), p.reason) for p in filings]
-    rows += [("place", p.place, p.source, p.conversation, p.attempts, age(p.since, now), p.reason) for p in places]
-    table(("", "number", "source", "conversation", "attempts", "for", "why"), rows, right=(1, 4, 5))
-    return say("\nOnce the cause is mended: `archiver doctor --unpark`.") if rows else None
+    rows = [(f"f{p.filing}", p.source, p.conversation, p.attempts, age(p.since, now), p.reason) for p in filings]
+    rows += [(f"p{p.place}", p.source, p.conversation, p.attempts, age(p.since, now), p.reason) for p in places]
+    table(("name", "source", "conversation", "attempts", "for", "why"), rows, right=(3, 4))
+    return say("\nOnce the cause is mended: `archiver doctor --unpark NAME`, or `all`.") if rows else None
+
+
+def _strangers(app: App, spool: Spool, now: int) -> None:
+    found = spool.strangers(limit=_MOST)
+    if app.json:
+        return as_json(found)
+    table(
+        ("source", "address", "seen", "last (UTC)"),
+        [(s.source, s.address, s.seen, when(s.last)) for s in found],
+        right=(2,),
+    )
+    return say(f"\nThe first {_MOST:,}.") if len(found) == _MOST else None
+
+
+def _of(shown: int, count: int) -> None:
+    if shown < count:
+        say(f"\nThe newest {shown:,} of {count:,}.")
+
+
+_LISTS: dict[str, Callable[[App, Spool, int], None]] = {
+    "mailboxes": _mailboxes,
+    "quarantine": _quarantine,
+    "conflicts": _conflicts,
+    "parked": _parked,
+    "strangers": _strangers,
+}

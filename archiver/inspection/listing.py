@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from email.utils import getaddresses
+from contextlib import suppress
 
 from msgspec import Struct
 
-from archiver.events import SECOND, microseconds
-from archiver.exceptions import UsageError
+from archiver.events import SECOND
+from archiver.exceptions import ItemError, UsageError
+from archiver.inspection.messages import date_of, header, headers_of, parsed, people_of, text_of
 from archiver.store.protocol import Found, Store
 
 _MISSED = "IPM.Note.Microsoft.Missed"
@@ -48,12 +47,11 @@ class ItemSummary(Struct, frozen=True):
 
 
 class Shown(Struct, frozen=True):
-    """One item to read: chosen headers, the plain text, the exact bytes."""
+    """One item to read: chosen headers, the plain text."""
 
     summary: ItemSummary
     headers: dict[str, str]
     text: str
-    content: bytes
 
 
 def folders(store: Store, mailboxes: Iterable[str] | None = None) -> Iterator[FolderSummary]:
@@ -89,41 +87,45 @@ def _began(item: Found) -> int:
 
 def items(store: Store, mailbox: str) -> list[ItemSummary]:
     """All items of a mailbox, by date."""
-    found = [(folder, item) for folder in store.folders(mailbox) for item in store.items(mailbox, folder)]
-    if not found and mailbox not in set(store.mailboxes()):
+    found = [(folder, item) for folder in _folders(store, mailbox) for item in store.items(mailbox, folder)]
+    found.sort(key=lambda each: (_began(each[1]), each[1].name, each[0]))
+    listed: list[ItemSummary] = []
+    for folder, item in found:
+        with suppress(UsageError):  # moved away by its owner since
+            content = store.read(mailbox, folder, item.name)
+            listed.append(_item(len(listed) + 1, mailbox, folder, item, content))
+    return listed
+
+
+def _folders(store: Store, mailbox: str) -> list[str]:
+    try:
+        found = list(store.folders(mailbox))
+    except ItemError as error:
+        raise UsageError(str(error), hint="`archiver inspect` lists the mailboxes there are") from error
+    if not found:
         raise UsageError(f"there is no mailbox {mailbox}", hint="`archiver inspect` lists those there are")
-    found.sort(key=lambda each: (_began(each[1]), each[1].name))
-    return [_item(store, number, mailbox, folder, item) for number, (folder, item) in enumerate(found, 1)]
+    return found
 
 
-def _item(store: Store, number: int, mailbox: str, folder: str, found: Found) -> ItemSummary:
-    message = _parsed(store.read(mailbox, folder, found.name))
-    people = [address for _, address in getaddresses([str(message.get(name, "")) for name in ("From", "To")])]
+def _item(number: int, mailbox: str, folder: str, found: Found, content: bytes) -> ItemSummary:
+    message = headers_of(content)
+    date = date_of(message)
     return ItemSummary(
         number=number,
         mailbox=mailbox,
         folder=folder,
         name=found.name,
-        message_id=str(message.get("Message-ID", "")),
-        date=_date(message, found),
-        subject=str(message.get("Subject", "")),
-        sender=str(message.get("From", "")),
-        people=len({address for address in people if address}),
-        kind=str(message.get("X-Archiver-Kind", "mail")),
-        missed=message.get("X-Archiver-Item-Class") == _MISSED,
+        message_id=header(message, "Message-ID"),
+        date=found.modified if date is None else date,
+        subject=header(message, "Subject"),
+        sender=header(message, "From"),
+        people=len(people_of(message)),
+        kind=header(message, "X-Archiver-Kind") or "mail",
+        missed=header(message, "X-Archiver-Item-Class") == _MISSED,
         flags=found.flags,
         unseen=not found.seen,
         size=found.size,
     )
-
-
-def _parsed(content: bytes) -> EmailMessage:
-    return message_from_bytes(content, EmailMessage, policy=policy.default)
-
-
-def _date(message: EmailMessage, found: Found) -> int:
-    stated = getattr(message.get("Date"), "datetime", None)
-    return found.modified if stated is None or stated.tzinfo is None else microseconds(stated)
 
 
 def find(store: Store, mailbox: str, wanted: str) -> ItemSummary:
@@ -147,10 +149,11 @@ def _is_called(item: ItemSummary, beginning: str) -> bool:
 _SHOWN = ("Date", "From", "To", "Subject", "Message-ID", "References")
 
 
+def content(store: Store, item: ItemSummary) -> bytes:
+    return store.read(item.mailbox, item.folder, item.name)
+
+
 def show(store: Store, item: ItemSummary) -> Shown:
-    content = store.read(item.mailbox, item.folder, item.name)
-    message = _parsed(content)
-    body = message.get_body(("plain", "html"))
-    text = str(body.get_content()) if body is not None else ""
-    headers = {name: str(message[name]) for name in _SHOWN if name in message}
-    return Shown(item, headers, text, content)
+    message = parsed(content(store, item))
+    headers = {name: header(message, name) for name in _SHOWN if name in message}
+    return Shown(item, headers, text_of(message))

@@ -1,0 +1,225 @@
+"""The scheduled job: file what is due, wake what the gate opens, keep house. Holds no schedule and no signal.
+
+withheld ─► gate ─► wake          claim ─► Filer.run ─► finished, or given back with the reason
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import structlog
+from msgspec import Struct
+
+from archiver import gate
+from archiver.assembly import rules_of, store_of, terms_of
+from archiver.config import Config
+from archiver.conversation import fold_roster
+from archiver.events import SECOND, Captured
+from archiver.exceptions import ArchiverError, EnvironmentFault
+from archiver.pipeline import ATTEMPTS, SUSPECT, Filer, Journal, Tally, Terms
+from archiver.spool import Spool
+from archiver.store import MaildirStore
+from archiver.types import Filing, Lease, Mailbox, Roster
+
+log = structlog.get_logger(__name__)
+
+PLACES = 100
+"""Places claimed at once."""
+HOUSEKEEPING = 3_600
+"""Seconds from one housekeeping to the next: it looks at every place of the last days."""
+_FORGOTTEN_AT_ONCE = 50
+_FEATURES = (gate.Feature.IM, gate.Feature.GROUP, gate.Feature.CONFERENCE)
+
+
+def clock() -> int:
+    return time.time_ns() // 1_000
+
+
+class Stopped(Exception):
+    """The daemon is asked to stop: no fault. What is in hand is given back."""
+
+
+class _UntilStopped:
+    """The spool as a filer sees it, until it is time to stop: then nothing more is read and no attempt begun."""
+
+    def __init__(self, spool: Spool, stopping: Callable[[], bool]) -> None:
+        self._spool = spool
+        self._stopping = stopping
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._spool, name)
+
+    def _look_up(self) -> None:
+        if self._stopping():
+            raise Stopped
+
+    def events(self, place: int, upto: int) -> Iterator[Captured]:
+        for captured in self._spool.events(place, upto):
+            self._look_up()
+            yield captured
+
+    def begin(self, filings: Sequence[Filing], now: int) -> list[Filing]:
+        self._look_up()
+        return self._spool.begin(filings, now)
+
+
+class _Means(Struct, frozen=True):
+    """What one configuration makes; replaced as a whole."""
+
+    config: Config
+    store: MaildirStore
+    terms: Terms
+    filer: Filer
+
+
+class Job:
+    """Its steps may be called again and again, from one thread at a time; `use` from any, between steps or during."""
+
+    def __init__(self, spool: Spool, config: Config, data: Path, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._spool = spool
+        self._data = data
+        self._stopping = stopping
+        self._woken: set[tuple[str, str]] = set()
+        self.use(config)
+
+    @property
+    def config(self) -> Config:
+        return self._means.config
+
+    def use(self, config: Config) -> None:
+        """Take up another configuration, from the next lot on; raises `ConfigError`, and the old one stays."""
+        store, terms = store_of(config, self._data), terms_of(config)
+        watched = _UntilStopped(self._spool, self._stopping)
+        filer = Filer(cast(Spool, watched), cast(Journal, watched), store, terms)
+        self._means = _Means(config, store, terms, filer)
+        self._woken = set()
+
+    def clean_up(self) -> None:
+        """What dead processes left behind."""
+        reaped, swept = self._spool.reap(clock()), self._means.store.sweep()
+        if reaped.leases or reaped.files or swept:
+            log.info("cleaned up", leases=reaped.leases, files=reaped.files + swept)
+
+    # Filing
+
+    def file(self) -> Tally:
+        """File all that is due now, or as much as there is time for."""
+        tally = Tally()
+        self.wake()
+        most = PLACES
+        while not self._stopping() and (leases := self._spool.claim(clock(), most)):
+            try:
+                done = self._file(leases)
+            except Stopped:
+                break
+            if done is None:  # one of these is bad: from now on alone, so that it is known which
+                most = 1
+            else:
+                tally.add(done)
+        if tally.conversations or tally.failed:
+            log.info("filed", conversations=tally.conversations, items=tally.copies, withheld=tally.withheld)
+        return tally
+
+    def _file(self, leases: list[Lease]) -> Tally | None:
+        """File what is leased; None if that failed for a reason that may lie in one of several places."""
+        leases = self._without_suspects(leases)
+        if leases[0].attempts > ATTEMPTS:
+            self._set_aside(leases[0], f"{leases[0].attempts - 1} attempts to file this came to no end")
+            return Tally(failed=1)
+        try:
+            return self._means.filer.run(leases, clock())
+        except (Stopped, EnvironmentFault):
+            with suppress(ArchiverError):  # the spool itself may be what fails: then the leases run out
+                self._spool.release(leases)
+            raise
+        except Exception as error:
+            log.exception("filing failed", places=[lease.place for lease in leases])
+            if len(leases) == 1:
+                self._set_aside(leases[0], f"{type(error).__name__}: {error}")
+                return Tally(failed=1)
+            self._spool.release(leases)
+            return None
+
+    def _without_suspects(self, leases: list[Lease]) -> list[Lease]:
+        """What was claimed before and never finished may be what ended the process: it is filed alone.
+
+        The others given back bear no blame for what comes of it.
+        """
+        suspects = [lease for lease in leases if lease.attempts > SUSPECT]
+        if not suspects or len(leases) == 1:
+            return leases
+        sound = [lease for lease in leases if lease.attempts <= SUSPECT]
+        chosen = sound or suspects[:1]
+        self._spool.release([lease for lease in suspects if lease not in chosen])
+        return chosen
+
+    def _set_aside(self, lease: Lease, reason: str) -> None:
+        parked = lease.attempts >= ATTEMPTS
+        if parked:
+            self._spool.park_place(lease, reason, clock())
+        else:
+            self._spool.retry_place(lease, reason, clock())
+        log.error(
+            "parked" if parked else "not filed",
+            source=lease.source,
+            conversation=lease.conversation,
+            attempts=lease.attempts,
+            why=reason,
+        )
+
+    # Withheld
+
+    def wake(self) -> None:
+        """Look again at what was withheld for reasons that the gate no longer gives. Each only once under these terms:
+        what one reason kept back may stay back for another."""
+        if not self._spool.withheld_mailboxes():
+            return
+        found = {(kept.mailbox, kept.reason) for kept in self._spool.withheld()} - self._woken
+        outdated = {each for each in found if each[1] not in self._refusals(each[0])}
+        if outdated:
+            self._spool.wake({mailbox for mailbox, _ in outdated}, clock())
+            self._woken |= outdated
+
+    def _refusals(self, address: str) -> set[str]:
+        terms = self._means.terms
+        mailbox: Mailbox = terms.directory.mailbox(address)
+        decisions = [gate.decide(mailbox, feature, terms.gate) for feature in _FEATURES]
+        return {decision.reason for decision in decisions if not decision.allowed}
+
+    # Housekeeping
+
+    def keep_house(self) -> None:
+        """Let go of events filed longer ago than a conversation can be continued, and of contents nobody needs."""
+        forgotten, after = 0, cast("int | None", 0)
+        config = self.config
+        while after is not None and not self._stopping():
+            done = self._spool.forget(
+                clock(), config.conversations.continuation, _fold(config), after=after, limit=_FORGOTTEN_AT_ONCE
+            )
+            forgotten, after = forgotten + done.events, done.after
+        swept = self._spool.sweep_blobs()
+        self._spool.checkpoint()
+        self._stamp.touch()
+        if forgotten or swept:
+            log.info("forgot", events=forgotten, blobs=swept)
+
+    @property
+    def house_is_due(self) -> bool:
+        """Whether the last housekeeping of this data directory, by whichever process, was long ago."""
+        try:
+            return clock() - self._stamp.stat().st_mtime_ns // 1_000 >= HOUSEKEEPING * SECOND
+        except FileNotFoundError:
+            return True
+
+    @property
+    def _stamp(self) -> Path:
+        return self._data / "run" / "housekeeping"
+
+
+def _fold(config: Config) -> Callable[[Iterable[Captured], Roster], Roster]:
+    rules = rules_of(config)
+    return lambda events, roster: fold_roster(events, roster, rules)

@@ -1,0 +1,195 @@
+"""What the archiver runs on: directories, their file systems, room, the ports it listens on. Leaves no trace."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from archiver.assembly import store_of
+from archiver.config import Config
+from archiver.doctor.finding import Check, Finding, Verdict, judged
+from archiver.settings import Endpoint
+from archiver.spool.locks import holder
+
+_ROOM = 512 * 1024 * 1024
+_INODES = 10_000
+_RIGHT = "give the archiver's user the right to write there"
+
+
+def data_directory(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    nearest = _nearest(data)
+    if data.exists() and not data.is_dir():
+        yield Finding("data directory", Verdict.BAD, f"{data} is no directory", "name another with --data")
+        return
+    found = f"{data} can be written" if data.exists() else f"{data} will be made at the first use"
+    can = _is_writable(nearest)
+    yield judged("data directory", can, found if can else f"{nearest} can't be written", _RIGHT)
+    if data.exists():
+        mode = data.stat().st_mode & 0o777
+        private = not mode & 0o007
+        yield judged(
+            "privacy",
+            private,
+            f"{data} has mode {mode:04o}",
+            f"others can look into the spool's folder: chmod o= {data}",
+            otherwise=Verdict.WARN,
+        )
+
+
+def mail_root(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    root = store_of(config, data).root
+    nearest = _nearest(root)
+    can = nearest.is_dir() and _is_writable(nearest)
+    advice = f"{_RIGHT}, or name another [store] mail"
+    yield judged("mail root", can, f"{root} {'can' if can else 'can not'} be written", advice)
+    if can:
+        yield from _file_system(nearest)
+
+
+def _file_system(directory: Path) -> Iterator[Finding]:
+    """Files without a name, and hard links: what makes filing quick and leaves nothing behind."""
+    name = f".archiver-doctor.{secrets.token_hex(8)}"
+    top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        nameless, links = _tried(top, name)
+    finally:
+        os.close(top)
+    yield judged(
+        "nameless files",
+        nameless,
+        "the file system has O_TMPFILE" if nameless else "the file system has no O_TMPFILE",
+        "filing works, through named files in tmp; a killed process may leave some until the next start",
+        otherwise=Verdict.WARN,
+    )
+    yield judged(
+        "hard links",
+        links,
+        "people who saw the same share one file" if links else "the file system has no hard links",
+        "filing works, with a copy for each mailbox",
+        otherwise=Verdict.WARN,
+    )
+
+
+def _tried(top: int, name: str) -> tuple[bool, bool]:
+    try:
+        file = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=top)
+    except OSError:
+        return False, _links(top, name)
+    try:
+        os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=top, follow_symlinks=True)
+        os.unlink(name, dir_fd=top)
+    except OSError:
+        return True, False
+    finally:
+        os.close(file)
+    return True, True
+
+
+def _links(top: int, name: str) -> bool:
+    other = f"{name}.link"
+    try:
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=top))
+        try:
+            os.link(name, other, src_dir_fd=top, dst_dir_fd=top)
+            os.unlink(other, dir_fd=top)
+        finally:
+            os.unlink(name, dir_fd=top)
+    except OSError:
+        return False
+    return True
+
+
+def room(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    places = {_nearest(data), _nearest(store_of(config, data).root)}
+    for number, place in enumerate(sorted({place.stat().st_dev: place for place in places}.values())):
+        free, status = shutil.disk_usage(place).free, os.statvfs(place)
+        enough = free >= _ROOM and (status.f_files == 0 or status.f_favail >= _INODES)
+        yield judged(
+            "room" if number == 0 else f"room at {place}",
+            enough,
+            f"{free // 1024 // 1024:,} MiB and {status.f_favail:,} files free",
+            "free some: when the disk is full, capture answers `try later`",
+            otherwise=Verdict.WARN,
+        )
+
+
+def listeners(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    if not config.smtp.enabled:
+        yield Finding("listeners", Verdict.OK, "mail intake is switched off in [smtp] enabled")
+        return
+    try:
+        daemon = holder(data / "run", "daemon")
+    except OSError:
+        daemon = None
+    for key, endpoint in (("smtp.listen", config.smtp.listen), ("smtp.lmtp", config.smtp.lmtp)):
+        if endpoint is not None:
+            yield _listener(key, endpoint, daemon)
+
+
+def _listener(key: str, endpoint: Endpoint, daemon: str | None) -> Finding:
+    where = endpoint.path or f"{endpoint.host}:{endpoint.port}"
+    why = _path_taken(Path(endpoint.path)) if endpoint.path else _port_taken(endpoint)
+    if why is None:
+        return Finding(key, Verdict.OK, f"{where} is free")
+    if daemon is not None and why == _USED:
+        return Finding(key, Verdict.OK, f"{where} is in use, by {daemon} as it seems")
+    return Finding(key, Verdict.BAD, f"{where}: {why}", f"name another [smtp] {key.partition('.')[2]}, or free it")
+
+
+_USED = "another program listens there"
+
+
+def _port_taken(endpoint: Endpoint) -> str | None:
+    """Why one can't listen there; None where one can."""
+    try:
+        kind, *_, address = socket.getaddrinfo(
+            endpoint.host or None, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        return _USED if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+    return None
+
+
+def _path_taken(path: Path) -> str | None:
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent}"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"{path.parent} can't be written"
+    if not path.exists():
+        return None
+    if not path.is_socket():
+        return "something that is no socket lies there"
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(path))
+    except OSError:  # left by a dead process: the next one replaces it
+        return None
+    return _USED
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or what exists above it."""
+    return next(each for each in (path, *path.parents) if _exists(each))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _is_writable(directory: Path) -> bool:
+    return os.access(directory, os.W_OK | os.X_OK)
+
+
+CHECKS: tuple[Check, ...] = (data_directory, mail_root, room, listeners)
