@@ -161,16 +161,16 @@ def _tell(app: App, report: Report) -> None:
         f"Filed {counted(tally.conversations - tally.empty, 'conversation')}"
         f" as {counted(tally.copies, 'item')} in people's folders ({size(tally.bytes)} rendered)."
     )
-    for count, sentence in (
-        (tally.empty, "only of joins and leaves: nothing to file"),
-        (tally.waiting, "not over yet: the daemon files them"),
-        (tally.withheld, "items withheld by the gate: `archiver status` says why"),
-        (sum(report.ignored.values()), "lines that are no conversation"),
-        (report.cleaned, "events mended: `archiver status --quarantine`"),
-        (report.quarantined, "pieces of input QUARANTINED: `archiver status --quarantine`"),
-        (report.conflicts, "events IN CONFLICT with earlier ones: `archiver status --conflicts`"),
-        (tally.failed, "conversations NOT FILED: `archiver status --parked`"),
+    for count, what, more in (
+        (tally.empty, "conversation", "only of joins and leaves: nothing to file"),
+        (tally.waiting, "conversation", "not over yet: the daemon files them"),
+        (tally.withheld, "item", "withheld by the gate: `archiver status` says why"),
+        (sum(report.ignored.values()), "line", "that say nothing, left out"),
+        (report.cleaned, "event", "mended: `archiver status --quarantine`"),
+        (report.quarantined, "piece", "of input QUARANTINED: `archiver status --quarantine`"),
+        (report.conflicts, "event", "IN CONFLICT with earlier ones: `archiver status --conflicts`"),
+        (tally.failed, "conversation", "NOT FILED: `archiver status --parked`"),
     ):
         if count:
-            say(f"  {count:,} {sentence}")
+            say(f"  {counted(count, what)} {more}")
     return None

@@ -114,17 +114,17 @@ def _look_into(spool: Spool) -> None:
     totals, strangers = spool.totals(), len(spool.strangers(limit=_MOST))
     parked = len(spool.parked_filings()) + len(spool.parked_places())
     found = [
-        (parked, "conversations PARKED", "--parked"),
-        (totals.quarantined, "pieces of input QUARANTINED", "--quarantine"),
-        (totals.conflicts, "events IN CONFLICT", "--conflicts"),
-        (totals.cleaned, "events mended", "--quarantine"),
-        (strangers, f"{'or more ' if strangers == _MOST else ''}people without a mailbox", "--strangers"),
+        (parked, "conversation PARKED", "conversations PARKED", "--parked"),
+        (totals.quarantined, "piece of input QUARANTINED", "pieces of input QUARANTINED", "--quarantine"),
+        (totals.conflicts, "event IN CONFLICT", "events IN CONFLICT", "--conflicts"),
+        (totals.cleaned, "event mended", "events mended", "--quarantine"),
+        (strangers, "person without a mailbox", "people without a mailbox", "--strangers"),
     ]
-    if any(count for count, _, _ in found):
+    if any(count for count, *_ in found):
         say()
-    for count, what, option in found:
+    for count, one, many, option in found:
         if count:
-            say(f"{count:,} {what}: archiver status {option}")
+            say(f"{counted(count, one, many)}: archiver status {option}")
 
 
 def _mailboxes(app: App, spool: Spool, now: int) -> None:

@@ -1,0 +1,326 @@
+"""The command line in this process: parsing, exit statuses, what is said, JSON before and after, hostile text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from builders import say
+from click.testing import CliRunner, Result
+
+import archiver.cli as cli
+from archiver import __version__
+from archiver.cli import main, output
+from archiver.events import ndjson
+from archiver.exceptions import ConfigError, EnvironmentFault, InUse, ItemError, TryLater, UsageError
+from archiver.spool import Spool
+
+PEOPLE = ["alice@example.org", "bob@example.org"]
+COMMANDS = ["run", "backfill", "inspect", "status", "doctor"]
+READING = [["backfill", "--list"], ["inspect"], ["status"], ["doctor"], ["run", "--once"]]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def call(data: Path) -> Callable[..., Result]:
+    def call(*arguments: object, status: int = 0, env: dict[str, str] | None = None) -> Result:
+        result = CliRunner(env=env).invoke(main, ["--data", str(data), *map(str, arguments)])
+        assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
+        return result
+
+    return call
+
+
+def events(path: Path, *lines: Any) -> Path:
+    path.write_bytes(ndjson(lines))
+    return path
+
+
+def talk(name: str = "hello", **more: Any) -> list[Any]:
+    return [
+        say(PEOPLE[0], name, 0, id=f"{name}-0", room="ab", present=PEOPLE, **more),
+        say(PEOPLE[1], "hi", 5, id=f"{name}-1", room="ab", present=PEOPLE, **more),
+    ]
+
+
+# --- parsing
+
+
+def test_version_and_help_name_what_there_is(call):
+    assert __version__ in call("--version").output
+    told = call("--help").output
+    for name in (*COMMANDS, "--data", "ARCHIVER_DATA", "archiver-data", "--config", "ARCHIVER_CONFIG", "--json"):
+        assert name in told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_every_command_is_explained(command):
+    for parameter in main.commands[command].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_json_stands_before_or_after(call, data, arguments):
+    events(data.parent / "e.ndjson", *talk())
+    call("backfill", data.parent / "e.ndjson")
+    for where in (["--json", *arguments], [*arguments, "--json"]):
+        json.loads(call(*where).stdout)
+
+
+def test_data_and_configuration_come_from_the_environment_too(tmp_path):
+    (tmp_path / "archiver.toml").write_text("[nonsense]\n")
+    environment = {"ARCHIVER_DATA": str(tmp_path / "here"), "ARCHIVER_CONFIG": str(tmp_path / "archiver.toml")}
+    assert "nonsense" in CliRunner(env=environment).invoke(main, ["inspect"]).stderr
+    del environment["ARCHIVER_CONFIG"]
+    assert str(tmp_path / "here") in CliRunner(env=environment).invoke(main, ["inspect"]).output
+
+
+# --- exit statuses
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], "No such command"),
+        (["backfill"], "name what to read"),
+        (["backfill", "irc"], "name the files"),
+        (["backfill", "events", "nowhere.ndjson"], "nowhere.ndjson: no such file"),
+        (["backfill", "nowhere.ndjson"], "formats: bigbluebutton, events, irc"),
+        (["backfill", "irc", __file__, "--zone", "Nowhere"], "no such time zone: Nowhere"),
+        (["backfill", "irc", __file__, "--charset", "klingon"], "no such charset"),
+        (["backfill", "irc", __file__, "--date", "tomorrow"], "not a date"),
+        (["backfill", "events", __file__, "--jobs", "0"], "not in the range"),
+        (["inspect", "nobody@example.org"], "there is no mailbox nobody@example.org"),
+        (["inspect", "no-address"], "not a mailbox address"),
+        (["inspect", "--raw"], "need an ADDRESS"),
+        (["inspect", "a@b", "1", "--raw", "--events"], "name one"),
+        (["status"], "there is no spool"),
+        (["doctor", "--unpark", "all"], "there is no spool"),
+        (["doctor", "--close-import", "x"], "there is no spool"),
+    ],
+)
+def test_a_mistake_is_told_and_changes_nothing(call, data, arguments, said):
+    result = call(*arguments, status=2)
+    assert said in result.stderr and result.stdout == ""
+    assert not data.exists()
+
+
+def test_every_problem_of_a_configuration_is_told_at_once(call, tmp_path):
+    bad = tmp_path / "bad.toml"
+    bad.write_text('[store]\nversoin = "15.0"\nmode = "0999"\n[schedule]\nevery = "soon"\n')
+    for command in (["status"], ["doctor"], ["inspect"], ["run", "--once"], ["backfill", "events", __file__]):
+        result = call("--config", bad, *command, status=2)
+        for key in ("store.versoin", "store.mode", "schedule.every"):
+            assert key in result.stderr, command
+
+
+def test_doctor_tells_problems_that_only_this_machine_shows_at_once(call, tmp_path):
+    config = tmp_path / "archiver.toml"
+    config.write_text('[store]\nowner = "no-such-user"\ngroup = "no-such-group"\n[directory]\nfile = "no-such.csv"\n')
+    said = call("--config", config, "doctor", status=2).stderr
+    for each in ("no-such-user", "no-such-group", "no-such.csv"):
+        assert each in said
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("what", hint="mend it"), 2),
+        (ConfigError(["a.b = 1: what"], hint="mend it"), 2),
+        (EnvironmentFault("what", hint="mend it"), 3),
+        (TryLater("what", hint="mend it"), 3),
+        (InUse("what", hint="mend it"), 3),
+        (ItemError("what", hint="mend it"), 1),
+        (BrokenPipeError(), 3),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_errors_become_statuses_and_lines(call, monkeypatch, error, status):
+    def raise_it(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules["archiver.cli.inspect"], "store_of", raise_it)
+    said = call("inspect", status=status).stderr
+    assert "Traceback" not in said and "\\n" not in said and said.strip()
+    if isinstance(error, (UsageError, EnvironmentFault)):
+        assert "what" in said and "mend it" in said
+    if status == 130:
+        assert "run the same command again" in said
+
+
+def test_a_bug_stays_a_bug(data, monkeypatch):
+    monkeypatch.setattr(sys.modules["archiver.cli.inspect"], "store_of", lambda *_: 1 / 0)
+    result = CliRunner().invoke(main, ["--data", str(data), "inspect"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_a_data_directory_that_cannot_be_is_the_machines_fault(call, data):
+    path = events(data.parent / "e.ndjson", *talk())
+    data.write_text("a file")
+    assert CliRunner().invoke(main, ["--data", str(data / "below"), "backfill", "events", str(path)]).exit_code == 3
+
+
+# --- backfill
+
+
+def test_formats_are_listed_and_recognised(call, data):
+    assert {each["name"] for each in json.loads(call("backfill", "--list", "--json").stdout)} == {
+        "events",
+        "irc",
+        "bigbluebutton",
+    }
+    path = events(data.parent / "no-suffix", *talk())
+    assert "2 new" in call("backfill", path).stdout
+
+
+def test_what_no_format_takes_is_a_mistake(call, tmp_path):
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    assert "no format is recognised" in call("backfill", tmp_path / "picture.png", status=2).stderr
+
+
+def test_a_report_counts_and_points_on(call, data, tmp_path):
+    path = events(tmp_path / "e.ndjson", *talk())
+    path.write_bytes(path.read_bytes() + b"{broken\n")
+    said = call("backfill", "events", path, status=1).stdout
+    assert "2 new" in said and "1 piece of input QUARANTINED" in said and "status --quarantine" in said
+    report = json.loads(call("backfill", "events", path, "--json", status=1).stdout)
+    assert (report["accepted"], report["duplicates"], report["quarantined"]) == (0, 2, 1)
+    assert len(json.loads(call("status", "--quarantine", "--json", status=1).stdout)) == 1
+
+
+def test_who_may_not_wait_is_told_who_is_first(call, data, tmp_path):
+    path = events(tmp_path / "e.ndjson", *talk())
+    with Spool.open(data) as spool, spool.hold("backfill", "somebody's backfill"):
+        said = call("backfill", "events", path, "--no-wait", status=3).stderr
+    assert "somebody's backfill" in said and "--no-wait" in said
+    assert "2 new" in call("backfill", "events", path, "--no-wait").stdout
+
+
+# --- status and doctor --unpark, --close-import
+
+
+def test_status_lists_what_needs_a_person(call, data, tmp_path):
+    path = events(tmp_path / "e.ndjson", *talk())
+    path.write_bytes(path.read_bytes() + b"{broken\n")
+    call("backfill", "events", path, status=1)
+    call(
+        "backfill",
+        "events",
+        events(tmp_path / "f.ndjson", say(PEOPLE[0], "else", 0, id="hello-0", room="ab")),
+        status=1,
+    )
+    said = call("status", status=1).stdout
+    assert "QUARANTINED" in said and "IN CONFLICT" in said and "not running" in said
+    (bad,) = json.loads(call("status", "--quarantine", "--json", status=1).stdout)
+    assert bad["reason"] and (data / "quarantine" / bad["file"]).read_bytes() == b"{broken"
+    (conflict,) = json.loads(call("status", "--conflicts", "--json", status=1).stdout)
+    assert conflict["kept"]["data"]["message"]["text"] == "hello"
+    assert conflict["other"]["data"]["message"]["text"] == "else"
+    boxes = json.loads(call("status", "--mailboxes", "--json", status=1).stdout)
+    assert {box["mailbox"] for box in boxes} == set(PEOPLE)
+    for option in ("--quarantine", "--conflicts", "--mailboxes", "--parked", "--strangers"):
+        call("status", option, status=1)
+
+
+def test_strangers_are_listed(call, tmp_path):
+    config = tmp_path / "archiver.toml"
+    config.write_text('[directory]\npeople = { "alice@example.org" = "alice@example.org" }\n')
+    call("--config", config, "backfill", "events", events(tmp_path / "e.ndjson", *talk()))
+    (bob,) = json.loads(call("--config", config, "status", "--strangers", "--json").stdout)
+    assert bob["address"] == PEOPLE[1]
+    assert "1 person without a mailbox" in call("--config", config, "status").stdout
+
+
+def spooled(data: Path, *, end: bool) -> str:
+    with Spool.open(data) as spool:
+        feed = spool.open_feed("import:dead", "import", path="old.ndjson")
+        spool.append(talk(), feed.number)
+        if end:
+            spool.close_feed(feed.number, 1)
+    return feed.name
+
+
+def test_a_dead_import_is_listed_and_closed_by_command(call, data):
+    name = spooled(data, end=False)
+    said = call("status").stdout
+    assert name in said and "dead" in said and "old.ndjson" in said
+    assert json.loads(call("status", "--json").stdout)["feeds"][0]["health"] == "dead"
+    assert "holds back" in call("doctor").stdout
+    assert "Filed 0" in call("run", "--once").stdout
+    assert "no import of that name" in call("doctor", "--close-import", "another", status=2).stderr
+    call("doctor", "--close-import", name)
+    assert "Filed 2 items" in call("run", "--once").stdout
+    assert name not in call("status").stdout
+
+
+def test_what_is_parked_counts_is_named_and_taken_up_again(call, data):
+    spooled(data, end=True)
+    with Spool.open(data) as spool:
+        (lease,) = spool.claim(2, 1)
+        spool.park_place(lease, "it killed us", 3)
+        number = lease.place
+    for command in (["status"], ["status", "--parked"]):
+        assert "it killed us" in call(*command, status=1).stdout or command == ["status"]
+    assert "1 conversation PARKED" in call("status", status=1).stdout
+    assert "conversations parked" in call("doctor").stdout
+    assert "not parked: f99" in call("doctor", "--unpark", "f99", status=2).stderr
+    assert "1 conversation taken up" in call("doctor", "--unpark", f"p{number}").stdout
+    assert "Filed 2 items" in call("run", "--once").stdout
+    call("status")
+
+
+# --- hostile text
+
+
+EVIL = "evil\x1b]0;owned\x07\x9b2J\u202etxt\x7f\r\nFrom: x"
+
+
+def test_nothing_from_outside_reaches_a_terminal_raw(call, data, tmp_path):
+    call("backfill", "events", events(tmp_path / "e.ndjson", *talk(EVIL, topic=EVIL)))
+    address = PEOPLE[0]
+    commands = [["inspect"], ["inspect", address], ["inspect", address, "1"], ["status"], ["status", "--mailboxes"]]
+    for command in commands:
+        for arguments in (command, [*command, "--json"]):
+            told = call(*arguments).stdout
+            assert not set(told) & set("\x1b\x07\x9b\u202e\x7f\r"), arguments
+    (item,) = json.loads(call("inspect", address, "--json").stdout)
+    assert item["number"] == 1
+
+
+def test_json_stays_the_same_document(capsys):
+    value = {"text": "交談 é \x9b\u202e\x7f\U0001f600\U000e0041 \\u007f"}
+    output.as_json(value)
+    said = capsys.readouterr().out
+    assert json.loads(said) == value
+    assert "交談 é" in said and "\x7f" not in said and "\u202e" not in said
+
+
+def test_sizes_ages_and_counts_read_as_people_write_them():
+    assert [output.size(n) for n in (0, 1023, 1024, 5 * 1024**3)] == ["0 B", "1023 B", "1.0 KiB", "5.0 GiB"]
+    assert [output.age(0, n * 1_000_000) for n in (0, 61, 7200, 90_000)] == ["0 s", "1 min", "2 h", "1 d"]
+    assert output.counted(1, "mailbox", "mailboxes") == "1 mailbox"
+    assert output.counted(1_234, "mailbox", "mailboxes") == "1,234 mailboxes"
+
+
+def test_the_commands_of_the_group_are_those_of_the_design():
+    assert list(cli.main.commands) == COMMANDS
+
+
+def test_the_unit_file_calls_what_there_is():
+    unit = (Path(__file__).parent.parent / "scripts" / "systemd" / "archiver.service").read_text()
+    (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    _, *arguments, command = line.partition("=")[2].split()
+    assert command in main.commands
+    with main.make_context("archiver", [*arguments, command], resilient_parsing=True) as context:
+        assert context.params["data"] == Path("/var/lib/archiver")

@@ -1,0 +1,351 @@
+"""The scheduled job and the capture over a real spool and real folders: faults, bad places, stopping, waking."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import HOUR, say
+
+from archiver import config as configuration
+from archiver.daemon import service
+from archiver.daemon.capture import Capture, sources_of
+from archiver.daemon.job import Job
+from archiver.exceptions import ConfigError, EnvironmentFault
+from archiver.pipeline import ATTEMPTS, Filer
+from archiver.spool import Spool
+
+PEOPLE = ["alice@example.org", "bob@example.org"]
+OLD = "Version 14.3 (Build 123.4)"
+"""Its Conversation History of chats is closed, by row 6."""
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    with Spool.open(tmp_path / "data") as opened:
+        yield opened
+
+
+def bring(spool: Spool, *rooms: str, more: int = 0) -> None:
+    """One conversation a room, long over."""
+    feed = spool.open_feed("import:x", "import").number
+    for room in rooms:
+        events = [
+            say(PEOPLE[n % 2], f"{room} {n}", more * HOUR + n, id=f"{room}-{more}-{n}", room=room, present=PEOPLE)
+            for n in range(3)
+        ]
+        spool.append(events, feed)
+    spool.close_feed(feed, 1)
+
+
+def job_of(spool: Spool, stopping: Callable[[], bool] = lambda: False, **raw: Any) -> Job:
+    return Job(spool, configuration.parse(raw), spool.data, stopping)
+
+
+def filed(spool: Spool) -> list[str]:
+    mail = spool.data / "mail"
+    return sorted(str(p.relative_to(mail)) for p in mail.rglob("*") if p.parent.name in ("cur", "new"))
+
+
+def make_due(spool: Spool) -> None:
+    """As if the pause after a failure were over."""
+    with spool._connections.writing() as transaction:
+        transaction.connection.execute("UPDATE place SET due_at = 1 WHERE due_at IS NOT NULL")
+
+
+# --- filing
+
+
+def test_what_is_due_is_filed_and_then_nothing_is_left_to_do(spool):
+    bring(spool, "a", "b")
+    job = job_of(spool)
+    assert job.file().copies == 4
+    assert len(filed(spool)) == 4
+    assert job.file().conversations == 0
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, bad: Callable[[str], BaseException | None]) -> None:
+    run = Filer.run
+
+    def run_or_fail(self: Filer, leases: Any, now: int) -> Any:
+        leases = list(leases)
+        for lease in leases:
+            error = bad(lease.conversation)
+            if error is not None:
+                raise error
+        return run(self, leases, now)
+
+    monkeypatch.setattr(Filer, "run", run_or_fail)
+
+
+def test_a_bad_place_is_found_tried_again_and_parked_while_its_neighbours_are_filed(spool, monkeypatch):
+    rooms = [f"room{n}" for n in range(8)]
+    bring(spool, *rooms)
+    failing(monkeypatch, lambda room: ZeroDivisionError("bug") if room == "room3" else None)
+    job = job_of(spool)
+    assert (tally := job.file()).failed == 1 and tally.copies == 14
+    for _ in range(ATTEMPTS - 1):
+        assert not spool.parked_places()
+        make_due(spool)
+        assert job.file().failed == 1
+    (parked,) = spool.parked_places()
+    assert parked.conversation == "room3" and parked.reason == "ZeroDivisionError: bug"
+    make_due(spool)
+    assert job.file().failed == 0
+    monkeypatch.undo()
+    spool.unpark(places=[parked.place], now=1)
+    assert job.file().copies == 2 and len(filed(spool)) == 16
+
+
+def test_a_fault_of_the_machine_gives_leases_back_and_blames_nobody(spool, monkeypatch):
+    bring(spool, "a", "b")
+    failing(monkeypatch, lambda room: EnvironmentFault("the disk is full"))
+    job = job_of(spool)
+    for _ in range(ATTEMPTS + 2):
+        with pytest.raises(EnvironmentFault):
+            job.file()
+    monkeypatch.undo()
+    assert job.file().copies == 4  # at once: no pause, no attempt on record
+    assert not spool.parked_places()
+
+
+def die_with(spool: Spool, *, places: int) -> None:
+    """A process claims, and ends without a word."""
+    with Spool.open(spool.data) as other:
+        assert len(other.claim(2**61, places, only_due=False)) == places
+    spool.reap(1)
+    make_due(spool)
+
+
+def test_what_may_have_killed_the_process_is_filed_alone_and_only_it_is_parked(spool, monkeypatch):
+    bring(spool, "a", "killer", "z")
+    for _ in range(3):
+        die_with(spool, places=3)
+
+    class Killed(BaseException):
+        pass
+
+    together: list[list[str]] = []
+    run = Filer.run
+
+    def run_or_die(self: Filer, leases: Any, now: int) -> Any:
+        leases = list(leases)
+        together.append([lease.conversation for lease in leases])
+        if any(lease.conversation == "killer" for lease in leases):
+            raise Killed
+        return run(self, leases, now)
+
+    monkeypatch.setattr(Filer, "run", run_or_die)
+    for _ in range(ATTEMPTS + 1):
+        # A process of its own each time: the lease of the one killed is lost with it.
+        with Spool.open(spool.data) as life, suppress(Killed):
+            Job(life, configuration.parse({}), spool.data).file()
+        spool.reap(1)
+        make_due(spool)
+    assert [place.conversation for place in spool.parked_places()] == ["killer"]
+    assert len(filed(spool)) == 4
+    assert all(len(each) == 1 for each in together)
+
+
+# --- stopping
+
+
+def test_a_stop_begins_no_further_attempt_and_gives_back_what_is_leased(spool, monkeypatch):
+    bring(spool, *(f"room{n}" for n in range(6)))
+    asked: list[int] = []
+
+    def stopping() -> bool:
+        asked.append(1)
+        return len(asked) > 10
+
+    job_of(spool, stopping).file()
+    done = len(filed(spool))
+    assert done < 12
+    with Spool.open(spool.data) as other:  # nothing is leased any more: another process finds it due at once
+        Job(other, configuration.parse({}), spool.data).file()
+    assert len(filed(spool)) == 12
+    assert all(not place.attempts for place in spool.parked_places())
+
+
+def test_a_stop_before_the_first_look_does_nothing(spool):
+    bring(spool, "a")
+    job = job_of(spool, lambda: True)
+    assert job.file().conversations == 0
+    job.keep_house()
+    assert filed(spool) == []
+
+
+# --- withheld
+
+
+def test_what_is_withheld_waits_until_the_gate_says_yes_and_is_not_worked_on_meanwhile(spool, monkeypatch):
+    bring(spool, "a")
+    tables = [{"address": PEOPLE[1], "version": OLD}]
+    job = job_of(spool, mailbox=tables)
+    tally = job.file()
+    assert (tally.copies, tally.withheld) == (1, 1)
+    job.file()
+    assert job.file().conversations == 0  # nothing of the gate's reasons has changed
+    job.use(configuration.parse({"mailbox": tables, "transcript": {"locale": "zh-TW"}}))
+    assert job.file().conversations == 0
+    job.use(configuration.parse({}))
+    assert job.file().copies == 1
+    assert spool.withheld() == [] and len(filed(spool)) == 2
+
+
+def test_another_reason_to_withhold_is_looked_at_once(spool):
+    bring(spool, "a")
+    job_of(spool, history={"enabled": False}).file()
+    job = job_of(spool, store={"version": OLD})  # another no
+    job.file()
+    assert job.file().conversations == 0
+    assert sum(kept.deliveries for kept in spool.withheld()) == 2
+    assert job_of(spool).file().copies == 2
+
+
+def test_a_bad_configuration_leaves_the_old_one_at_work(spool):
+    bring(spool, "a")
+    job = job_of(spool)
+    before = job.config
+    with pytest.raises(ConfigError):
+        job.use(configuration.parse({"store": {"owner": "no-such-user"}}))
+    assert job.config is before and job.file().copies == 2
+
+
+# --- housekeeping
+
+
+def test_housekeeping_forgets_what_can_be_continued_no_more_and_is_due_now_and_then(spool):
+    bring(spool, "a")
+    job = job_of(spool, conversations={"continuation": "0s"})
+    assert job.house_is_due
+    job.file()
+    job.keep_house()
+    assert not job.house_is_due
+    assert (spool.totals().spooled, spool.totals().forgotten) == (0, 3)
+    bring(spool, "a")  # read again: known
+    assert job.file().conversations == 0
+    bring(spool, "a", more=5)
+    assert job.file().copies == 2 and len(filed(spool)) == 4
+
+
+def test_housekeeping_keeps_what_can_still_be_continued(spool):
+    bring(spool, "a")
+    job = job_of(spool)
+    job.file()
+    job.keep_house()
+    assert spool.totals().spooled == 3
+
+
+# --- capture
+
+
+class Fake:
+    """A source that is told when it fails and whether it is up."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.up = False
+        self.accept: Any = None
+        self.fails = False
+
+    def start(self, accept: Any) -> None:
+        if self.fails:
+            raise EnvironmentFault("the port is taken")
+        self.accept, self.up = accept, True
+
+    def stop(self) -> None:
+        self.up = False
+
+    def describe(self) -> str:
+        return "a fake"
+
+
+def feed_named(spool: Spool, name: str) -> Any:
+    return next(feed for feed in spool.feeds() if feed.name == name)
+
+
+def test_what_a_source_gives_is_in_the_spool_when_accept_returns(spool):
+    source, capture = Fake(), Capture(spool)
+    capture.use({"fake": lambda: source})
+    source.accept([say(PEOPLE[0], "x", 0)])
+    assert spool.totals().spooled == 1
+    assert feed_named(spool, "fake").kind == "live"
+    capture.stop()
+    assert not source.up
+
+
+def test_only_a_source_that_is_up_says_so(spool):
+    source, capture = Fake(), Capture(spool)
+    capture.use({"fake": lambda: source})
+    source.up = False
+    capture.contact()
+    assert feed_named(spool, "fake").contact is None
+    source.up = True
+    capture.contact()
+    assert feed_named(spool, "fake").contact is not None
+
+
+def test_a_source_that_could_not_be_started_is_tried_again(spool):
+    source, capture = Fake(), Capture(spool)
+    source.fails = True
+    with pytest.raises(EnvironmentFault):
+        capture.use({"fake": lambda: source})
+    with pytest.raises(EnvironmentFault):
+        capture.contact()
+    source.fails = False
+    capture.contact()
+    assert source.up
+    capture.stop()
+    capture.contact()
+    assert not source.up  # stopped is stopped
+
+
+def test_nothing_waits_for_a_source_that_is_configured_no_longer(spool):
+    capture = Capture(spool)
+    capture.use({"fake": Fake})
+    capture.use({})
+    assert feed_named(spool, "fake").state == "closed"
+    capture.use({"fake": Fake})
+    capture.contact()
+    assert feed_named(spool, "fake").state == "open"
+
+
+def test_an_import_that_runs_beside_is_none_of_its_business(spool):
+    spool.open_feed("import:x", "import")
+    Capture(spool).use({})
+    assert feed_named(spool, "import:x").state == "open"
+
+
+def test_sources_are_those_configured():
+    assert sources_of(configuration.parse({"smtp": {"enabled": False}})) == {}
+    (make,) = sources_of(configuration.parse({"smtp": {"lmtp": "/run/archiver/lmtp"}})).values()
+    told = make().describe()
+    assert "127.0.0.1:8025" in told and "/run/archiver/lmtp" in told
+
+
+# --- signals
+
+
+def test_a_single_run_hears_the_signal_to_stop(spool):
+    with service._told() as stopping:
+        assert not stopping()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping()
+
+
+def test_systemd_is_told_only_where_it_asks(data_dir, monkeypatch):
+    service._notify("READY=1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(data_dir / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(data_dir / "notify"))
+        service._notify("READY=1")
+        assert listening.recv(100) == b"READY=1"
+    service._notify("READY=1")  # nobody listens any more
