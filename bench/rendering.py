@@ -19,7 +19,7 @@ from archiver.config import load
 from archiver.events import SENT, Captured
 from archiver.importers import Options, importer
 from archiver.pipeline import Terms
-from archiver.rendering import Rendering
+from archiver.showing import Showing
 from archiver.types import Conversation, Look, Roster
 from bench import child, corpus
 from bench.measure import ROOT, Bench, Figure, at_least, plain
@@ -106,12 +106,12 @@ def _rendered(jobs: Sequence[Job], terms: Terms) -> Made:
     made = Made()
     started = time.perf_counter()
     for conversation, looks in jobs:
-        rendering = Rendering(conversation, lambda digest: None, terms.limits)
+        showing = Showing(conversation, lambda digest: None, terms.rules, terms.limits)
         made.copies += len(looks)
         for look in sorted(set(looks), key=lambda look: look.mask):
             made.items += 1
             made.renderings += look.mask.bit_count()
-            made.bytes += len(rendering.item(look).content)
+            made.bytes += len(showing.item(look).content)
     made.seconds = time.perf_counter() - started
     return made
 
