@@ -9,7 +9,7 @@ one part of each open conversation and by the references.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct, structs
 
@@ -18,7 +18,6 @@ from archiver.events import (
     EDITED,
     ENDED,
     REFERENCES,
-    RENAMED,
     SECOND,
     STARTED,
     TOPIC_CHANGED,
@@ -151,101 +150,13 @@ def conversations(
     yield from fold.rest()
 
 
-def project(conversation: Conversation, mask: int, rules: Rules) -> Conversation:
-    """What the owner of a view could know: the conversation as its visible events, and who was there, tell it.
-
-    Nothing of the rest is left in it, so an item made from it can be rebuilt from what the item carries.
-    """
-    first = (mask & -mask).bit_length() - 1
-    if first == 0 and mask + 1 == 1 << len(conversation.events) and _stands_alone(conversation):
-        return conversation
-    events = [captured for index, captured in enumerate(conversation.events) if mask >> index & 1]
-    roster = _found(conversation, first)
-    return gather(
-        events, roster, rules, partial=conversation.partial, session=conversation.session, part=conversation.part
-    )
-
-
-def _stands_alone(conversation: Conversation) -> bool:
-    """True for a one-to-one in which nothing shows from outside its events: projecting it would change nothing."""
-    if conversation.kind != "im" or conversation.roster.present or conversation.roster.topic:
-        return False
-    mentioned = {who.address for who in conversation.events[0].event.data.conversation.participants or ()}
-    for captured in conversation.events:
-        if captured.event.type in REFERENCES:
-            return False
-        if captured.event.data.actor is not None:
-            mentioned.add(captured.event.data.actor.address)
-    return all(mentioned.issuperset(participation.addresses) for participation in conversation.participations)
-
-
-def _found(conversation: Conversation, first: int) -> Roster:
-    """Who was there, and the topic, as somebody finds them who sees events from `first` on."""
-    topic = conversation.roster.topic
-    for captured in conversation.events[:first]:
-        topic = _topic(captured.event) or topic
-    if first == 0:
-        return Roster(
-            tuple(_reduced(presence, conversation.partial) for presence in conversation.roster.present), topic
-        )
-    earlier = (1 << first) - 1
-    present = [
-        _known(conversation, participation, first)
-        for participation in conversation.participations
-        if not participation.invited and participation.mask >> first & 1 and participation.mask & earlier
-    ]
-    return Roster(tuple(present), topic)
-
-
-def _reduced(presence: Presence, partial: bool) -> Presence:
-    """What an item tells of somebody who was there: no more is needed, no less makes the same item."""
-    return Presence(presence.addresses[-1:], presence.name, presence.hidden, None, presence.acted if partial else None)
-
-
-def _known(conversation: Conversation, participation: Participation, first: int) -> Presence:
-    """Somebody as they were known just before the event `first`."""
-    at_start = next((p for p in conversation.roster.present if set(p.addresses) & set(participation.addresses)), None)
-    address = at_start.addresses[-1] if at_start is not None else participation.addresses[0]
-    name = at_start.name if at_start is not None else None
-    acted = at_start.acted if at_start is not None else None
-    for captured in conversation.events[:first]:
-        data = captured.event.data
-        if data.actor is not None and data.actor.address == address:
-            name, acted = data.actor.name or name, captured.time
-            if captured.event.type == RENAMED and data.subject is not None:
-                address, name = data.subject.address, data.subject.name or name
-        for who in data.conversation.participants or ():
-            if who.address == address:
-                name = who.name or name
-    return _reduced(Presence((address,), name, participation.hidden, None, acted), conversation.partial)
-
-
-def gather(
-    events: Sequence[Captured], roster: Roster, rules: Rules, *, partial: bool, session: str | None, part: int
-) -> Conversation:
-    """One conversation of all these events, in order: its bounds are known already."""
-    attendance = Attendance(roster, rules.partial_leave if partial else None)
-    run = _Run(attendance, session, events[0].time)
-    run.part = part - 1
-    run.begin(events[0], roster.topic)
-    held = {target(captured.event) for captured in events if captured.event.type not in REFERENCES}
-    for ordinal, captured in enumerate(events):
-        event, time = captured.event, captured.time
-        attendance.apply(event, time, ordinal)
-        if event.type in REFERENCES and target(event) in held:
-            run.references.append(Reference(captured, tuple(attendance.roster(time))))
-        else:
-            run.add(captured, ordinal, ())
-    return run.finish(ripe=0, partial=partial)
-
-
 def fold_roster(events: Iterable[Captured], roster: Roster, rules: Rules, *, partial: bool = False) -> Roster:
     """The roster that `events`, about to be forgotten, leave behind."""
     attendances = _Attendances(roster, rules, partial)
     topic, last = roster.topic, 0
     for ordinal, captured in enumerate(events):
         attendances.of(captured.event, captured.time).apply(captured.event, captured.time, ordinal)
-        topic = _topic(captured.event) or topic
+        topic = topic_after(captured.event, topic)
         last = captured.time
     return Roster(tuple(attendances.shared.roster(last)), topic)
 
@@ -355,7 +266,7 @@ class _Run:
             kind=kind,
             session=self.session,
             part=self.part,
-            topic=_topic(first.event) or self.roster.topic,
+            topic=topic_after(first.event, self.roster.topic),
             events=events,
             roster=self.roster,
             participations=_participations(self, events, places, kind, _members(self.events)),
@@ -396,7 +307,7 @@ class _Fold:
             self._open(run, captured, ordinal)
         attendance.apply(event, time, ordinal)
         run.add(captured, ordinal, self._survey.references.get(event.id, ()))
-        self._topic = _topic(event) or self._topic
+        self._topic = topic_after(event, self._topic)
 
     def rest(self) -> Iterator[Conversation]:
         for run in self._runs.values():
@@ -435,10 +346,12 @@ class _Fold:
         return time - run.last > (self._rules.tail if run.ended is not None else self._rules.silence)
 
 
-def _topic(event: Event) -> str | None:
+def topic_after(event: Event, known: str | None) -> str | None:
+    """The topic from an event on; an empty one takes it away."""
+    said = event.data.conversation.topic
     if event.type == TOPIC_CHANGED and event.data.topic is not None:
-        return event.data.topic
-    return event.data.conversation.topic
+        said = event.data.topic
+    return known if said is None else said or None
 
 
 def _members(events: list[Captured]) -> bool:

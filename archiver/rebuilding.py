@@ -8,21 +8,21 @@ nothing.
 from __future__ import annotations
 
 from datetime import datetime
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from typing import Any
+from email import message_from_bytes
+from email.message import Message
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import json
+from msgspec import Struct, convert, json
 
-from archiver.conversation import Rules, gather, order
-from archiver.events import Captured, Event, microseconds
+from archiver.conversation import Rules, order
+from archiver.events import Captured, Event, Kind, Participant, microseconds
 from archiver.exceptions import UsageError
-from archiver.rendering import ACTED, ROSTER, lines_of
+from archiver.projection import Bounds, gather
+from archiver.rendering import ROSTER, lines_of, spelling
 from archiver.types import Conversation, Look, Presence, Role, Roster
 
-_decode = msgspec.json.Decoder(Event).decode
+_decode = json.Decoder(Event).decode
 
 
 def rebuild(item: bytes, rules: Rules, more: tuple[Captured, ...] = ()) -> tuple[Conversation, Look]:
@@ -30,51 +30,96 @@ def rebuild(item: bytes, rules: Rules, more: tuple[Captured, ...] = ()) -> tuple
 
     Raises `UsageError` where the item carries no events, or damaged ones.
     """
-    header = message_from_bytes(item, EmailMessage, policy=policy.default)
-    roster, events = _events(item)
-    events = sorted([*events, *more], key=order)
+    header = message_from_bytes(item)
+    roster, session, events = _events(item)
+    if more:
+        # By time alone, and stable: ids in an item may have been veiled, which is no reason to change places.
+        events = sorted([*events, *more], key=_moment)
     if not events:
         raise UsageError("the item carries no events")
-    conversation = gather(
-        events,
-        roster,
-        rules,
-        partial=header.get("X-Archiver-Presence") == "inferred",
-        session=None if "X-Archiver-Session" not in header else unquote(str(header["X-Archiver-Session"])),
-        part=int(header.get("X-Archiver-Part", "1")),
-    )
-    return conversation, _look(header, conversation)
+    try:
+        conversation = gather(events, roster, rules, _bounds(header, session, events[0]))
+        return conversation, _look(header, conversation)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise UsageError(f"the item's header fields are damaged: {error}") from error
 
 
-def _events(item: bytes) -> tuple[Roster, list[Captured]]:
-    roster = Roster()
+def _moment(captured: Captured) -> tuple[int, bool, str]:
+    return order(captured)[:3]
+
+
+class _Found(Participant, frozen=True):
+    """Somebody the roster's line names."""
+
+    acted: datetime | None = None
+
+
+class _Place(Struct, frozen=True):
+    participants: tuple[_Found, ...] = ()
+    topic: str | None = None
+    session: str | None = None
+
+
+class _Data(Struct, frozen=True):
+    conversation: _Place
+
+
+class _RosterLine(Struct, frozen=True):
+    data: _Data
+
+
+_decode_roster = json.Decoder(_RosterLine).decode
+
+
+def _events(item: bytes) -> tuple[Roster, str | None, list[Captured]]:
+    """Roster and session of the first line, if that is the roster's, and the events."""
+    roster, session = Roster(), None
     events: list[Captured] = []
     for number, line in enumerate(lines_of(item), 1):
         try:
             event = _decode(line)
+            if event.type == ROSTER and number == 1:
+                place = _decode_roster(line).data.conversation
+                roster, session = Roster(tuple(map(_presence, place.participants)), place.topic), place.session
+                continue
         except msgspec.DecodeError as error:
             raise UsageError(f"the item's event {number} can't be read: {error}") from error
-        if event.type == ROSTER:
-            present = json.decode(line)["data"]["conversation"].get("participants", ())
-            roster = Roster(tuple(map(_presence, present)), event.data.conversation.topic)
-        else:
-            time = microseconds(event.time)
-            events.append(Captured(event, time, time, line, number))
-    return roster, events
+        time = microseconds(event.time)
+        events.append(Captured(event, time, time, line, number))
+    return roster, session, events
 
 
-def _presence(participant: dict[str, Any]) -> Presence:
-    acted = participant.get(ACTED)
-    time = None if acted is None else microseconds(datetime.fromisoformat(acted))
-    return Presence((participant["address"],), participant.get("name"), participant.get("hidden", False), None, time)
+def _presence(found: _Found) -> Presence:
+    acted = None if found.acted is None else microseconds(found.acted)
+    return Presence((found.address,), found.name, found.hidden, None, acted)
 
 
-def _look(header: EmailMessage, conversation: Conversation) -> Look:
+def _bounds(header: Message, session: str | None, first: Captured) -> Bounds:
+    if session is None and "X-Archiver-Session" in header:
+        session = unquote(str(header["X-Archiver-Session"]))
+    return Bounds(
+        kind=convert(str(header.get("X-Archiver-Kind", first.event.data.conversation.kind)), Kind),
+        session=session,
+        part=int(header.get("X-Archiver-Part", "1")),
+        partial=header.get("X-Archiver-Presence") == "inferred",
+    )
+
+
+def _look(header: Message, conversation: Conversation) -> Look:
     return Look(
         mask=(1 << len(conversation.events)) - 1,
         role=Role(str(header.get("X-Archiver-Role", Role.TOOK_PART))),
-        side=None if "X-Archiver-Side" not in header else unquote(str(header["X-Archiver-Side"])),
+        side=_side(header, conversation),
         locale=str(header.get("X-Archiver-Locale", "en")),
         zone=str(header.get("X-Archiver-Zone", "UTC")),
         show_retracted=header.get("X-Archiver-Retracted") == "shown",
     )
+
+
+def _side(header: Message, conversation: Conversation) -> str | None:
+    """The owner's address, by how the header spells it: of one too long it has only the beginning."""
+    if "X-Archiver-Side" not in header:
+        return None
+    spelt = str(header["X-Archiver-Side"])
+    known = (address for p in conversation.participations for address in p.addresses)
+    return next((address for address in known if spelling(address) == spelt), unquote(spelt))

@@ -1,16 +1,20 @@
 """The views of one conversation as items: each made from what its owner could know, and nothing else.
 
-Joins projecting and rendering. Views of one mask share everything; a view of the whole shares the conversation itself.
+Joins projecting, veiling and rendering: the events of a view and the roster its owner found, without the addresses of
+hidden people, are folded into a conversation of their own, and that is rendered. `rebuilding` does the same with the
+events of an item.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 from msgspec import structs
 
-from archiver.conversation import Rules, project
-from archiver.rendering import Limits, Rendering
+from archiver.conversation import Rules
+from archiver.projection import Past, bounds, gather, seen
+from archiver.rendering import Hidden, Limits, Rendering, Shared
 from archiver.types import Conversation, Item, Look
 
 
@@ -24,30 +28,61 @@ class Showing:
         self._blob = blob
         self._rules = rules
         self._limits = limits
-        self._made: dict[int, Rendering] = {}
+        self._shared = Shared(blob, limits)
+        self._made: dict[int, tuple[Rendering, Callable[[Look], Look]]] = {}
+        self._latest: Rendering | None = None
         self.has_files = any(captured.event.data.attachments for captured in conversation.events)
 
     def name(self, look: Look) -> str:
-        return self._of(look.mask).name(_whole(look))
+        rendering, as_seen = self._of(look.mask)
+        return rendering.name(as_seen(look))
 
     def kept(self, look: Look) -> frozenset[str]:
-        return self._of(look.mask).kept(_whole(look))
+        rendering, as_seen = self._of(look.mask)
+        return rendering.kept(as_seen(look))
 
     def item(self, look: Look) -> Item:
-        return self._of(look.mask).item(_whole(look))
+        rendering, as_seen = self._of(look.mask)
+        if self._latest is not None and self._latest is not rendering:
+            self._latest.let_go()  # a busy room's views are large, many and mostly all different
+        self._latest = rendering
+        return rendering.item(as_seen(look))
 
     def let_go(self) -> None:
         """Drop what was made; it comes again where it is asked for again."""
-        self._made = {}
+        self._made, self._latest = {}, None
+        self._shared = Shared(self._blob, self._limits)
 
-    def _of(self, mask: int) -> Rendering:
+    @cached_property
+    def _past(self) -> Past:
+        return Past(self.conversation)
+
+    @cached_property
+    def _hidden(self) -> Hidden:
+        return Hidden(self.conversation)
+
+    def _of(self, mask: int) -> tuple[Rendering, Callable[[Look], Look]]:
         made = self._made.get(mask)
         if made is None:
-            projected = project(self.conversation, mask, self._rules)
-            made = self._made[mask] = Rendering(projected, self._blob, self._limits)
+            made = self._made[mask] = self._make(mask)
         return made
 
+    def _make(self, mask: int) -> tuple[Rendering, Callable[[Look], Look]]:
+        events = seen(self.conversation, mask)
+        roster = self._past.roster((mask & -mask).bit_length() - 1)
+        which = bounds(self.conversation)
+        if not self._hidden.addresses:
+            return Rendering(gather(events, roster, self._rules, which), self._shared), _as_it_is
+        veil = self._hidden.veil(roster, events)
+        if which.session is not None:
+            which = structs.replace(which, session=veil.text(which.session))
+        veiled = gather([veil.event(each) for each in events], veil.roster(roster), self._rules, which)
 
-def _whole(look: Look) -> Look:
-    """The same look at the projected conversation: all of it."""
-    return structs.replace(look, mask=(1 << look.mask.bit_count()) - 1)
+        def as_seen(look: Look) -> Look:
+            return look if look.side is None else structs.replace(look, side=veil.address(look.side))
+
+        return Rendering(veiled, self._shared), as_seen
+
+
+def _as_it_is(look: Look) -> Look:
+    return look

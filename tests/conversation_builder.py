@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import email
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from archiver.conversation import Rules, conversations, survey, views
 from archiver.events import Captured, Event, microseconds
-from archiver.types import Conversation, Look, Role, Roster
+from archiver.rendering import Limits
+from archiver.showing import Showing
+from archiver.types import Conversation, Item, Look, Role, Roster
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 RULES = Rules(idle=10**15, span=10**16)
@@ -47,6 +49,18 @@ def look_of(made: Conversation, owner: str, locale: str = "en", zone: str = "UTC
 
 def whole(made: Conversation, locale: str = "en", zone: str = "UTC", show: bool = False) -> Look:
     return Look((1 << len(made.events)) - 1, Role.TOOK_PART, None, locale, zone, show)
+
+
+def render(
+    made: Conversation, looks: Sequence[Look], attachment: Callable[[str], bytes | None], limits: Limits | None = None
+) -> list[Item]:
+    """One item a look, in their order."""
+    showing = Showing(made, attachment, RULES, limits or Limits())
+    return [showing.item(look) for look in looks]
+
+
+def key(made: Conversation, look: Look) -> str:
+    return render(made, [look], lambda digest: None)[0].key
 
 
 def parsed(content: bytes) -> EmailMessage:

@@ -6,9 +6,9 @@ import re
 import zlib
 from pathlib import Path
 
-from conversation_builder import FIXTURES, from_file, look_of
+from conversation_builder import FIXTURES, from_file, look_of, render
 
-from archiver.rendering import Limits, render
+from archiver.rendering import Limits
 from archiver.rendering.evidence import lines_of
 from archiver.types import Item
 

@@ -22,7 +22,7 @@ LAYERS = {
     "sources": {"sources"},
     "importers": {"importers"},
     "spool": {"spool"},
-    "conversation": {"conversation", "presence"},
+    "conversation": {"conversation", "presence", "projection"},
     "directory": {"directory", "addresses"},
     "gate": {"gate", "capability", "policy"},
     "planning": {"planning"},

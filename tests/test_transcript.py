@@ -8,13 +8,24 @@ from html.parser import HTMLParser
 
 import pytest
 from builders import edit, event, react, retract, say
-from conversation_builder import captured, conversation, from_file, html_of, look_of, made_up, text_of, whole, words
+from conversation_builder import (
+    captured,
+    conversation,
+    from_file,
+    html_of,
+    look_of,
+    made_up,
+    render,
+    text_of,
+    whole,
+    words,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.rendering import render
 from archiver.rendering.entries import shortened
 from archiver.rendering.markup import fragment, paragraph, plain
+from archiver.rendering.transcript import _STYLE
 from archiver.types import Conversation, Look, Role
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
@@ -256,6 +267,23 @@ def test_polls_count_each_last_vote():
     assert later.endswith("09:00:10 * Bob voted “0” in a poll not shown here\n")
 
 
+def test_polls_without_questions_or_people_are_still_told():
+    opened = event("poll.opened", 0, id="p", poll={"id": "p", "options": ["A", "B"]})
+    vote = event("poll.voted", 1, BOB, poll={"id": "p", "choice": 1})
+    assert told(opened, vote, event("poll.closed", 2, poll={"id": "p"})) == [
+        "00:00:00 * A poll was opened",
+        "    - 1. A",
+        "    - 2. B: 1 (Bob)",
+        "00:00:01 * Bob voted “B”",
+        "00:00:02 * The poll was closed",
+    ]
+    asked = event("poll.opened", 0, poll={"id": "p", "question": "Tea?"})
+    assert told(asked, event("poll.opened", 1, ALICE, poll={"id": "q"})) == [
+        "00:00:00 * A poll was opened: Tea?",
+        "00:00:01 * Alice opened a poll",
+    ]
+
+
 def test_a_replaced_time_is_shown_beside():
     body = json.loads(say(ALICE, "x", 0).body)
     body["archivertime"] = "2099-01-01T00:00:00Z"
@@ -346,7 +374,10 @@ ALLOWED = {"script", "style", "iframe", "object", "embed", "form", "input", "lin
 @given(made_up(), words)
 def test_html_holds_nothing_active_or_remote(made, extra):
     parser = Tags()
-    parser.feed(html_of(rendered(made, whole(made, show=True))) + paragraph(extra) + (fragment(extra) or ""))
+    html = html_of(rendered(made, whole(made, show=True)))
+    head, style, rest = html.partition(_STYLE)
+    assert style and "<style" not in head + rest
+    parser.feed(head + rest + paragraph(extra) + (fragment(extra) or ""))
     for tag, attributes in parser.seen:
         assert tag not in ALLOWED
         assert not any(name.startswith("on") for name in attributes)

@@ -1,29 +1,32 @@
-"""Conversations and looks -> items (pure): text, HTML, the exact events, headers; always the same bytes.
+"""Views and looks -> items (pure): text, HTML, the exact events, headers; always the same bytes.
 
-`Rendering` is the door. Modules: `reading` finds what all views share, `evidence` writes the events, `entries` and
-`transcript` the words, `envelope` the headers, `mime` the parts; `wording` knows languages, days and zones. Holds
-nothing of folders, policy or where events come from.
+`Rendering` is the door, after `Hidden` has veiled who is hidden. Modules: `reading` finds what all looks share,
+`evidence` writes the events, `entries` and `transcript` the words, `envelope` the headers, `mime` the parts;
+`wording` knows languages, days and zones. Holds nothing of folders, policy or where events come from, and doesn't
+choose what a view shows: all that comes here is shown.
 """
 
-from archiver.rendering.evidence import ACTED, ROSTER, events_of, lines_of
+from archiver.rendering.evidence import ROSTER, events_of, lines_of
 from archiver.rendering.files import Limits
-from archiver.rendering.rendering import RENDERER, Rendering, base_name, is_base_name, key, message_id, render
+from archiver.rendering.headers import spelling
+from archiver.rendering.rendering import RENDERER, Rendering, Shared, base_name, is_base_name, message_id
+from archiver.rendering.veil import Hidden
 from archiver.rendering.wording import folder_name, known_zone, locales
 
 __all__ = [
-    "ACTED",
     "RENDERER",
     "ROSTER",
+    "Hidden",
     "Limits",
     "Rendering",
+    "Shared",
     "base_name",
     "events_of",
     "folder_name",
     "is_base_name",
-    "key",
     "known_zone",
     "lines_of",
     "locales",
     "message_id",
-    "render",
+    "spelling",
 ]

@@ -17,7 +17,7 @@ from archiver.rendering.files import Shelf, State, content_id, digest_of, media_
 from archiver.rendering.headers import clean
 from archiver.rendering.markup import fragment, plain
 from archiver.rendering.people import Names
-from archiver.rendering.reading import Reading, Strand, indices
+from archiver.rendering.reading import Reading, Strand
 from archiver.rendering.wording import Clock, Words, clock, iso_day
 
 _LINE = 2_000
@@ -40,14 +40,10 @@ class Entry(Struct):
 
 
 class View(Struct, frozen=True):
-    """What an entry may depend on besides its event: the events seen, those with hidden content, files without room."""
+    """What an entry may depend on besides the events: those whose content is hidden, files without room."""
 
-    mask: int
-    concealed: int
-    over: frozenset[str]
-
-    def shows(self, index: int) -> bool:
-        return index >= 0 and bool(self.mask >> index & 1)
+    concealed: frozenset[int] = frozenset()
+    over: frozenset[str] = frozenset()
 
 
 class Teller:
@@ -66,7 +62,7 @@ class Teller:
         entry = _MAKERS.get(event.type, Teller._happening)(self, index, event, view)
         if entry is None:
             return None
-        if event.data.attachments and event.type != e.SENT and not view.concealed >> index & 1:
+        if event.data.attachments and event.type != e.SENT and index not in view.concealed:
             self._add_files(entry, event.data.attachments, view)
         if event.archivertime is not None:
             note = self.words("time given by the source: {time}", time=clean(event.archivertime, 80))
@@ -91,18 +87,18 @@ class Teller:
             names = self.words.join([self._names.who(one) for one in message.to]) or self.words("nobody")
             who = self.words("{name}, only to {names}", name=who, names=names)
         strand = self.reading.strand_of(index)
-        versions = [index, *(indices(strand.edits & view.mask) if strand else ())]
+        versions = [index, *(strand.edits if strand else ())]
         entry = self._versions(who, versions, view)
         if index in self.reading.parents:
             entry.notes = [self._reply(index, message.in_reply_to or "", view), *entry.notes]
         if strand is not None:
-            entry.notes += self._marks(strand, index, view)
+            entry.notes += self._marks(strand, index)
         return entry
 
     def _versions(self, who: str, versions: list[int], view: View) -> Entry:
         """A message as it stands in the end, and below it each text it had before."""
         last = versions[-1]
-        if view.concealed >> last & 1:
+        if last in view.concealed:
             return Entry(who, self.words("[message retracted]"), notes=[])
         text, html = self._said(last)
         entry = Entry(who, text, html, notes=[])
@@ -131,23 +127,22 @@ class Teller:
 
     def _reply(self, index: int, parent_id: str, view: View) -> str:
         parent = self.reading.parents[index]
-        if not view.shows(parent):
+        if parent < 0:
             return self.words("in reply to a message that is not shown here ({id})", id=clean(parent_id, 80))
         strand = self.reading.strand_of(parent)
-        edits = list(indices(strand.edits & view.mask)) if strand else []
-        last = edits[-1] if edits else parent
+        last = strand.edits[-1] if strand and strand.edits else parent
         name = self._names.who(self.reading.events[parent].data.actor)
         time = self.when(parent, index)
-        quote = "" if view.concealed >> last & 1 else shortened(self._said(last)[0])
+        quote = "" if last in view.concealed else shortened(self._said(last)[0])
         if not quote:
             return self.words("in reply to {name}, {time}", name=name, time=time)
         return self.words("in reply to {name}, {time}: “{quote}”", name=name, time=time, quote=quote)
 
-    def _marks(self, strand: Strand, beside: int, view: View) -> list[str]:
+    def _marks(self, strand: Strand, beside: int) -> list[str]:
         """Reactions with who, then retractions."""
         reactions: dict[str, dict[str | int, str]] = {}
         notes: list[str] = []
-        for index in indices(strand.references & view.mask):
+        for index in strand.references:
             event = self.reading.events[index]
             name = self._names.who(event.data.actor)
             if event.type == e.REACTED:
@@ -161,7 +156,7 @@ class Teller:
 
     def _edited(self, index: int, event: Event, view: View) -> Entry | None:
         strand = self.reading.strand_of(index)
-        if strand is not None and view.shows(strand.holder):
+        if strand is not None and strand.holder >= 0:
             return None
         entry = self._versions(self._names.who(event.data.actor), [index], view)
         entry.notes.append(self.words("edits a message that is not shown here ({id})", id=_message_id(event)))
@@ -169,7 +164,7 @@ class Teller:
 
     def _retracted(self, index: int, event: Event, view: View) -> Entry | None:
         strand = self.reading.strand_of(index)
-        if strand is not None and view.shows(strand.holder):
+        if strand is not None and strand.holder >= 0:
             return None
         line = self.words(
             "{name} retracted a message that is not shown here ({id})",
@@ -180,7 +175,7 @@ class Teller:
 
     def _reacted(self, index: int, event: Event, view: View) -> Entry | None:
         strand = self.reading.strand_of(index)
-        if strand is not None and view.shows(strand.holder):
+        if strand is not None and strand.holder >= 0:
             return None
         name, reaction = self._names.who(event.data.actor), clean(event.data.reaction or "", 100)
         facts = {"name": name, "reaction": reaction, "id": _message_id(event)}
@@ -222,12 +217,10 @@ class Teller:
 
     def _poll_opened(self, index: int, event: Event, view: View) -> Entry:
         poll = event.data.poll
-        line = self.words(
-            "{name} opened a poll: {question}", name=self._names.who(event.data.actor), question=_question(poll)
-        )
+        line = self._about(event, _question(poll))
         voters: dict[str, list[str]] = {}
         strand = self.reading.strand_of(index)
-        for who, choices in self._votes(strand, poll, view):
+        for who, choices in self._votes(strand, poll):
             for choice in choices:
                 voters.setdefault(choice, []).append(who)
         options = [clean(option, _LINE) for option in (poll.options if poll else None) or ()]
@@ -238,42 +231,39 @@ class Teller:
             notes.append(f"{told}: {len(names)} ({self.words.join(names)})" if names else told)
         return Entry("", line, notes=notes)
 
-    def _votes(self, strand: Strand | None, poll: Poll | None, view: View) -> Iterable[tuple[str, list[str]]]:
-        """The last choice of everybody, as far as visible."""
+    def _votes(self, strand: Strand | None, poll: Poll | None) -> Iterable[tuple[str, list[str]]]:
+        """The last choice of everybody."""
         votes: dict[str | int, tuple[str, list[str]]] = {}
-        for index in indices(strand.references & view.mask if strand else 0):
+        for index in strand.references if strand else ():
             event = self.reading.events[index]
             if event.type == e.POLL_VOTED:
                 votes[_voice(event, index)] = self._names.who(event.data.actor), _choices(event.data.poll, poll)
         return votes.values()
 
-    def _opened(self, index: int, view: View) -> Poll | None:
+    def _opened(self, index: int) -> Poll | None:
         """The poll an answer belongs to, where the view shows its opening."""
         strand = self.reading.strand_of(index)
-        if strand is None or not view.shows(strand.holder):
+        if strand is None or strand.holder < 0:
             return None
         return self.reading.events[strand.holder].data.poll
 
     def _poll_voted(self, index: int, event: Event, view: View) -> Entry:
-        opened = self._opened(index, view)
+        opened = self._opened(index)
         choice = self.words.join(_choices(event.data.poll, opened))
         name, question = self._names.who(event.data.actor), _question(opened) or _question(event.data.poll)
         if not question and opened is None:
             return Entry("", self.words("{name} voted “{choice}” in a poll not shown here", name=name, choice=choice))
-        line = self.words("{name} voted “{choice}”: {question}", name=name, choice=choice, question=question)
-        return Entry("", line if question else line.rstrip(_COLONS))
+        return Entry("", self._with_detail(self.words("{name} voted “{choice}”", name=name, choice=choice), question))
 
     def _poll_closed(self, index: int, event: Event, view: View) -> Entry:
-        opened, poll = self._opened(index, view), event.data.poll
+        opened, poll = self._opened(index), event.data.poll
         question = _question(opened) or _question(poll)
-        line = self.words(
-            "{name} closed the poll: {question}", name=self._names.who(event.data.actor), question=question
-        )
+        line = self._about(event, question)
         options = (opened.options if opened else None) or (poll.options if poll else None) or ()
         tally = (poll.tally if poll else None) or ()
         pairs = tally.items() if isinstance(tally, dict) else enumerate(tally)
         notes = [f"{_option(options, key)}: {count}" for key, count in pairs]
-        return Entry("", line if question else line.rstrip(_COLONS), notes=notes)
+        return Entry("", line, notes=notes)
 
     # What merely happens
 
@@ -310,16 +300,25 @@ class Teller:
         return Entry(who, plain(event.data.text or ""))
 
     def _happening(self, index: int, event: Event, view: View) -> Entry:
-        system, by_actor = _HAPPENINGS.get(event.type, ("", ""))
-        name = self._names.who(event.data.actor) if event.data.actor is not None else ""
-        if not system:
-            kind = clean(event.type, 200)
-            line = self.words("unknown event {type}", type=kind)
-            line = f"{name}: {line}" if name else line
-        else:
-            line = self.words(by_actor, name=name) if name else self.words(system)
         title = clean(event.data.title or "", _LINE)
-        return Entry("", self._with_reason(f"{line}: {title}" if title else line, event))
+        if event.type in _HAPPENINGS:
+            line = self._about(event, title)
+        else:
+            line = self.words("unknown event {type}", type=clean(event.type, 200))
+            if event.data.actor is not None:
+                line = self._with_detail(self._names.who(event.data.actor), line)
+            line = self._with_detail(line, title)
+        return Entry("", self._with_reason(line, event))
+
+    def _about(self, event: Event, detail: str) -> str:
+        """What happened, by whom if anybody did it, and what it was about."""
+        system, by_actor = _HAPPENINGS[event.type]
+        actor = event.data.actor
+        line = self.words(system) if actor is None else self.words(by_actor, name=self._names.who(actor))
+        return self._with_detail(line, detail)
+
+    def _with_detail(self, line: str, detail: str) -> str:
+        return self.words("{line}: {detail}", line=line, detail=detail) if detail else line
 
     def _with_reason(self, line: str, event: Event) -> str:
         reason = clean(event.data.reason or "", _LINE)
@@ -346,6 +345,8 @@ _MAKERS: dict[str, Callable[[Teller, int, Event, View], Entry | None]] = {
 _HAPPENINGS = {
     e.STARTED: ("The conversation started", "{name} started the conversation"),
     e.ENDED: ("The conversation ended", "{name} ended the conversation"),
+    e.POLL_OPENED: ("A poll was opened", "{name} opened a poll"),
+    e.POLL_CLOSED: ("The poll was closed", "{name} closed the poll"),
     "file.shared": ("A file was shared", "{name} shared a file"),
     "whiteboard.saved": ("The whiteboard was saved", "{name} saved the whiteboard"),
     "slide.shown": ("A slide was shown", "{name} showed a slide"),
@@ -371,10 +372,6 @@ def _voice(event: Event, index: int) -> str | int:
 
 def _message_id(event: Event) -> str:
     return clean(event.data.message.id, 80) if event.data.message is not None else ""
-
-
-_COLONS = " :："
-"""What would hang at the end of a line about a poll that asks nothing."""
 
 
 def _question(poll: Poll | None) -> str:

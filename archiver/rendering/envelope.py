@@ -11,7 +11,7 @@ from archiver.events import moment
 from archiver.rendering.files import DOMAIN
 from archiver.rendering.headers import addr_spec, addresses, clean, mailbox, token, unstructured
 from archiver.rendering.people import Names
-from archiver.rendering.reading import HIDDEN, Person, Reading, parties
+from archiver.rendering.reading import Person, Reading, parties
 from archiver.rendering.transcript import Transcript
 from archiver.rendering.wording import header_date
 from archiver.types import Conversation, Look, Role
@@ -34,15 +34,15 @@ class Envelope:
         self._words = transcript.words
         self._look = look
         self._place = place
-        self._people = reading.people(look.mask)
-        topic = reading.topic(look.mask)
+        self._people = reading.people
+        topic = reading.topic
         self.topic = clean(topic, _TOPIC) or None if topic else None
         self.title = self._title()
         self.subject = clean(self._numbered(clean(self.title, _SUBJECT)), _SUBJECT + 50)
 
     def _title(self) -> str:
         missed = self._look.role is Role.MISSED
-        other = self._reading.other(self._look.side, self._look.mask)
+        other = self._reading.other(self._look.side)
         if other is not None:
             names = self._transcript.names.person(other)
         elif self.topic and not missed:
@@ -83,7 +83,7 @@ class Envelope:
 
     def _private(self, key: str, first: int, last: int) -> str:
         look = self._look
-        side = "" if look.side is None else token("X-Archiver-Side", self._reading.veil(look.side))
+        side = "" if look.side is None else token("X-Archiver-Side", look.side)
         return (
             f"X-Archiver-Item-Class: {_CLASSES[look.role]}\n{side}"
             f"X-Archiver-First: {moment(first).isoformat()}\n"
@@ -96,32 +96,11 @@ class Envelope:
         )
 
 
-def address_fields(reading: Reading, names: Names, mask: int) -> str:
-    """From the initiator, To the others, as a view knows them."""
-    people = reading.people(mask)
-    sender = _sender(reading, mask)
-    others = [_mailbox(reading, names, person) for person in people if person is not sender][:_RECIPIENTS]
+def address_fields(reading: Reading, names: Names) -> str:
+    """From the initiator, To the others."""
+    sender = reading.sender
+    others = [_mailbox(reading, names, person) for person in reading.people if person is not sender][:_RECIPIENTS]
     return addresses("From", [_mailbox(reading, names, sender)]) + addresses("To", list(dict.fromkeys(others)))
-
-
-def _sender(reading: Reading, mask: int) -> Person | None:
-    people = reading.people(mask)
-    address = reading.initiator(mask)
-    if address is None:
-        return people[0] if people else None
-    for person in people:
-        if person.address == address:
-            return person
-    return _renamed(reading, address, mask)
-
-
-def _renamed(reading: Reading, address: str, mask: int) -> Person | None:
-    """Who acted under an address that is not their last one; a stranger to the roster as a last resort."""
-    for participation in reading.conversation.participations:
-        if address in participation.addresses and participation.mask & mask:
-            last = reading.person_address(participation, mask)
-            return next((person for person in reading.people(mask) if person.address == last), None)
-    return Person(reading.name(address, mask), address, address in reading.hidden, (), 0, False)
 
 
 def _mailbox(reading: Reading, names: Names, person: Person | None) -> str:
@@ -129,7 +108,7 @@ def _mailbox(reading: Reading, names: Names, person: Person | None) -> str:
     if person is None:
         return mailbox("", addr_spec(source, "system", real=False))
     if person.hidden:
-        return mailbox(names.person(person), addr_spec(source, person.name or HIDDEN, real=False))
+        return mailbox(names.person(person), addr_spec(source, person.name or person.address, real=False))
     return mailbox(names.person(person), addr_spec(source, person.address))
 
 
@@ -141,7 +120,7 @@ def place_fields(reading: Reading, renderer: str) -> str:
     return (
         f"References: {thread(conversation)}\n"
         + token("X-Archiver-Source", conversation.source)
-        + token("X-Archiver-Conversation", reading.veil(conversation.place))
+        + token("X-Archiver-Conversation", conversation.place)
         + f"X-Archiver-Kind: {conversation.kind}\n{session}X-Archiver-Part: {conversation.part}\n{inferred}"
         + unstructured("X-Archiver-Renderer", renderer)
     )

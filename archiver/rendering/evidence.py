@@ -1,24 +1,23 @@
 """The exact events of a view as NDJSON: what the item carries as its last attachment, and what its key is made of.
 
-What the text hides these lines hide too: a retracted message's content is replaced by its digest, hidden addresses
-are left out. A first line of type `archiver.roster` says who was present before, so that the view can be rebuilt.
+What the text hides these lines hide too: a retracted message's content is replaced by its digest. (Hidden addresses
+have been left out before, see `veil`.) A first line of type `archiver.roster` says who was present before, so that
+the view can be rebuilt.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from hashlib import sha256
-from itertools import compress
 from typing import Any
 
 import msgspec
 
-from archiver.events import moment
+from archiver.events import Attachment, moment
 from archiver.exceptions import UsageError
-from archiver.rendering.reading import Reading, first_bit
-from archiver.types import Presence
+from archiver.types import Conversation, Presence
 
 FILE_NAME = "conversation.ndjson.gz"
 ROSTER = "archiver.roster"
@@ -39,97 +38,13 @@ _KEPT_OF_EVENT = {"specversion", "source", "id", "type", "time", "sequence", "da
 _KEPT_OF_DATA = {"conversation", "actor", "subject", "removed", "language"}
 _KEPT_OF_MESSAGE = {"id", "in_reply_to", "thread", "to", "language"}
 _NOT_TEXT = {"poll", "until"}
-_SAID = {"text", "html", "topic", "question", "options", "reason", "reaction", "title", "choice", "tally"}
 
 
-class Evidence:
-    """The lines of one conversation; made once an event, chosen by each view."""
+class Chunks:
+    """Packed stretches of lines, by their lines: the views of one conversation share most."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-        self._events = reading.conversation.events
-        self._lines = [captured.body for captured in self._events]
-        self._redacted: dict[int, bytes] = {}
-        self._chunks: dict[tuple[bytes, ...], bytes] = {}
-        for index in self._changed():
-            self._lines[index] = encode(self._veiled(msgspec.json.decode(self._lines[index])))
-
-    def _changed(self) -> list[int]:
-        """Lines that can't stand as they are: of hidden people, or with an attachment's content or path."""
-        changed = []
-        hidden = [_inner(address) for address in self._reading.hidden]
-        for index, event in enumerate(self._reading.events):
-            files = event.data.attachments
-            if (files and any(a.content is not None or a.path is not None for a in files)) or (
-                hidden and any(address in self._lines[index] for address in hidden)
-            ):
-                changed.append(index)
-        return changed
-
-    def lines(self, mask: int, concealed: int) -> list[bytes]:
-        """The lines of a view: who was there, then its events in order."""
-        chosen = self._lines
-        if concealed:
-            chosen = list(chosen)
-            for index in range(len(chosen)):
-                if concealed >> index & 1:
-                    chosen[index] = self._redact(index)
-        # The binary digits of the mask, lowest first, are the selectors.
-        selected = list(compress(chosen, map(int, f"{mask:b}"[::-1])))
-        roster = self._roster(mask)
-        return [roster, *selected] if roster else selected
-
-    def _redact(self, index: int) -> bytes:
-        if index not in self._redacted:
-            self._redacted[index] = encode(redacted(msgspec.json.decode(self._lines[index])))
-        return self._redacted[index]
-
-    def _roster(self, mask: int) -> bytes | None:
-        """Who was present just before the first event of a view, and the topic: what its owner found."""
-        first = first_bit(mask)
-        conversation = self._reading.conversation
-        topic = self._reading.topic_before(first)
-        people = self._present(first, mask)
-        if not people and not topic:
-            return None
-        place: dict[str, Any] = {"id": conversation.place, "kind": conversation.kind, "participants": people}
-        for name, value in (("session", conversation.session), ("topic", topic)):
-            if value is not None:
-                place[name] = value
-        event = {
-            "specversion": "1.0",
-            "source": conversation.source,
-            "id": f"{ROSTER}.{self._events[first].event.id}",
-            "type": ROSTER,
-            "time": _rfc3339(self._events[first].time),
-            "data": {"conversation": place},
-        }
-        return encode(self._veiled(event) if self._reading.hidden else event)
-
-    def _present(self, first: int, mask: int) -> list[dict[str, Any]]:
-        conversation = self._reading.conversation
-        if first == 0:
-            return [_present(p, inferred=conversation.partial) for p in conversation.roster.present]
-        here = [
-            p
-            for p in conversation.participations
-            if not p.invited and p.mask >> first & 1 and p.mask & (1 << first) - 1
-        ]
-        return [_participant(self._reading.person_address(p, mask), p.name, p.hidden) for p in here]
-
-    def _veiled(self, value: Any) -> Any:
-        """Leave out hidden addresses, and attachments' contents; texts that people wrote stay as they wrote them."""
-        if isinstance(value, str):
-            return self._reading.veil(value)
-        if isinstance(value, list):
-            return [self._veiled(one) for one in value]
-        if not isinstance(value, dict):
-            return value
-        made = {key: one if key in _SAID else self._veiled(one) for key, one in value.items()}
-        files = made.get("attachments")
-        if isinstance(files, list):
-            made["attachments"] = [_without_content(one) for one in files]
-        return made
+    def __init__(self) -> None:
+        self._made: dict[tuple[bytes, ...], bytes] = {}
 
     def packed(self, lines: list[bytes]) -> bytes:
         """The lines as a gzip file. A function of the lines alone, whatever other views were packed before."""
@@ -148,10 +63,46 @@ class Evidence:
 
     def _chunk(self, chunk: tuple[bytes, ...], data: bytes) -> bytes:
         """Whole deflate blocks (RFC 1951): a full flush makes them independent, so that views can share them."""
-        if chunk not in self._chunks:
+        if chunk not in self._made:
             packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
-            self._chunks[chunk] = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
-        return self._chunks[chunk]
+            self._made[chunk] = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
+        return self._made[chunk]
+
+
+def lines_for(conversation: Conversation, concealed: frozenset[int]) -> list[bytes]:
+    """The lines of a view: who was there, then its events in order, without the content of those `concealed`."""
+    roster = _roster(conversation)
+    lines = [] if roster is None else [roster]
+    for index, captured in enumerate(conversation.events):
+        if concealed and index in concealed:
+            lines.append(encode(redacted(msgspec.json.decode(captured.body))))
+        elif (files := captured.event.data.attachments) and any(_has_content(file) for file in files):
+            lines.append(encode(_without_contents(msgspec.json.decode(captured.body))))
+        else:
+            lines.append(captured.body)
+    return lines
+
+
+def _roster(conversation: Conversation) -> bytes | None:
+    """Who was present just before the first event, and the topic: what the view's owner found."""
+    roster, first = conversation.roster, conversation.events[0]
+    # A source may call an event anything; before one that looks like this line stands the real one.
+    if not roster.present and not roster.topic and first.event.type != ROSTER:
+        return None
+    people = [_participant(presence, inferred=conversation.partial) for presence in roster.present]
+    place: dict[str, Any] = {"id": conversation.place, "kind": conversation.kind, "participants": people}
+    for name, value in (("session", conversation.session), ("topic", roster.topic)):
+        if value is not None:
+            place[name] = value
+    event = {
+        "specversion": "1.0",
+        "source": conversation.source,
+        "id": f"{ROSTER}.{first.event.id}",
+        "type": ROSTER,
+        "time": _rfc3339(first.time),
+        "data": {"conversation": place},
+    }
+    return encode(event)
 
 
 def _cut(lines: list[bytes]) -> list[tuple[bytes, ...]]:
@@ -167,22 +118,15 @@ def encode(value: Any) -> bytes:
     return msgspec.json.encode(value, order="sorted")
 
 
-def _inner(address: str) -> bytes:
-    return encode(address)[1:-1]
-
-
-def _present(presence: Presence, *, inferred: bool) -> dict[str, Any]:
+def _participant(presence: Presence, *, inferred: bool) -> dict[str, Any]:
     """Where presence is inferred, it runs out some time after the last act: so that belongs to it."""
-    made = _participant(presence.addresses[-1], presence.name, presence.hidden)
-    return {**made, ACTED: _rfc3339(presence.acted)} if inferred and presence.acted is not None else made
-
-
-def _participant(address: str, name: str | None, hidden: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {"address": address}
-    if name is not None:
-        made["name"] = name
-    if hidden:
+    made: dict[str, Any] = {"address": presence.addresses[-1]}
+    if presence.name is not None:
+        made["name"] = presence.name
+    if presence.hidden:
         made["hidden"] = True
+    if inferred and presence.acted is not None:
+        made[ACTED] = _rfc3339(presence.acted)
     return made
 
 
@@ -190,30 +134,40 @@ def _rfc3339(time: int) -> str:
     return moment(time).isoformat().replace("+00:00", "Z")
 
 
-def _without_content(file: Any) -> Any:
-    if not isinstance(file, dict):
-        return file
-    return {key: value for key, value in file.items() if key not in ("content", "path")}
+def _has_content(file: Attachment) -> bool:
+    return file.content is not None or file.path is not None
+
+
+def _without_contents(event: dict[str, Any]) -> dict[str, Any]:
+    """An event whose files are only described: what they hold stands in the item itself, or nowhere."""
+    files = [{k: v for k, v in file.items() if k not in ("content", "path")} for file in event["data"]["attachments"]]
+    return {**event, "data": {**event["data"], "attachments": files}}
 
 
 _REDACTED_ALREADY = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def _digest(value: Any) -> str:
-    if isinstance(value, str) and _REDACTED_ALREADY.fullmatch(value):
-        return value  # an item rebuilt from an item: the content went then
+def _digest(value: Any) -> str | None:
+    if value is None:
+        return None
     octets = value.encode("utf-8", "replace") if isinstance(value, str) else encode(value)
     return "sha256:" + sha256(octets).hexdigest()
 
 
+def _digest_once(value: Any) -> str | None:
+    """For events from an item: the content of one redacted went then."""
+    return value if isinstance(value, str) and _REDACTED_ALREADY.fullmatch(value) else _digest(value)
+
+
 def redacted(event: dict[str, Any]) -> dict[str, Any]:
     """A sent or edited message without its content: each member that holds some is replaced by its digest."""
-    made = {k: v if k in _KEPT_OF_EVENT or k.startswith("archiver") else _digest(v) for k, v in event.items()}
-    data = event.get("data") or {}
-    kept = {k: v if k in _KEPT_OF_DATA else _digest(v) for k, v in data.items() if k not in _NOT_TEXT}
+    digest = _digest_once if REDACTED in event else _digest
+    made = {k: v if k in _KEPT_OF_EVENT or k.startswith("archiver") else digest(v) for k, v in event.items()}
+    data = event["data"]
+    kept = {k: v if k in _KEPT_OF_DATA else digest(v) for k, v in data.items() if k not in _NOT_TEXT}
     message = data.get("message")
     if isinstance(message, dict):
-        kept["message"] = {k: v if k in _KEPT_OF_MESSAGE else _digest(v) for k, v in message.items()}
+        kept["message"] = {k: v if k in _KEPT_OF_MESSAGE else digest(v) for k, v in message.items()}
     files = data.get("attachments")
     if isinstance(files, list):
         kept["attachments"] = [{"sha256": _file_digest(file)} for file in files]
@@ -229,8 +183,7 @@ def _file_digest(file: Any) -> str:
 
 def lines_of(item: bytes) -> list[bytes]:
     """The event lines an item carries, the roster's first."""
-    message = message_from_bytes(item, policy=policy.default)
-    for part in message.iter_attachments():
+    for part in reversed(list(message_from_bytes(item).walk())):
         if part.get_filename() == FILE_NAME:
             packed = part.get_payload(decode=True)
             return re.findall(rb"[^\n]+", _unpacked(packed if isinstance(packed, bytes) else b""))

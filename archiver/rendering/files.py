@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 
 from msgspec import Struct
 
 from archiver.events import Attachment
 from archiver.rendering.headers import file_name
-from archiver.rendering.reading import Reading, indices
+from archiver.rendering.reading import Reading
 
 DOMAIN = "conversation-archiver.invalid"
 """What our own identifiers end in; .invalid never resolves (RFC 2606 2)."""
@@ -60,23 +60,28 @@ def name_of(file: Attachment) -> str:
     return file_name(file.name or "")
 
 
-class Shelf:
-    """The files of one conversation, each fetched once, at first need."""
+class Files:
+    """Contents of shared files, each fetched once, at first need; and how large they may be."""
 
-    def __init__(self, reading: Reading, fetch: Fetch, limits: Limits) -> None:
-        self._reading = reading
+    def __init__(self, fetch: Fetch, limits: Limits) -> None:
+        self.limits = limits
         self._fetch = fetch
-        self._limits = limits
         self._contents: dict[str, bytes | None] = {}
-        self.holders = 0
-        for index, event in enumerate(reading.events):
-            if event.data.attachments:
-                self.holders |= 1 << index
 
     def content(self, digest: str) -> bytes | None:
         if digest not in self._contents:
             self._contents[digest] = self._fetch(digest)
         return self._contents[digest]
+
+
+class Shelf:
+    """The files of one view."""
+
+    def __init__(self, reading: Reading, files: Files) -> None:
+        self._reading = reading
+        self._limits = files.limits
+        self.content = files.content
+        self._holders = [index for index, event in enumerate(reading.events) if event.data.attachments]
 
     def state(self, file: Attachment, over: frozenset[str]) -> State:
         """What becomes of a file; `over` are those that the item has no more room for."""
@@ -92,30 +97,33 @@ class Shelf:
             return State.KEPT
         return State.SHOWN if is_picture(file) else State.ATTACHED
 
-    def chosen(self, mask: int) -> tuple[dict[str, Attachment], frozenset[str]]:
-        """The files an item of these events holds, by digest, and those left out for want of room."""
+    def chosen(self, concealed: frozenset[int]) -> tuple[dict[str, Attachment], frozenset[str]]:
+        """The files the item holds, by digest, and those left out for want of room."""
         held: dict[str, Attachment] = {}
         over: set[str] = set()
         room = self._limits.files
-        for index in indices(mask & self.holders):
-            for file in self._reading.events[index].data.attachments or ():
-                digest = digest_of(file)
-                if digest is None or digest in held or digest in over:
-                    continue
-                if self.state(file, frozenset()) in (State.SHOWN, State.ATTACHED):
-                    size = len(self.content(digest) or b"")
-                    if size > room:
-                        over.add(digest)
-                    else:
-                        held[digest] = file
-                        room -= size
+        for file in self._shared(concealed):
+            digest = digest_of(file)
+            if digest is None or digest in held or digest in over:
+                continue
+            if self.state(file, frozenset()) in (State.SHOWN, State.ATTACHED):
+                size = len(self.content(digest) or b"")
+                if size > room:
+                    over.add(digest)
+                else:
+                    held[digest] = file
+                    room -= size
         return held, frozenset(over)
 
-    def kept(self, mask: int) -> frozenset[str]:
-        """Digests of the files of these events that are too large for the item."""
-        if not mask & self.holders:
+    def kept(self, concealed: frozenset[int]) -> frozenset[str]:
+        """Digests of the files that are too large for the item."""
+        if not self._holders:
             return frozenset()
-        _, over = self.chosen(mask)
-        shared = (self._reading.events[index].data.attachments or () for index in indices(mask & self.holders))
-        digests = ((file, digest_of(file)) for files in shared for file in files)
+        _, over = self.chosen(concealed)
+        digests = ((file, digest_of(file)) for file in self._shared(concealed))
         return frozenset(digest for file, digest in digests if digest and self.state(file, over) is State.KEPT)
+
+    def _shared(self, concealed: frozenset[int]) -> Iterator[Attachment]:
+        for index in self._holders:
+            if index not in concealed:
+                yield from self._reading.events[index].data.attachments or ()

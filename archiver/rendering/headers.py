@@ -19,6 +19,7 @@ WIDTH = 78
 """RFC 5322 2.1.1: lines should be no longer."""
 
 _MAXIMUM_NAME = 200
+_IDENTIFIER = 900
 _PAYLOAD = 42
 """Octets of an encoded word: within the 75 characters of RFC 2047 2, its line within 76 even after `From: `."""
 
@@ -86,16 +87,28 @@ def _fold(line: str, words: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def token(name: str, value: str) -> str:
-    """A field whose value is an identifier: what isn't visible ASCII is %XX, and it stays on one line.
+def spelling(value: str) -> str:
+    """An identifier as a field has it: what isn't visible ASCII is %XX, and it stays on one line.
 
-    A question mark is too, lest it looks like an encoded word.
+    A question mark is too, lest it looks like an encoded word. One too long is cut, and told apart by a digest.
     """
-    text = quote(value.encode("utf-8", "replace"), safe="!#$&'()*+,/:;=@[]~<>|{}^`\"\\")
-    if len(text) > 900:
+    text = _percent(value)
+    if len(text) > _IDENTIFIER:
         digest = blake2b(value.encode("utf-8", "replace"), digest_size=16).hexdigest()
-        text = f"{text[:800]}...{digest}"
-    return f"{name}: {text}\n"
+        while len(text) > _IDENTIFIER - 100:  # by whole characters: what a reader makes of it is spelt the same again
+            value = value[: len(value) * (_IDENTIFIER - 100) // len(text)]
+            text = _percent(value)
+        text = f"{text}...{digest}"
+    return text
+
+
+def _percent(value: str) -> str:
+    return quote(value.encode("utf-8", "replace"), safe="!#$&'()*+,/:;=@[]~<>|{}^`\"\\")
+
+
+def token(name: str, value: str) -> str:
+    """A field whose value is an identifier."""
+    return f"{name}: {spelling(value)}\n"
 
 
 @lru_cache(8_192)

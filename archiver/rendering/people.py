@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from archiver.events import Participant
 from archiver.rendering.headers import bare, clean
-from archiver.rendering.reading import HIDDEN, Person, Reading
+from archiver.rendering.reading import Person, Reading
+from archiver.rendering.veil import PSEUDONYM
 from archiver.rendering.wording import Words
 
 
@@ -20,7 +21,7 @@ class Names:
         """What somebody was called when an event happened."""
         if participant is None:
             return self._words("somebody")
-        name = participant.name or self._reading.lasting_name(participant.address)
+        name = participant.name or self._reading.name(participant.address)
         return self.label(name, participant.address, participant.hidden)
 
     def person(self, person: Person) -> str:
@@ -33,9 +34,11 @@ class Names:
         return self._labels[which]
 
     def _make(self, name: str | None, address: str, hidden: bool) -> str:
-        instead = self._reading.hidden.get(address)
-        hidden = hidden or instead is not None
-        shown = clean(name or "") or clean("" if instead in (None, HIDDEN) else instead or "")
-        if not shown and not hidden:
-            shown = clean(bare(address))
-        return shown or self._words("hidden" if hidden else "unknown")
+        if shown := clean(name or ""):
+            return shown
+        if not hidden:
+            return clean(bare(address)) or self._words("unknown")
+        number = PSEUDONYM.fullmatch(address)
+        if number is None or number[1] == "1":
+            return self._words("hidden")
+        return self._words("hidden ({number})", number=number[1])

@@ -1,52 +1,38 @@
 """Conversations and looks -> items: rendering key, names, headers, MIME bytes; always the same bytes.
 
-    conversation ─► reading (facts) ─► evidence (lines, key)  ─┐
-                                    └► transcript (text, HTML) ─┴► parts ─► item per look
+    view's conversation ─► reading (facts) ─► evidence (lines, key)  ─┐
+                                           └► transcript (text, HTML) ─┴► parts ─► item per look
 
-Pure: no clock, no file but the package's own words and zone rules. What several looks share is made once.
+Pure: no clock, no file but the package's own words and zone rules. What several looks, or views, share is made once.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
 from importlib.metadata import version
-from typing import TypeVar
 
 from msgspec import Struct
 
 from archiver.events import SECOND, Attachment
 from archiver.rendering.entries import View
 from archiver.rendering.envelope import Envelope, address_fields, place_fields
-from archiver.rendering.evidence import FILE_NAME, Evidence, events_of, lines_of
-from archiver.rendering.files import DOMAIN, Fetch, Limits, Shelf, content_id, is_picture, media_type, name_of
-from archiver.rendering.headers import file_parameters
+from archiver.rendering.evidence import FILE_NAME, Chunks, lines_for
+from archiver.rendering.files import DOMAIN, Fetch, Files, Limits, Shelf, content_id, is_picture, media_type, name_of
+from archiver.rendering.headers import file_parameters, spelling
 from archiver.rendering.mime import Lines, Part, base64_lines, lines, multipart, text_part
-from archiver.rendering.reading import Reading, first_bit
-from archiver.rendering.transcript import Told, Transcript
+from archiver.rendering.reading import Reading
+from archiver.rendering.transcript import Made, Told, Transcript
 from archiver.rendering.wording import clock_of, negotiate, words
 from archiver.types import Conversation, Item, Look, Role
-
-__all__ = ["RENDERER", "Limits", "Rendering", "base_name", "events_of", "key", "lines_of", "message_id", "render"]
 
 RENDERER = (
     f"conversation-archiver-renderer/1 babel/{version('babel')} tzdata/{version('tzdata')}"
     f" nh3/{version('nh3')} zlib/{zlib.ZLIB_RUNTIME_VERSION}"
 )
 """Whatever an item's bytes depend on besides what its key says."""
-
-
-_KEPT = 4
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
-
-
-def key(conversation: Conversation, look: Look) -> str:
-    """The rendering key of a look: equal keys are one item, and nothing is rendered to find it."""
-    return Rendering(conversation).key(look)
 
 
 def base_name(key: str, date: int) -> str:
@@ -66,15 +52,16 @@ def message_id(key: str) -> str:
     return f"<{key}@{DOMAIN}>"
 
 
-def render(
-    conversation: Conversation, looks: Sequence[Look], attachment: Fetch, limits: Limits | None = None
-) -> list[Item]:
-    """One item a look, in their order. `attachment` gives a shared file's content by SHA-256, None where it is gone."""
-    rendering = Rendering(conversation, attachment, limits)
-    # Looks of one view one after the other, so that what they share is still at hand.
-    order = sorted(range(len(looks)), key=lambda n: looks[n].mask)
-    made = {n: rendering.item(looks[n]) for n in order}
-    return [made[n] for n in range(len(looks))]
+class Shared:
+    """What the renderings of one conversation's views have in common: files, packed stretches, lines."""
+
+    def __init__(self, attachment: Fetch = lambda digest: None, limits: Limits | None = None) -> None:
+        self.files = Files(attachment, limits or Limits())
+        self.chunks = Chunks()
+        self._lines: dict[tuple[str, str], Made] = {}
+
+    def lines(self, locale: str, zone: str) -> Made:
+        return self._lines.setdefault((locale, zone), {})
 
 
 class _Traces(Struct, frozen=True):
@@ -82,11 +69,11 @@ class _Traces(Struct, frozen=True):
 
     lines: list[bytes]
     digest: blake2b
-    concealed: int
+    concealed: frozenset[int]
 
 
 class _Sheet(Struct, frozen=True):
-    """What looks of one mask, language, zone and retraction setting share: all but title and headers."""
+    """What looks of one language, zone and retraction setting share: all but title and headers."""
 
     text: Lines
     html: Lines
@@ -103,57 +90,59 @@ _EVENTS_FIELDS = (
 
 
 class Rendering:
-    """One conversation's renderings; whatever looks share is made once and kept while this lives."""
+    """The renderings of one view: all events of `conversation` are shown. What looks at it share is made once.
 
-    def __init__(
-        self, conversation: Conversation, attachment: Fetch = lambda digest: None, limits: Limits | None = None
-    ) -> None:
+    Whoever is hidden in it bears a pseudonym already.
+    """
+
+    def __init__(self, conversation: Conversation, shared: Shared | None = None) -> None:
         self.conversation = conversation
+        self._shared = shared or Shared()
         self._reading = Reading(conversation)
-        self._evidence = Evidence(self._reading)
-        self._shelf = Shelf(self._reading, attachment, limits or Limits())
+        self._shelf = Shelf(self._reading, self._shared.files)
         self._transcripts: dict[tuple[str, str], Transcript] = {}
-        self._traces: dict[tuple[int, bool], _Traces] = {}
-        self._sheets: dict[tuple[int, str, str, bool], _Sheet] = {}
-        self._packed: dict[tuple[int, bool], Part] = {}
+        self._traces: dict[bool, _Traces] = {}
+        self._sheets: dict[tuple[str, str, bool], _Sheet] = {}
+        self._packed: dict[bool, Part] = {}
+        self._keys: dict[Look, str] = {}
 
     def key(self, look: Look) -> str:
-        digest = self._trace(look).digest.copy()
-        other = self._reading.other(look.side, look.mask)
-        parameters = (
-            negotiate(look.locale),
-            look.zone,
-            look.role.value,
-            look.show_retracted,
-            self.conversation.part,
-            self.conversation.kind,
-            self.conversation.session,
-            None if other is None else other.address,
-        )
-        digest.update(repr(parameters).encode("utf-8", "replace"))
-        return digest.hexdigest()
+        """The rendering key of a look: equal keys are one item, and nothing is rendered to find it."""
+        if look not in self._keys:
+            conversation = self.conversation
+            digest = self._trace(look.show_retracted).digest.copy()
+            parameters = (
+                negotiate(look.locale),
+                look.zone,
+                look.role.value,
+                look.show_retracted,
+                conversation.part,
+                conversation.kind,
+                conversation.partial,
+                # As the headers have them, which cut what is too long.
+                None if conversation.session is None else spelling(conversation.session),
+                None if look.side is None else spelling(look.side),
+            )
+            digest.update(repr(parameters).encode("utf-8", "replace"))
+            self._keys[look] = digest.hexdigest()
+        return self._keys[look]
 
     def name(self, look: Look) -> str:
         """The Maildir base name that its item will have."""
-        return base_name(self.key(look), self.conversation.events[first_bit(look.mask)].time)
-
-    @property
-    def has_files(self) -> bool:
-        return self._shelf.holders != 0
+        return base_name(self.key(look), self.conversation.events[0].time)
 
     def kept(self, look: Look) -> frozenset[str]:
         """Digests of the files that its item only names: they stay in the blob store as long as it does."""
-        return self._shelf.kept(look.mask & ~self._trace(look).concealed)
+        return self._shelf.kept(self._trace(look.show_retracted).concealed)
 
     def item(self, look: Look) -> Item:
         key = self.key(look)
         sheet = self._sheet(look)
         transcript = self._transcript(look)
         events = self.conversation.events
-        first, last = events[first_bit(look.mask)].time, events[look.mask.bit_length() - 1].time
+        first, last = events[0].time, events[-1].time
         envelope = Envelope(self._reading, transcript, look, self._place)
-        opening = transcript.opening(envelope.title, envelope.topic, look.mask)
-        body = _body(key, opening, sheet)
+        body = _body(key, transcript.opening(envelope.title, envelope.topic), sheet)
         fields = envelope.fields(key, message_id(key), sheet.addressed, (first, last))
         return Item(
             key=key,
@@ -166,52 +155,52 @@ class Rendering:
             content=(fields + body.fields + "\n").encode("ascii") + body.body,
         )
 
+    def let_go(self) -> None:
+        """Drop the texts that were made; they come again where they are asked for again."""
+        self._transcripts, self._sheets, self._packed = {}, {}, {}
+
     # What looks share
 
     @cached_property
     def _place(self) -> str:
         return place_fields(self._reading, RENDERER)
 
-    def _trace(self, look: Look) -> _Traces:
-        which = (look.mask, look.show_retracted)
-        if which not in self._traces:
-            concealed = self._reading.concealed(look.mask, look.show_retracted)
-            seen = self._evidence.lines(look.mask, concealed)
-            digest = blake2b(b"\n".join(seen), digest_size=16)
-            people = self._reading.people(look.mask)
-            known = [(p.address, p.name, p.spans, p.invited) for p in people]
-            digest.update(repr((known, self._reading.borrowed(look.mask))).encode("utf-8", "replace"))
-            self._traces[which] = _Traces(seen, digest, concealed)
-        return self._traces[which]
+    def _trace(self, show_retracted: bool) -> _Traces:
+        if show_retracted not in self._traces:
+            concealed = frozenset[int]() if show_retracted else self._reading.retracted
+            seen = lines_for(self.conversation, concealed)
+            self._traces[show_retracted] = _Traces(seen, blake2b(b"\n".join(seen), digest_size=16), concealed)
+        return self._traces[show_retracted]
 
     def _transcript(self, look: Look) -> Transcript:
         which = (negotiate(look.locale), look.zone)
         if which not in self._transcripts:
-            made = Transcript(self._reading, words(look.locale), clock_of(look.zone), self._shelf)
-            self._transcripts[which] = made
+            self._transcripts[which] = Transcript(
+                self._reading, words(look.locale), clock_of(look.zone), self._shelf, self._shared.lines(*which)
+            )
         return self._transcripts[which]
 
     def _sheet(self, look: Look) -> _Sheet:
-        which = (look.mask, negotiate(look.locale), look.zone, look.show_retracted)
+        which = (negotiate(look.locale), look.zone, look.show_retracted)
         if which not in self._sheets:
-            concealed = self._trace(look).concealed
-            held, over = self._shelf.chosen(look.mask & ~concealed)
+            concealed = self._trace(look.show_retracted).concealed
+            held, over = self._shelf.chosen(concealed)
             transcript = self._transcript(look)
-            told = transcript.told(View(look.mask, concealed, over))
-            addressed = address_fields(self._reading, transcript.names, look.mask)
+            told = transcript.told(View(concealed, over))
+            addressed = address_fields(self._reading, transcript.names)
             parts = {digest: self._file_part(digest, file) for digest, file in held.items()}
             pictures = tuple(part for digest, part in parts.items() if is_picture(held[digest]))
             files = tuple(part for digest, part in parts.items() if not is_picture(held[digest]))
-            made = _Sheet(lines(told.text), lines(told.html), addressed, files, pictures, self._events_part(look))
-            _remember(self._sheets, which, made)
+            self._sheets[which] = _Sheet(
+                lines(told.text), lines(told.html), addressed, files, pictures, self._events_part(look.show_retracted)
+            )
         return self._sheets[which]
 
-    def _events_part(self, look: Look) -> Part:
-        which = (look.mask, look.show_retracted)
-        if which not in self._packed:
-            packed = self._evidence.packed(self._trace(look).lines)
-            _remember(self._packed, which, Part(_EVENTS_FIELDS, base64_lines(packed)))
-        return self._packed[which]
+    def _events_part(self, show_retracted: bool) -> Part:
+        if show_retracted not in self._packed:
+            packed = self._shared.chunks.packed(self._trace(show_retracted).lines)
+            self._packed[show_retracted] = Part(_EVENTS_FIELDS, base64_lines(packed))
+        return self._packed[show_retracted]
 
     def _file_part(self, digest: str, file: Attachment) -> Part:
         in_type, in_disposition = file_parameters(name_of(file))
@@ -221,13 +210,6 @@ class Rendering:
             f"Content-ID: <{content_id(digest)}>\nContent-Disposition: {disposition}{in_disposition}\n"
         )
         return Part(fields, base64_lines(self._shelf.content(digest) or b""))
-
-
-def _remember(cache: dict[_Key, _Value], which: _Key, made: _Value) -> None:
-    """Keep only the latest: a busy room's views are large, many and mostly all different."""
-    if len(cache) >= _KEPT:
-        del cache[next(iter(cache))]
-    cache[which] = made
 
 
 def _body(key: str, opening: Told, sheet: _Sheet) -> Part:

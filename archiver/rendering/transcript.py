@@ -1,22 +1,20 @@
 """A conversation as one owner saw it, as text and as HTML.
 
-Lines are made once an event (per language, zone and what the view shows of its edits, reactions and parents) and
-joined per view: most views share most lines. Headers and MIME are `archiver.rendering`'s.
+Lines are made once an event, language and zone: views of one conversation share those that don't depend on other
+events. Headers and MIME are `archiver.rendering`'s.
 """
 
 from __future__ import annotations
 
-from itertools import compress
-
 from msgspec import Struct
 
-from archiver.events import SECOND, SENT
+from archiver.events import SECOND, SENT, Captured
 from archiver.rendering.entries import Entry, Teller, View
 from archiver.rendering.files import Shelf
 from archiver.rendering.headers import answer_link, clean
 from archiver.rendering.markup import escape, link, paragraph, plain
 from archiver.rendering.people import Names
-from archiver.rendering.reading import Person, Reading, first_bit, indices
+from archiver.rendering.reading import Person, Reading, participants
 from archiver.rendering.wording import DAY, HOURS_MINUTES, SECONDS, Clock, Words, duration, iso_day, offset_text
 
 _CONTINUED = "\n" + " " * 9
@@ -24,85 +22,72 @@ _CONTINUED = "\n" + " " * 9
 
 _NOTE = "    - "
 _SPANS = 5
+_FEW = 8
+"""More people than this are folded away in HTML, where a client can."""
 
-_HEAD = '<!DOCTYPE html>\n<html lang="{lang}">\n<head><meta charset="utf-8"><title>{title}</title></head>\n'
-_BODY = '<body style="font-family:sans-serif;font-size:14px">\n<h2 dir="auto">{title}</h2>\n'
-_TABLE = '<table cellpadding="3" cellspacing="0" style="border-collapse:collapse">\n'
-_FOOT = "</table>\n</body>\n</html>\n"
-_CLOCK = '<tr valign="top"><td>'
-_WHO = '</td><td dir="auto"><b>'
-_WHAT = '</b></td><td dir="auto">'
-_END = "</td></tr>\n"
-_NOBODY = "</td><td>*</td>"
+_STYLE = """<style>
+body{font:16px/1.45 -apple-system,"Segoe UI",Roboto,"Noto Sans","Noto Sans TC","PingFang TC",sans-serif;
+color:#222;background:#fff;max-width:44em;margin:0 auto;padding:8px 12px}
+h1{font-size:1.3em;line-height:1.25;margin:.5em 0 .2em}
+h2{font-size:.9em;color:#555;border-top:1px solid #ddd;margin:1.6em 0 .6em;padding-top:.7em}
+a{color:#0b5cad}
+small,.facts{color:#6a6a6a;font-size:.85em}
+.m,.e{margin:.45em 0;overflow-wrap:anywhere}
+.e{color:#6a6a6a;font-size:.92em}
+.n{color:#6a6a6a;font-size:.9em;margin:.1em 0 .1em .4em;padding-left:.7em;border-left:2px solid #ddd}
+img{display:block;max-width:100%;height:auto;margin:.3em 0}
+table{border-collapse:collapse;font-size:.9em;margin:.5em 0}
+th,td{text-align:start;vertical-align:top;padding:.25em 1em .25em 0;border-bottom:1px solid #eee;overflow-wrap:anywhere}
+th{color:#6a6a6a;font-weight:normal}
+td.c,th.c{text-align:end;padding-right:0}
+summary{color:#555;font-size:.9em;cursor:pointer}
+</style>
+"""
+# Clients that drop the style still show what is said in the order it was said, in their own type.
+_HEAD = (
+    '<!DOCTYPE html>\n<html lang="{lang}">\n<head><meta charset="utf-8">\n'
+    '<meta name="viewport" content="width=device-width,initial-scale=1">\n<title>{title}</title>\n'
+)
+_BODY = '</head>\n<body>\n<h1 dir="auto">{title}</h1>\n'
+_FOOT = "</body>\n</html>\n"
+_MESSAGE = '<div class="m"><small>'
+_WHO = '</small> <b dir="auto">'
+_WHAT = '</b> <span dir="auto">'
+_END = "</span></div>\n"
+
+Made = dict[bytes, tuple[str, str]]
+"""Both forms of the lines of events, by their canonical JSON."""
 
 
 class Told(Struct, frozen=True):
-    """Both forms of the transcript of one view, after the title."""
+    """Both forms of a part of the transcript."""
 
     text: str
     html: str
 
 
 class Transcript:
-    """The lines of one conversation in one language and zone."""
+    """The lines of one view in one language and zone. `made` are lines of other views, to take and to add to."""
 
-    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf) -> None:
+    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf, made: Made) -> None:
         self.reading = reading
         self.words = words
         self.clock = clock_
         self._shelf = shelf
+        self._made = made
         self.names = Names(reading, words)
         self._teller = Teller(reading, words, clock_, shelf, self.names)
-        self._labels: dict[str, tuple[str | None, str, str]] = {}
+        self._labels: dict[str, tuple[str, str, str]] = {}
         self._days: list[tuple[int, int]] = []
         self._stamps: list[str] = []
-        self._texts: list[str] = []
-        self._htmls: list[str] = []
-        self._variants: dict[tuple[int, int, int, frozenset[str]], tuple[str, str]] = {}
-        self._lines()
-        self._one_day = self._days[0] if len(set(self._days)) == 1 else None
-
-    def _lines(self) -> None:
-        """The lines of all events whose telling doesn't depend on the view; most are plain messages."""
-        reading, texts, htmls = self.reading, self._texts, self._htmls
         self._set_clocks()
-        touchy, everything = reading.touchy, View(-1, 0, frozenset())
-        for index, (captured, stamp) in enumerate(zip(reading.conversation.events, self._stamps, strict=True)):
-            event = captured.event
-            data = event.data
-            message = data.message
-            if touchy and touchy >> index & 1:
-                texts.append("")
-                htmls.append("")
-            elif (
-                event.type == SENT
-                and message is not None
-                and (text := message.text)
-                and message.html is None
-                and message.to is None
-                and message.in_reply_to is None
-                and data.attachments is None
-                and data.actor is not None
-                and not text.startswith("/me ")
-                and event.archivertime is None
-            ):
-                known = self._labels.get(data.actor.address)
-                if known is None or known[0] != data.actor.name:
-                    known = self._label(index)
-                if not text.isprintable():
-                    text = plain(text)
-                body = text.replace("\n", _CONTINUED) if "\n" in text else text
-                texts.append(f"{stamp} {known[1]}: {body}\n")
-                htmls.append(f"{_CLOCK}{stamp}{_WHO}{known[2]}{_WHAT}{paragraph(text)}{_END}")
-            else:
-                entry = self._teller.tell(index, everything)
-                texts.append(_text(stamp, entry) if entry else "")
-                htmls.append(_html(stamp, entry) if entry else "")
+        self._several_days = len(set(self._days)) > 1
 
     def _set_clocks(self) -> None:
         """Local day and time of every event; the offset is asked for once a stretch in which it can't change."""
         until = offset = 0
         which = (0, 0)
+        days, stamps = self._days, self._stamps
         for captured in self.reading.conversation.events:
             time = captured.time
             if time >= until:
@@ -110,81 +95,104 @@ class Transcript:
             day, second = divmod(time // SECOND + offset, DAY)
             if which != (day, offset):
                 which = (day, offset)
-            self._days.append(which)
-            self._stamps.append(HOURS_MINUTES[second // 60] + SECONDS[second % 60])
+            days.append(which)
+            stamps.append(HOURS_MINUTES[second // 60] + SECONDS[second % 60])
 
-    def _label(self, index: int) -> tuple[str | None, str, str]:
+    def told(self, view: View) -> Told:
+        """Participants and entries, in both forms."""
+        texts, htmls = self._lines(view)
+        text, html = self._people()
+        if self._several_days:
+            self._name_days(texts, htmls)
+        else:
+            line, row = self._day_break(*self._days[0])
+            text, html = text + line, html + row
+        return Told(text + "".join(texts), html + "".join(htmls) + _FOOT)
+
+    def _lines(self, view: View) -> tuple[list[str], list[str]]:
+        """The lines of all events; most are plain messages, and known from another view."""
+        texts: list[str] = []
+        htmls: list[str] = []
+        made, woven = self._made, self.reading.woven
+        for index, captured in enumerate(self.reading.conversation.events):
+            known = made.get(captured.body) if not woven or index not in woven else None
+            if known is None:
+                known = self._line(index, captured, view)
+            texts.append(known[0])
+            htmls.append(known[1])
+        return texts, htmls
+
+    def _line(self, index: int, captured: Captured, view: View) -> tuple[str, str]:
+        """Both forms of one entry, kept for other views where it is the same in all that show it."""
+        event = captured.event
+        data, message = event.data, event.data.message
+        if index in self.reading.woven:
+            return _forms(self._stamps[index], self._teller.tell(index, view))
+        if (
+            event.type == SENT
+            and message is not None
+            and (text := message.text)
+            and message.html is None
+            and message.to is None
+            and data.attachments is None
+            and data.actor is not None
+            and data.actor.name
+            and not text.startswith("/me ")
+            and event.archivertime is None
+        ):
+            known = self._labels.get(data.actor.address)
+            if known is None or known[0] != data.actor.name:
+                known = self._label(index)
+            if not text.isprintable():
+                text = plain(text)
+            stamp = self._stamps[index]
+            body = text.replace("\n", _CONTINUED) if "\n" in text else text
+            forms = f"{stamp} {known[1]}: {body}\n", f"{_MESSAGE}{stamp}{_WHO}{known[2]}{_WHAT}{paragraph(text)}{_END}"
+        else:
+            forms = _forms(self._stamps[index], self._teller.tell(index, view))
+            if data.attachments or not all(who.name for who in participants(event)):
+                return forms
+        self._made[captured.body] = forms
+        return forms
+
+    def _label(self, index: int) -> tuple[str, str, str]:
         actor = self.reading.events[index].data.actor
         who = self.names.who(actor)
-        known = (actor.name if actor else None, who, escape(who))
+        known = (actor.name or "" if actor else "", who, escape(who))
         if actor is not None:
             self._labels[actor.address] = known
         return known
 
-    def told(self, view: View) -> Told:
-        """Participants and entries of a view, in both forms."""
-        mask = view.mask
-        texts, htmls = self._texts, self._htmls
-        changing = mask & (self.reading.touchy | (self._shelf.holders if view.over else 0))
-        if changing:
-            texts, htmls = list(texts), list(htmls)
-            for index in indices(changing):
-                texts[index], htmls[index] = self._variant(index, view)
-        text, html = self._people(mask)
-        if self._one_day is None:
-            texts, htmls = self._with_days(texts, htmls, mask)
-        else:
-            line, row = self._day_break(*self._one_day)
-            text, html = text + line, html + row
-        # The binary digits of the mask, lowest first, are the selectors.
-        selectors = [digit == "1" for digit in f"{mask:b}"[::-1]]
-        return Told(
-            text + "".join(compress(texts, selectors)),
-            html + "".join(compress(htmls, selectors)) + _FOOT,
-        )
-
-    def _variant(self, index: int, view: View) -> tuple[str, str]:
-        touched = self.reading.touch.get(index, 0)
-        key = (index, view.mask & touched, view.concealed & (touched | 1 << index), view.over)
-        if key not in self._variants:
-            entry = self._teller.tell(index, view)
-            stamp = self._stamps[index]
-            self._variants[key] = (_text(stamp, entry), _html(stamp, entry)) if entry else ("", "")
-        return self._variants[key]
-
-    def _with_days(self, texts: list[str], htmls: list[str], mask: int) -> tuple[list[str], list[str]]:
+    def _name_days(self, texts: list[str], htmls: list[str]) -> None:
         """Name the day where it, or the offset, is another than the entry's before."""
-        texts, htmls = list(texts), list(htmls)
         current: tuple[int, int] | None = None
-        for index in indices(mask):
-            if texts[index] and self._days[index] != current:
-                current = self._days[index]
-                line, row = self._day_break(*current)
+        for index, day in enumerate(self._days):
+            if day != current and texts[index]:
+                current = day
+                line, row = self._day_break(*day)
                 texts[index], htmls[index] = line + texts[index], row + htmls[index]
-        return texts, htmls
 
     def _day_break(self, day: int, offset: int) -> tuple[str, str]:
         name = f"{self.words.day(day)} (UTC{offset_text(offset)})"
-        return f"\n--- {name} ---\n", f'<tr><td colspan="3"><br><b>{escape(name)}</b>{_END}'
+        return f"\n--- {name} ---\n", f"<h2>{escape(name)}</h2>\n"
 
     # What stands above the entries
 
-    def opening(self, title: str, topic: str | None, mask: int) -> Told:
-        """Title, topic and time of a view; all that may differ between the sides of a one-to-one."""
+    def opening(self, title: str, topic: str | None) -> Told:
+        """Title, topic and time; all that may differ between the sides of a one-to-one."""
         lines = [self.words("Topic: {topic}", topic=topic)] if topic and topic not in title else []
-        lines.append(self._range(mask))
-        html = (_HEAD + _BODY).format(lang=self.words.tag, title=escape(title))
+        lines.append(self._range())
+        html = _HEAD.format(lang=self.words.tag, title=escape(title)) + _STYLE + _BODY.format(title=escape(title))
         return Told(
             f"{title}\n" + "".join(f"{line}\n" for line in lines),
-            html + "".join(f'<p dir="auto">{escape(line)}</p>\n' for line in lines),
+            html + "".join(f'<div dir="auto" class="facts">{escape(line)}</div>\n' for line in lines),
         )
 
-    def _range(self, mask: int) -> str:
-        first, last = first_bit(mask), mask.bit_length() - 1
-        day, offset = self._days[first]
-        _, last_offset = self._days[last]
-        start = f"{iso_day(day)} {self._stamps[first]}"
-        end = self._at(last, day)
+    def _range(self) -> str:
+        day, offset = self._days[0]
+        last_offset = self._days[-1][1]
+        start = f"{iso_day(day)} {self._stamps[0]}"
+        end = self._at(len(self._days) - 1, day)
         if offset != last_offset:
             start += f" (UTC{offset_text(offset)})"
         return self.words(
@@ -195,41 +203,51 @@ class Transcript:
             offset=offset_text(last_offset),
         )
 
-    def _people(self, mask: int) -> tuple[str, str]:
-        people = self.reading.people(mask)
-        title = self.words("Participants")
+    def _people(self) -> tuple[str, str]:
+        people = self.reading.people
+        words = self.words
+        title = words("Participants")
         text = [f"\n{title}\n"]
-        html = [f"<h3>{escape(title)}</h3>\n<ul>\n"]
+        heads = words("Name"), words("Present"), words("Messages")
+        html = [f'<table>\n<tr><th>{heads[0]}</th><th>{heads[1]}</th><th class="c">{heads[2]}</th></tr>\n']
         for person in people:
             name = self.names.person(person)
             uri = "" if person.hidden else answer_link(self.reading.conversation.source, person.address)
-            facts = self._facts(person, mask)
-            text.append(f"- {name} <{uri}>: {facts}\n" if uri else f"- {name}: {facts}\n")
+            who = f"{name} <{uri}>" if uri else name
             shown = link(uri, name) if uri else escape(name)
-            html.append(f'<li dir="auto">{shown}: {escape(facts)}</li>\n')
-        html.append("</ul>\n" + _TABLE)
+            if person.invited:
+                there = words("invited, did not come")
+                text.append(f"- {who}: {there}\n")
+            else:
+                there = self._presence(person)
+                facts = words("{presence}, messages: {count}", presence=there, count=person.messages)
+                text.append(f"- {who}: {facts}\n")
+            count = "" if person.invited else person.messages
+            html.append(f'<tr><td dir="auto">{shown}</td><td>{escape(there)}</td><td class="c">{count}</td></tr>\n')
+        html.append("</table>\n")
+        summary = f"{escape(title)}: {len(people)}"
+        if len(people) > _FEW:
+            html = [f"<details>\n<summary>{summary}</summary>\n", *html, "</details>\n"]
         return "".join(text), "".join(html)
 
-    def _facts(self, person: Person, mask: int) -> str:
-        if person.invited:
-            return self.words("invited, did not come")
+    def _presence(self, person: Person) -> str:
+        """When somebody was there, and how long in all."""
         events = self.reading.conversation.events
-        day = self._days[first_bit(mask)][0]
+        day = self._days[0][0]
         shown = [f"{self._at(first, day)}–{self._at(last, day)}" for first, last in person.spans[:_SPANS]]
         if len(person.spans) > _SPANS:
             shown.append("…")
         total = sum([events[last].time - events[first].time for first, last in person.spans]) // SECOND
-        return self.words(
-            "{spans} ({duration}), messages: {count}",
-            spans=self.words.join(shown),
-            duration=duration(total),
-            count=person.messages,
-        )
+        return self.words("{spans} ({duration})", spans=self.words.join(shown), duration=duration(total))
 
     def _at(self, index: int, beside: int) -> str:
         """The time of an event, with its day where that isn't the day beside."""
         day = self._days[index][0]
         return self._stamps[index] if day == beside else f"{iso_day(day)} {self._stamps[index]}"
+
+
+def _forms(stamp: str, entry: Entry | None) -> tuple[str, str]:
+    return ("", "") if entry is None else (_text(stamp, entry), _html(stamp, entry))
 
 
 def _text(stamp: str, entry: Entry) -> str:
@@ -245,15 +263,14 @@ def _text(stamp: str, entry: Entry) -> str:
 
 def _html(stamp: str, entry: Entry) -> str:
     body = entry.html if entry.html is not None else paragraph(entry.text)
+    notes = "".join(f'<div class="n" dir="auto">{paragraph(note)}</div>\n' for note in entry.notes)
+    pictures = "".join(f'<img src="cid:{cid}" alt="{escape(clean(name))}">\n' for cid, name in entry.pictures)
+    more = f"\n{notes}{pictures}" if notes or pictures else ""
+    if not entry.who:
+        return f'<div class="e"><small>{stamp}</small> <span dir="auto">{body}</span>{more}</div>\n'
+    who = escape(entry.who)
     if entry.action:
-        body = f"<i>{escape(entry.who)} {body}</i>"
-    elif not entry.who:
-        body = f"<i>{body}</i>"
-    notes = "".join(f'<div style="color:#777">{paragraph(note)}</div>\n' for note in entry.notes)
-    pictures = "".join(
-        f'<div><img src="cid:{cid}" alt="{escape(clean(name))}" style="max-width:100%"></div>\n'
-        for cid, name in entry.pictures
-    )
-    middle = _NOBODY + '<td dir="auto">' if entry.action or not entry.who else f"{_WHO}{escape(entry.who)}{_WHAT}"
-    newline = "\n" if notes or pictures else ""
-    return f"{_CLOCK}{stamp}{middle}{body}{newline}{notes}{pictures}{_END}"
+        body, who = f"<i>{who} {body}</i>", "*"
+    # What people format may hold blocks, which a span can't.
+    tag = "span" if entry.html is None else "div"
+    return f'{_MESSAGE}{stamp}{_WHO}{who}</b> <{tag} dir="auto">{body}</{tag}>{more}</div>\n'

@@ -1,0 +1,149 @@
+"""Hidden people: their addresses give way to pseudonyms, in events and rosters, before anything else sees them.
+
+Texts that people wrote stay as they wrote them. What was veiled once is veiled the same again, so that an item's own
+events make the same item.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from archiver.events import RENAMED, Captured, Event
+from archiver.rendering.headers import bare, normal
+from archiver.rendering.reading import participants
+from archiver.types import Conversation, Participation, Presence, Roster
+
+PSEUDONYM = re.compile(r"hidden\((\d+)\)")
+"""No address with something before or after it looks so."""
+
+_STRUCTURE = frozenset(
+    {
+        *("specversion", "type", "time", "sequence", "datacontenttype"),
+        *("kind", "history", "until", "language", "media_type", "sha256"),
+        *("archivertime", "archivercleaned", "archivercharset", "archiverredacted"),
+    }
+)
+"""Members whose values have a form of their own, which no address may break."""
+_SAID = frozenset({"text", "html", "topic", "question", "options", "reason", "reaction", "title", "choice", "tally"})
+_CONTRACT = frozenset(
+    {"data", "conversation", "participants", "actor", "subject", "message", "to", "attachments", "poll"}
+)
+"""Members below which the contract says what a member means; of anything else nothing is known."""
+
+_decode = msgspec.json.Decoder(Event).decode
+
+
+class Hidden:
+    """Who is hidden anywhere in a conversation, whichever of its events a view shows."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._place = conversation.place
+        known: list[Presence | Participation] = [*conversation.roster.present, *conversation.participations]
+        found = {address for who in known if who.hidden for address in who.addresses}
+        if any(b'"hidden"' in captured.body for captured in conversation.events):
+            for captured in conversation.events:
+                found.update(who.address for who in participants(captured.event) if who.hidden)
+        self.addresses = _with_other_names(found, conversation) if found else found
+        self._parties = {self._party(address) for address in self.addresses}
+
+    def veil(self, roster: Roster, events: Sequence[Captured]) -> Veil:
+        """The pseudonyms of one view, numbered in the order of appearance; visible people's addresses are avoided."""
+        met = dict.fromkeys(self._party(address) for address in _met(roster, events))
+        taken = met.keys() - self._parties
+        order = [party for party in met if party in self._parties] + sorted(self._parties - met.keys())
+        numbers = (f"hidden({number})" for number in range(1, len(order) + len(taken) + 1))
+        free = (pseudonym for pseudonym in numbers if pseudonym not in taken)
+        return Veil(dict(zip(order, free, strict=False)), self.addresses, self._party)
+
+    def _party(self, address: str) -> str:
+        """The address without resource and scheme; but not where that is the whole room's."""
+        plain = normal(address)
+        return address if plain == normal(self._place) else plain
+
+
+def _with_other_names(hidden: set[str], conversation: Conversation) -> set[str]:
+    """The addresses of the same people too: who is hidden under one is hidden under all."""
+    known: list[Presence | Participation] = [*conversation.roster.present, *conversation.participations]
+    groups = [set(who.addresses) for who in known]
+    for captured in conversation.events:
+        data = captured.event.data
+        if captured.event.type == RENAMED and data.actor is not None and data.subject is not None:
+            groups.append({data.actor.address, data.subject.address})
+    found = set(hidden)
+    while more := [group for group in groups if group & found and not group <= found]:
+        found.update(*more)
+    return found
+
+
+def _met(roster: Roster, events: Iterable[Captured]) -> Iterable[str]:
+    for presence in roster.present:
+        yield presence.addresses[-1]
+    for captured in events:
+        for who in participants(captured.event):
+            yield who.address
+
+
+class Veil:
+    """The pseudonyms of one view."""
+
+    def __init__(self, names: dict[str, str], addresses: Iterable[str], party: Callable[[str], str]) -> None:
+        self._names = names
+        self._party = party
+        # An address without its resource or scheme says as much as the whole.
+        whole = set(addresses) | {short for a in addresses if "@" in (short := bare(a)) and party(short) in names}
+        longest = sorted(whole, key=lambda address: (-len(address), address))
+        self._octets = [msgspec.json.encode(address)[1:-1] for address in longest]
+        # Addresses with a domain go wherever they stand, others (a nick may be any word) where they stand alone.
+        patterns = (re.escape(a) if "@" in a else rf"(?<![\w.+@-]){re.escape(a)}(?![\w.@-])" for a in longest)
+        self._pattern = re.compile("|".join(patterns))
+
+    def text(self, value: str) -> str:
+        """An identifier without hidden addresses."""
+        return self._pattern.sub(lambda found: self._names.get(self._party(found[0]), found[0]), value)
+
+    def address(self, address: str) -> str:
+        return self._names.get(self._party(address)) or self.text(address)
+
+    def roster(self, roster: Roster) -> Roster:
+        return Roster(tuple([self._presence(presence) for presence in roster.present]), roster.topic)
+
+    def _presence(self, presence: Presence) -> Presence:
+        name = None if presence.name is None else self.text(presence.name)
+        address = presence.addresses[-1]
+        hidden = presence.hidden or self._party(address) in self._names
+        return structs.replace(presence, name=name, addresses=(self.address(address),), hidden=hidden)
+
+    def event(self, captured: Captured) -> Captured:
+        """The same event as the item may tell it."""
+        if not self._concerns(captured):
+            return captured
+        body = msgspec.json.encode(self._walk(msgspec.json.decode(captured.body), ours=True), order="sorted")
+        return structs.replace(captured, event=_decode(body), body=body)
+
+    def _concerns(self, captured: Captured) -> bool:
+        return any(octets in captured.body for octets in self._octets) or any(
+            self._party(who.address) in self._names for who in participants(captured.event)
+        )
+
+    def _walk(self, value: Any, *, ours: bool) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._walk(one, ours=ours) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if not ours:
+            return {self.text(key): self._walk(one, ours=False) for key, one in value.items()}
+        made = {
+            key: one if key in _STRUCTURE or key in _SAID else self._walk(one, ours=key in _CONTRACT)
+            for key, one in value.items()
+        }
+        address = value.get("address")
+        if isinstance(address, str) and self._party(address) in self._names:
+            made["address"], made["hidden"] = self.address(address), True
+        return made
