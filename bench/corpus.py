@@ -63,31 +63,36 @@ def lines(events: int, ids: Ids, *, source: str = SOURCE, seed: int = 7) -> Iter
             heapq.heappop(under_way)
 
 
-def write_room(path: Path, messages: int, people: int) -> Path:
-    """A day of one room where everybody joins and leaves twice, and all of that is on record."""
+def write_rooms(path: Path, rooms: int, messages: int, people: int) -> Path:
+    """A day of rooms where everybody joins and leaves twice, and all of that is on record."""
     random = Random(11)  # noqa: S311
     sentences = _sentences(random)
+    days = [happening for room in range(rooms) for happening in _day(random, room, messages, people)]
+    with path.open("wb") as out:
+        for number, (at, place, kind, who) in enumerate(sorted(days)):
+            text = random.choice(sentences) if kind == SENT else None
+            out.write(_line(SOURCE, f"r{number:08}", START + at, place, who, text, kind))
+    return path
+
+
+def _day(random: Random, room: int, messages: int, people: int) -> Iterator[tuple[float, str, str, str]]:
+    """When, where, what and who."""
     day = 86_400.0
-    place = _dumps({"id": "everybody@conference.example.org", "kind": "group"})
-    happenings: list[tuple[float, str, str]] = []
+    place = _dumps({"id": f"room{room}@conference.example.org", "kind": "group"})
     stays: list[tuple[float, float, str]] = []
     for number in range(people):
         times = sorted(random.random() * day for _ in range(4))
         who = _actor(number)
         for joined, left in (times[:2], times[2:]):
             stays.append((joined, left, who))
-            happenings += [(joined, "participant.joined", who), (left, "participant.left", who)]
+            yield joined, place, "participant.joined", who
+            yield left, place, "participant.left", who
     while messages:
         at = random.random() * day
         present = [who for joined, left, who in stays if joined < at < left]
         if present:
-            happenings.append((at, SENT, random.choice(present)))
+            yield at, place, SENT, random.choice(present)
             messages -= 1
-    with path.open("wb") as out:
-        for number, (at, kind, who) in enumerate(sorted(happenings)):
-            text = random.choice(sentences) if kind == SENT else None
-            out.write(_line(SOURCE, f"r{number:08}", START + at, place, who, text, kind))
-    return path
 
 
 def _line(

@@ -116,9 +116,9 @@ def test_random_ids_change_nothing_else() -> None:
 
 
 def test_a_crowded_day_has_everybody_join_and_leave_twice(tmp_path: Path) -> None:
-    path = corpus.write_room(tmp_path / "room", 50, 12)
+    path = corpus.write_rooms(tmp_path / "rooms", 2, 50, 12)
     kinds = Counter(json.loads(line)["type"] for line in path.read_bytes().splitlines())
-    assert kinds == {"message.sent": 50, "participant.joined": 24, "participant.left": 24}
+    assert kinds == {"message.sent": 100, "participant.joined": 48, "participant.left": 48}
 
 
 def test_memory_is_that_of_the_whole_tree() -> None:
