@@ -34,11 +34,12 @@ a{color:#0b5cad}
 small,.facts{color:#6a6a6a;font-size:.85em}
 .m,.e{margin:.45em 0;overflow-wrap:anywhere}
 .e{color:#6a6a6a;font-size:.92em}
+.e small{font-size:.924em}
 .n{color:#6a6a6a;font-size:.9em;margin:.1em 0 .1em .4em;padding-left:.7em;border-left:2px solid #ddd}
 img{display:block;max-width:100%;height:auto;margin:.3em 0}
 table{border-collapse:collapse;font-size:.9em;margin:.5em 0}
 th,td{text-align:start;vertical-align:top;padding:.25em 1em .25em 0;border-bottom:1px solid #eee;overflow-wrap:anywhere}
-th{color:#6a6a6a;font-weight:normal}
+th{color:#6a6a6a;font-weight:normal;white-space:nowrap}
 td.c,th.c{text-align:end;padding-right:0}
 summary{color:#555;font-size:.9em;cursor:pointer}
 </style>
@@ -237,7 +238,8 @@ class Transcript:
         shown = [f"{self._at(first, day)}–{self._at(last, day)}" for first, last in person.spans[:_SPANS]]
         if len(person.spans) > _SPANS:
             shown.append("…")
-        total = sum([events[last].time - events[first].time for first, last in person.spans]) // SECOND
+        # Of whole seconds, as the times beside it are.
+        total = sum([events[last].time // SECOND - events[first].time // SECOND for first, last in person.spans])
         return self.words("{spans} ({duration})", spans=self.words.join(shown), duration=duration(total))
 
     def _at(self, index: int, beside: int) -> str:
