@@ -97,7 +97,7 @@ def fresh() -> list[Captured | Rejected]:
     return [say("new@x", "text", 7), replace(attached, event=replace(attached.event, id="n")), Rejected(b"x", "l", "r")]
 
 
-def unchanged(events: object, roster: Roster) -> Roster:
+def unchanged(events: object, roster: Roster, partial: bool) -> Roster:
     return roster
 
 

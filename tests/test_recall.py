@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from archiver.events import SECOND, Captured
 from archiver.pipeline import Filer, Tally
 from archiver.spool import Spool
 from archiver.store import MaildirStore
+from archiver.types import Roster
 
 FOLDER = "Conversation History"
 CONFIG: Config = load(None)
@@ -39,8 +40,8 @@ class Archive:
         return self._filer.run(self.spool.claim(now, 100), now)
 
     def forget(self, at: int) -> int:
-        def fold(events, roster):  # type: ignore[no-untyped-def]
-            return fold_roster(events, roster, rules_of(CONFIG))
+        def fold(events: Iterable[Captured], roster: Roster, partial: bool) -> Roster:
+            return fold_roster(events, roster, rules_of(CONFIG), partial=partial)
 
         return self.spool.forget((BASE + at) * SECOND, 7 * DAY * SECOND, fold).events
 
@@ -94,3 +95,20 @@ def test_an_item_its_owner_deleted_stays_deleted(archive: Archive) -> None:
     archive.take([RETRACTED], LATE + 60)
     assert all(b"thanks" not in item for item in archive.items("b@x.org").values())
     assert b"my secret" not in archive.items("a@x.org")["S"]
+
+
+def test_a_forgotten_partial_place_keeps_only_who_may_still_be_there(archive: Archive) -> None:
+    """Where leaves are not recorded, a roster must not grow by everybody who ever spoke."""
+    events = [say(f"p{n}@x.org", "hello", n * 3600) for n in range(30)]
+    now = (BASE + 2 * DAY) * SECOND
+    feed = archive.spool.open_feed("partial", "import", partial=True, now=now)
+    archive.spool.append(events, feed.number, now=now)
+    archive.spool.close_feed(feed.number, now)
+    terms_filer = Filer(archive.spool, archive.spool, archive.store, terms_of(CONFIG))
+    terms_filer.run(archive.spool.claim(now, 10), now)
+    assert archive.forget(10 * DAY) == 30
+    later = (BASE + 11 * DAY) * SECOND
+    archive.spool.append([say("late@x.org", "hi", 11 * DAY)], feed.number, now=later)
+    archive.spool.close_feed(feed.number, later)
+    (lease,) = archive.spool.claim(later, 10)
+    assert len(lease.roster.present) <= 1

@@ -164,7 +164,7 @@ def test_unfinished_files_of_the_dead_are_removed_and_of_the_living_are_not(spoo
 # Forgetting
 
 
-def fold(events: Iterable[Captured], roster: Roster) -> Roster:
+def fold(events: Iterable[Captured], roster: Roster, partial: bool) -> Roster:
     """For tests: the topic counts what was folded."""
     seen = [captured.event.id for captured in events]
     return replace(roster, topic=" ".join([*(roster.topic or "").split(), *seen]))

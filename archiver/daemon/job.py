@@ -220,6 +220,6 @@ class Job:
         return self._data / "run" / "housekeeping"
 
 
-def _fold(config: Config) -> Callable[[Iterable[Captured], Roster], Roster]:
+def _fold(config: Config) -> Callable[[Iterable[Captured], Roster, bool], Roster]:
     rules = rules_of(config)
-    return lambda events, roster: fold_roster(events, roster, rules)
+    return lambda events, roster, partial: fold_roster(events, roster, rules, partial=partial)

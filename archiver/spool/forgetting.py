@@ -17,7 +17,8 @@ from archiver.spool.identity import number
 from archiver.spool.packing import unpack_numbers
 from archiver.types import Roster
 
-Fold = Callable[[Iterable[Captured], Roster], Roster]
+Fold = Callable[[Iterable[Captured], Roster, bool], Roster]
+"""Events about to go, the roster before them, and whether presence is partial in their place -> the roster after."""
 
 _AT_ONCE = 500
 _LEASE = 3_600_000_000
@@ -65,8 +66,8 @@ def forget(
     with connections.reading() as connection:
         found = connection.execute(
             """SELECT n FROM place WHERE n > ? AND due_at IS NULL AND owner IS NULL
-            AND EXISTS (SELECT 1 FROM event WHERE event.place = place.n) ORDER BY n LIMIT ?""",
-            (after, limit),
+            AND EXISTS (SELECT 1 FROM event WHERE event.place = place.n AND received < ?) ORDER BY n LIMIT ?""",
+            (after, now - window, limit),
         ).fetchall()
     events = places = 0
     for (place,) in found:
@@ -141,9 +142,10 @@ class _Place:
     def _write(self, fold: Fold, floor: int, upto: int, filing_of: dict[int, int]) -> None:
         with self._connections.reading() as connection:
             row = connection.execute("SELECT body, upto FROM roster WHERE place = ?", (self._place,)).fetchone()
+            (partial,) = connection.execute("SELECT partial FROM place WHERE n = ?", (self._place,)).fetchone()
         before = Roster() if row is None else _decode(row[0])
         events = self._going(floor, upto, filing_of)
-        roster = _encode(fold(events, before))
+        roster = _encode(fold(events, before, bool(partial)))
         for _ in events:  # what the fold had no need to read is recalled all the same
             pass
         with self._connections.writing() as transaction:
