@@ -62,7 +62,7 @@ class Report(Struct):
     conflicts: int = 0
     quarantined: int = 0
     cleaned: int = 0
-    ignored: dict[str, int] = {}
+    ignored: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
 
@@ -80,7 +80,7 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
     check(request)
     started = time.monotonic()
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
-    reading = reader(lambda: _read(request))
+    reading = reader(lambda ignored: _read(request, ignored))
     try:
         with open_spool(config, data) as spool, spool.hold("backfill", _description(request)):
             spool.reap(_now())
@@ -125,9 +125,8 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _read(request: Request) -> Iterator[tuple[str, Captured | Rejected]]:
+def _read(request: Request, ignored: Counter[str]) -> Iterator[tuple[str, Captured | Rejected]]:
     received = _now()
-    ignored: Counter[str] = Counter()
     for path in files_of(request.paths):
         for piece in request.importer.read(path, request.options, received=received, ignored=ignored):
             yield str(path), piece
@@ -145,12 +144,16 @@ def _append(spool: Spool, request: Request, reading: Child, show: Show) -> tuple
     )
     writer = _Writer(spool, feed.number, report)
     passed, current = 0, ""
-    for position, pieces in lots(reading):
-        if position != current:
-            passed, current = passed + sizes.get(current, 0), position
-        writer.add(pieces)
-        show(Progress("reading", passed, sum(sizes.values()), position))
-    writer.flush()
+    try:
+        for position, pieces in lots(reading, report.ignored):
+            if position != current:
+                passed, current = passed + sizes.get(current, 0), position
+            writer.add(pieces)
+            show(Progress("reading", passed, sum(sizes.values()), position))
+        writer.flush()
+    except UsageError:
+        spool.close_feed(feed.number, _now())  # a mistake is no dead import that waits to be run again
+        raise
     spool.close_feed(feed.number, _now())
     spool.hurry(feed.number, _now())
     return feed.number, report

@@ -14,6 +14,7 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
@@ -68,6 +69,13 @@ class Child:
             raise message
         return message
 
+    def send(self, message: object) -> None:
+        try:
+            self.pipe.send(message)
+        except OSError:
+            self.receive()  # says how it ended, or what it complains of
+            raise
+
     def close(self) -> None:
         self.pipe.close()
         self._process.terminate()
@@ -115,6 +123,8 @@ class _Lot(Struct, array_like=True):
     rejected: list[tuple[int, bytes, str, str, str | None]]
     position: str
     last: bool = False
+    ignored: dict[str, int] = {}
+    """Of the last one: what of all the input is no conversation, by kind."""
 
 
 _unpack = msgspec.msgpack.Decoder(_Lot).decode
@@ -122,12 +132,13 @@ Input = Iterator[tuple[str, Captured | Rejected]]
 """Pieces of input, each with where the reader stands (a file's name)."""
 
 
-def reader(read: Callable[[], Input]) -> Child:
-    """Start a process that reads while the parent writes."""
+def reader(read: Callable[[Counter[str]], Input]) -> Child:
+    """Start a process that reads while the parent writes. `read` counts what it ignores."""
 
     def main(pipe: Connection) -> None:
         lot = _Lot([], [], "")
-        for position, piece in read():
+        ignored: Counter[str] = Counter()
+        for position, piece in read(ignored):
             if position != lot.position and lot.events:
                 pipe.send(_pack(lot))
                 lot = _Lot([], [], position)
@@ -139,7 +150,7 @@ def reader(read: Callable[[], Input]) -> Child:
             if len(lot.events) >= LOT or _is_big(piece):
                 pipe.send(_pack(lot))
                 lot = _Lot([], [], position)
-        lot.last = True
+        lot.last, lot.ignored = True, dict(ignored)
         pipe.send(_pack(lot))
 
     return Child(main, "reading")
@@ -149,8 +160,8 @@ def _is_big(piece: Captured | Rejected) -> bool:
     return isinstance(piece, Rejected) or bool(piece.attached)
 
 
-def lots(child: Child) -> Iterator[tuple[str, list[Sealed | Rejected]]]:
-    """What the reader read, lot by lot, with the name of the file it stands in.
+def lots(child: Child, ignored: dict[str, int]) -> Iterator[tuple[str, list[Sealed | Rejected]]]:
+    """What the reader read, lot by lot, with the name of the file it stands in; at the end, what it `ignored`.
 
     A thread takes the lots off the pipe, which holds far less than one, so that the reader goes on while the caller
     writes; never more than a few lots ahead.
@@ -167,6 +178,7 @@ def lots(child: Child) -> Iterator[tuple[str, list[Sealed | Rejected]]]:
         for place, content, position, reason, source in reversed(lot.rejected):
             pieces.insert(place, Rejected(content, position, reason, source))
         last = lot.last
+        ignored |= lot.ignored
         yield lot.position, pieces
 
 
@@ -243,7 +255,7 @@ def serve(
                 if not _give(child, more):
                     del busy[pipe]  # type: ignore[arg-type]
             elif what == "begin":
-                child.pipe.send(journal.begin(*rest))
+                child.send(journal.begin(*rest))
             elif what == "finish":
                 filings, now, gone = rest
                 journal.finish(filings, now, gone=gone)
@@ -255,5 +267,5 @@ def _give(child: Child, more: Callable[[], tuple[list[Lease], int]]) -> bool:
     leases, now = more()
     if not leases:
         return False
-    child.pipe.send((leases, now))
+    child.send((leases, now))
     return True

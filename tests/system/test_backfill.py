@@ -11,7 +11,7 @@ import msgspec
 from builders import HOUR, say
 
 from archiver.events import Captured, ndjson
-from system.archives import archiver, listing, parsed, said
+from system.archives import FIXTURES, archiver, listing, parsed, said
 
 PEOPLE = ["alice@example.org", "bob@example.org"]
 
@@ -104,3 +104,12 @@ def test_a_conflict_is_kept_aside_and_told(tmp_path: Path) -> None:
     archiver(tmp_path / "data", "backfill", "events", written(tmp_path / "b.ndjson", other), status=1)
     (conflict,) = json.loads(archiver(tmp_path / "data", "status", "--conflicts", "--json", status=1))
     assert conflict["id"] == "0-0"
+
+
+def test_what_is_no_conversation_is_counted_and_a_mistake_leaves_no_dead_import(tmp_path: Path) -> None:
+    data, meeting = tmp_path / "data", FIXTURES / "copyleft" / "bbb" / "events-2.5-polls.xml"
+    report = json.loads(archiver(data, "backfill", "bigbluebutton", str(meeting), "--json"))
+    assert sum(report["ignored"].values()) > 50
+    sound = written(tmp_path / "a.ndjson", talk(3))
+    archiver(data, "backfill", "irc", "--zone", "No/Where", sound, status=2)
+    assert json.loads(archiver(data, "status", "--json"))["feeds"] == []
