@@ -30,10 +30,12 @@ from archiver.workers import Child, filer, lots, reader, serve
 
 log = structlog.get_logger(__name__)
 
-ALONE = 20_000
-"""Fewer new events than this are filed by one process: starting more takes longer than it saves."""
-_PLACES = 100
-_WAIT = 0.2
+ALONE = 2_000
+"""Fewer new events than this are filed by one process: more would hardly have begun."""
+_FEWEST, _MOST = 1, 100
+"""Places given to a filing process at once."""
+_ENOUGH = 10_000
+"""Renderings that are a fair piece of work: small chats go out by the hundred, busy rooms one by one."""
 
 
 class Request(Struct, frozen=True):
@@ -231,12 +233,17 @@ class _Work:
         self._report = report
         self._show = show
         self._given = 0
+        self._places = 4
 
     def more(self) -> tuple[list[Lease], int]:
-        leases = self._spool.claim(_now(), _PLACES, feed=self._feed)
+        leases = self._spool.claim(_now(), self._places, feed=self._feed)
         self._given += len(leases)
         self._show(Progress("filing", self._given, 0))
         return leases, _now()
 
     def done(self, tally: Tally) -> None:
         self._report.tally.add(tally)
+        if tally.renderings < _ENOUGH:
+            self._places = min(self._places * 2, _MOST)
+        else:
+            self._places = max(self._places // 2, _FEWEST)
