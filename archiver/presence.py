@@ -75,7 +75,13 @@ class Attendance:
         data = event.data
         actor = data.actor
         if actor is not None:
-            self._act(actor, time, ordinal, joins=event.type == JOINED and data.subject is None)
+            interval = self.here.get(actor.address)
+            if interval is None or self._stays is not None or actor.hidden:
+                self._act(actor, time, ordinal, joins=event.type == JOINED and data.subject is None)
+            else:  # most events by far are by somebody known to be here
+                interval.acted = time
+                if actor.name is not None:
+                    interval.name = actor.name
         snapshot = data.conversation.participants
         if snapshot is not None and snapshot != self._snapshot:
             self._replace(snapshot, event, ordinal)

@@ -31,7 +31,10 @@ class Showing:
         self._shared = Shared(blob, limits)
         self._made: dict[int, tuple[Rendering, Callable[[Look], Look]]] = {}
         self._latest: Rendering | None = None
-        self.has_files = any(captured.event.data.attachments for captured in conversation.events)
+        # Both are rare, and told fastest from all bodies at once.
+        bodies = b"".join([captured.body for captured in conversation.events])
+        self.has_files = b'"attachments"' in bodies and any(c.event.data.attachments for c in conversation.events)
+        self._hidden = Hidden(conversation, marked=b'"hidden"' in bodies)
 
     def name(self, look: Look) -> str:
         rendering, as_seen = self._of(look.mask)
@@ -56,10 +59,6 @@ class Showing:
     @cached_property
     def _past(self) -> Past:
         return Past(self.conversation)
-
-    @cached_property
-    def _hidden(self) -> Hidden:
-        return Hidden(self.conversation)
 
     def _of(self, mask: int) -> tuple[Rendering, Callable[[Look], Look]]:
         made = self._made.get(mask)

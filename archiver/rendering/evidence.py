@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 from email import message_from_bytes
 from hashlib import sha256
 from typing import Any
@@ -69,18 +70,19 @@ class Chunks:
         return self._made[chunk]
 
 
-def lines_for(conversation: Conversation, concealed: frozenset[int]) -> list[bytes]:
-    """The lines of a view: who was there, then its events in order, without the content of those `concealed`."""
+def lines_for(conversation: Conversation, concealed: frozenset[int], files: Iterable[int]) -> list[bytes]:
+    """The lines of a view: who was there, then its events in order, without the content of those `concealed`.
+
+    `files` are the events that share some: the contents are not repeated here.
+    """
+    lines = [captured.body for captured in conversation.events]
+    for index in concealed.union(files):
+        if index in concealed:
+            lines[index] = encode(redacted(msgspec.json.decode(lines[index])))
+        elif any(_has_content(file) for file in conversation.events[index].event.data.attachments or ()):
+            lines[index] = encode(_without_contents(msgspec.json.decode(lines[index])))
     roster = _roster(conversation)
-    lines = [] if roster is None else [roster]
-    for index, captured in enumerate(conversation.events):
-        if concealed and index in concealed:
-            lines.append(encode(redacted(msgspec.json.decode(captured.body))))
-        elif (files := captured.event.data.attachments) and any(_has_content(file) for file in files):
-            lines.append(encode(_without_contents(msgspec.json.decode(captured.body))))
-        else:
-            lines.append(captured.body)
-    return lines
+    return lines if roster is None else [roster, *lines]
 
 
 def _roster(conversation: Conversation) -> bytes | None:

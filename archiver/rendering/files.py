@@ -81,7 +81,7 @@ class Shelf:
         self._reading = reading
         self._limits = files.limits
         self.content = files.content
-        self._holders = [index for index, event in enumerate(reading.events) if event.data.attachments]
+        self.holders = [index for index, event in enumerate(reading.events) if event.data.attachments]
 
     def state(self, file: Attachment, over: frozenset[str]) -> State:
         """What becomes of a file; `over` are those that the item has no more room for."""
@@ -117,13 +117,13 @@ class Shelf:
 
     def kept(self, concealed: frozenset[int]) -> frozenset[str]:
         """Digests of the files that are too large for the item."""
-        if not self._holders:
+        if not self.holders:
             return frozenset()
         _, over = self.chosen(concealed)
         digests = ((file, digest_of(file)) for file in self._shared(concealed))
         return frozenset(digest for file, digest in digests if digest and self.state(file, over) is State.KEPT)
 
     def _shared(self, concealed: frozenset[int]) -> Iterator[Attachment]:
-        for index in self._holders:
+        for index in self.holders:
             if index not in concealed:
                 yield from self._reading.events[index].data.attachments or ()

@@ -87,6 +87,7 @@ def _fold(line: str, words: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@lru_cache(8_192)
 def spelling(value: str) -> str:
     """An identifier as a field has it: what isn't visible ASCII is %XX, and it stays on one line.
 

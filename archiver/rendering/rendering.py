@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import blake2b
 from importlib.metadata import version
 
@@ -24,7 +24,7 @@ from archiver.rendering.files import DOMAIN, Fetch, Files, Limits, Shelf, conten
 from archiver.rendering.headers import file_parameters, spelling
 from archiver.rendering.mime import Lines, Part, base64_lines, lines, multipart, text_part
 from archiver.rendering.reading import Reading
-from archiver.rendering.transcript import Made, Told, Transcript
+from archiver.rendering.transcript import Made, Told, Transcript, html_head
 from archiver.rendering.wording import clock_of, negotiate, words
 from archiver.types import Conversation, Item, Look, Role
 
@@ -61,6 +61,7 @@ class Shared:
         self._lines: dict[tuple[str, str], Made] = {}
 
     def lines(self, locale: str, zone: str) -> Made:
+        """What is to be kept of a language and zone."""
         return self._lines.setdefault((locale, zone), {})
 
 
@@ -142,7 +143,7 @@ class Rendering:
         events = self.conversation.events
         first, last = events[0].time, events[-1].time
         envelope = Envelope(self._reading, transcript, look, self._place)
-        body = _body(key, transcript.opening(envelope.title, envelope.topic), sheet)
+        body = _body(key, head(transcript.words.tag), transcript.opening(envelope.title, envelope.topic), sheet)
         fields = envelope.fields(key, message_id(key), sheet.addressed, (first, last))
         return Item(
             key=key,
@@ -168,15 +169,17 @@ class Rendering:
     def _trace(self, show_retracted: bool) -> _Traces:
         if show_retracted not in self._traces:
             concealed = frozenset[int]() if show_retracted else self._reading.retracted
-            seen = lines_for(self.conversation, concealed)
+            seen = lines_for(self.conversation, concealed, self._shelf.holders)
             self._traces[show_retracted] = _Traces(seen, blake2b(b"\n".join(seen), digest_size=16), concealed)
         return self._traces[show_retracted]
 
     def _transcript(self, look: Look) -> Transcript:
         which = (negotiate(look.locale), look.zone)
         if which not in self._transcripts:
+            # In a one-to-one both see the same: there is no other view to keep lines for.
+            made = None if self.conversation.kind == "im" else self._shared.lines(*which)
             self._transcripts[which] = Transcript(
-                self._reading, words(look.locale), clock_of(look.zone), self._shelf, self._shared.lines(*which)
+                self._reading, words(look.locale), clock_of(look.zone), self._shelf, made
             )
         return self._transcripts[which]
 
@@ -212,11 +215,17 @@ class Rendering:
         return Part(fields, base64_lines(self._shelf.content(digest) or b""))
 
 
-def _body(key: str, opening: Told, sheet: _Sheet) -> Part:
+@cache
+def head(tag: str) -> Lines:
+    """The beginning of every HTML text in one language."""
+    return lines(html_head(tag))
+
+
+def _body(key: str, above: Lines, opening: Told, sheet: _Sheet) -> Part:
     """multipart/mixed of both texts, the shared files and, last, the events."""
     # No content can hold the key: it is a digest of that content.
     plain = text_part("plain", lines(opening.text), sheet.text)
-    html = text_part("html", lines(opening.html), sheet.html)
+    html = text_part("html", above, lines(opening.html), sheet.html)
     if sheet.pictures:
         html = multipart("related", f"=_{key}_r", (html, *sheet.pictures))
     texts = multipart("alternative", f"=_{key}_a", (plain, html))

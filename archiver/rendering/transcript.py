@@ -47,9 +47,9 @@ summary{color:#555;font-size:.9em;cursor:pointer}
 # Clients that drop the style still show what is said in the order it was said, in their own type.
 _HEAD = (
     '<!DOCTYPE html>\n<html lang="{lang}">\n<head><meta charset="utf-8">\n'
-    '<meta name="viewport" content="width=device-width,initial-scale=1">\n<title>{title}</title>\n'
+    '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
 )
-_BODY = '</head>\n<body>\n<h1 dir="auto">{title}</h1>\n'
+_BODY = '<title>{title}</title>\n</head>\n<body>\n<h1 dir="auto">{title}</h1>\n'
 _FOOT = "</body>\n</html>\n"
 _MESSAGE = '<div class="m"><small>'
 _WHO = '</small> <b dir="auto">'
@@ -58,6 +58,11 @@ _END = "</span></div>\n"
 
 Made = dict[bytes, tuple[str, str]]
 """Both forms of the lines of events, by their canonical JSON."""
+
+
+def html_head(tag: str) -> str:
+    """What comes before the title, in a language by its BCP 47 tag."""
+    return _HEAD.format(lang=tag) + _STYLE
 
 
 class Told(Struct, frozen=True):
@@ -70,7 +75,7 @@ class Told(Struct, frozen=True):
 class Transcript:
     """The lines of one view in one language and zone. `made` are lines of other views, to take and to add to."""
 
-    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf, made: Made) -> None:
+    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf, made: Made | None) -> None:
         self.reading = reading
         self.words = words
         self.clock = clock_
@@ -81,8 +86,8 @@ class Transcript:
         self._labels: dict[str, tuple[str, str, str]] = {}
         self._days: list[tuple[int, int]] = []
         self._stamps: list[str] = []
+        self._several_days = False
         self._set_clocks()
-        self._several_days = len(set(self._days)) > 1
 
     def _set_clocks(self) -> None:
         """Local day and time of every event; the offset is asked for once a stretch in which it can't change."""
@@ -95,6 +100,7 @@ class Transcript:
                 offset, until = self.clock.stretch(time)
             day, second = divmod(time // SECOND + offset, DAY)
             if which != (day, offset):
+                self._several_days = bool(days)
                 which = (day, offset)
             days.append(which)
             stamps.append(HOURS_MINUTES[second // 60] + SECONDS[second % 60])
@@ -114,13 +120,12 @@ class Transcript:
         """The lines of all events; most are plain messages, and known from another view."""
         texts: list[str] = []
         htmls: list[str] = []
-        made, woven = self._made, self.reading.woven
+        made, woven, line = self._made, self.reading.woven, self._line
         for index, captured in enumerate(self.reading.conversation.events):
-            known = made.get(captured.body) if not woven or index not in woven else None
-            if known is None:
-                known = self._line(index, captured, view)
-            texts.append(known[0])
-            htmls.append(known[1])
+            known = made.get(captured.body) if made and index not in woven else None
+            text, html = known or line(index, captured, view)
+            texts.append(text)
+            htmls.append(html)
         return texts, htmls
 
     def _line(self, index: int, captured: Captured, view: View) -> tuple[str, str]:
@@ -153,7 +158,8 @@ class Transcript:
             forms = _forms(self._stamps[index], self._teller.tell(index, view))
             if data.attachments or not all(who.name for who in participants(event)):
                 return forms
-        self._made[captured.body] = forms
+        if self._made is not None:
+            self._made[captured.body] = forms
         return forms
 
     def _label(self, index: int) -> tuple[str, str, str]:
@@ -180,10 +186,10 @@ class Transcript:
     # What stands above the entries
 
     def opening(self, title: str, topic: str | None) -> Told:
-        """Title, topic and time; all that may differ between the sides of a one-to-one."""
+        """Title, topic and time; all that may differ between the sides of a one-to-one. HTML follows its head."""
         lines = [self.words("Topic: {topic}", topic=topic)] if topic and topic not in title else []
         lines.append(self._range())
-        html = _HEAD.format(lang=self.words.tag, title=escape(title)) + _STYLE + _BODY.format(title=escape(title))
+        html = _BODY.format(title=escape(title))
         return Told(
             f"{title}\n" + "".join(f"{line}\n" for line in lines),
             html + "".join(f'<div dir="auto" class="facts">{escape(line)}</div>\n' for line in lines),

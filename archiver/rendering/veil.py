@@ -39,13 +39,16 @@ _decode = msgspec.json.Decoder(Event).decode
 
 
 class Hidden:
-    """Who is hidden anywhere in a conversation, whichever of its events a view shows."""
+    """Who is hidden anywhere in a conversation, whichever of its events a view shows.
 
-    def __init__(self, conversation: Conversation) -> None:
+    `marked` is False where no event says of anybody that they are: then only the roster is asked.
+    """
+
+    def __init__(self, conversation: Conversation, *, marked: bool = True) -> None:
         self._place = conversation.place
         known: list[Presence | Participation] = [*conversation.roster.present, *conversation.participations]
         found = {address for who in known if who.hidden for address in who.addresses}
-        if any(b'"hidden"' in captured.body for captured in conversation.events):
+        if marked:
             for captured in conversation.events:
                 found.update(who.address for who in participants(captured.event) if who.hidden)
         self.addresses = _with_other_names(found, conversation) if found else found
