@@ -488,13 +488,16 @@ def _role(conversation: Conversation, one: _Seen, rules: Rules) -> Role:
         return Role.MISSED
     if conversation.kind != "im" or _acted(conversation, one.addresses):
         return Role.TOOK_PART
+    return Role.TOOK_PART if one.addresses & awake(conversation, rules) else Role.MISSED
+
+
+def awake(conversation: Conversation, rules: Rules) -> frozenset[str]:
+    """Who did something so shortly before a one-to-one that they can't have missed it. Nobody elsewhere."""
+    if conversation.kind != "im":
+        return frozenset()
     since = conversation.started - rules.missed_quiet
-    quiet = all(
-        presence.acted is None or presence.acted < since
-        for presence in conversation.roster.present
-        if one.addresses.intersection(presence.addresses)
-    )
-    return Role.MISSED if quiet else Role.TOOK_PART
+    found = (p.addresses for p in conversation.roster.present if p.acted is not None and p.acted >= since)
+    return frozenset(address for addresses in found for address in addresses)
 
 
 def _acted(conversation: Conversation, addresses: set[str]) -> bool:

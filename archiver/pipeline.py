@@ -205,7 +205,7 @@ class Filer:
     ) -> Iterator[_Work]:
         """What the conversation asks for, if it has news: nothing of a mere mark for who has it in a renewed item."""
         numbers = tuple(captured.number for captured in conversation.events)
-        version = planning.version(numbers)
+        version = planning.version_of(conversation, conversing.awake(conversation, self._terms.rules))
         if lease.filed and version in batch.versions(lease.place, self._reader):
             return
         filing = Filing(

@@ -41,8 +41,24 @@ class Planned(Struct, frozen=True):
 
 
 def version(numbers: Sequence[int]) -> bytes:
-    """Digest of a conversation's event numbers, in order: equal where nothing came since."""
-    return blake2b(b"".join(number.to_bytes(8, "big") for number in numbers), digest_size=16).digest()
+    """Digest of event numbers, in order."""
+    return blake2b(_packed(numbers), digest_size=16).digest()
+
+
+def version_of(conversation: Conversation, awake: Iterable[str]) -> bytes:
+    """Equal where nothing came since: the same events, seen by the same people.
+
+    Who came or went is told by earlier events too, and those may be the ones that come late. `awake` can't have
+    missed it.
+    """
+    digest = blake2b(_packed([captured.number for captured in conversation.events]), digest_size=16)
+    sights = [f"{p.addresses} {p.mask:x} {p.invited}" for p in conversation.participations]
+    digest.update("\n".join([*sorted(sights), *sorted(awake)]).encode("utf-8", "replace"))
+    return digest.digest()
+
+
+def _packed(numbers: Iterable[int]) -> bytes:
+    return b"".join([number.to_bytes(8, "big") for number in numbers])
 
 
 def overlapping(

@@ -194,7 +194,7 @@ class Delivery(Struct, frozen=True):
 class Filing(Struct, frozen=True):
     """One version of a conversation with its deliveries. `events` are spool numbers in the conversation's order.
 
-    `version` is a digest over them: a filing with the same version needs nothing more.
+    `version` is a digest over them and who saw which: a filing with the same version needs nothing more.
     """
 
     place: int

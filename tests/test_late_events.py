@@ -1,0 +1,48 @@
+"""Events that come after what they change was filed: in the end all is as if they had come in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from archive_builder import Archive
+from builders import HOUR, MINUTE, join, leave, say
+
+from archiver.events import Captured
+
+
+def both_orders(folder: Path, late: Captured, others: Sequence[Captured], mailbox: str) -> tuple[list[str], list[str]]:
+    """What a mailbox holds in the end where `late` came with the others, and where it came after they were filed."""
+    found = []
+    for name, turns in (("in time", [[late, *others]]), ("late", [others, [late]])):
+        archive = Archive(folder / name)
+        for turn in turns:
+            archive.take(turn, 4 * HOUR)
+        found.append(archive.texts(mailbox))
+    return found[0], found[1]
+
+
+TALK = [join("c@x.org", 0), say("a@x.org", "hello", 1), say("a@x.org", "for those here", HOUR)]
+
+
+@pytest.mark.parametrize(
+    ("late", "seeing"),
+    [(leave("c@x.org", 5), {"a@x.org"}), (join("d@x.org", 5), {"a@x.org", "c@x.org", "d@x.org"})],
+    ids=["leave", "join"],
+)
+@pytest.mark.parametrize("mailbox", ["a@x.org", "c@x.org", "d@x.org"])
+def test_a_late_join_or_leave_decides_who_sees_later_conversations(
+    tmp_path: Path, late: Captured, seeing: set[str], mailbox: str
+) -> None:
+    in_time, came_late = both_orders(tmp_path, late, TALK, mailbox)
+    assert came_late == in_time
+    assert any("for those here" in text for text in in_time) is (mailbox in seeing)
+
+
+def test_a_late_message_before_a_conversation_says_who_did_not_miss_it(tmp_path: Path) -> None:
+    both = ["a@x.org", "b@x.org"]
+    asked = [say("a@x.org", "are you there?", 30 * MINUTE, where="im", present=both)]
+    late = say("b@x.org", "back soon", 0, where="im", present=both)
+    in_time, came_late = both_orders(tmp_path, late, asked, "b@x.org")
+    assert len(in_time) == 2 and came_late == in_time
