@@ -133,21 +133,46 @@ class Item(Struct, frozen=True):
 
 
 class Mailbox(Struct, frozen=True):
-    """What the directory knows of one mailbox. `version` is its store's, as configured; unknown ones close the gate."""
+    """What the directory knows of one mailbox. `version` is its store's, as configured; unknown ones close the gate.
+
+    `exchange_archiving` is where its archive is meant to be: "uninitialized" (as its holds say), "local", "mailbox"
+    or "none". `migration` is "legacy", "migrating" or "mailbox" while it moves between stores, else empty;
+    `migration_ends` when migrating must be over, `quota` the bytes its owner may fill, both None where not set.
+    """
 
     address: str
     version: str
     locale: str
     zone: str
     folder: str | None = None
+    exchange_archiving: str = "uninitialized"
+    migration: str = ""
+    migration_ends: int | None = None
+    quota: int | None = None
+
+
+class Hold(Struct, frozen=True):
+    """A legal hold on one mailbox: who placed it, why and when, and when it was released, if it was.
+
+    `query` is what it covers, as it was given; empty: everything.
+    """
+
+    number: int
+    mailbox: str
+    by: str
+    reason: str
+    placed: int
+    released: int | None = None
+    query: str = ""
 
 
 class Finding(Struct, frozen=True):
-    """What one check of the gate said; `check` is its short name."""
+    """What one check said; `check` is its short name, `scope` where its rule was set ("global", "site berlin")."""
 
     check: str
     allowed: bool
     reason: str
+    scope: str = ""
 
 
 class Decision(Struct, frozen=True):
@@ -159,6 +184,48 @@ class Decision(Struct, frozen=True):
     allowed: bool
     reason: str
     findings: tuple[Finding, ...] = ()
+
+
+class Destination(StrEnum):
+    """Where one delivery goes: the owner's folder, the compliance archive beside the mailbox, or the spool's own."""
+
+    HISTORY = "history"
+    ARCHIVE = "archive"
+    LOCAL = "local"
+
+
+class Archiving(StrEnum):
+    """Where a conversation is archived for one mailbox; BOTH only while it migrates."""
+
+    NONE = "none"
+    LOCAL = "local"
+    MAILBOX = "mailbox"
+    BOTH = "both"
+
+
+_DESTINATIONS = {
+    Archiving.NONE: (),
+    Archiving.LOCAL: (Destination.LOCAL,),
+    Archiving.MAILBOX: (Destination.ARCHIVE,),
+    Archiving.BOTH: (Destination.ARCHIVE, Destination.LOCAL),
+}
+
+
+class ArchiveDecision(Struct, frozen=True):
+    """What policy says of one conversation and one mailbox; `reason` is the finding that decided.
+
+    `allowed` is False where the mailbox's archive should get it and can't now: that delivery is withheld, the local
+    one is not. `findings` are all rules in the order they were asked.
+    """
+
+    archiving: Archiving
+    allowed: bool
+    reason: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        return _DESTINATIONS[self.archiving]
 
 
 class DeliveryState(StrEnum):
@@ -177,7 +244,8 @@ class Delivery(Struct, frozen=True):
     """One item (to be) put into one mailbox: a row of the journal.
 
     `mask` are the events of its filing that the item covers. `name` is the Maildir base name, empty where withheld
-    or parked before rendering. `replaces` are numbers of earlier deliveries that this one takes out.
+    or parked before rendering. `replaces` are numbers of earlier deliveries that this one takes out. A mailbox has at
+    most one delivery of a filing to each destination.
     """
 
     mailbox: str
@@ -189,6 +257,7 @@ class Delivery(Struct, frozen=True):
     size: int = 0
     replaces: tuple[int, ...] = ()
     number: int = 0
+    destination: Destination = Destination.HISTORY
 
 
 class Filing(Struct, frozen=True):
