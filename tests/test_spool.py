@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from archiver.events import SECOND, Captured
 from archiver.exceptions import EnvironmentFault, InUse, UsageError
 from archiver.spool import FOREVER, Outcome, Spool
-from archiver.types import Delivery, DeliveryState, Filing, Lease
+from archiver.types import Delivery, DeliveryState, Destination, Filing, Lease
 
 START = BASE * SECOND
 HOUR = 3600 * SECOND
@@ -467,6 +467,21 @@ def test_an_attempt_is_on_record_before_it_is_made(spool: Spool, lease: Lease) -
     assert counts(spool) == {("a@x", "attempted"): (1, 100)}
 
 
+def test_a_mailbox_has_one_delivery_to_each_destination(spool: Spool, lease: Lease) -> None:
+    three = [replace(delivery("a@x", DeliveryState.WITHHELD), destination=each) for each in Destination]
+    (first,) = spool.begin([filing(lease, b"v1", *three)], START)
+    assert [each.destination for each in first.deliveries] == list(Destination)
+    assert len({each.number for each in first.deliveries}) == 3
+    spool.finish([first], START)
+    again = [replace(delivery("a@x"), folder="Renamed", destination=each) for each in reversed(Destination)]
+    (second,) = spool.begin([filing(lease, b"v1", *again)], START + 1)
+    assert {d.destination: d.number for d in second.deliveries} == {d.destination: d.number for d in first.deliveries}
+    spool.finish([done(second)], START + 2)
+    (read,) = spool.priors(lease.place, 0, 9)
+    assert {d.number: d.destination for d in read.deliveries} == {d.number: d.destination for d in first.deliveries}
+    assert counts(spool)["a@x", "filed"] == (3, 300)
+
+
 def test_the_same_version_again_is_the_same_row(spool: Spool, lease: Lease) -> None:
     one = spool.begin([filing(lease, b"v1", delivery("a@x"), delivery("b@x"))], START)[0]
     half = replace(one, deliveries=(replace(one.deliveries[0], state=DeliveryState.FILED), one.deliveries[1]))
@@ -661,6 +676,20 @@ def test_a_spool_of_a_newer_archiver_is_refused(tmp_path: Path) -> None:
         )
     with pytest.raises(EnvironmentFault, match="from_the_future"):
         Spool.open(tmp_path)
+
+
+def test_what_an_older_archiver_filed_went_to_conversation_history(tmp_path: Path) -> None:
+    with Spool.open(tmp_path) as spool:
+        fill(spool, say("a@x", "1", 1), say("b@x", "2", 2))
+        lease = only(spool.claim(START, 9))
+        (begun,) = spool.begin([filing(lease, b"v1", delivery("a@x"))], START)
+    with sqlite3.connect(tmp_path / "spool.db") as older:
+        older.execute("ALTER TABLE delivery DROP COLUMN destination")
+        older.execute("DELETE FROM _sqlite_migrations WHERE name = 'destination'")
+    older.close()
+    with Spool.open(tmp_path) as spool:
+        assert spool.priors(lease.place, 0, 9) == [begun]
+        assert begun.deliveries[0].destination is Destination.HISTORY
 
 
 def test_a_file_that_is_no_spool(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from msgspec import Struct
 from archiver.spool.database import Connections
 from archiver.spool.packing import pack_mask, pack_numbers, unpack_mask, unpack_numbers
 from archiver.spool.places import backoff
-from archiver.types import Delivery, DeliveryState, Filing
+from archiver.types import Delivery, DeliveryState, Destination, Filing
 
 ATTEMPTED, FILED = DeliveryState.ATTEMPTED, DeliveryState.FILED
 WITHHELD, PARKED = DeliveryState.WITHHELD, DeliveryState.PARKED
 SUPERSEDED, GONE = DeliveryState.SUPERSEDED, DeliveryState.GONE
 _OPEN = frozenset({ATTEMPTED, WITHHELD, PARKED})
 _STATES = {state.value: state for state in DeliveryState}
+_DESTINATIONS = {destination.value: destination for destination in Destination}
 
 _NEW_FILING = """
 INSERT INTO filing (n, place, version, started, ended, part, events, state, attempts, attempted_at, next_at)
@@ -31,8 +32,8 @@ UPDATE filing SET attempts = attempts + 1, attempted_at = ?, next_at = ?, state 
     started = ?, ended = ?, part = ? WHERE n = ?
 """
 _NEW_DELIVERY = """
-INSERT INTO delivery (n, filing, mailbox, folder, name, mask, state, reason, size, replaces, at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO delivery (n, filing, mailbox, destination, folder, name, mask, state, reason, size, replaces, at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _CHANGED = """
 UPDATE delivery SET folder = ?, name = ?, mask = ?, state = ?, reason = ?, size = ?, replaces = ?, at = ? WHERE n = ?
@@ -49,6 +50,7 @@ UPDATE filing SET filed_at = ?2, next_at = NULL,
     state = ifnull((SELECT state FROM delivery WHERE filing = ?1 AND state IN ('attempted', 'withheld', 'parked')
         ORDER BY state = 'attempted' DESC, state = 'withheld' DESC LIMIT 1), 'filed') WHERE n = ?1
 """
+_KNOWN = "SELECT n, mailbox, destination, folder, state, size FROM delivery"
 _FILING = "n, place, version, started, ended, part, events, attempts"
 
 
@@ -57,6 +59,7 @@ class Known(Struct):
 
     number: int
     mailbox: int
+    destination: Destination
     folder: str
     state: DeliveryState
     size: int
@@ -161,20 +164,17 @@ class _Begin:
         return self._numbers[name]
 
     def _known(self, filing: int) -> list[Known]:
-        rows = self._connection.execute(
-            "SELECT n, mailbox, folder, state, size FROM delivery WHERE filing = ?", (filing,)
-        )
-        return [Known(row[0], row[1], row[2], _STATES[row[3]], row[4]) for row in rows]
+        return [_known_from_row(row) for row in self._connection.execute(f"{_KNOWN} WHERE filing = ?", (filing,))]
 
     def _delivery(self, filing: int, delivery: Delivery, known: list[Known], events: int) -> Delivery:
         mailbox = self._mailbox(delivery.mailbox)
-        found = _match(known, mailbox, delivery.folder)
+        found = _match(known, mailbox, delivery.destination, delivery.folder)
         replaces = pack_numbers(delivery.replaces) or None
         mask = pack_mask(delivery.mask, events)
         rest = (delivery.folder, delivery.name, mask, delivery.state.value, delivery.reason, delivery.size, replaces)
         if found is None:
             number = self._next("delivery")
-            self._deliveries.append((number, filing, mailbox, *rest, self._now))
+            self._deliveries.append((number, filing, mailbox, delivery.destination.value, *rest, self._now))
             self._tally.add(mailbox, delivery.state, delivery.size)
         elif found.state not in _OPEN:
             # Done in an earlier attempt: it stays as it is, and the caller sees so.
@@ -201,9 +201,14 @@ def _value(connection: sqlite3.Connection, name: str) -> int:
     return value
 
 
-def _match(known: Sequence[Known], mailbox: int, folder: str) -> Known | None:
-    """The row of the same mailbox and folder; else one that was never put, whose folder has another name by now."""
-    mine = [each for each in known if each.mailbox == mailbox]
+def _known_from_row(row: Sequence[Any]) -> Known:
+    number, mailbox, destination, folder, state, size = row
+    return Known(number, mailbox, _DESTINATIONS[destination], folder, _STATES[state], size)
+
+
+def _match(known: Sequence[Known], mailbox: int, destination: Destination, folder: str) -> Known | None:
+    """The row of the same mailbox, destination and folder; else one never put, whose folder has another name by now."""
+    mine = [each for each in known if each.mailbox == mailbox and each.destination is destination]
     for each in mine:
         if each.folder == folder:
             return each
@@ -221,6 +226,7 @@ def _with(delivery: Delivery, number: int, state: DeliveryState) -> Delivery:
         delivery.size,
         delivery.replaces,
         number,
+        delivery.destination,
     )
 
 
@@ -273,10 +279,8 @@ class _Finish:
             self._others.add(filing)
 
     def _old(self, number: int) -> Known | None:
-        row = self._connection.execute(
-            "SELECT n, mailbox, folder, state, size FROM delivery WHERE n = ?", (number,)
-        ).fetchone()
-        return None if row is None else Known(row[0], row[1], row[2], _STATES[row[3]], row[4])
+        row = self._connection.execute(f"{_KNOWN} WHERE n = ?", (number,)).fetchone()
+        return None if row is None else _known_from_row(row)
 
 
 def filing_from_row(connection: sqlite3.Connection, row: Sequence[Any]) -> Filing:
@@ -284,10 +288,19 @@ def filing_from_row(connection: sqlite3.Connection, row: Sequence[Any]) -> Filin
     events = unpack_numbers(packed)
     deliveries = tuple(
         Delivery(
-            address, folder, name, unpack_mask(mask, len(events)), _STATES[state], reason, size, unpack_numbers(old), n
+            address,
+            folder,
+            name,
+            unpack_mask(mask, len(events)),
+            _STATES[state],
+            reason,
+            size,
+            unpack_numbers(old),
+            n,
+            _DESTINATIONS[destination],
         )
-        for n, address, folder, name, mask, state, reason, size, old in connection.execute(
-            """SELECT delivery.n, address, folder, name, mask, state, reason, size, replaces
+        for n, address, destination, folder, name, mask, state, reason, size, old in connection.execute(
+            """SELECT delivery.n, address, destination, folder, name, mask, state, reason, size, replaces
             FROM delivery JOIN mailbox ON mailbox.n = mailbox WHERE filing = ? ORDER BY delivery.n""",
             (number,),
         )

@@ -198,6 +198,12 @@ def first(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()
+def destination(db: Database) -> None:
+    """What was filed before there was an archive went to Conversation History."""
+    db.execute("ALTER TABLE delivery ADD COLUMN destination TEXT NOT NULL DEFAULT 'history'")
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     known = {migration.name for migration in migrations._migrations}
