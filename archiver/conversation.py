@@ -451,14 +451,14 @@ def views(conversation: Conversation, mailbox_of: Callable[[str], str | None], r
             mailbox = mailbox_of(address)
             if mailbox is not None:
                 seen.setdefault(mailbox, _Seen()).add(participation)
-    whispers = _whispers(conversation)
+    whispers = [(1 << index, parties, set(map(mailbox_of, parties))) for index, parties in _whispers(conversation)]
     said, marks = content(conversation)
     made: list[View] = []
     for mailbox, one in seen.items():
         mask = one.mask
-        for index, parties in whispers:
-            if not one.addresses & parties:
-                mask &= ~(1 << index)
+        for bit, parties, mailboxes in whispers:
+            if mask & bit and mailbox not in mailboxes and not one.bears(parties, bit):
+                mask &= ~bit
         # Marks alone make an item only where the conversation has nothing else: late ones, to a forgotten message.
         if mask & (said or marks) or (mask and one.invited_only and (said or marks)):
             side = min(one.addresses) if conversation.kind == "im" else None
@@ -469,18 +469,24 @@ def views(conversation: Conversation, mailbox_of: Callable[[str], str | None], r
 class _Seen:
     """One mailbox's share while it is gathered."""
 
-    __slots__ = ("addresses", "invited_only", "mask")
+    __slots__ = ("addresses", "invited_only", "mask", "shares")
 
     def __init__(self) -> None:
         self.mask = 0
+        self.shares: list[Participation] = []
         self.addresses: set[str] = set()
         self.invited_only = True
 
     def add(self, participation: Participation) -> None:
         self.mask |= participation.mask
-        # Every name this participation bore is the same person: whispers to any of them are theirs.
+        self.shares.append(participation)
         self.addresses.update(participation.addresses)
         self.invited_only = self.invited_only and participation.invited
+
+    def bears(self, parties: frozenset[str], bit: int) -> bool:
+        """True where they went by the name of a party then: every name a participation bore is the same person,
+        but once another bears it, it is theirs no longer."""
+        return any(share.mask & bit and not parties.isdisjoint(share.addresses) for share in self.shares)
 
 
 def _role(conversation: Conversation, one: _Seen, rules: Rules) -> Role:

@@ -251,6 +251,37 @@ def test_an_edit_dated_before_its_whisper_is_no_leak() -> None:
     assert view_of(made, "c") == ["1"]
 
 
+def test_a_whisper_to_another_spelling_of_an_address_reaches_its_mailbox() -> None:
+    (made,) = cut(
+        [
+            say("a@x/pc", "all", 0, id="1", present=["a@x/pc", "b@x/pc", "c@x"]),
+            say("a@x/pc", "secret", 1, id="w", to=["b@x"]),
+        ]
+    )
+    one = {v.mailbox: v for v in views(made, lambda address: address.partition("/")[0], RULES)}
+    assert {mailbox: shown(made, view) for mailbox, view in one.items()} == {
+        "a@x": ["1", "w"],
+        "b@x": ["1", "w"],
+        "c@x": ["1"],
+    }
+
+
+def test_a_whisper_to_who_bears_a_given_up_nickname_is_not_for_its_former_bearer() -> None:
+    (made,) = cut(
+        [
+            say("al", "x", 0, id="1"),
+            say("z", "y", 1, id="2"),
+            say("z", "old", 2, id="w1", to=["al"]),
+            rename("al", "al_", 10, id="n"),
+            say("z", "still you", 11, id="w2", to=["al"]),
+            join("al", 20, id="j"),
+            say("z", "new", 30, id="w3", to=["al"]),
+            say("z", "old", 31, id="w4", to=["al_"]),
+        ]
+    )
+    assert view_of(made, "al_") == ["1", "2", "w1", "n", "w2", "j", "w4"]
+
+
 def test_members_see_earlier_messages_too() -> None:
     (made,) = cut([say("a", "x", 0, id="1", history="members"), join("b", 5, id="j"), say("a", "y", 6, id="2")])
     assert view_of(made, "b") == ["1", "j", "2"]
