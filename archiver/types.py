@@ -166,6 +166,16 @@ class Hold(Struct, frozen=True):
     query: str = ""
 
 
+class Head(Struct, frozen=True):
+    """How far an archive's manifest goes: its lines, and the SHA-256 (hex) of the last one, which binds all before it.
+
+    Noted elsewhere too, it shows a manifest that was cut: the lines left of it fit together still.
+    """
+
+    length: int
+    digest: str
+
+
 class Finding(Struct, frozen=True):
     """What one check said; `check` is its short name, `scope` where its rule was set ("global", "site berlin")."""
 

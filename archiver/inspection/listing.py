@@ -10,7 +10,7 @@ from msgspec import Struct
 from archiver.events import SECOND
 from archiver.exceptions import ItemError, UsageError
 from archiver.inspection.messages import date_of, header, headers_of, parsed, people_of, text_of
-from archiver.store.protocol import Found, Store
+from archiver.store.protocol import Folders, Found
 
 _MISSED = "IPM.Note.Microsoft.Missed"
 
@@ -54,7 +54,7 @@ class Shown(Struct, frozen=True):
     text: str
 
 
-def folders(store: Store, mailboxes: Iterable[str] | None = None) -> Iterator[FolderSummary]:
+def folders(store: Folders, mailboxes: Iterable[str] | None = None) -> Iterator[FolderSummary]:
     """Every folder that holds something, of all mailboxes or the named ones."""
     for mailbox in store.mailboxes() if mailboxes is None else mailboxes:
         for folder in store.folders(mailbox):
@@ -85,7 +85,7 @@ def _began(item: Found) -> int:
     return item.modified
 
 
-def items(store: Store, mailbox: str) -> list[ItemSummary]:
+def items(store: Folders, mailbox: str) -> list[ItemSummary]:
     """All items of a mailbox, by date."""
     found = [(folder, item) for folder in _folders(store, mailbox) for item in store.items(mailbox, folder)]
     found.sort(key=lambda each: (_began(each[1]), each[1].name, each[0]))
@@ -97,7 +97,7 @@ def items(store: Store, mailbox: str) -> list[ItemSummary]:
     return listed
 
 
-def _folders(store: Store, mailbox: str) -> list[str]:
+def _folders(store: Folders, mailbox: str) -> list[str]:
     try:
         found = list(store.folders(mailbox))
     except ItemError as error:
@@ -128,7 +128,7 @@ def _item(number: int, mailbox: str, folder: str, found: Found, content: bytes) 
     )
 
 
-def find(store: Store, mailbox: str, wanted: str) -> ItemSummary:
+def find(store: Folders, mailbox: str, wanted: str) -> ItemSummary:
     """One item by its number in the listing, or by a unique beginning of its name, key or Message-ID."""
     listed = items(store, mailbox)
     if wanted.isdecimal() and 1 <= int(wanted) <= len(listed):
@@ -149,11 +149,11 @@ def _is_called(item: ItemSummary, beginning: str) -> bool:
 _SHOWN = ("Date", "From", "To", "Subject", "Message-ID", "References")
 
 
-def content(store: Store, item: ItemSummary) -> bytes:
+def content(store: Folders, item: ItemSummary) -> bytes:
     return store.read(item.mailbox, item.folder, item.name)
 
 
-def show(store: Store, item: ItemSummary) -> Shown:
+def show(store: Folders, item: ItemSummary) -> Shown:
     message = parsed(content(store, item))
     headers = {name: header(message, name) for name in _SHOWN if name in message}
     return Shown(item, headers, text_of(message))

@@ -2,11 +2,12 @@
 
 from archiver.store.maildir import MaildirStore
 from archiver.store.memory import MemoryStore
-from archiver.store.protocol import Found, Outcome, Put, Store, Where
+from archiver.store.protocol import Folders, Found, Outcome, Put, Store, Where
 from archiver.store.template import check_template
 from archiver.store.tree import Ownership
 
 __all__ = [
+    "Folders",
     "Found",
     "MaildirStore",
     "MemoryStore",

@@ -2,132 +2,46 @@
 
     Put ─► names ─► Batch (draft, sync, link, sync) ─► mail root / mailbox / .Folder / new or cur
 
-Holds the protocol's methods and nothing of how a file is written (`draft`), found (`search`) or a directory opened
-(`tree`). Keeps no descriptor between calls: the tree also belongs to the mail server and to its users. The server's own
-files (`dovecot-*`, `subscriptions`) are never touched.
+Holds filing and removing, and nothing of how a file is written (`draft`), found (`folders`, `search`) or a directory
+opened (`tree`). The server's own files (`dovecot-*`, `subscriptions`) are never touched.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
-from archiver.exceptions import ItemError, UsageError
+from archiver.exceptions import ItemError
 from archiver.store.batch import Batch
-from archiver.store.draft import sweep
 from archiver.store.faults import fault
-from archiver.store.names import INBOX, Encoding, checked_name, file_name, folder_from_disk, folder_on_disk
-from archiver.store.protocol import Found, Outcome, Put, Where
+from archiver.store.folders import NO_FOLDER, MaildirFolders
+from archiver.store.grouping import groups, room
+from archiver.store.names import checked_name
+from archiver.store.protocol import Outcome, Put, Where
 from archiver.store.search import Search
 from archiver.store.syncing import make_durable
-from archiver.store.template import Template
-from archiver.store.tree import Mended, Ownership, Parts, Place, Tree
-
-_GROUP = 500
-"""Drafts between two syncs; each holds a descriptor, see `_group_size`."""
-
-_GROUP_BYTES = 64 * 1024 * 1024
-
-_NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
-_CLOSED = _NO_FOLDER | {errno.EACCES, errno.EPERM}
-"""One mailbox can't be looked into; a put there says why, and the others go on."""
+from archiver.store.tree import Parts, Place, Tree
 
 
-def _group_size() -> int:
-    """A draft without O_TMPFILE holds two descriptors; a quarter is for directories, one for spool and sockets."""
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(1, min(_GROUP, soft // 4 if soft > 0 else _GROUP))
-
-
-def _room() -> int:
-    """Directories of folders open at a time; a group for more mailboxes opens some of them twice."""
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(4, min(2 * _GROUP, soft // 4 if soft > 0 else 2 * _GROUP))
-
-
-def _nobody(_: str) -> bool:
-    return False
-
-
-class MaildirStore:
-    """A mail root as a template, the owner of what is made there, and how the server writes folder names.
-
-    `domains` are all that have mailboxes, needed only where the template has no {domain}. `ours` tells base names that
-    the archiver computes: such files never need to be read in search of a Message-ID.
-    """
-
-    def __init__(
-        self,
-        template: str,
-        *,
-        data: Path,
-        ownership: Ownership | None = None,
-        encoding: Encoding = "utf-7",
-        domains: Sequence[str] = (),
-        ours: Callable[[str], bool] = _nobody,
-    ) -> None:
-        self._template = Template(template, data=data, domains=domains)
-        self._ownership = ownership or Ownership()
-        self._encoding: Encoding = encoding
-        self._ours = ours
-        self._mended = Mended()
-
-    @property
-    def root(self) -> Path:
-        """Nothing is ever written above or beside it."""
-        return self._template.root
+class MaildirStore(MaildirFolders):
+    """Conversation History: its folders are their owners', who may move, flag and delete what lies there."""
 
     def put(self, puts: Sequence[Put], *, careful: bool = False) -> list[Outcome]:
         outcomes: list[Outcome] = [None] * len(puts)
         try:
-            for group in _groups(puts):
+            for group in groups(puts):
                 self._put_group(puts, group, outcomes, careful=careful)
         except OSError as error:  # the mail root itself
             return [outcome or fault(error, str(self.root)) for outcome in outcomes]
         return outcomes
 
     def _put_group(self, puts: Sequence[Put], group: range, outcomes: list[Outcome], *, careful: bool) -> None:
-        with Tree(self.root, self._ownership, make=True, room=_room(), mended=self._mended) as tree:
+        with Tree(self.root, self._ownership, make=True, room=room(), mended=self._mended) as tree:
             batch = Batch(tree, self._ownership, Search(tree, self._ours) if careful else None)
             try:
-                batch.file(self._placed(puts, group, outcomes), outcomes)
+                batch.file(self._placed(((index, puts[index]) for index in group), outcomes), outcomes)
             finally:
                 batch.close()
-
-    def _placed(self, puts: Sequence[Put], group: range, outcomes: list[Outcome]) -> Iterator[tuple[int, Put, Place]]:
-        for index in group:
-            put = puts[index]
-            file_name(checked_name(put.item.name), put.flags)
-            try:
-                place = self._place(put.mailbox, put.folder)
-            except ItemError as error:
-                outcomes[index] = error
-                continue
-            yield index, put, place
-
-    def locate(self, mailbox: str, folder: str, name: str) -> Found | None:
-        return self.locate_all([Where(mailbox, folder, name)])[0]
-
-    def locate_all(self, wanted: Sequence[Where]) -> list[Found | None]:
-        with self._using() as tree:
-            search = Search(tree, self._ours)
-            return [self._located(search, where) for where in wanted]
-
-    def _located(self, search: Search, where: Where) -> Found | None:
-        name = checked_name(where.name)
-        try:
-            at = search.find(self._place(where.mailbox, where.folder), name)
-        except ItemError:
-            return None
-        except OSError as error:
-            if error.errno not in _CLOSED:
-                raise
-            return None
-        return at[1] if at and not at[1].trashed else None
 
     def remove(self, mailbox: str, folder: str, name: str) -> bool:
         return self.remove_all([Where(mailbox, folder, name)])[0]
@@ -153,7 +67,7 @@ class MaildirStore:
         except ItemError:
             return False
         except OSError as error:
-            if error.errno not in _NO_FOLDER:
+            if error.errno not in NO_FOLDER:
                 errors.append(error)
             return False
 
@@ -167,98 +81,3 @@ class MaildirStore:
             changed[parts] = None
             return True
         return False
-
-    def mailboxes(self) -> list[str]:
-        with self._using() as tree:
-            found = (self._template.address(parts) for parts in self._mailbox_parts(tree, ()))
-            return sorted(address for address in found if address)
-
-    def _mailbox_parts(self, tree: Tree, above: Parts) -> Iterator[Parts]:
-        depth = len(above)
-        if depth == self._template.depth:
-            if "cur" in _directories(tree, above):
-                yield above
-            return
-        for name in _directories(tree, above):
-            if self._template.leads_on(name, depth):
-                yield from self._mailbox_parts(tree, (*above, name))
-
-    def folders(self, mailbox: str) -> list[str]:
-        """A directory that no folder name leads to (raw bytes where modified UTF-7 is expected) is left out."""
-        with self._using() as tree:
-            names = _directories(tree, self._existing(tree, mailbox))
-            found = {folder_from_disk(name, self._encoding) for name in names}
-            return sorted({folder for folder in found if folder} | ({INBOX} if "cur" in names else set()))
-
-    def items(self, mailbox: str, folder: str) -> Iterator[Found]:
-        with self._using() as tree:
-            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self._encoding))
-            yield from Search(tree, self._ours).entries(place)
-
-    def read(self, mailbox: str, folder: str, name: str) -> bytes:
-        """Also reads others' messages, by the names that `items` gives."""
-        with self._using() as tree:
-            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self._encoding))
-            search = Search(tree, self._ours)
-            while "/" not in name and (at := search.find(place, name)):
-                content = search.content(place, at[0])
-                if content is not None:
-                    return content
-        raise UsageError(f"no item {name!r} in folder {folder!r} of {mailbox}", mailbox=mailbox, item=name)
-
-    def sweep(self) -> int:
-        """Take away what a killed writer left in `tmp`, only under names of ours; how many. For the start."""
-        with self._using() as tree:
-            return sum(self._swept(tree, parts) for parts in list(self._mailbox_parts(tree, ())))
-
-    def _swept(self, tree: Tree, mailbox: Parts) -> int:
-        folders = ["", *(name for name in _directories(tree, mailbox) if name.startswith("."))]
-        return sum(_sweep_folder(tree, Place(mailbox, folder)) for folder in folders)
-
-    def _place(self, mailbox: str, folder: str) -> Place:
-        return Place(self._template.parts(mailbox), folder_on_disk(folder, self._encoding))
-
-    def _existing(self, tree: Tree, mailbox: str) -> Parts:
-        """For reading: also takes the name on disk by which `mailboxes` lists an address too long for its path."""
-        raw = self._template.raw_parts(mailbox)
-        return raw if raw and _directories(tree, raw) else self._template.parts(mailbox)
-
-    @contextmanager
-    def _using(self) -> Iterator[Tree]:
-        try:
-            with Tree(self.root, self._ownership, make=False) as tree:
-                yield tree
-        except OSError as error:
-            raise fault(error, str(error.filename or self.root)) from error
-
-
-def _directories(tree: Tree, parts: Parts) -> list[str]:
-    """Sorted names of the directories there, links not followed; none where there is no such directory."""
-    try:
-        with os.scandir(tree.directory(parts)) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _sweep_folder(tree: Tree, place: Place) -> int:
-    try:
-        return sweep(tree.directory((*place.parts, "tmp")))
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
-
-
-def _groups(puts: Sequence[Put]) -> Iterator[range]:
-    """Ranges of puts with at most so many different items, so that descriptors and dirty pages stay bounded."""
-    most, start, size = _group_size(), 0, 0
-    names: set[str] = set()
-    for index, put in enumerate(puts):
-        if put.item.name not in names:
-            if len(names) >= most or size >= _GROUP_BYTES:
-                yield range(start, index)
-                start, size = index, 0
-                names.clear()
-            names.add(put.item.name)
-            size += len(put.item.content)
-    if start < len(puts):
-        yield range(start, len(puts))

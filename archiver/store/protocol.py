@@ -1,4 +1,4 @@
-"""What a store is: the records that go in and come out, and the protocol both implementations keep.
+"""What a store is: the records that go in and come out, and the protocols that its implementations keep.
 
 Holds no I/O. tests/contracts/store.py is the same contract as code; a new store joins it by giving its constructor.
 """
@@ -57,20 +57,9 @@ class Found(Struct, frozen=True):
         return "T" in self.flags
 
 
-class Store(Protocol):
-    """A place for items. Mailboxes are addresses, folders have `/` between levels, `INBOX` is a mailbox's own root.
-
-    Asking for what isn't there makes nothing. Every method may be called again after a crash at any point of it.
-    """
-
-    def put(self, puts: Sequence[Put], *, careful: bool = False) -> list[Outcome]:
-        """File each put; one outcome each, in order. What has None is durable when this returns.
-
-        An item that lies there already under the same flags is filed. `careful` is for puts with an earlier
-        attempt on record: such an item counts as filed wherever in its folder and under whatever flags or name
-        (by Message-ID) it lies by now, trashed too. Without it no folder is listed.
-        """
-        ...
+class Folders(Protocol):
+    """Items as they lie, to be read. Mailboxes are addresses, folders have `/` between levels, `INBOX` is a mailbox's
+    own root. Asking for what isn't there makes nothing."""
 
     def locate(self, mailbox: str, folder: str, name: str) -> Found | None:
         """The item under its computed name; None if its owner moved, deleted or trashed it.
@@ -81,14 +70,6 @@ class Store(Protocol):
 
     def locate_all(self, wanted: Sequence[Where]) -> list[Found | None]:
         """`locate` for many: a folder is listed once at most, however many of its items are asked for."""
-        ...
-
-    def remove(self, mailbox: str, folder: str, name: str) -> bool:
-        """Take out the item of exactly this computed name, durably; False if there is none."""
-        ...
-
-    def remove_all(self, unwanted: Sequence[Where]) -> list[bool]:
-        """`remove` for many, with few syncs. Durable when it returns; where one fails, the others are done first."""
         ...
 
     def mailboxes(self) -> Iterable[str]:
@@ -105,4 +86,25 @@ class Store(Protocol):
 
     def read(self, mailbox: str, folder: str, name: str) -> bytes:
         """The bytes of one item, under whatever flags; `UsageError` if there is none."""
+        ...
+
+
+class Store(Folders, Protocol):
+    """A place for items that are their owners'. Every method may be called again after a crash at any point of it."""
+
+    def put(self, puts: Sequence[Put], *, careful: bool = False) -> list[Outcome]:
+        """File each put; one outcome each, in order. What has None is durable when this returns.
+
+        An item that lies there already under the same flags is filed. `careful` is for puts with an earlier
+        attempt on record: such an item counts as filed wherever in its folder and under whatever flags or name
+        (by Message-ID) it lies by now, trashed too. Without it no folder is listed.
+        """
+        ...
+
+    def remove(self, mailbox: str, folder: str, name: str) -> bool:
+        """Take out the item of exactly this computed name, durably; False if there is none."""
+        ...
+
+    def remove_all(self, unwanted: Sequence[Where]) -> list[bool]:
+        """`remove` for many, with few syncs. Durable when it returns; where one fails, the others are done first."""
         ...
