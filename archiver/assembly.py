@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import grp
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from archiver import gate
 from archiver.config import CSV_READERS, Config
+from archiver.config.archiving import moving_faults
 from archiver.conversation import Rules
 from archiver.directory import Directory, Person, read_people
 from archiver.exceptions import ConfigError
@@ -36,7 +37,7 @@ def directory_of(config: Config) -> Directory:
     """Reads the people file, if one is named; every problem in it is raised at once."""
     people = config.directory
     rows = _rows(people.file) if people.file else None
-    return Directory(
+    directory = Directory(
         config.default_mailbox,
         config.mailbox,
         domains=people.domains,
@@ -44,6 +45,19 @@ def directory_of(config: Config) -> Directory:
         rewrites=people.rewrite,
         rows=rows,
     )
+    if problems := list(_moving_problems(directory, config)):
+        raise ConfigError(problems, hint="mend the mailbox's table, or its row in the people file")
+    return directory
+
+
+def _moving_problems(directory: Directory, config: Config) -> Iterator[str]:
+    """What contradicts in a mailbox once its table and its rows are taken together."""
+    tables = {table.address: number for number, table in enumerate(config.mailbox, 1)}
+    for address in directory.named():
+        table = tables.get(address)
+        where = f"mailbox[{table}]" if table else f"directory.file: {address}"
+        for key, value, why in moving_faults(directory.mailbox(address)):
+            yield f"{where}.{key}" + (f" = {value!a}: {why}" if value else f": {why}")
 
 
 def _rows(file: str) -> tuple[Person, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -20,7 +20,7 @@ from archiver.types import Mailbox
 _CACHED = 100_000
 _LONG = 512
 """No longer address is cached, so that hostile ones can't fill the memory."""
-_FACTS = ("version", "locale", "zone", "folder")
+_FACTS = ("version", "locale", "zone", "folder", "exchange_archiving", "migration", "migration_ends", "quota")
 _COLUMNS = ("address", "mailbox", *_FACTS)
 
 
@@ -37,6 +37,14 @@ class Facts(Protocol):
     def zone(self) -> str | None: ...
     @property
     def folder(self) -> str | None: ...
+    @property
+    def exchange_archiving(self) -> str | None: ...
+    @property
+    def migration(self) -> str | None: ...
+    @property
+    def migration_ends(self) -> int | None: ...
+    @property
+    def quota(self) -> int | None: ...
 
 
 class Person(Struct, frozen=True):
@@ -48,6 +56,10 @@ class Person(Struct, frozen=True):
     locale: str | None = None
     zone: str | None = None
     folder: str | None = None
+    exchange_archiving: str | None = None
+    migration: str | None = None
+    migration_ends: int | None = None
+    quota: int | None = None
 
 
 class Rewrite(Protocol):
@@ -149,8 +161,8 @@ def _exact(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return table
 
 
-def _merge(given: Iterable[Facts]) -> dict[str, dict[str, str]]:
-    merged: dict[str, dict[str, str]] = {}
+def _merge(given: Iterable[Facts]) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
     for facts in given:
         known = {name: value for name in _FACTS if (value := getattr(facts, name))}
         if known:
@@ -158,7 +170,7 @@ def _merge(given: Iterable[Facts]) -> dict[str, dict[str, str]]:
     return merged
 
 
-def _complete(address: str, facts: Mapping[str, str], default: Mailbox) -> Mailbox:
+def _complete(address: str, facts: Mapping[str, Any], default: Mailbox) -> Mailbox:
     return Mailbox(address, **{name: facts.get(name, getattr(default, name)) for name in _FACTS})
 
 
@@ -166,9 +178,9 @@ def _complete(address: str, facts: Mapping[str, str], default: Mailbox) -> Mailb
 
 
 def read_people(
-    lines: Iterable[str], name: str, readers: Mapping[str, Callable[[object], str]] | None = None
+    lines: Iterable[str], name: str, readers: Mapping[str, Callable[[object], object]] | None = None
 ) -> tuple[Person, ...]:
-    """Rows of a CSV with the header `address,mailbox[,version,locale,zone,folder]`; `name` is for messages.
+    """Rows of a CSV with a header of `address,mailbox` and any facts of a mailbox; `name` is for messages.
 
     `readers` give, for a column, a function that returns the final value or raises ValueError saying why not. Every
     problem of the file is raised at once, with its line.
@@ -206,23 +218,24 @@ def _header_problems(header: list[str]) -> list[str]:
 
 
 def _person(
-    header: list[str], cells: list[str], readers: Mapping[str, Callable[[object], str]]
+    header: list[str], cells: list[str], readers: Mapping[str, Callable[[object], object]]
 ) -> tuple[Person | None, list[str]]:
     if len(cells) > len(header):
         return None, [f"{len(cells)} cells under {len(header)} columns"]
     row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
+    facts: dict[str, Any] = {fact: row.get(fact) or None for fact in _FACTS}
     mailbox = normal("", row.get("mailbox", ""))
     wrong = [] if row.get("address") else ["address: is empty"]
     if mailbox is None:
         wrong.append(f"mailbox = {row.get('mailbox', '')!a}: is not an address")
     for column, read in readers.items():
         try:
-            row[column] = read(row[column]) if row.get(column) else ""
+            facts[column] = read(row[column]) if row.get(column) else None
         except ValueError as error:
             wrong.append(f"{column} = {row[column]!a}: {error}")
     if mailbox is None or wrong:
         return None, wrong
-    return Person(row["address"], mailbox, *(row.get(fact) or None for fact in _FACTS)), []
+    return Person(row["address"], mailbox, **facts), []
 
 
 def _contradictions(people: Mapping[int, Person]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
@@ -43,14 +44,20 @@ class Setting(NamedTuple):
 
 
 def settings_of(record: type) -> Iterator[tuple[str, str, Setting]]:
-    """(key, field, setting) of every field of a record, in order."""
-    for field, hint in get_type_hints(record, include_extras=True).items():
-        for setting in getattr(hint, "__metadata__", ()):
-            yield setting.key or field, field, setting
+    """(key, field, setting) of every field of a record, in order, those that must be written first."""
+    found = [
+        (setting.key or field, field, setting)
+        for field, hint in get_type_hints(record, include_extras=True).items()
+        for setting in getattr(hint, "__metadata__", ())
+    ]
+    yield from sorted(found, key=lambda each: each[2].default is not REQUIRED)
 
 
 class Table:
-    """Reads a TOML table into a record; `rules` look at the finished record."""
+    """Reads a TOML table into a record; `rules` look at the finished record.
+
+    A record with a field `written` is told which keys stand in the table.
+    """
 
     def __init__(self, record: type, *rules: Rule) -> None:
         self.record = record
@@ -69,6 +76,8 @@ class Table:
                 faults += [(joined(key, below), found, why) for below, found, why in wrong.faults]
         if faults:
             raise Wrong(*faults)
+        if "written" in self.record.__struct_fields__:  # type: ignore[attr-defined]
+            fields["written"] = frozenset(value)
         record = self.record(**fields)
         faults = [fault for rule in self.rules for fault in rule(record)]
         if faults:
@@ -156,6 +165,14 @@ def choice(*allowed: str, because: dict[str, str] | None = None) -> Reader:
     return read
 
 
+_ORIGINAL = {
+    "uselyncarchivingpolicy": 'is written "local" here',
+    "archivingtoexchange": 'is written "mailbox" here',
+    "noarchiving": 'is written "none" here',
+}
+exchange_archiving = choice("uninitialized", "local", "mailbox", "none", because=_ORIGINAL)
+
+
 def whole(least: int, most: int) -> Reader:
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -169,7 +186,7 @@ def whole(least: int, most: int) -> Reader:
 
 _SECOND = 1_000_000
 _TIMES = {"ms": 1000, "s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND, "d": 86400 * _SECOND, "w": 604800 * _SECOND}
-_SIZES = {"B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20, "GB": 10**9, "GiB": 1 << 30}
+_SIZES = {"B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20, "GB": 10**9, "GiB": 1 << 30, "TiB": 1 << 40}
 _QUANTITY = re.compile(r"([0-9]{1,9}) ?([A-Za-z]{1,3})")
 
 
@@ -198,6 +215,24 @@ def duration(least: str, most: str) -> Reader:
 def size(least: str, most: str) -> Reader:
     """Bytes of "5MiB"."""
     return _quantity(_SIZES, "5MiB", least, most)
+
+
+_DAY = 86_400 * _SECOND
+_FIRST_DAY = date(1970, 1, 1)
+
+
+def last_day(value: object) -> int:
+    """A date as TOML has it, or in quotes: the microsecond after that day, in UTC."""
+    try:
+        found = value if type(value) is date else date.fromisoformat(text(value))
+    except ValueError:
+        raise Wrong(("", value, "must be a day like 2027-03-31")) from None
+    return ((found - _FIRST_DAY).days + 1) * _DAY
+
+
+def day(ends: int) -> str:
+    """The date that `last_day` came from."""
+    return (_FIRST_DAY + timedelta(microseconds=ends - _DAY)).isoformat()
 
 
 def mode(value: object) -> int:
@@ -256,10 +291,15 @@ def domain(value: object) -> str:
     return plain
 
 
-def domains(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise Wrong(("", value, "must be a list of domains"))
-    return tuple(dict.fromkeys(_each(domain, value)))
+def several(read: Callable[[object], str], what: str, *, least: int = 0) -> Callable[[object], tuple[str, ...]]:
+    """A list, each of its values once."""
+
+    def read_all(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or len(value) < least:
+            raise Wrong(("", value, f"must be a list of {what}" + (" with something in it" if least else "")))
+        return tuple(dict.fromkeys(_each(read, value)))
+
+    return read_all
 
 
 def _each(read: Callable[[object], str], values: list[object]) -> list[str]:
@@ -273,6 +313,20 @@ def _each(read: Callable[[object], str], values: list[object]) -> list[str]:
     if faults:
         raise Wrong(*faults)
     return found
+
+
+domains = several(domain, "domains")
+names = several(text, "names", least=1)
+
+
+def pattern(value: object) -> str:
+    """A source, in which * stands for anything and ? for one character."""
+    if not 0 < len(text(value)) <= 200:
+        raise Wrong(("", value, "must be a source, or a pattern for some, of at most 200 characters"))
+    return text(value)
+
+
+patterns = several(pattern, "sources", least=1)
 
 
 def folder(value: object) -> str:

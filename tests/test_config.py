@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from datetime import date, datetime
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from archiver import settings
 from archiver.config import Config, keys, load, parse
+from archiver.config.archiving import meet
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.settings import Endpoint, Wrong
 from archiver.templates import collide
@@ -65,9 +69,9 @@ def test_the_example_has_every_key_and_its_default():
     written = flattened(tomllib.loads((FIXTURES / "full.toml").read_text()))
     documented = {each.key: each.default for each in keys()}
     assert written.keys() == documented.keys()
-    examples = ("mailbox[]", "directory.")
-    assert {k: v for k, v in written.items() if not k.startswith(examples)} == {
-        k: v for k, v in documented.items() if not k.startswith(examples)
+    examples = re.compile(r"directory\.|.*\[\]")
+    assert {k: v for k, v in written.items() if not examples.match(k)} == {
+        k: v for k, v in documented.items() if not examples.match(k)
     }
 
 
@@ -198,6 +202,106 @@ def test_all_problems_come_at_once():
 def test_one_problem(text, problem):
     (found,) = problems(text)
     assert problem in found
+
+
+POOL = "[[archiving.pool]]\nname='{}'\nsources={}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[archiving]\narchive = 'all'", 'archiving.archive = \'all\': must be one of "none", "im", "im+conference"'),
+        ("[archiving]\ncache_purge_hours = 3", "archiving.cache_purge_hours = 3: must be from 4 to 168"),
+        ("[archiving]\ncache_purge_hours = 169", "archiving.cache_purge_hours = 169: must be from 4 to 168"),
+        ("[archiving]\nkeep_days = 2563", "archiving.keep_days = 2563: must be from 1 to 2562"),
+        ("[archiving]\npurge_hour = 24", "archiving.purge_hour = 24: must be from 0 to 23"),
+        ("[[archiving.pool]]\nname = 'one'", "archiving.pool[1].sources: is missing"),
+        (POOL.format("one", "[]"), "archiving.pool[1].sources = []: must be a list of sources with something in it"),
+        (POOL.format("one two", "['x:y']"), "archiving.pool[1].name = 'one two': must be a plain name"),
+        (
+            POOL.format("one", "['a']") + POOL.format("one", "['b']"),
+            "archiving.pool[2].name = 'one': has a table already",
+        ),
+        (
+            POOL.format("one", "['irc:*']") + POOL.format("two", "['xmpp:x', '*/#ubuntu']"),
+            "archiving.pool[2].sources[2] = '*/#ubuntu': can be a source of pool one too ('irc:*')",
+        ),
+        (
+            POOL.format("one", "['a']") + "keep_days = 30",
+            "archiving.pool[1].archive: is missing: a scope with keys of its own (keep_days) stands alone",
+        ),
+        (
+            "[[archiving.site]]\nname = 'berlin'\npools = ['one']",
+            "archiving.site[1].pools[1] = 'one': is no [[archiving.pool]]",
+        ),
+        (
+            POOL.format("one", "['a']")
+            + "".join(f"[[archiving.site]]\nname = '{name}'\npools = ['one']\n" for name in ("berlin", "bonn")),
+            "archiving.site[2].pools[1] = 'one': is in site berlin already",
+        ),
+        ("[policy]\ninternal = 'yes'", "policy.internal = 'yes': must be true or false"),
+        ("[[policy.site]]\nname = 'berlin'", "policy.site[1].name = 'berlin': is no [[archiving.site]]"),
+        (
+            "[[policy.user]]\naddress='a@x.org'\n[[policy.user]]\naddress='mailto:A@X.org'",
+            "policy.user[2].address = 'a@x.org': has a table already",
+        ),
+        (
+            "[[mailbox]]\naddress='a@x.org'\nexchange_archiving='UseLyncArchivingPolicy'",
+            "mailbox[1].exchange_archiving = 'UseLyncArchivingPolicy': is written \"local\" here",
+        ),
+        (
+            "[[mailbox]]\naddress='a@x.org'\nmigration='migrating'",
+            "mailbox[1].migration_ends: is missing: both stores at once is a state of migration, and must have an end",
+        ),
+        (
+            "[[mailbox]]\naddress='a@x.org'\nmigration_ends='2099-01-31'",
+            "mailbox[1].migration_ends = '2099-01-31': needs migration = \"migrating\"",
+        ),
+        (
+            "[[mailbox]]\naddress='a@x.org'\nmigration='migrating'\nmigration_ends='soon'",
+            "mailbox[1].migration_ends = 'soon': must be a day like 2027-03-31",
+        ),
+        (
+            "[[mailbox]]\naddress='a@x.org'\nmigration='legacy'\nexchange_archiving='mailbox'",
+            "mailbox[1].migration = 'legacy': contradicts exchange_archiving = \"mailbox\"",
+        ),
+        (
+            "[[mailbox]]\naddress='a@x.org'\nmigration='migrating'\nmigration_ends=2099-01-31\nexchange_archiving='local'",
+            "mailbox[1].migration = 'migrating': contradicts exchange_archiving = \"local\"",
+        ),
+    ],
+)
+def test_one_problem_of_archiving(text, problem):
+    (found,) = problems(text)
+    assert problem in found
+
+
+def test_a_pool_without_keys_of_its_own_is_only_a_name():
+    config = parse(tomllib.loads(POOL.format("one", "['a', 'a']") + POOL.format("two", "['b']") + "archive = 'none'"))
+    assert [(pool.name, pool.sources, pool.is_own) for pool in config.archiving.pool] == [
+        ("one", ("a",), False),
+        ("two", ("b",), True),
+    ]
+
+
+def test_days_as_toml_writes_them_or_in_quotes():
+    assert settings.last_day("1970-01-01") == 86_400 * 1_000_000
+    assert settings.last_day(date(2027, 3, 31)) == settings.last_day("2027-03-31")
+    assert settings.day(settings.last_day("2027-03-31")) == "2027-03-31"
+    for wrong in ("", "2027-02-30", 20270331, datetime(2027, 3, 31), None):
+        with pytest.raises(Wrong, match="must be"):
+            settings.last_day(wrong)
+
+
+signs = st.text("ab*?", max_size=4)
+
+
+@calm
+@given(signs, signs)
+def test_two_patterns_meet_where_one_source_fits_both(one, other):
+    fits = [re.compile(re.escape(each).replace(r"\*", ".*").replace(r"\?", ".")) for each in (one, other)]
+    sources = ("".join(each) for length in range(7) for each in product("abc", repeat=length))
+    assert meet(one, other) == any(all(fit.fullmatch(source) for fit in fits) for source in sources)
 
 
 def test_an_archive_inside_mailboxes_is_a_problem():

@@ -10,9 +10,11 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from archiver.addresses import LONGEST, normal, place_of
+from archiver.assembly import directory_of
 from archiver.config import CSV_READERS, load
 from archiver.directory import Directory, Person, read_people
 from archiver.exceptions import ConfigError
+from archiver.settings import last_day
 from archiver.store.names import normal_address
 from archiver.types import Mailbox
 
@@ -267,6 +269,47 @@ def test_the_people_file_of_the_example():
     assert directory.mailbox("bob@example.org").folder == "Unterhaltungsverlauf"
     assert directory.mailbox("carol@example.org").locale == "zh_Hant"
     assert directory.mailbox("dan@example.org").version == "15.2.2562.17"
+
+
+def test_the_people_file_says_where_a_mailbox_is_archived():
+    head = "address,mailbox,exchange_archiving,migration,migration_ends,quota\n"
+    (row,) = read_people([head, "a,a@x.org,mailbox,migrating,2099-03-31,50GiB\n"], "people.csv", CSV_READERS)
+    mailbox = Directory(DEFAULT, rows=[row]).mailbox("a@x.org")
+    assert (mailbox.exchange_archiving, mailbox.migration) == ("mailbox", "migrating")
+    assert (mailbox.migration_ends, mailbox.quota) == (last_day("2099-03-31"), 50 << 30)
+    with pytest.raises(ConfigError) as caught:
+        read_people([head, "a,a@x.org,never,,31.3.2099,lots\n"], "people.csv", CSV_READERS)
+    assert [problem.split(" = ")[0] for problem in caught.value.problems] == [
+        "people.csv, line 2: exchange_archiving",
+        "people.csv, line 2: migration_ends",
+        "people.csv, line 2: quota",
+    ]
+
+
+def test_two_migrations_of_one_mailbox_are_refused():
+    head = "address,mailbox,migration,migration_ends\n"
+    rows = ["a,a@x.org,migrating,2099-03-31\n", "b,a@x.org,migrating,2099-04-30\n", "c,a@x.org,legacy,\n"]
+    with pytest.raises(ConfigError) as caught:
+        read_people([head, *rows], "people.csv", CSV_READERS)
+    assert [problem.split(": ")[:2] for problem in caught.value.problems] == [
+        ["people.csv, line 3", "migration_ends of 'a@x.org'"],
+        ["people.csv, line 4", "migration of 'a@x.org'"],
+    ]
+
+
+def test_table_and_row_together_must_not_contradict(tmp_path):
+    (tmp_path / "people.csv").write_text("address,mailbox,migration,migration_ends\nb,b@x.org,migrating,\n")
+    table = "[[mailbox]]\naddress = 'a@x.org'\nmigration_ends = 2099-03-31\n"
+    (tmp_path / "config.toml").write_text(table + "[directory]\nfile = 'people.csv'\n")
+    with pytest.raises(ConfigError) as caught:
+        directory_of(load(tmp_path / "config.toml"))
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "mailbox[1].migration_ends = '2099-03-31'",
+        "directory.file",
+    ]
+    assert "b@x.org.migration_ends: is missing" in caught.value.problems[1]
+    (tmp_path / "people.csv").write_text("address,mailbox,migration\na,a@x.org,migrating\n")
+    assert directory_of(load(tmp_path / "config.toml")).mailbox("a@x.org").migration == "migrating"
 
 
 def test_an_empty_people_file_means_nobody_is_ours():

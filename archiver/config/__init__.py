@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from archiver import settings, templates
+from archiver.config.archiving import Archiving, Policies, contradictions, moving_faults
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Wrong
 from archiver.store.template import check_template
@@ -87,6 +88,30 @@ class MailboxTable(Struct, frozen=True):
         str | None,
         Setting("", settings.optional(settings.folder), "Name of its Conversation History; empty: as its locale says."),
     ]
+    exchange_archiving: Annotated[
+        str | None,
+        Setting(
+            "",
+            settings.optional(settings.exchange_archiving),
+            "Where it is archived (ExchangeArchivingPolicy): uninitialized (as its holds say), local, mailbox or none.",
+        ),
+    ]
+    migration: Annotated[
+        str | None,
+        Setting(
+            "",
+            settings.optional(settings.choice("legacy", "migrating", "mailbox")),
+            "Its move to another store: legacy (archived locally), migrating (in both) or mailbox (moved).",
+        ),
+    ]
+    migration_ends: Annotated[
+        int | None,
+        Setting("", settings.optional(settings.last_day), "Last day of its migration, UTC; required while migrating."),
+    ]
+    quota: Annotated[
+        int | None,
+        Setting("", settings.optional(settings.size("1MiB", "100TiB")), "What it may hold; over it, items wait."),
+    ]
 
     @property
     def mailbox(self) -> str:
@@ -121,7 +146,7 @@ class People(Struct, frozen=True):
         tuple[Rewrite, ...], Setting([], Tables(Rewrite, _distinct), "Domains of a source that stand for another.")
     ]
     file: Annotated[
-        str, Setting("", settings.text, "CSV of address,mailbox[,version,locale,zone,folder], beside this file.")
+        str, Setting("", settings.text, "CSV of address,mailbox and any other key of [[mailbox]], beside this file.")
     ]
 
     @property
@@ -230,6 +255,8 @@ class Config(Struct, frozen=True):
     conversations: Annotated[Conversations, Setting({}, Table(Conversations, _ordered), "")]
     transcript: Annotated[Transcript, Setting({}, Table(Transcript), "")]
     history: Annotated[History, Setting({}, Table(History), "")]
+    archiving: Annotated[Archiving, Setting({}, Table(Archiving), "")]
+    policy: Annotated[Policies, Setting({}, Table(Policies), "")]
     smtp: Annotated[Smtp, Setting({}, Table(Smtp), "")]
     schedule: Annotated[Schedule, Setting({}, Table(Schedule), "")]
     log: Annotated[Log, Setting({}, Table(Log), "")]
@@ -243,6 +270,15 @@ class Config(Struct, frozen=True):
     def default_mailbox(self) -> Mailbox:
         """What is known of a mailbox that nothing is said of."""
         return Mailbox("", self.store.version, self.transcript.locale, self.transcript.zone)
+
+
+def _consistent(config: Config) -> Iterator[Fault]:
+    """What the tables say of each other. A mailbox that the people file may say more of is whole only with it."""
+    yield from contradictions(config.archiving, config.policy)
+    if not config.directory.file:
+        for number, table in enumerate(config.mailbox, 1):
+            for key, value, why in moving_faults(table):
+                yield f"mailbox[{number}].{key}", value, why
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -270,7 +306,7 @@ def parse(raw: dict[str, Any], path: Path | None = None) -> Config:
     faults: list[Fault] = []
     config = None
     try:
-        config = Table(Config)(raw)
+        config = Table(Config, _consistent)(raw)
     except Wrong as wrong:
         faults += wrong.faults
     faults += _template_faults(raw)
@@ -302,7 +338,7 @@ def _template_faults(raw: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _sentence(key: str, value: object, why: str) -> str:
-    shown = f"{key} = {_shown(value)}" if value != "" or why != "is missing" else key
+    shown = f"{key} = {_shown(value)}" if value != "" or not why.startswith("is missing") else key
     return f"{shown}: {why}{_nearest(key) if why == settings.UNKNOWN else ''}"
 
 
@@ -348,5 +384,5 @@ def _keys(record: type, above: str) -> Iterator[Documented]:
                 yield Documented(above + key, default, setting.sentence)
 
 
-CSV_READERS = {"locale": settings.locale, "zone": settings.zone, "folder": settings.folder}
+CSV_READERS = {key: setting.read for key, _, setting in settings.settings_of(MailboxTable) if key != "address"}
 """How the columns of the people file are checked, for `directory.read_people`."""
