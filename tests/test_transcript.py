@@ -20,10 +20,12 @@ from conversation_builder import (
     whole,
     words,
 )
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.rendering.entries import shortened
+from archiver.rendering import wording
+from archiver.rendering.entries import _HAPPENINGS, shortened
 from archiver.rendering.markup import fragment, paragraph, plain
 from archiver.rendering.transcript import _STYLE
 from archiver.types import Conversation, Look, Role
@@ -169,7 +171,7 @@ def test_quotes_are_never_the_whole_text(text):
     assert not quote or (quote != text and len(quote) < len(" ".join(text.split())) and quote.endswith("…"))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(made_up())
 def test_every_visible_text_stands_exactly_once(made):
     """Told by markers in the texts, which quotes may repeat only with their ending."""
@@ -265,6 +267,59 @@ def test_polls_count_each_last_vote():
     ]
     later = text_of(rendered(from_file("poll"), view(0b00010)))
     assert later.endswith("09:00:10 * Bob voted “0” in a poll not shown here\n")
+
+
+SYSTEM = [
+    event("message.sent", 0, id="m", message={"id": "m", "text": "one"}),
+    event("message.edited", 1, message={"id": "m", "text": "two"}),
+    event("message.edited", 2, message={"id": "m", "text": "one"}),
+    event("message.edited", 3, message={"id": "m", "text": "two"}),
+    event("message.retracted", 4, message={"id": "m"}),
+    event("poll.opened", 5, poll={"id": "p", "options": ["A", "B"]}),
+    event("poll.voted", 6, poll={"id": "p", "choice": 1}),
+    event("poll.closed", 7, poll={"id": "p"}),
+    event("conversation.topic.changed", 8, topic="tea"),
+    event("speech.transcribed", 9, text="hello"),
+]
+ELSEWHERE = [
+    event("message.retracted", 0, message={"id": "gone"}),
+    event("message.reacted", 1, message={"id": "gone"}, reaction="+"),
+    event("message.reacted", 2, message={"id": "gone"}, reaction="+", removed=True),
+    event("poll.voted", 3, poll={"id": "gone", "choice": "A"}),
+]
+
+
+def test_what_nobody_did_is_told_without_a_person():
+    show = view((1 << len(SYSTEM)) - 1, show=True)
+    assert told(*SYSTEM, look=show) == [
+        "00:00:00 system message: two",
+        "    - edited 00:00:01; before: one",
+        "    - edited 00:00:02, the text as it stands above or below",
+        "    - edited 00:00:03, the text as it stands above or below",
+        "    - retracted 00:00:04",
+        "00:00:05 * A poll was opened",
+        "    - 1. A",
+        "    - 2. B: 1 (somebody)",
+        "00:00:06 * A vote was cast for “B”",
+        "00:00:07 * The poll was closed",
+        "00:00:08 * The topic is now: tea",
+        "00:00:09 speech: hello",
+    ]
+    assert told(*ELSEWHERE) == [
+        "00:00:00 * A message that is not shown here was retracted (gone)",
+        "00:00:01 * + was added to a message that is not shown here (gone)",
+        "00:00:02 * + was taken back from a message that is not shown here (gone)",
+        "00:00:03 * A vote was cast for “A” in a poll not shown here",
+    ]
+
+
+@pytest.mark.parametrize("locale", ["en", "zh_Hant"])
+@pytest.mark.parametrize("kind", sorted(_HAPPENINGS))
+def test_every_happening_without_an_actor_names_nobody(kind, locale):
+    made = conversation([say(ALICE, "hi", 0), event(kind, 1, title="Plan", poll={"id": "p"})])
+    line = text_of(rendered(made, whole(made, locale))).splitlines()[-1]
+    assert wording.words(locale)("somebody") not in line
+    assert wording.words(locale)(_HAPPENINGS[kind][0]) in line
 
 
 def test_polls_without_questions_or_people_are_still_told():
@@ -370,7 +425,7 @@ class Tags(HTMLParser):
 ALLOWED = {"script", "style", "iframe", "object", "embed", "form", "input", "link", "base", "svg", "math"}
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(made_up(), words)
 def test_html_holds_nothing_active_or_remote(made, extra):
     parser = Tags()
@@ -456,7 +511,7 @@ def test_mixed_looks_of_one_conversation_keep_apart():
     made = from_file("reactions_and_replies")
     mask = st.integers(1, (1 << len(made.events)) - 1)
 
-    @settings(max_examples=60)
+    @settings(max_examples=examples(60))
     @given(mask, mask)
     def alike(one, two):
         both = render(made, [view(one), view(two)], lambda digest: None)

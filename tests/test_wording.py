@@ -30,7 +30,7 @@ from archiver.rendering.wording import (
 )
 
 PACKAGE = Path(archiver.__file__).parent / "rendering"
-SAYING = {"words", "_words", "_subject"}
+SAYING = {"words", "_words", "_subject", "_by"}
 """What messages are passed to in the code."""
 
 

@@ -82,7 +82,7 @@ class Teller:
         message = event.data.message
         if message is None:
             return self._happening(index, event, view)
-        who = self._names.who(event.data.actor)
+        who = self._speaker(event)
         if message.to is not None:
             names = self.words.join([self._names.who(one) for one in message.to]) or self.words("nobody")
             who = self.words("{name}, only to {names}", name=who, names=names)
@@ -113,11 +113,18 @@ class Teller:
 
     def _edit_note(self, earlier: int, later: int, told: set[str], beside: int) -> str:
         before, _ = self._said(earlier)
-        time, name = self.when(later, beside), self._names.who(self.reading.events[later].data.actor)
+        event, time = self.reading.events[later], self.when(later, beside)
         if before in told:
-            return self.words("edited {time} by {name}, the text as it stands above or below", time=time, name=name)
+            return self._by(
+                event,
+                "edited {time}, the text as it stands above or below",
+                "edited {time} by {name}, the text as it stands above or below",
+                time=time,
+            )
         told.add(before)
-        return self.words("edited {time} by {name}; before: {text}", time=time, name=name, text=before)
+        return self._by(
+            event, "edited {time}; before: {text}", "edited {time} by {name}; before: {text}", time=time, text=before
+        )
 
     def _said(self, index: int) -> tuple[str, str | None]:
         message = self.reading.events[index].data.message
@@ -131,7 +138,7 @@ class Teller:
             return self.words("in reply to a message that is not shown here ({id})", id=clean(parent_id, 80))
         strand = self.reading.strand_of(parent)
         last = strand.edits[-1] if strand and strand.edits else parent
-        name = self._names.who(self.reading.events[parent].data.actor)
+        name = self._speaker(self.reading.events[parent])
         time = self.when(parent, index)
         quote = "" if last in view.concealed else shortened(self._said(last)[0])
         if not quote:
@@ -144,13 +151,14 @@ class Teller:
         notes: list[str] = []
         for index in strand.references:
             event = self.reading.events[index]
-            name = self._names.who(event.data.actor)
             if event.type == e.REACTED:
+                name = self._names.who(event.data.actor)
                 people = reactions.setdefault(clean(event.data.reaction or "", 100), {})
                 shown = self.words("{name} (taken back)", name=name) if event.data.removed else name
                 people[_voice(event, index)] = shown
             elif event.type == e.RETRACTED:
-                line = self.words("retracted {time} by {name}", time=self.when(index, beside), name=name)
+                time = self.when(index, beside)
+                line = self._by(event, "retracted {time}", "retracted {time} by {name}", time=time)
                 notes.append(self._with_reason(line, event))
         return [f"{what}: {self.words.join(list(people.values()))}" for what, people in reactions.items()] + notes
 
@@ -158,7 +166,7 @@ class Teller:
         strand = self.reading.strand_of(index)
         if strand is not None and strand.holder >= 0:
             return None
-        entry = self._versions(self._names.who(event.data.actor), [index], view)
+        entry = self._versions(self._speaker(event), [index], view)
         entry.notes.append(self.words("edits a message that is not shown here ({id})", id=_message_id(event)))
         return entry
 
@@ -166,9 +174,10 @@ class Teller:
         strand = self.reading.strand_of(index)
         if strand is not None and strand.holder >= 0:
             return None
-        line = self.words(
+        line = self._by(
+            event,
+            "A message that is not shown here was retracted ({id})",
             "{name} retracted a message that is not shown here ({id})",
-            name=self._names.who(event.data.actor),
             id=_message_id(event),
         )
         return Entry("", self._with_reason(line, event))
@@ -177,15 +186,22 @@ class Teller:
         strand = self.reading.strand_of(index)
         if strand is not None and strand.holder >= 0:
             return None
-        name, reaction = self._names.who(event.data.actor), clean(event.data.reaction or "", 100)
-        facts = {"name": name, "reaction": reaction, "id": _message_id(event)}
+        facts = {"reaction": clean(event.data.reaction or "", 100), "id": _message_id(event)}
         if event.data.removed:
-            return Entry(
-                "", self.words("{name} took back {reaction} from a message that is not shown here ({id})", **facts)
+            line = self._by(
+                event,
+                "{reaction} was taken back from a message that is not shown here ({id})",
+                "{name} took back {reaction} from a message that is not shown here ({id})",
+                **facts,
             )
-        return Entry(
-            "", self.words("{name} reacted with {reaction} to a message that is not shown here ({id})", **facts)
-        )
+        else:
+            line = self._by(
+                event,
+                "{reaction} was added to a message that is not shown here ({id})",
+                "{name} reacted with {reaction} to a message that is not shown here ({id})",
+                **facts,
+            )
+        return Entry("", line)
 
     # Files
 
@@ -250,10 +266,18 @@ class Teller:
     def _poll_voted(self, index: int, event: Event, view: View) -> Entry:
         opened = self._opened(index)
         choice = self.words.join(_choices(event.data.poll, opened))
-        name, question = self._names.who(event.data.actor), _question(opened) or _question(event.data.poll)
+        question = _question(opened) or _question(event.data.poll)
         if not question and opened is None:
-            return Entry("", self.words("{name} voted “{choice}” in a poll not shown here", name=name, choice=choice))
-        return Entry("", self._with_detail(self.words("{name} voted “{choice}”", name=name, choice=choice), question))
+            line = self._by(
+                event,
+                "A vote was cast for “{choice}” in a poll not shown here",
+                "{name} voted “{choice}” in a poll not shown here",
+                choice=choice,
+            )
+        else:
+            line = self._by(event, "A vote was cast for “{choice}”", "{name} voted “{choice}”", choice=choice)
+            line = self._with_detail(line, question)
+        return Entry("", line)
 
     def _poll_closed(self, index: int, event: Event, view: View) -> Entry:
         opened, poll = self._opened(index), event.data.poll
@@ -290,13 +314,12 @@ class Teller:
 
     def _topic(self, index: int, event: Event, view: View) -> Entry:
         topic = clean(event.data.topic or event.data.conversation.topic or "", _LINE)
-        if event.data.actor is None:
-            return Entry("", self.words("The topic is now: {topic}", topic=topic))
-        name = self._names.who(event.data.actor)
-        return Entry("", self.words("{name} changed the topic to: {topic}", name=name, topic=topic))
+        return Entry(
+            "", self._by(event, "The topic is now: {topic}", "{name} changed the topic to: {topic}", topic=topic)
+        )
 
     def _speech(self, index: int, event: Event, view: View) -> Entry:
-        who = self.words("{name} (speech)", name=self._names.who(event.data.actor))
+        who = self._by(event, "speech", "{name} (speech)")
         return Entry(who, plain(event.data.text or ""))
 
     def _happening(self, index: int, event: Event, view: View) -> Entry:
@@ -312,10 +335,18 @@ class Teller:
 
     def _about(self, event: Event, detail: str) -> str:
         """What happened, by whom if anybody did it, and what it was about."""
-        system, by_actor = _HAPPENINGS[event.type]
+        return self._with_detail(self._by(event, *_HAPPENINGS[event.type]), detail)
+
+    def _by(self, event: Event, alone: str, by_actor: str, **facts: str) -> str:
+        """What has an actor is told of them; what has none nobody did: it happened."""
+        if event.data.actor is None:
+            return self.words(alone, **facts)
+        return self.words(by_actor, name=self._names.who(event.data.actor), **facts)
+
+    def _speaker(self, event: Event) -> str:
+        """Whose a message is; one without an actor is the system's own."""
         actor = event.data.actor
-        line = self.words(system) if actor is None else self.words(by_actor, name=self._names.who(actor))
-        return self._with_detail(line, detail)
+        return self.words("system message") if actor is None else self._names.who(actor)
 
     def _with_detail(self, line: str, detail: str) -> str:
         return self.words("{line}: {detail}", line=line, detail=detail) if detail else line
