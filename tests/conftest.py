@@ -20,10 +20,11 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 # No deadline: one slow example on a busy machine is no defect. The suite must give the same answer twice, so what is
-# tried is fixed; `HYPOTHESIS_PROFILE=explore` looks elsewhere, longer.
+# tried is fixed; `HYPOTHESIS_PROFILE=explore` looks elsewhere, longer, `quick` (scripts/test --quick) at less.
 settings.register_profile(
     "ci", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("quick", settings.get_profile("ci"), max_examples=20)
 settings.register_profile("explore", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

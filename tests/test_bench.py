@@ -53,7 +53,9 @@ def bench(work: Path, *arguments: str, path: str | None = None) -> tuple[int, di
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("part", FIGURES)
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.slow] if part == "backfill" else []) for part in FIGURES]
+)
 def test_every_part_gives_its_figures_with_their_aims(part: str, tmp_path: Path) -> None:
     status, report = bench(tmp_path, "--only", part, "--without", "mblaze")
     assert (status, report["failures"], list(report["parts"])) == (0, {}, [part])
@@ -65,6 +67,7 @@ def test_every_part_gives_its_figures_with_their_aims(part: str, tmp_path: Path)
     assert all(figure["value"] > 0 for name, figure in figures.items() if name != "live.refused")
 
 
+@pytest.mark.slow
 def test_mdeliver_is_measured_where_it_is_and_named_where_it_is_not(tmp_path: Path) -> None:
     fake = tmp_path / "bin" / "mdeliver"
     fake.parent.mkdir()
@@ -81,6 +84,7 @@ def test_mdeliver_is_measured_where_it_is_and_named_where_it_is_not(tmp_path: Pa
     assert "mdeliver" in report["missing"][0]
 
 
+@pytest.mark.slow
 def test_nothing_is_removed_before_the_end_and_a_removal_is_told_to_the_next_run(tmp_path: Path) -> None:
     older = tmp_path / "run-older" / "file"
     older.parent.mkdir()

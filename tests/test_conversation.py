@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from builders import BASE, DAY, HOUR, MINUTE, edit, event, invite, join, leave, react, rename, retract, say
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -429,14 +430,14 @@ def logs(draw: st.DrawFn) -> list[Captured]:
     return events
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(logs(), st.booleans())
 def test_every_event_lands_in_exactly_one_conversation(events: list[Captured], partial: bool) -> None:
     landed = [i for c in cut(events, partial=partial) for i in ids(c)]
     assert sorted(landed) == sorted(c.event.id for c in events)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(logs(), st.randoms(use_true_random=False), st.booleans())
 def test_any_order_of_arrival_gives_the_same_conversations(
     events: list[Captured], chance: random.Random, partial: bool
@@ -446,7 +447,7 @@ def test_any_order_of_arrival_gives_the_same_conversations(
     assert cut(shuffled, partial=partial) == cut(events, partial=partial)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(logs(), st.booleans())
 def test_no_view_shows_what_its_owner_could_not_see(events: list[Captured], partial: bool) -> None:
     """Against a naive second model: nobody sees a whisper of others, nor anything said while nobody could know them."""
@@ -479,7 +480,7 @@ def mentioned(captured: Captured) -> set[str]:
     return {who.address for who in people if who is not None}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(logs(), st.integers(0, 40))
 def test_a_forgotten_beginning_leaves_its_roster(events: list[Captured], at: int) -> None:
     """Events of the place up to a boundary replaced by their roster: what follows is seen by the same people."""

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 import zstandard
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -115,7 +116,7 @@ texts = st.text(st.characters(codec=None), max_size=20)
 
 
 @given(texts, texts, texts, texts)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_whatever_text_a_built_event_holds_it_is_captured_clean(id: str, text: str, name: str, topic: str) -> None:
     data = Data(
         conversation=Place(id="r", kind="group", topic=topic),
@@ -136,14 +137,14 @@ def test_whatever_text_a_built_event_holds_it_is_captured_clean(id: str, text: s
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_no_bytes_crash_the_reader(content: bytes) -> None:
     found = read(content)
     assert len(found) <= content.count(b"\n") + 1
 
 
 @given(st.integers(0, 400), st.integers(0, 255))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_one_changed_byte_never_crashes_and_never_loses_the_next_line(at: int, byte: int) -> None:
     broken = bytearray(line())
     broken[at % len(broken)] = byte

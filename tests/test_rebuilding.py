@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from builders import BASE, HOUR, MINUTE, edit, event, invite, join, leave, react, rename, retract, say
 from conversation_builder import conversation, from_file, made_up
+from effort import examples
 from golden import stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -320,21 +321,21 @@ def tangles(draw: st.DrawFn) -> list[Captured]:
     return made
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(logs(), st.booleans(), ways)
 def test_whatever_was_said(events: list[Captured], partial: bool, way: tuple[str, str, bool]) -> None:
     for one in cut(events, partial=partial):
         assert_rebuilt(one, way)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(tangles(), st.booleans(), st.sampled_from([RULES, PARTS]), ways)
 def test_whatever_the_tangle(events: list[Captured], partial: bool, rules: Rules, way: tuple[str, str, bool]) -> None:
     for one in cut(events, partial=partial, rules=rules):
         assert_rebuilt(one, way)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(tangles(), ways)
 def test_whatever_two_people_said(events: list[Captured], way: tuple[str, str, bool]) -> None:
     two = []
@@ -345,7 +346,7 @@ def test_whatever_two_people_said(events: list[Captured], way: tuple[str, str, b
         assert_rebuilt(one, way)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(made_up(), st.data(), ways)
 def test_whatever_the_mask_and_however_odd_the_people(
     made: Conversation, data: st.DataObject, way: tuple[str, str, bool]
@@ -358,7 +359,7 @@ def test_whatever_the_mask_and_however_odd_the_people(
         assert_same(item)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(tangles(), st.booleans(), st.randoms(use_true_random=False))
 def test_what_views_share_changes_nothing(events: list[Captured], partial: bool, chance: random.Random) -> None:
     for one in cut(events, partial=partial):
@@ -367,7 +368,7 @@ def test_what_views_share_changes_nothing(events: list[Captured], partial: bool,
         assert shown(one, looks) == [shown(one, [look])[0] for look in looks]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(tangles(), st.booleans())
 def test_nobody_s_item_depends_on_what_they_could_not_see(events: list[Captured], partial: bool) -> None:
     """The first conversation of a place: from its visible events alone the same item is made, if nobody was before."""

@@ -31,6 +31,7 @@ from conversation_builder import (
     text_of,
     whole,
 )
+from effort import examples
 from golden import EXPECTED, GOLDEN, SAME_ZLIB, comparable, golden_item, golden_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,7 +81,7 @@ def test_no_golden_item_is_left_over():
 # Whatever the input
 
 
-@settings(max_examples=70)
+@settings(max_examples=examples(70))
 @given(made_up(), st.data())
 def test_the_standard_parser_reads_every_item(made, data):
     look = Look(
@@ -109,7 +110,7 @@ def test_the_standard_parser_reads_every_item(made, data):
     assert text_of(item.content).rstrip("\n").isprintable() or "\n" in text_of(item.content)
 
 
-@settings(max_examples=70)
+@settings(max_examples=examples(70))
 @given(made_up(), st.data())
 def test_nothing_outside_the_view_is_in_its_item(made, data):
     mask = data.draw(st.integers(1, (1 << len(made.events)) - 1))
@@ -120,7 +121,7 @@ def test_nothing_outside_the_view_is_in_its_item(made, data):
         assert held == bool(mask >> index & 1 and event_.event.type in ("message.sent", "message.edited"))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(made_up())
 def test_retracted_content_is_nowhere(made):
     content = one(made, whole(made))
@@ -132,7 +133,7 @@ def test_retracted_content_is_nowhere(made):
             assert (f"needle{captured_.event.id[1:]}x" in everything) != gone
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(made_up(), st.data())
 def test_the_items_of_one_run_are_those_of_many(made, data):
     """What looks share changes nothing; nor does being asked twice."""
@@ -143,7 +144,7 @@ def test_the_items_of_one_run_are_those_of_many(made, data):
     assert [item.key for item in together] == [key(made, look) for look in looks]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(made_up(), st.data())
 def test_the_view_is_rebuilt_from_the_item(made, data):
     mask = data.draw(st.integers(1, (1 << len(made.events)) - 1))

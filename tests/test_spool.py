@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from builders import BASE, event, say
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -139,7 +140,7 @@ def test_order_is_time_then_sequence_absent_first_then_id(spool: Spool) -> None:
     assert read(spool, only(spool.claim(START, 1))) == ["last of all", "z2", "é", "z", "a", "b"]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([None, "1", "2"])), min_size=1, max_size=40), st.data())
 def test_paging_keeps_order_and_loses_nothing(
     tmp_path_factory: pytest.TempPathFactory, found: list[tuple[int, str | None]], data: st.DataObject

@@ -7,6 +7,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 
 from builders import BASE, say
+from effort import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -182,5 +183,5 @@ class SpoolMachine(RuleBasedStateMachine):
         self.importing = self.spool.open_feed("import", "import", now=self.now).number
 
 
-SpoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+SpoolMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
 TestSpoolMachine = SpoolMachine.TestCase

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from contracts.store import ALICE, BOB, HISTORY, StoreContract, World, make_item
+from effort import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -161,4 +162,4 @@ def _facts(world: MaildirWorld | MemoryWorld, mailbox: str, folder: str) -> list
 
 
 TestLockstep = Lockstep.TestCase
-TestLockstep.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestLockstep.settings = settings(max_examples=examples(40), stateful_step_count=15, deadline=None)

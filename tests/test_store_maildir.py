@@ -466,6 +466,7 @@ class Killer:
 CALLS = ("open", "mkdir", "write", "utime", "fchmod", "fchown", "fsync", "link", "unlink")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nameless", [True, False])
 def test_killed_at_every_step_and_run_again(data: Path, nameless: bool) -> None:
     """Whatever is visible is whole; the next run files each item once and leaves nothing in tmp."""

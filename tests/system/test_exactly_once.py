@@ -108,6 +108,7 @@ def test_who_never_changed_names_has_just_what_was_said_while_they_were_there(da
     assert checked > 80
 
 
+@pytest.mark.slow
 def test_the_text_part_shows_each_message_once(data: Path) -> None:
     for person in plain_people(data):
         for item in items(data, person):
