@@ -9,7 +9,7 @@ one part of each open conversation and by the references.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
 
@@ -17,8 +17,10 @@ from archiver.events import (
     BARE,
     EDITED,
     ENDED,
+    POLL_OPENED,
     REFERENCES,
     SECOND,
+    SENT,
     STARTED,
     TOPIC_CHANGED,
     Captured,
@@ -32,6 +34,9 @@ from archiver.types import Conversation, Participation, Presence, Role, Roster, 
 
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
+
+_HOLDING = frozenset({SENT, POLL_OPENED})
+"""What references refer to; only where there is none, something else of that id."""
 
 _PRUNE_AT = 1_000
 """Ended intervals that nobody asks for are dropped in lots of this many."""
@@ -120,21 +125,31 @@ def _resolve(found: dict[str, list[Reference]], events: Iterable[Captured], sess
     (Ids chosen by senders may repeat.)
     """
     holders: dict[str, list[Captured]] = {}
+    mentions: dict[str, list[Captured]] = {}
     for captured in events:
-        if captured.event.type not in REFERENCES and (key := target(captured.event)) in found:
-            holders.setdefault(key, []).append(captured)
+        kind = captured.event.type
+        if (kind == EDITED or kind not in REFERENCES) and (key := target(captured.event)) in found:
+            (holders if kind in _HOLDING else mentions).setdefault(key, []).append(captured)
     references: dict[str, list[Reference]] = {}
     orphans: set[str] = set()
     for key, waiting in found.items():
-        held = holders.get(key, ())
+        held = holders.get(key) or _stand_ins(mentions.get(key, ()))
         places = [order(captured) for captured in held]
         for reference in waiting:
-            if not held:
+            if not held or reference.captured.event.id == held[0].event.id:
                 orphans.add(reference.captured.event.id)
                 continue
             at = max(bisect_right(places, order(reference.captured)) - 1, 0)
             references.setdefault(held[at].event.id, []).append(reference)
     return Survey({k: tuple(v) for k, v in references.items()}, frozenset(orphans), sessions)
+
+
+def _stand_ins(mentions: Sequence[Captured]) -> Sequence[Captured]:
+    """What else may hold a message that isn't here: an event of another type, or the first edit, which has a text too.
+
+    So a retraction finds every text that there still is.
+    """
+    return [c for c in mentions if c.event.type != EDITED] or mentions[:1]
 
 
 def conversations(

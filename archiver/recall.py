@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from archiver import planning
 from archiver.conversation import Rules
-from archiver.events import RETRACTED, Captured, target
+from archiver.events import REFERENCES, RETRACTED, Captured, target
 from archiver.exceptions import ArchiverError
 from archiver.planning import Planned
 from archiver.rebuilding import rebuild
@@ -26,7 +26,7 @@ from archiver.types import Conversation, Delivery, DeliveryState, Filing
 class Memory(Protocol):
     """What is asked of the spool: which filings hold messages whose events it has forgotten."""
 
-    def recalled(self, place: int, targets: Iterable[str]) -> dict[str, Filing]: ...
+    def recalled(self, place: int, targets: Iterable[str]) -> list[tuple[str, Filing]]: ...
     def priors(self, place: int, started: int, ended: int) -> list[Filing]: ...
     def blob(self, sha256: str) -> bytes | None: ...
 
@@ -40,8 +40,8 @@ class Renewed(Struct):
 
 
 def retractions(conversation: Conversation) -> list[Captured]:
-    """Retractions of messages that the conversation doesn't hold."""
-    held = {target(c.event) for c in conversation.events if c.event.type != RETRACTED}
+    """Retractions of messages that the conversation doesn't hold itself; an edit of one is no message."""
+    held = {target(c.event) for c in conversation.events if c.event.type not in REFERENCES}
     return [c for c in conversation.events if c.event.type == RETRACTED and target(c.event) not in held]
 
 
@@ -50,7 +50,7 @@ def renew(
 ) -> Iterator[Renewed]:
     """The items that `late` retractions change, with their text gone. Those already renewed are left out."""
     by_target = {key: captured for captured in late if (key := target(captured.event)) is not None}
-    for key, origin in memory.recalled(place, by_target).items():
+    for key, origin in memory.recalled(place, by_target):
         captured = by_target[key]
         priors = memory.priors(place, origin.started, origin.ended)
         if any(_is_done(prior, captured) for prior in priors if prior.started == origin.started):

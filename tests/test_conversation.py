@@ -165,6 +165,12 @@ def test_a_reference_goes_to_the_last_message_of_a_repeated_id() -> None:
     assert [ids(c) for c in cut(events)] == [["e1"], ["e2", "e3"]]
 
 
+def test_what_merely_names_a_message_takes_no_references_from_it() -> None:
+    pinned = event("message.pinned", HOUR, "a", id="p", message={"id": "1"})
+    first, second = cut([say("a", "x", 0, id="1"), pinned, react("b", "1", "+", HOUR + 1, id="r")])
+    assert ids(first) == ["1", "r"] and ids(second) == ["p"]
+
+
 def test_a_reference_is_seen_by_those_present_at_its_own_time() -> None:
     events = [
         say("a", "x", 0, id="1"),

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from archive_builder import CONFIG, FOLDER, Archive
-from builders import BASE, DAY, react, retract, say
+from builders import BASE, DAY, edit, event, react, retract, say
 
 from archiver.assembly import terms_of
 from archiver.events import SECOND
 from archiver.pipeline import Filer
+from archiver.rendering import lines_of
 
 
 @pytest.fixture
@@ -36,6 +37,36 @@ def test_a_late_retraction_replaces_the_item_where_it_stands(archive: Archive) -
         items = archive.items(mailbox)
         assert list(items) == ["S"], "one item as before, still seen"
         assert b"my secret" not in items["S"] and b"thanks" in items["S"]
+
+
+def test_a_late_retraction_beside_a_reaction_to_the_same_message(archive: Archive) -> None:
+    archive.take(TALK, 60)
+    archive.forget(8 * DAY)
+    archive.take([react("b@x.org", "m1", "+", LATE - 5, where="im"), RETRACTED], LATE + 60)
+    assert not any("my secret" in text for text in archive.texts("b@x.org"))
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["spooled", "forgotten"])
+def test_a_late_retraction_takes_a_late_edit_s_text_too(archive: Archive, forgotten: bool) -> None:
+    archive.take(TALK, 60)
+    archive.forget(8 * DAY)
+    archive.take([edit("a@x.org", "m1", "my other secret", 9 * DAY, where="im")], 9 * DAY + 60)
+    assert any("my other secret" in text for text in archive.texts("a@x.org"))
+    if forgotten:
+        assert archive.forget(17 * DAY) == 1
+    archive.take([RETRACTED], LATE + 60)
+    for mailbox in ("a@x.org", "b@x.org"):
+        items = [archive.store.read(mailbox, FOLDER, each.name) for each in archive.store.items(mailbox, FOLDER)]
+        assert items and not any("secret" in text for text in archive.texts(mailbox))
+        assert not any(b"secret" in line for item in items for line in lines_of(item))
+
+
+def test_what_merely_names_a_message_does_not_stand_for_it(archive: Archive) -> None:
+    pinned = event("message.pinned", DAY, "a@x.org", where="im", message={"id": "m1"})
+    archive.take([*TALK, pinned], DAY + 60)
+    assert archive.forget(9 * DAY) == 3
+    archive.take([RETRACTED], LATE + 60)
+    assert not any("my secret" in text for text in archive.texts("b@x.org"))
 
 
 def test_doing_it_again_changes_nothing(archive: Archive) -> None:

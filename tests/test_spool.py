@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from archiver.events import SECOND, Captured
 from archiver.exceptions import EnvironmentFault, InUse, UsageError
-from archiver.spool import FOREVER, Outcome, Spool
+from archiver.spool import FOREVER, Outcome, Spool, identity
 from archiver.types import Delivery, DeliveryState, Destination, Filing, Lease
 
 START = BASE * SECOND
@@ -691,6 +691,21 @@ def test_what_an_older_archiver_filed_went_to_conversation_history(tmp_path: Pat
     with Spool.open(tmp_path) as spool:
         assert spool.priors(lease.place, 0, 9) == [begun]
         assert begun.deliveries[0].destination is Destination.HISTORY
+
+
+def test_what_an_older_archiver_forgot_can_still_be_recalled(tmp_path: Path) -> None:
+    with Spool.open(tmp_path) as spool:
+        fill(spool, say("a@x", "1", 1, id="m1"))
+        lease = only(spool.claim(START, 9))
+        (begun,) = spool.begin([filing(lease, b"v1", delivery("a@x"))], START)
+    with sqlite3.connect(tmp_path / "spool.db") as older:
+        older.execute("DROP TABLE recall")
+        older.execute("CREATE TABLE recall (place INT, target INT, filing INT, PRIMARY KEY (place, target))")
+        older.execute("INSERT INTO recall VALUES (?, ?, ?)", (lease.place, identity.number(b"m1"), begun.number))
+        older.execute("DELETE FROM _sqlite_migrations WHERE name = 'recall_every_text'")
+    older.close()
+    with Spool.open(tmp_path) as spool:
+        assert spool.recalled(lease.place, ["m1"]) == [("m1", begun)]
 
 
 def test_a_file_that_is_no_spool(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Forgetting: events long filed leave the spool; what they add up to stays as the place's roster.
 
-Their identities stay for ever, and for each message one small row that says which filing holds it. Holds the rule
-which events may go; how they fold into a roster is passed in.
+Their identities stay for ever, and for each message one small row that says which filing holds it, and another for
+that of an edit which came late. Holds the rule which events may go; how they fold into a roster is passed in.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct, json
 
-from archiver.events import Captured, target
+from archiver.events import EDITED, REFERENCES, Captured, target
 from archiver.spool import reading
 from archiver.spool.database import Connections
 from archiver.spool.identity import number
@@ -155,7 +155,7 @@ class _Place:
                 (self._place, floor if row is None else max(floor, row[1]), upto, roster),
             )
             connection.executemany(
-                "INSERT OR REPLACE INTO recall (place, target, filing) VALUES (?, ?, ?)", sorted(self._recalls)
+                "INSERT OR IGNORE INTO recall (place, target, filing) VALUES (?, ?, ?)", sorted(self._recalls)
             )
             connection.executemany("DELETE FROM blob_holder WHERE holder = ?", [(each,) for each in self._holders])
 
@@ -163,7 +163,8 @@ class _Place:
         for captured in reading.events(self._connections, self._place, upto):
             if captured.time >= floor:
                 return
-            message = target(captured.event)
+            kind = captured.event.type
+            message = target(captured.event) if kind == EDITED or kind not in REFERENCES else None
             filing = filing_of.get(captured.number)
             if message is not None and filing is not None:
                 self._recalls.append((self._place, number(message.encode()), filing))

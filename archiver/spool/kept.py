@@ -120,18 +120,17 @@ def note_strangers(connections: Connections, people: Iterable[tuple[str, str, in
         )
 
 
-def recalled(connections: Connections, place: int, targets: Iterable[str]) -> dict[str, Filing]:
-    """The filings that hold messages whose events are forgotten already."""
-    found = {}
+def recalled(connections: Connections, place: int, targets: Iterable[str]) -> list[tuple[str, Filing]]:
+    """Each target with a filing that holds a text of it whose event is forgotten already."""
+    found = []
     with connections.reading() as connection:
         for target in targets:
-            row = connection.execute(
+            rows = connection.execute(
                 """SELECT filing.n, filing.place, version, started, ended, part, events, attempts FROM recall
-                JOIN filing ON filing.n = recall.filing WHERE recall.place = ? AND target = ?""",
+                JOIN filing ON filing.n = recall.filing WHERE recall.place = ? AND target = ? ORDER BY filing.n""",
                 (place, number(target.encode())),
-            ).fetchone()
-            if row is not None:
-                found[target] = filing_from_row(connection, row)
+            ).fetchall()
+            found += [(target, filing_from_row(connection, row)) for row in rows]
     return found
 
 

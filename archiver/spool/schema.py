@@ -204,6 +204,27 @@ def destination(db: Database) -> None:
     db.execute("ALTER TABLE delivery ADD COLUMN destination TEXT NOT NULL DEFAULT 'history'")
 
 
+_RECALL_EVERY_TEXT = """
+CREATE TABLE recall_new (
+    place INTEGER NOT NULL,
+    target INTEGER NOT NULL,
+    filing INTEGER NOT NULL,
+    PRIMARY KEY (place, target, filing)
+) STRICT, WITHOUT ROWID;
+INSERT INTO recall_new SELECT place, target, filing FROM recall;
+DROP TABLE recall;
+ALTER TABLE recall_new RENAME TO recall;
+"""
+
+
+@migrations()
+def recall_every_text(db: Database) -> None:
+    """A message edited long after it was filed stands in two filings."""
+    for statement in _RECALL_EVERY_TEXT.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     known = {migration.name for migration in migrations._migrations}

@@ -294,8 +294,8 @@ class Spool:
         """Let events filed longer than `window` ago leave, a few places at a time; call on with its `after`."""
         return forgetting.forget(self._connections, self.owner, now, window, fold, after=after, limit=limit)
 
-    def recalled(self, place: int, targets: Iterable[str]) -> dict[str, Filing]:
-        """The filings that hold these messages though their events are forgotten."""
+    def recalled(self, place: int, targets: Iterable[str]) -> list[tuple[str, Filing]]:
+        """The filings that hold texts of these messages though their events are forgotten."""
         return kept.recalled(self._connections, place, targets)
 
     def checkpoint(self) -> None:
