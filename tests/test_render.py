@@ -39,6 +39,7 @@ from hypothesis import strategies as st
 from archiver.conversation import views
 from archiver.events import SECOND, Event, moment
 from archiver.exceptions import ItemError, UsageError
+from archiver.rebuilding import rebuild
 from archiver.rendering import RENDERER, Limits, base_name, message_id
 from archiver.rendering.evidence import ROSTER, events_of, lines_of
 from archiver.types import Conversation, Look, Presence, Role, Roster
@@ -411,6 +412,24 @@ def test_the_digest_stands_for_what_was_retracted():
     assert told["archiverredacted"] == "retracted"
     assert msgspec.convert(told, Event).data.message is not None
     assert next(line for line in shown if line["id"] == "m0")["data"]["message"]["text"] == "secret words"
+
+
+def test_what_other_events_repeat_of_a_retracted_message_goes_too():
+    repeats = {"message": {"id": "m0", "text": "secret words", "html": "<b>secret words</b>", "raw": ["secret words"]}}
+    made = conversation(
+        [
+            *talk("secret words", "what?").events,
+            event("message.reacted", 3, BOB, reaction="+", **repeats, **IM),
+            event("message.pinned", 4, BOB, **repeats, **IM),
+            event("message.retracted", 5, ALICE, reason="mistake", **repeats, **IM),
+        ]
+    )
+    item = one(made, whole(made))
+    assert b"secret" not in b"\n".join(lines_of(item)) and "secret" not in text_of(item)
+    assert "+: " in text_of(item) and "mistake" in text_of(item)
+    again, look = rebuild(item, RULES)
+    assert one(again, look) == item
+    assert b"secret" in b"\n".join(lines_of(one(made, whole(made, show=True))))
 
 
 def test_a_retraction_nobody_in_the_view_saw_hides_nothing():

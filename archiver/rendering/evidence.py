@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from email import message_from_bytes
 from hashlib import sha256
 from typing import Any
@@ -70,10 +70,13 @@ class Chunks:
         return self._made[chunk]
 
 
-def lines_for(conversation: Conversation, concealed: frozenset[int], files: Iterable[int]) -> list[bytes]:
+def lines_for(
+    conversation: Conversation, concealed: frozenset[int], echoes: Iterable[int], files: Iterable[int]
+) -> list[bytes]:
     """The lines of a view: who was there, then its events in order, without the content of those `concealed`.
 
-    `files` are the events that share some: the contents are not repeated here.
+    `echoes` are other events, which only lose what they repeat of a concealed message; `files` those that share some:
+    the contents are not repeated here.
     """
     lines = [captured.body for captured in conversation.events]
     for index in concealed.union(files):
@@ -81,6 +84,8 @@ def lines_for(conversation: Conversation, concealed: frozenset[int], files: Iter
             lines[index] = encode(redacted(msgspec.json.decode(lines[index])))
         elif any(_has_content(file) for file in conversation.events[index].event.data.attachments or ()):
             lines[index] = encode(_without_contents(msgspec.json.decode(lines[index])))
+    for index in echoes:
+        lines[index] = _without_echo(lines[index])
     roster = _roster(conversation)
     return lines if roster is None else [roster, *lines]
 
@@ -169,13 +174,27 @@ def redacted(event: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v if k in _KEPT_OF_DATA else digest(v) for k, v in data.items() if k not in _NOT_TEXT}
     message = data.get("message")
     if isinstance(message, dict):
-        kept["message"] = {k: v if k in _KEPT_OF_MESSAGE else digest(v) for k, v in message.items()}
+        kept["message"] = _bare_message(message, digest)
     files = data.get("attachments")
     if isinstance(files, list):
         kept["attachments"] = [{"sha256": _file_digest(file)} for file in files]
     made["data"] = kept
     made[REDACTED] = "retracted"
     return made
+
+
+def _bare_message(message: dict[str, Any], digest: Callable[[Any], str | None]) -> dict[str, Any]:
+    return {k: v if k in _KEPT_OF_MESSAGE else digest(v) for k, v in message.items()}
+
+
+def _without_echo(line: bytes) -> bytes:
+    """A reaction, or a retraction itself, without the text of the message it names."""
+    event = msgspec.json.decode(line)
+    message = event["data"]["message"]
+    if message.keys() <= _KEPT_OF_MESSAGE:
+        return line
+    bare = _bare_message(message, _digest_once if REDACTED in event else _digest)
+    return encode({**event, "data": {**event["data"], "message": bare}, REDACTED: "retracted"})
 
 
 def _file_digest(file: Any) -> str:

@@ -152,6 +152,18 @@ class Reading:
                     found.add(strand.holder)
         return frozenset(found)
 
+    @cached_property
+    def echoes(self) -> frozenset[int]:
+        """Other events that name a retracted message: a source may repeat its text there."""
+        gone = {key for (key, _), strand in self._strands.items() if strand.retracted}
+        if not gone:
+            return frozenset()
+        return frozenset(
+            index
+            for index, event in enumerate(self.events)
+            if event.data.message is not None and event.data.message.id in gone and event.type not in (SENT, EDITED)
+        )
+
     def name(self, address: str) -> str | None:
         """The last name somebody bore."""
         return self._names.get(address) or self._carried.get(address)

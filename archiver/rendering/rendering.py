@@ -169,7 +169,8 @@ class Rendering:
     def _trace(self, show_retracted: bool) -> _Traces:
         if show_retracted not in self._traces:
             concealed = frozenset[int]() if show_retracted else self._reading.retracted
-            seen = lines_for(self.conversation, concealed, self._shelf.holders)
+            echoes = frozenset[int]() if show_retracted else self._reading.echoes
+            seen = lines_for(self.conversation, concealed, echoes, self._shelf.holders)
             self._traces[show_retracted] = _Traces(seen, blake2b(b"\n".join(seen), digest_size=16), concealed)
         return self._traces[show_retracted]
 
