@@ -24,7 +24,7 @@ LAYERS = {
     "spool": {"spool"},
     "conversation": {"conversation", "presence", "projection"},
     "directory": {"directory", "addresses"},
-    "gate": {"gate", "capability", "policy"},
+    "gate": {"gate", "capability", "holding", "policy"},
     "planning": {"planning"},
     "rendering": {"rendering"},
     "store": {"store"},
@@ -40,6 +40,8 @@ JOINERS = {
 }
 
 SPECIAL = {
+    # Who a hold names is compared in the form that mailboxes have.
+    ("holding", "addresses"),
     # An address or a path template is wrong for the same reasons in the file as in use: one check, not two.
     ("settings", "addresses"),
     ("config", "store.template"),
