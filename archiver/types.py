@@ -301,3 +301,29 @@ class Lease(Struct, frozen=True):
     roster: Roster
     filed: bool
     """True where the place has earlier filings, so that the journal must be asked for them."""
+
+
+class Exclusion(Struct, frozen=True):
+    """What is left out of the spool, by the time at which it was said: from `since` until just before `until`.
+
+    A source (also a pattern, `irc:*`), one room of a source, or what one person does (their normal address): what isn't
+    meant is empty. `events` were left out so far.
+    """
+
+    number: int
+    source: str
+    conversation: str
+    person: str
+    since: int
+    until: int | None
+    by: str
+    reason: str
+    placed: int
+    events: int = 0
+
+    @property
+    def title(self) -> str:
+        """In words, for lists and the audit log."""
+        if self.person:
+            return f"person {self.person}"
+        return f"room {self.conversation} of {self.source}" if self.conversation else f"source {self.source}"

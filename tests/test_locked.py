@@ -22,7 +22,8 @@ from msgspec.structs import replace
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool
-from archiver.types import Delivery, DeliveryState, Filing, Lease, Roster
+from archiver.spool.records import Entry
+from archiver.types import Delivery, DeliveryState, Exclusion, Filing, Lease, Roster
 
 START = BASE * SECOND
 DAY = 86_400 * SECOND
@@ -52,6 +53,9 @@ class Scene:
         self.spool.hold_blobs("delivery:1", [PICTURE])
         self.spool._connections.db.execute("DELETE FROM blob_holder WHERE holder LIKE 'event:%'")
         self.spool.note_strangers([("irc:a", "bob", 1)], START)
+        self.hold = self.spool.place_hold("a@x", by="judge", reason="case 1", now=START).number
+        self.exclusion = self.spool.add_exclusion(EXCLUSION, START).number
+        self.spool.note_chain("a@x", 1, "aa")
 
     def copy(self, data: Path) -> Scene:
         """The same in another directory, its leases those of the spool opened there."""
@@ -75,6 +79,9 @@ class Scene:
     def rows(self) -> list[str]:
         """All there is, to compare."""
         return list(self.spool._connections.db.conn.iterdump())
+
+
+EXCLUSION = Exclusion(0, "irc:a", "", "", START, None, "judge", "case 1", START)
 
 
 def shared() -> Captured:
@@ -122,6 +129,14 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "note_strangers": lambda s: s.spool.note_strangers([("irc:a", "bob", 1)], START),
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
     "drop_blobs": lambda s: s.spool.drop_blobs("delivery:1"),
+    "place_hold": lambda s: s.spool.place_hold("b@x", by="judge", reason="case 2", now=START),
+    "release_hold": lambda s: s.spool.release_hold(s.hold, by="judge", reason="over", now=START),
+    "take_hold": lambda s: s.spool.take_hold(s.hold, START),
+    "add_exclusion": lambda s: s.spool.add_exclusion(EXCLUSION, START),
+    "end_exclusion": lambda s: s.spool.end_exclusion(s.exclusion, START, by="judge", reason="over", now=START),
+    "count_excluded": lambda s: s.spool.count_excluded({s.exclusion: 2}),
+    "audit": lambda s: s.spool.audit(Entry("purged", "a@x", "judge", "old"), START),
+    "note_chain": lambda s: s.spool.note_chain("a@x", 2, "bb"),
     "forget": lambda s: s.spool.forget(START + 30 * DAY, 7 * DAY, unchanged),
 }
 READS: dict[str, Callable[[Scene], object]] = {
@@ -145,6 +160,14 @@ READS: dict[str, Callable[[Scene], object]] = {
     "conflicts": lambda s: s.spool.conflicts(),
     "strangers": lambda s: s.spool.strangers(),
     "totals": lambda s: s.spool.totals(),
+    "holds": lambda s: s.spool.holds(),
+    "standing_holds": lambda s: s.spool.standing_holds(["a@x"]),
+    "untaken_holds": lambda s: s.spool.untaken_holds(),
+    "exclusions": lambda s: s.spool.exclusions(),
+    "audits": lambda s: list(s.spool.audits()),
+    "check_audit": lambda s: s.spool.check_audit(),
+    "chain": lambda s: s.spool.chain("a@x"),
+    "chains": lambda s: s.spool.chains(),
 }
 APART = {"open", "shrink", "hurry", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
 """Tested by name below: what they do depends on more than the file."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class Outcome(StrEnum):
@@ -164,3 +164,42 @@ class Reaped(Struct, frozen=True):
     leases: int
     files: int
     feeds: int
+
+
+class Entry(Struct, frozen=True):
+    """One thing for the audit log: what was done ("hold placed"), to whom or what, by whom and why."""
+
+    action: str
+    subject: str
+    by: str
+    reason: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Audited(Struct, frozen=True):
+    """An entry as it stands in the audit log; `hash` covers it and all before it."""
+
+    number: int
+    at: int
+    action: str
+    subject: str
+    by: str
+    reason: str
+    details: dict[str, Any]
+    hash: str
+
+
+class Checked(Struct, frozen=True):
+    """The audit log's length, its last digest, and what is wrong with it."""
+
+    length: int
+    head: str
+    damage: tuple[str, ...]
+
+
+class Chain(Struct, frozen=True):
+    """How many lines the manifest of a mailbox's archive has, and the digest of the last one."""
+
+    mailbox: str
+    length: int
+    head: str

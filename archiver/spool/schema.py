@@ -190,12 +190,57 @@ CREATE TABLE recall (
 """
 
 
+_HOLDS = """
+CREATE TABLE hold (
+    n INTEGER PRIMARY KEY,
+    mailbox TEXT NOT NULL,
+    "by" TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    placed INTEGER NOT NULL,
+    "query" TEXT NOT NULL,
+    released INTEGER,
+    taken INTEGER
+) STRICT;
+CREATE INDEX hold_mailbox ON hold (mailbox) WHERE released IS NULL;
+CREATE INDEX hold_untaken ON hold (n) WHERE released IS NULL AND taken IS NULL;
+
+CREATE TABLE audit (
+    n INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    "by" TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    details TEXT NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'nothing in the audit log changes'); END;
+CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'nothing leaves the audit log'); END;
+CREATE TRIGGER audit_in_order BEFORE INSERT ON audit WHEN NEW.n <> (SELECT ifnull(max(n), 0) + 1 FROM audit)
+    BEGIN SELECT RAISE(ABORT, 'the audit log is written in order'); END;
+
+CREATE TABLE chain (mailbox TEXT PRIMARY KEY, length INTEGER NOT NULL, head TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE exclusion (
+    n INTEGER PRIMARY KEY,
+    source TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    person TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    "by" TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    placed INTEGER NOT NULL,
+    events INTEGER NOT NULL DEFAULT 0
+) STRICT;
+"""
+
+
 @migrations()
 def first(db: Database) -> None:
-    # executescript() would commit the migration's transaction, so the statements go one by one.
-    for statement in _FIRST.split(";\n"):
-        if statement.strip():
-            db.execute(statement)
+    _make(db, _FIRST)
 
 
 @migrations()
@@ -220,7 +265,18 @@ ALTER TABLE recall_new RENAME TO recall;
 @migrations()
 def recall_every_text(db: Database) -> None:
     """A message edited long after it was filed stands in two filings."""
-    for statement in _RECALL_EVERY_TEXT.split(";\n"):
+    _make(db, _RECALL_EVERY_TEXT)
+
+
+@migrations()
+def holds(db: Database) -> None:
+    """Holds, exclusions, the audit log; what the spool knows of the archives' manifests."""
+    _make(db, _HOLDS)
+
+
+def _make(db: Database, statements: str) -> None:
+    # executescript() would commit the migration's transaction, so the statements go one by one.
+    for statement in statements.split(";\n"):
         if statement.strip():
             db.execute(statement)
 

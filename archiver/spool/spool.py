@@ -9,18 +9,38 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import UsageError
-from archiver.spool import feeds, files, forgetting, intake, journal, kept, locks, places, reading, schema, status
+from archiver.spool import (
+    audit,
+    chains,
+    exclusions,
+    feeds,
+    files,
+    forgetting,
+    holds,
+    intake,
+    journal,
+    kept,
+    locks,
+    places,
+    reading,
+    schema,
+    status,
+)
 from archiver.spool.batch import Sealed
 from archiver.spool.database import Connections, faults
 from archiver.spool.records import (
     Appended,
+    Audited,
+    Chain,
+    Checked,
     Conflict,
+    Entry,
     Feed,
     Kept,
     MailboxCount,
@@ -34,7 +54,7 @@ from archiver.spool.records import (
     Watermark,
 )
 from archiver.spool.watermark import watermark
-from archiver.types import Filing, Lease
+from archiver.types import Exclusion, Filing, Hold, Lease
 
 IDLE = 600 * SECOND
 LATENESS = 120 * SECOND
@@ -301,6 +321,64 @@ class Spool:
     def checkpoint(self) -> None:
         """Housekeeping: bring the write-ahead log into the file."""
         self._connections.checkpoint()
+
+    # Holds, exclusions, the audit log
+
+    def place_hold(self, mailbox: str, *, by: str, reason: str, query: str = "", now: int) -> Hold:
+        """On record together with its entry in the audit log."""
+        return holds.place(self._connections, mailbox, by, reason, query, now)
+
+    def release_hold(self, number: int, *, by: str, reason: str, now: int) -> Hold:
+        return holds.release(self._connections, number, by, reason, now)
+
+    def holds(self, mailbox: str | None = None) -> list[Hold]:
+        """All there ever were, released ones too."""
+        return holds.holds(self._connections, mailbox)
+
+    def standing_holds(self, mailboxes: Iterable[str]) -> dict[str, tuple[Hold, ...]]:
+        """The holds not released, of those mailboxes that have any."""
+        return holds.standing(self._connections, mailboxes)
+
+    def untaken_holds(self) -> list[Hold]:
+        """Holds under which what their mailboxes hold already was not kept yet."""
+        return holds.untaken(self._connections)
+
+    def take_hold(self, number: int, now: int) -> None:
+        """What lies in its mailbox is kept."""
+        holds.take(self._connections, number, now)
+
+    def add_exclusion(self, wanted: Exclusion, now: int) -> Exclusion:
+        return exclusions.add(self._connections, wanted, now)
+
+    def end_exclusion(self, number: int, until: int, *, by: str, reason: str, now: int) -> Exclusion:
+        return exclusions.end(self._connections, number, until, by, reason, now)
+
+    def exclusions(self) -> list[Exclusion]:
+        """All there ever were, ended ones too."""
+        return exclusions.exclusions(self._connections)
+
+    def count_excluded(self, left_out: Mapping[int, int]) -> None:
+        """How many events were left out, by the exclusion's number."""
+        exclusions.count(self._connections, left_out)
+
+    def audit(self, entry: Entry, now: int) -> Audited:
+        return audit.add(self._connections, entry, now)
+
+    def audits(self, *, after: int = 0) -> Iterator[Audited]:
+        return audit.entries(self._connections, after)
+
+    def check_audit(self) -> Checked:
+        return audit.check(self._connections)
+
+    def note_chain(self, mailbox: str, length: int, head: str) -> None:
+        """The manifest of a mailbox's archive has grown."""
+        chains.note(self._connections, mailbox, length, head)
+
+    def chain(self, mailbox: str) -> Chain | None:
+        return chains.chain(self._connections, mailbox)
+
+    def chains(self) -> list[Chain]:
+        return chains.chains(self._connections)
 
     # Status
 

@@ -1,0 +1,81 @@
+"""Legal holds on mailboxes: placed and released, never removed. Holds nothing of what they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from archiver.exceptions import UsageError
+from archiver.spool import audit
+from archiver.spool.database import Connections
+from archiver.spool.records import Entry
+from archiver.types import Hold
+
+_HOLD = 'SELECT n, mailbox, "by", reason, placed, released, "query" FROM hold'
+_AT_ONCE = 1_000
+
+
+def place(connections: Connections, mailbox: str, by: str, reason: str, query: str, now: int) -> Hold:
+    with connections.writing() as transaction:
+        connection = transaction.connection
+        told = audit.append(connection, Entry("hold placed", mailbox, by, reason, {"query": query}), now)
+        number = connection.execute("SELECT ifnull(max(n), 0) + 1 FROM hold").fetchone()[0]
+        hold = Hold(number, mailbox, by, reason, told.at, None, query)
+        connection.execute(
+            'INSERT INTO hold (n, mailbox, "by", reason, placed, "query") VALUES (?, ?, ?, ?, ?, ?)',
+            (number, mailbox, by, reason, told.at, query),
+        )
+    return hold
+
+
+def release(connections: Connections, number: int, by: str, reason: str, now: int) -> Hold:
+    with connections.writing() as transaction:
+        connection = transaction.connection
+        row = connection.execute(f"{_HOLD} WHERE n = ?", (number,)).fetchone()
+        if row is None:
+            raise UsageError(f"there is no hold {number}", hint="`archiver hold list` lists them", hold=number)
+        hold = from_row(row)
+        if hold.released is not None:
+            raise UsageError(f"hold {number} is released already", hint="`archiver hold list --all` says when")
+        told = audit.append(connection, Entry("hold released", hold.mailbox, by, reason, {"hold": number}), now)
+        connection.execute("UPDATE hold SET released = ? WHERE n = ?", (told.at, number))
+        return from_row((*row[:5], told.at, row[6]))
+
+
+def holds(connections: Connections, mailbox: str | None) -> list[Hold]:
+    """All there ever were, in the order they were placed."""
+    with connections.reading() as connection:
+        rows = connection.execute(f"{_HOLD} WHERE ?1 IS NULL OR mailbox = ?1 ORDER BY n", (mailbox,)).fetchall()
+    return [from_row(row) for row in rows]
+
+
+def standing(connections: Connections, mailboxes: Iterable[str]) -> dict[str, tuple[Hold, ...]]:
+    """The holds not released of those mailboxes that have any."""
+    found: dict[str, tuple[Hold, ...]] = {}
+    wanted = sorted(set(mailboxes))
+    with connections.reading() as connection:
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(some))
+            rows = connection.execute(f"{_HOLD} WHERE released IS NULL AND mailbox IN ({marks}) ORDER BY n", some)
+            for hold in map(from_row, rows):
+                found[hold.mailbox] = (*found.get(hold.mailbox, ()), hold)
+    return found
+
+
+def untaken(connections: Connections) -> list[Hold]:
+    """Standing ones under which what their mailboxes hold already wasn't kept yet."""
+    with connections.reading() as connection:
+        rows = connection.execute(f"{_HOLD} WHERE released IS NULL AND taken IS NULL ORDER BY n").fetchall()
+    return [from_row(row) for row in rows]
+
+
+def take(connections: Connections, number: int, now: int) -> None:
+    """What a hold's mailbox holds already is kept."""
+    with connections.writing() as transaction:
+        transaction.connection.execute("UPDATE hold SET taken = ? WHERE n = ?", (now, number))
+
+
+def from_row(row: Any) -> Hold:
+    number, mailbox, by, reason, placed, released, query = row
+    return Hold(number, mailbox, by, reason, placed, released, query)
