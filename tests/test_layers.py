@@ -23,6 +23,7 @@ LAYERS = {
     "importers": {"importers"},
     "spool": {"spool"},
     "conversation": {"conversation", "presence", "projection"},
+    "excluding": {"excluding"},
     "directory": {"directory", "addresses"},
     "gate": {"gate", "capability", "holding", "policy"},
     "planning": {"planning"},
@@ -50,7 +51,7 @@ SPECIAL = {
 }
 """Imports across layers that have a reason: (top-level importer, imported module)."""
 
-PURE = {"conversation", "directory", "gate", "planning", "rendering"}
+PURE = {"conversation", "directory", "excluding", "gate", "planning", "rendering"}
 WORLD = {
     "asyncio",
     "os",
