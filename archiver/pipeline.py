@@ -231,7 +231,7 @@ class Filer:
             e.delivery.number
             for found in earlier.values()
             for e in found
-            if planning.is_gone(e) and e.delivery.state is not DeliveryState.GONE
+            if planning.is_gone(e) and e.delivery.state is DeliveryState.FILED
         ]
         filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
         yield _Work(conversation, showing, filing, planned, gone, tried)
@@ -284,7 +284,7 @@ class Filer:
         before = earlier.get(view.mailbox, ())
         decision = gate.decide(mailbox, conversation.kind, terms.gate)
         if not decision.allowed:
-            return planning.withhold(conversation, view, folder, decision.reason, before)
+            return planning.withhold(conversation, view, folder, decision.reason, before, said)
         look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
         return planning.plan(conversation, view, look, folder, before, showing.name, said)
 

@@ -89,11 +89,19 @@ def overlapping(
     return same, earlier
 
 
-def withhold(conversation: Conversation, view: View, folder: str, reason: str, earlier: Sequence[Earlier]) -> Planned:
-    """Keep a view back in the spool; what was filed of it before stays where it is."""
-    size = sum(len(captured.body) for captured in _seen(conversation, view.mask))
+def withhold(
+    conversation: Conversation, view: View, folder: str, reason: str, earlier: Sequence[Earlier], said: int
+) -> Planned | None:
+    """Keep a view back in the spool, without what its owner took away or a person dropped (None: nothing is left).
+
+    What was filed of it before stays where it is.
+    """
+    mask = _left(view, earlier, said)
+    if mask is None:
+        return None
+    size = sum(len(captured.body) for captured in _seen(conversation, mask))
     replaces = tuple(e.delivery.number for e in earlier if e.delivery.state in _KEPT_BACK)
-    return Planned(Delivery(view.mailbox, folder, "", view.mask, DeliveryState.WITHHELD, reason, size, replaces))
+    return Planned(Delivery(view.mailbox, folder, "", mask, DeliveryState.WITHHELD, reason, size, replaces))
 
 
 def plan(
@@ -110,9 +118,8 @@ def plan(
     `look` is for the whole view; a continuation has it with fewer events. `said` are the events that say something:
     a mere reaction to what its owner deleted is no reason to file anything again.
     """
-    taken = _union(e.covered for e in earlier if is_gone(e))
-    mask = view.mask & ~taken
-    if taken and not mask & said:
+    mask = _left(view, earlier, said)
+    if mask is None:
         return None
     replaced = [e for e in earlier if not is_gone(e)]
     look = look if look.mask == mask else structs.replace(look, mask=mask)
@@ -128,13 +135,20 @@ def plan(
     return Planned(delivery, look, _flags(conversation, view, mask, replaced), _lying(replaced, name))
 
 
+def _left(view: View, earlier: Iterable[Earlier], said: int) -> int | None:
+    """What a view has besides the items that are gone; None where nothing of it says anything."""
+    taken = _union(e.covered for e in earlier if is_gone(e))
+    mask = view.mask & ~taken
+    return None if taken and not mask & said else mask
+
+
 def _lying(earlier: Iterable[Earlier], name: str) -> tuple[Delivery, ...]:
     return tuple(e.delivery for e in earlier if e.flags is not None and e.delivery.name != name)
 
 
 def is_gone(earlier: Earlier) -> bool:
-    """Moved, deleted or trashed by its owner. An attempt that left nothing was none."""
-    if earlier.delivery.state is DeliveryState.GONE:
+    """Moved, deleted or trashed by its owner, or dropped. An attempt that left nothing was none."""
+    if earlier.delivery.state in (DeliveryState.GONE, DeliveryState.DROPPED):
         return True
     return earlier.delivery.state is DeliveryState.FILED and earlier.flags is None
 

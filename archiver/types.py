@@ -248,6 +248,8 @@ class DeliveryState(StrEnum):
     SUPERSEDED = "superseded"
     GONE = "gone"
     """Moved, deleted or trashed by its owner: only what came after it is filed again."""
+    DROPPED = "dropped"
+    """Withheld, then given up by a person's command: as if its owner had deleted it."""
 
 
 class Delivery(Struct, frozen=True):

@@ -36,7 +36,7 @@ class Scene:
     def __init__(self, data: Path) -> None:
         self.spool = Spool.open(data, patience=0.05)
         self.feed = self.spool.open_feed("log", "import", now=START).number
-        rooms = ("withheld", "parked", "parked place", "attempted", "old", "free", "leased", "given back")
+        rooms = ("withheld", "given up", "parked", "parked place", "attempted", "old", "free", "leased", "given back")
         events = [say(f"a{n}@x", "t", n, room=room) for n, room in enumerate(rooms)]
         self.spool.append([*events, shared(), Rejected(b"bad", "log:1", "no JSON")], self.feed, now=START)
         self.spool.append([say("a0@x", "other", 0, room="withheld")], self.feed, now=START)
@@ -45,6 +45,8 @@ class Scene:
         self.spool.append([say("b@x", "t", 1, room="opened")], self.open, now=START)
         self.leases = {lease.conversation: lease for lease in self.spool.claim(START, 99)}
         self.file("withheld", DeliveryState.WITHHELD)
+        self.file("given up", DeliveryState.WITHHELD)
+        self.spool.drop_withheld("a@x", person="me", reason="old", now=START, conversation="given up")
         self.parked = self.file("parked", DeliveryState.PARKED)
         self.attempted = self.file("attempted", DeliveryState.ATTEMPTED)
         self.file("old", DeliveryState.FILED)
@@ -126,6 +128,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "park": lambda s: s.spool.park([s.attempted], "broken", START),
     "unpark": lambda s: s.spool.unpark(filings=[s.parked.number], places=[s.leases["parked place"].place], now=START),
     "wake": lambda s: s.spool.wake(["a@x"], START),
+    "drop_withheld": lambda s: s.spool.drop_withheld("a@x", person="me", reason="old", now=START),
     "note_strangers": lambda s: s.spool.note_strangers([("irc:a", "bob", 1)], START),
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
     "drop_blobs": lambda s: s.spool.drop_blobs("delivery:1"),
@@ -152,6 +155,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "sources": lambda s: s.spool.sources(),
     "mailboxes": lambda s: s.spool.mailboxes(),
     "withheld": lambda s: s.spool.withheld(),
+    "dropped": lambda s: s.spool.dropped(),
     "parked": lambda s: s.spool.parked(),
     "parked_filings": lambda s: s.spool.parked_filings(),
     "parked_places": lambda s: s.spool.parked_places(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 import click
 
 from archiver import doctor as examining
+from archiver.addresses import normal
 from archiver.assembly import open_spool
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, counted, say
@@ -20,19 +23,33 @@ from archiver.spool import Spool
 @click.command()
 @click.option("--close-import", metavar="FEED", help="End an import that died: what it brought so far is filed.")
 @click.option("--unpark", metavar="NAME", multiple=True, help="Try once more what was set aside: its name, or `all`.")
+@click.option("--drop-withheld", metavar="ADDRESS", help="Give up for good what the gate withholds for a mailbox.")
+@click.option("--conversation", metavar="ID", help="With --drop-withheld: only of this conversation.")
+@click.option("--reason", metavar="TEXT", help="With --drop-withheld: why, for the record.")
 @reads
-def doctor(app: App, close_import: str | None, unpark: tuple[str, ...]) -> None:
+def doctor(
+    app: App,
+    close_import: str | None,
+    unpark: tuple[str, ...],
+    drop_withheld: str | None,
+    conversation: str | None,
+    reason: str | None,
+) -> None:
     """Checks configuration, directories, versions and the spool; says what to mend. Without options, changes nothing.
 
-    `archiver status` lists dead imports, `archiver status --parked` what was set aside. What is taken up again is
-    filed by the daemon, or by `archiver run --once`.
+    `archiver status` lists dead imports and what is withheld, `archiver status --parked` what was set aside. What is
+    taken up again is filed by the daemon, or by `archiver run --once`; what is dropped never is.
     """
+    if drop_withheld is None and (conversation is not None or reason is not None):
+        raise UsageError("--conversation and --reason go with --drop-withheld ADDRESS")
     now = time.time_ns() // 1_000
     if close_import is not None:
         _close_import(app, close_import, now)
     if unpark:
         _unpark(app, unpark, now)
-    if close_import is None and not unpark:
+    if drop_withheld is not None:
+        _drop(app, drop_withheld, conversation or "", (reason or "").strip(), now)
+    if close_import is None and not unpark and drop_withheld is None:
         _examine(app, now)
 
 
@@ -81,3 +98,23 @@ def _unpark(app: App, names: tuple[str, ...], now: int) -> None:
             now=now,
         )
     say(f"{counted(count, 'conversation')} taken up again; `archiver run` files them.")
+
+
+def _drop(app: App, address: str, conversation: str, reason: str, now: int) -> None:
+    if not reason:
+        raise UsageError("dropping needs a reason, which stays on record", hint="say why with --reason TEXT")
+    mailbox = normal("", address) or address
+    with _spool(app) as spool:
+        count = spool.drop_withheld(mailbox, person=_person(), reason=reason, now=now, conversation=conversation)
+    if not count:
+        which = f" of {conversation}" if conversation else ""
+        raise UsageError(f"nothing{which} is withheld for {mailbox}", hint="`archiver status` lists what is")
+    say(f"{counted(count, 'item')} of {mailbox} dropped; `archiver status --dropped` keeps the record.")
+
+
+def _person() -> str:
+    """Who gives the command, as the machine knows them."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"

@@ -25,6 +25,7 @@ _MOST = 1_000
 @click.option("--quarantine", "which", flag_value="quarantine", help="List what could not be read, or was mended.")
 @click.option("--conflicts", "which", flag_value="conflicts", help="List events that came twice, not the same.")
 @click.option("--parked", "which", flag_value="parked", help="List what was set aside after failures.")
+@click.option("--dropped", "which", flag_value="dropped", help="List what was dropped by command, by whom and why.")
 @click.option("--strangers", "which", flag_value="strangers", help="List people who have no mailbox here.")
 @reads
 def status(app: App, which: str | None) -> None:
@@ -74,6 +75,7 @@ def _everything(spool: Spool, now: int) -> dict[str, object]:
         "mailboxes": spool.mailboxes(),
         "withheld": spool.withheld(),
         "parked": spool.parked(),
+        "dropped": spool.dropped(),
         "strangers": spool.strangers(),
         "daemon": spool.holder("daemon"),
         "backfill": spool.holder("backfill"),
@@ -118,6 +120,7 @@ def _look_into(spool: Spool) -> None:
         (totals.quarantined, "piece of input QUARANTINED", "pieces of input QUARANTINED", "--quarantine"),
         (totals.conflicts, "event IN CONFLICT", "events IN CONFLICT", "--conflicts"),
         (totals.cleaned, "event mended", "events mended", "--quarantine"),
+        (totals.dropped, "item dropped by command", "items dropped by command", "--dropped"),
         (strangers, "person without a mailbox", "people without a mailbox", "--strangers"),
     ]
     if any(count for count, *_ in found):
@@ -173,6 +176,20 @@ def _parked(app: App, spool: Spool, now: int) -> None:
     return say("\nOnce the cause is mended: `archiver doctor --unpark NAME`, or `all`.") if rows else None
 
 
+def _dropped(app: App, spool: Spool, now: int) -> None:
+    found = spool.dropped(limit=_MOST)
+    if app.json:
+        return as_json(found)
+    return table(
+        ("when (UTC)", "mailbox", "conversation", "items", "size", "who", "why"),
+        [
+            (when(d.at), d.mailbox, d.conversation or "all", d.deliveries, size(d.bytes), d.person, d.reason)
+            for d in found
+        ],
+        right=(3, 4),
+    )
+
+
 def _strangers(app: App, spool: Spool, now: int) -> None:
     found = spool.strangers(limit=_MOST)
     if app.json:
@@ -195,5 +212,6 @@ _LISTS: dict[str, Callable[[App, Spool, int], None]] = {
     "quarantine": _quarantine,
     "conflicts": _conflicts,
     "parked": _parked,
+    "dropped": _dropped,
     "strangers": _strangers,
 }

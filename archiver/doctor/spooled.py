@@ -81,7 +81,11 @@ def waiting(config: Config, data: Path, now: int) -> Iterator[Finding]:
             (parked, "conversations parked", "`archiver status --parked` says why; then `archiver doctor --unpark`"),
             (totals.quarantined, "pieces of input quarantined", "`archiver status --quarantine` lists them"),
             (totals.conflicts, "events in conflict", "`archiver status --conflicts` lists them"),
-            (totals.withheld, "items withheld", "`archiver status` says why"),
+            (
+                totals.withheld,
+                "items withheld",
+                "`archiver status` says why; what nobody wants goes with --drop-withheld",
+            ),
         ):
             if count:
                 yield Finding(what, Verdict.WARN, f"{count:,}", advice)

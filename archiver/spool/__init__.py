@@ -1,7 +1,7 @@
 """The durable spool: queue of captured events, leases, journal of deliveries, quarantine and blobs (SQLite).
 
 `Spool` is the door. Modules: `intake` appends, `feeds` and `watermark` know sources, `places` claims work, `reading`
-gives events, `journal` and `kept` record deliveries, `forgetting` lets events go, `status` counts; `holds`,
+gives events, `journal`, `kept` and `dropping` record deliveries, `forgetting` lets events go, `status` counts; `holds`,
 `exclusions`, `audit` and `chains` keep what was decided.
 Holds nothing of conversations, policy or items.
 """

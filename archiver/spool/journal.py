@@ -230,6 +230,11 @@ def _with(delivery: Delivery, number: int, state: DeliveryState) -> Delivery:
     )
 
 
+def settle(connection: sqlite3.Connection, filings: Iterable[int], now: int) -> None:
+    """Say of filings what their deliveries leave to do."""
+    connection.executemany(_SETTLED, [(number, now) for number in sorted(filings)])
+
+
 class _Finish:
     """Recording results inside one transaction."""
 
@@ -244,7 +249,7 @@ class _Finish:
         for filing in filings:
             for delivery in filing.deliveries:
                 old = self._old(delivery.number)
-                if old is not None and old.state is not SUPERSEDED:
+                if old is not None and old.state in _OPEN:
                     rows.append(
                         (delivery.name, delivery.state.value, delivery.reason, delivery.size, self._now, old.number)
                     )
@@ -256,7 +261,7 @@ class _Finish:
             for delivery in filing.deliveries:
                 self._supersede(delivery)
         numbers = {filing.number for filing in filings} | self._others
-        self._connection.executemany(_SETTLED, [(number, self._now) for number in sorted(numbers)])
+        settle(self._connection, numbers, self._now)
         self._tally.write(self._connection)
 
     def _supersede(self, delivery: Delivery) -> None:

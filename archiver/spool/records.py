@@ -91,6 +91,18 @@ class Kept(Struct, frozen=True):
     since: int
 
 
+class Dropped(Struct, frozen=True):
+    """One command to drop what was withheld: of which conversation (empty: all), by whom, why, and when."""
+
+    mailbox: str
+    conversation: str
+    person: str
+    reason: str
+    deliveries: int
+    bytes: int
+    at: int
+
+
 class ParkedFiling(Struct, frozen=True):
     filing: int
     source: str
@@ -152,6 +164,7 @@ class Totals(Struct, frozen=True):
     waiting: int
     filed: int
     withheld: int
+    dropped: int
     parked: int
     quarantined: int
     cleaned: int

@@ -281,6 +281,23 @@ def _make(db: Database, statements: str) -> None:
             db.execute(statement)
 
 
+@migrations()
+def dropping(db: Database) -> None:
+    """Every command to drop what was withheld: who gave it, when, why, and what it dropped."""
+    db.execute(
+        """CREATE TABLE dropping (
+            at INTEGER NOT NULL,
+            mailbox INTEGER NOT NULL REFERENCES mailbox (n),
+            conversation TEXT NOT NULL,
+            person TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            deliveries INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            PRIMARY KEY (at, mailbox, conversation, person, reason)
+        ) STRICT, WITHOUT ROWID"""
+    )
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     known = {migration.name for migration in migrations._migrations}

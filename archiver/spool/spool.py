@@ -18,6 +18,7 @@ from archiver.exceptions import UsageError
 from archiver.spool import (
     audit,
     chains,
+    dropping,
     exclusions,
     feeds,
     files,
@@ -40,6 +41,7 @@ from archiver.spool.records import (
     Chain,
     Checked,
     Conflict,
+    Dropped,
     Entry,
     Feed,
     Kept,
@@ -284,6 +286,10 @@ class Spool:
         """Places with something withheld for these mailboxes are due; how many."""
         return kept.wake(self._connections, mailboxes, now)
 
+    def drop_withheld(self, mailbox: str, *, person: str, reason: str, now: int, conversation: str = "") -> int:
+        """Give up what is withheld for a mailbox, or of one conversation only; how many items. On record, for good."""
+        return dropping.drop(self._connections, dropping.Order(mailbox, conversation, person, reason), now)
+
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None:
         """(source, address, how often) of people without a mailbox."""
         kept.note_strangers(self._connections, people, now)
@@ -390,6 +396,10 @@ class Spool:
 
     def withheld(self) -> list[Kept]:
         return status.kept(self._connections, "withheld")
+
+    def dropped(self, *, limit: int = 1_000) -> list[Dropped]:
+        """The newest first."""
+        return dropping.dropped(self._connections, limit=limit)
 
     def parked(self) -> list[Kept]:
         return status.kept(self._connections, "parked")

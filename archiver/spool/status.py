@@ -124,6 +124,7 @@ def totals(connections: Connections) -> Totals:
         waiting=sum(count.waiting for count in by_source),
         filed=states.get("filed", 0),
         withheld=states.get("withheld", 0),
+        dropped=states.get("dropped", 0),
         parked=states.get("parked", 0),
         quarantined=quarantine - cleaned,
         cleaned=cleaned,
