@@ -113,6 +113,7 @@ def _look(header: Message, conversation: Conversation) -> Look:
         locale=str(header.get("X-Archiver-Locale", "en")),
         zone=str(header.get("X-Archiver-Zone", "UTC")),
         show_retracted=header.get("X-Archiver-Retracted") == "shown",
+        complete=header.get("X-Archiver-Transcript") == "complete",
     )
 
 

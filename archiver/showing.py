@@ -2,7 +2,7 @@
 
 Joins projecting, veiling and rendering: the events of a view and the roster its owner found, without the addresses of
 hidden people, are folded into a conversation of their own, and that is rendered. `rebuilding` does the same with the
-events of an item.
+events of an item. A complete look is nobody's own: for it nothing is veiled.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Showing:
         self._rules = rules
         self._limits = limits
         self._shared = Shared(blob, limits)
-        self._made: dict[int, tuple[Rendering, Callable[[Look], Look]]] = {}
+        self._made: dict[tuple[int, bool], tuple[Rendering, Callable[[Look], Look]]] = {}
         self._latest: Rendering | None = None
         # Both are rare, and told fastest from all bodies at once.
         bodies = b"".join([captured.body for captured in conversation.events])
@@ -37,15 +37,15 @@ class Showing:
         self._hidden = Hidden(conversation, marked=b'"hidden"' in bodies)
 
     def name(self, look: Look) -> str:
-        rendering, as_seen = self._of(look.mask)
+        rendering, as_seen = self._of(look)
         return rendering.name(as_seen(look))
 
     def kept(self, look: Look) -> frozenset[str]:
-        rendering, as_seen = self._of(look.mask)
+        rendering, as_seen = self._of(look)
         return rendering.kept(as_seen(look))
 
     def item(self, look: Look) -> Item:
-        rendering, as_seen = self._of(look.mask)
+        rendering, as_seen = self._of(look)
         if self._latest is not None and self._latest is not rendering:
             self._latest.let_go()  # a busy room's views are large, many and mostly all different
         self._latest = rendering
@@ -60,18 +60,20 @@ class Showing:
     def _past(self) -> Past:
         return Past(self.conversation)
 
-    def _of(self, mask: int) -> tuple[Rendering, Callable[[Look], Look]]:
-        made = self._made.get(mask)
+    def _of(self, look: Look) -> tuple[Rendering, Callable[[Look], Look]]:
+        which = look.mask, look.complete
+        made = self._made.get(which)
         if made is None:
-            made = self._made[mask] = self._make(mask)
+            made = self._made[which] = self._make(*which)
         return made
 
-    def _make(self, mask: int) -> tuple[Rendering, Callable[[Look], Look]]:
+    def _make(self, mask: int, complete: bool) -> tuple[Rendering, Callable[[Look], Look]]:
         events = seen(self.conversation, mask)
         roster = self._past.roster((mask & -mask).bit_length() - 1)
         which = bounds(self.conversation)
-        if not self._hidden.addresses:
-            return Rendering(gather(events, roster, self._rules, which), self._shared), _as_it_is
+        if complete or not self._hidden.addresses:
+            whole = gather(events, roster, self._rules, which)
+            return Rendering(whole, self._shared, complete=complete), _as_it_is
         veil = self._hidden.veil(roster, events)
         if which.session is not None:
             which = structs.replace(which, session=veil.text(which.session))

@@ -105,7 +105,8 @@ class Look(Struct, frozen=True):
     """All that a rendering depends on besides the conversation; equal looks are one rendering.
 
     `locale` is a BCP 47 or Babel name ("en", "zh_Hant"), `zone` an IANA name, `show_retracted` whether the text
-    of retracted messages stays readable.
+    of retracted messages stays readable. `complete` is the compliance archive's: nobody's own view, so nothing is
+    veiled in it; what two people send each other as files is only named.
     """
 
     mask: int
@@ -114,6 +115,7 @@ class Look(Struct, frozen=True):
     locale: str
     zone: str
     show_retracted: bool = False
+    complete: bool = False
 
 
 class Item(Struct, frozen=True):

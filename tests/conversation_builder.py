@@ -12,6 +12,7 @@ import msgspec
 from builders import event
 from hypothesis import strategies as st
 
+from archiver.archiving import complete_look
 from archiver.conversation import Rules, conversations, survey, views
 from archiver.events import Captured, Event, microseconds
 from archiver.rendering import Limits
@@ -49,6 +50,13 @@ def look_of(made: Conversation, owner: str, locale: str = "en", zone: str = "UTC
 
 def whole(made: Conversation, locale: str = "en", zone: str = "UTC", show: bool = False) -> Look:
     return Look((1 << len(made.events)) - 1, Role.TOOK_PART, None, locale, zone, show)
+
+
+def everything(made: Conversation, locale: str = "en", zone: str = "UTC") -> Look:
+    """What the compliance archive gets."""
+    look = complete_look(made, lambda kind, where: not kind.startswith(("call.", "screen.", "speech.")), locale, zone)
+    assert look is not None
+    return look
 
 
 def render(

@@ -26,7 +26,7 @@ LAYERS = {
     "excluding": {"excluding"},
     "directory": {"directory", "addresses"},
     "gate": {"gate", "capability", "holding", "policy"},
-    "planning": {"planning"},
+    "planning": {"planning", "archiving"},
     "rendering": {"rendering"},
     "store": {"store"},
     "config": {"config", "settings", "templates"},

@@ -225,6 +225,8 @@ class Teller:
             return self.words("file {name}, attached", name=about)
         if state is State.KEPT:
             return self.words("file {name}, SHA-256 {digest}, kept by the archive", name=about, digest=digest)
+        if state is State.LEFT_OUT:
+            return self.words("file {name}, SHA-256 {digest}, its content is not archived", name=about, digest=digest)
         if state is State.LINKED:
             return self.words("file {name}, not fetched: {url}", name=about, url=clean(file.url or "", _LINE))
         return self.words("file {name}, its content is not at hand", name=about)

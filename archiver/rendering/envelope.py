@@ -93,6 +93,7 @@ class Envelope:
             f"X-Archiver-Zone: {look.zone}\n"
             f"X-Archiver-Role: {look.role.value}\n"
             f"X-Archiver-Retracted: {'shown' if look.show_retracted else 'hidden'}\n"
+            + ("X-Archiver-Transcript: complete\n" if look.complete else "")
         )
 
 
@@ -107,7 +108,7 @@ def _mailbox(reading: Reading, names: Names, person: Person | None) -> str:
     source = reading.conversation.source
     if person is None:
         return mailbox("", addr_spec(source, "system", real=False))
-    if person.hidden:
+    if reading.hides(person):
         return mailbox(names.person(person), addr_spec(source, person.name or person.address, real=False))
     return mailbox(names.person(person), addr_spec(source, person.address))
 

@@ -34,6 +34,8 @@ class State(Enum):
     ATTACHED = "attached"
     KEPT = "kept"
     MISSING = "missing"
+    LEFT_OUT = "left out"
+    """What two people send each other is none of the archive's: it only says that there was such a file."""
     LINKED = "linked"
 
 
@@ -80,6 +82,7 @@ class Shelf:
     def __init__(self, reading: Reading, files: Files) -> None:
         self._reading = reading
         self._limits = files.limits
+        self._left_out = reading.complete and reading.conversation.kind == "im"
         self.content = files.content
         self.holders = [index for index, event in enumerate(reading.events) if event.data.attachments]
 
@@ -88,6 +91,8 @@ class Shelf:
         digest = digest_of(file)
         if digest is None:
             return State.LINKED if file.url else State.MISSING
+        if self._left_out:
+            return State.LEFT_OUT
         if digest in over or (file.size or 0) > self._limits.file:
             return State.KEPT
         content = self.content(digest)

@@ -22,10 +22,10 @@ class Names:
         if participant is None:
             return self._words("somebody")
         name = participant.name or self._reading.name(participant.address)
-        return self.label(name, participant.address, participant.hidden)
+        return self.label(name, participant.address, self._reading.hides(participant))
 
     def person(self, person: Person) -> str:
-        return self.label(person.name, person.address, person.hidden)
+        return self.label(person.name, person.address, self._reading.hides(person))
 
     def label(self, name: str | None, address: str, hidden: bool) -> str:
         which = (name, address, hidden)

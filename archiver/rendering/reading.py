@@ -51,8 +51,10 @@ class Person(Struct, frozen=True):
 class Reading:
     """The facts of one view."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, *, complete: bool = False) -> None:
         self.conversation = conversation
+        self.complete = complete
+        """True where nobody is hidden from the reader."""
         self.events = [captured.event for captured in conversation.events]
         self.voices: dict[str, list[int]] = {}
         self.parents: dict[int, int] = {}
@@ -230,6 +232,9 @@ class Reading:
             if actor.address in participation.addresses and participation.mask >> self.initiator & 1:
                 return next(person for person in people if person.address == participation.addresses[-1])
         return Person(actor.name, actor.address, actor.hidden, (), 0, False)
+
+    def hides(self, who: Person | Participant) -> bool:
+        return who.hidden and not self.complete
 
     def other(self, side: str | None) -> Person | None:
         """In a one-to-one, whoever isn't `side`; themselves where nobody else is there."""

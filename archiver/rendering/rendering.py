@@ -93,13 +93,13 @@ _EVENTS_FIELDS = (
 class Rendering:
     """The renderings of one view: all events of `conversation` are shown. What looks at it share is made once.
 
-    Whoever is hidden in it bears a pseudonym already.
+    Whoever is hidden in it bears a pseudonym already, but in a `complete` one.
     """
 
-    def __init__(self, conversation: Conversation, shared: Shared | None = None) -> None:
+    def __init__(self, conversation: Conversation, shared: Shared | None = None, *, complete: bool = False) -> None:
         self.conversation = conversation
         self._shared = shared or Shared()
-        self._reading = Reading(conversation)
+        self._reading = Reading(conversation, complete=complete)
         self._shelf = Shelf(self._reading, self._shared.files)
         self._transcripts: dict[tuple[str, str], Transcript] = {}
         self._traces: dict[bool, _Traces] = {}
@@ -123,6 +123,7 @@ class Rendering:
                 # As the headers have them, which cut what is too long.
                 None if conversation.session is None else spelling(conversation.session),
                 None if look.side is None else spelling(look.side),
+                *(("complete",) if look.complete else ()),
             )
             digest.update(repr(parameters).encode("utf-8", "replace"))
             self._keys[look] = digest.hexdigest()

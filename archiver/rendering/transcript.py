@@ -219,9 +219,13 @@ class Transcript:
         html = [f'<table>\n<tr><th>{heads[0]}</th><th>{heads[1]}</th><th class="c">{heads[2]}</th></tr>\n']
         for person in people:
             name = self.names.person(person)
-            uri = "" if person.hidden else answer_link(self.reading.conversation.source, person.address)
+            hides = self.reading.hides(person)
+            uri = "" if hides else answer_link(self.reading.conversation.source, person.address)
             who = f"{name} <{uri}>" if uri else name
             shown = link(uri, name) if uri else escape(name)
+            if person.hidden and not hides:
+                hidden = words("hidden from the others")
+                who, shown = f"{who} ({hidden})", f"{shown} ({escape(hidden)})"
             if person.invited:
                 there = words("invited, did not come")
                 text.append(f"- {who}: {there}\n")
