@@ -76,21 +76,26 @@ def _is_switched_on(question: Question) -> Finding:
 
 
 def _is_capable(question: Question) -> Finding:
-    version = capability.parse(question.mailbox.version)
-    number = capability.OPENS[question.feature]
-    answer = capability.supports(number, version, pairing=question.rules.pairing)
-    verdict = _verdict(answer, question) if answer.products else _unknown(question)
+    return capable(question.mailbox.version, question.feature, question.rules.pairing)
+
+
+@lru_cache(maxsize=4_096)
+def capable(given: str, feature: Feature, pairing: str) -> Finding:
+    """What the matrix says of a store's version, as it was given; policy asks this too."""
+    number = capability.OPENS[feature]
+    answer = capability.supports(number, capability.parse(given), pairing=pairing)
+    verdict = _verdict(answer, pairing) if answer.products else _unknown(given)
     keys = ", ".join(answer.row.keys)
-    need = f"{_TITLES[question.feature]} needs row {number} ({answer.row.name})"
+    need = f"{_TITLES[feature]} needs row {number} ({answer.row.name})"
     return Finding("capability", answer.allowed, f"{need}: {verdict} [{keys}].")
 
 
 _PLAIN = {"y": "yes", "y g": "yes (a general statement)", "n": "no", "?": "unconfirmed (?), which counts as no"}
 
 
-def _verdict(answer: Answer, question: Question) -> str:
+def _verdict(answer: Answer, pairing: str) -> str:
     said = [
-        f"{product} ({answer.version}) says {_in_words(cell, question.rules.pairing)}"
+        f"{product} ({answer.version}) says {_in_words(cell, pairing)}"
         for product, cell in zip(answer.products, answer.cells, strict=True)
     ]
     if len(said) == 1:
@@ -110,11 +115,10 @@ def _in_words(cell: str, pairing: str) -> str:
     return f"{_PLAIN[mark]} {condition}" if mark in ("y", "n") else f"{cell}, which counts as no"
 
 
-def _unknown(question: Question) -> str:
-    given = question.mailbox.version[:80]
-    said = f"the version {given!a} of {question.mailbox.address} is none we know" if given else "no version is set"
+def _unknown(given: str) -> str:
+    said = f"the version {given[:80]!a} of its store is none we know" if given else "no version is set"
     return f"{said}, and unknown counts as no; {_HINT}"
 
 
 CHECKS: tuple[Check, ...] = (_is_switched_on, _is_capable)
-"""In the order they are asked. Policy and holds join here."""
+"""In the order they are asked. Policy and holds are asked for the archives alone."""
