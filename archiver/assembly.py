@@ -7,9 +7,9 @@ import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from archiver import gate
+from archiver import gate, policy
 from archiver.config import CSV_READERS, Config
-from archiver.config.archiving import moving_faults
+from archiver.config.archiving import Configuration, Policy, Scoped, moving_faults
 from archiver.conversation import Rules
 from archiver.directory import Directory, Person, read_people
 from archiver.exceptions import ConfigError
@@ -68,10 +68,41 @@ def _rows(file: str) -> tuple[Person, ...]:
         raise ConfigError([f"directory.file = {file!a}: {error.strerror}"]) from error
 
 
+def archiving_of(config: Config) -> policy.Rules:
+    """The rules of the archives, each with the scope it was set for."""
+    how, who = config.archiving, config.policy
+    of_sites = {each.name: _policy_of(each, f"site {each.name}") for each in who.site}
+    return policy.Rules(
+        _configuration_of(how, policy.GLOBAL),
+        _policy_of(who, policy.GLOBAL),
+        pools=[policy.Pool(each.name, each.sources, _own(each, f"pool {each.name}")) for each in how.pool],
+        sites=[
+            policy.Site(each.name, each.pools, _own(each, f"site {each.name}"), of_sites.get(each.name))
+            for each in how.site
+        ],
+        users={each.address: _policy_of(each, f"user {each.address}") for each in who.user},
+        pairing=config.store.pairing,
+    )
+
+
+def _own(table: Scoped, scope: str) -> policy.Configuration | None:
+    return _configuration_of(table, scope) if table.is_own else None
+
+
+def _configuration_of(table: Configuration, scope: str) -> policy.Configuration:
+    keys = [name for name in policy.Configuration.__struct_fields__ if name != "scope"]
+    return policy.Configuration(scope, **{key: getattr(table, key) for key in keys})
+
+
+def _policy_of(table: Policy, scope: str) -> policy.Policy:
+    return policy.Policy(scope, table.internal, table.external)
+
+
 def terms_of(config: Config) -> Terms:
     return Terms(
         rules=rules_of(config),
         gate=gate.Rules(history=config.history.enabled, pairing=config.store.pairing),
+        policy=archiving_of(config),
         directory=directory_of(config),
         folder_of=folder_name,
         lateness=config.conversations.lateness,

@@ -25,7 +25,7 @@ import structlog
 from msgspec import Struct, structs
 
 from archiver import conversation as conversing
-from archiver import gate, planning, recall
+from archiver import gate, planning, policy, recall
 from archiver.conversation import Rules
 from archiver.directory import Directory
 from archiver.events import SECOND, Captured
@@ -84,6 +84,7 @@ class Terms(Struct, frozen=True):
 
     rules: Rules
     gate: gate.Rules
+    policy: policy.Rules
     directory: Directory
     folder_of: Callable[[str], str]
     """The folder's name in a locale, where the mailbox names none."""
