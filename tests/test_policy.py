@@ -547,7 +547,6 @@ def test_exactly_one_decision_comes_out_whatever_the_order(rules, mailbox, held,
     st.integers(4, 168),
     st.integers(),
     st.integers(-9, 9),
-    kinds,
 )
 def test_no_never_removes_an_event_whose_interval_is_not_over(archived, hours, ended, off):
     decisions = [ArchiveDecision(each, True, "") for each in archived]
