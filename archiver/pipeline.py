@@ -101,6 +101,8 @@ class Tally(Struct):
     """Not ready yet."""
     empty: int = 0
     """Only joins, leaves and topics: nothing is filed."""
+    unowned: int = 0
+    """Nobody in it has a mailbox to file it in."""
     items: int = 0
     copies: int = 0
     renderings: int = 0
@@ -214,7 +216,7 @@ class Filer:
         )
         showing = Showing(conversation, self._reader.blob, self._terms.rules, self._terms.limits)
         if not conversing.is_content(conversation):
-            yield _Work(conversation, showing, filing, [], [])
+            yield _Work(conversation, showing, structs.replace(filing, empty=True), [], [])
             return
         said, _marks = conversing.content(conversation)
         told = {planned.delivery.mailbox for work in renewed for planned in work.planned} if not said else set()
@@ -430,8 +432,10 @@ def _park_or_retry(work: _Work, batch: _Batch, now: int) -> None:
 
 def _count(work: _Work, tally: Tally) -> None:
     tally.conversations += 1
-    if not work.planned:
+    if work.filing.empty:
         tally.empty += 1
+    elif not work.planned:
+        tally.unowned += 1
     if work.error:
         tally.failed += 1
     for planned in work.planned:

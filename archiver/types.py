@@ -289,6 +289,8 @@ class Filing(Struct, frozen=True):
     deliveries: tuple[Delivery, ...]
     number: int = 0
     attempts: int = 0
+    empty: bool = False
+    """True where it has no content (only joins, leaves, topics), so that there is nothing to file."""
 
 
 class Lease(Struct, frozen=True):

@@ -158,11 +158,12 @@ def _tell(app: App, report: Report) -> None:
     rate = f", {read / report.seconds:,.0f} a second" if report.seconds > 1 else ""
     say(f"Read {counted(read, 'event')}: {report.accepted:,} new, {report.duplicates:,} known before{rate}.")
     say(
-        f"Filed {counted(tally.conversations - tally.empty, 'conversation')}"
+        f"Filed {counted(tally.conversations - tally.empty - tally.unowned, 'conversation')}"
         f" as {counted(tally.copies, 'item')} in people's folders ({size(tally.bytes)} rendered)."
     )
     for count, what, more in (
         (tally.empty, "conversation", "only of joins and leaves: nothing to file"),
+        (tally.unowned, "conversation", "of nobody with a mailbox here: `archiver status --strangers`"),
         (tally.waiting, "conversation", "not over yet: the daemon files them"),
         (tally.withheld, "item", "withheld by the gate: `archiver status` says why"),
         (sum(report.ignored.values()), "line", "that say nothing, left out"),

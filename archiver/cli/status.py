@@ -51,12 +51,14 @@ def _overview(app: App, spool: Spool, now: int) -> None:
         f" {counted(totals.waiting, 'place')} with work; {counted(totals.filed, 'item')} filed"
         f" in {counted(len({m.mailbox for m in spool.mailboxes() if m.state == 'filed'}), 'mailbox', 'mailboxes')}."
     )
+    if totals.empty:
+        say(f"{counted(totals.empty, 'conversation')} only of joins, leaves and topics: nothing of them to file.")
     if sources := spool.sources():
         say()
         table(
-            ("source", "spooled", "forgotten", "waiting", "live feed"),
-            [(s.source, s.spooled, s.forgotten, s.waiting, s.live) for s in sources],
-            right=(1, 2, 3),
+            ("source", "spooled", "forgotten", "waiting", "no content", "live feed"),
+            [(s.source, s.spooled, s.forgotten, s.waiting, s.empty, s.live) for s in sources],
+            right=(1, 2, 3, 4),
         )
     _feeds(spool, now)
     _kept("Withheld by the gate; filed by itself once the answer is yes:", spool.withheld(), now)

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from archiver.spool import emptiness
 from archiver.spool.database import Connections
 from archiver.spool.packing import pack_mask, pack_numbers, unpack_mask, unpack_numbers
 from archiver.spool.places import backoff
@@ -147,6 +148,7 @@ class _Begin:
             deliveries,
             number,
             attempts,
+            filing.empty,
         )
 
     def write(self) -> None:
@@ -262,6 +264,7 @@ class _Finish:
                 self._supersede(delivery)
         numbers = {filing.number for filing in filings} | self._others
         settle(self._connection, numbers, self._now)
+        emptiness.count(self._connection, filings)
         self._tally.write(self._connection)
 
     def _supersede(self, delivery: Delivery) -> None:

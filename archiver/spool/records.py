@@ -63,12 +63,16 @@ class Watermark(Struct, frozen=True):
 
 
 class SourceCount(Struct, frozen=True):
-    """`spooled` events are in the spool now, `forgotten` have left it; `waiting` are places with work."""
+    """`spooled` events are in the spool now, `forgotten` have left it; `waiting` are places with work.
+
+    `empty` are conversations with no content (only joins, leaves, topics): they are not filed.
+    """
 
     source: str
     spooled: int
     forgotten: int
     waiting: int
+    empty: int
     live: str | None
 
 
@@ -162,6 +166,7 @@ class Totals(Struct, frozen=True):
     spooled: int
     forgotten: int
     waiting: int
+    empty: int
     filed: int
     withheld: int
     dropped: int

@@ -298,6 +298,14 @@ def dropping(db: Database) -> None:
     )
 
 
+@migrations()
+def empty(db: Database) -> None:
+    """Conversations without content are counted by source; those of older versions are counted when they change."""
+    db.execute("ALTER TABLE source ADD COLUMN empty INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE filing ADD COLUMN empty INTEGER NOT NULL DEFAULT 0")
+    db.execute("CREATE INDEX filing_empty ON filing (place, ended) WHERE empty = 1")
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     known = {migration.name for migration in migrations._migrations}

@@ -28,10 +28,13 @@ def sources(connections: Connections) -> list[SourceCount]:
             ).fetchall()
         )
         rows = connection.execute(
-            """SELECT source.n, source.name, spooled, forgotten, feed.name FROM source
+            """SELECT source.n, source.name, spooled, forgotten, empty, feed.name FROM source
             LEFT JOIN feed ON feed.n = source.live ORDER BY source.name"""
         )
-        return [SourceCount(name, spooled, gone, waiting.get(n, 0), live) for n, name, spooled, gone, live in rows]
+        return [
+            SourceCount(name, spooled, gone, waiting.get(n, 0), empty, live)
+            for n, name, spooled, gone, empty, live in rows
+        ]
 
 
 def mailboxes(connections: Connections) -> list[MailboxCount]:
@@ -122,6 +125,7 @@ def totals(connections: Connections) -> Totals:
         spooled=sum(count.spooled for count in by_source),
         forgotten=sum(count.forgotten for count in by_source),
         waiting=sum(count.waiting for count in by_source),
+        empty=sum(count.empty for count in by_source),
         filed=states.get("filed", 0),
         withheld=states.get("withheld", 0),
         dropped=states.get("dropped", 0),
