@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from archiver.archiving import complete_look
 from archiver.conversation import Rules, conversations, survey, views
 from archiver.events import Captured, Event, microseconds
+from archiver.policy import is_archived
 from archiver.rendering import Limits
 from archiver.showing import Showing
 from archiver.types import Conversation, Item, Look, Role, Roster
@@ -54,7 +55,7 @@ def whole(made: Conversation, locale: str = "en", zone: str = "UTC", show: bool 
 
 def everything(made: Conversation, locale: str = "en", zone: str = "UTC") -> Look:
     """What the compliance archive gets."""
-    look = complete_look(made, lambda kind, where: not kind.startswith(("call.", "screen.", "speech.")), locale, zone)
+    look = complete_look(made, is_archived, locale, zone)
     assert look is not None
     return look
 

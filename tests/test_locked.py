@@ -22,8 +22,8 @@ from msgspec.structs import replace
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool
-from archiver.spool.records import Entry
-from archiver.types import Delivery, DeliveryState, Exclusion, Filing, Lease, Roster
+from archiver.spool.records import Entry, LocalCopy
+from archiver.types import Delivery, DeliveryState, Exclusion, Filing, Item, Lease, Roster
 
 START = BASE * SECOND
 DAY = 86_400 * SECOND
@@ -58,6 +58,7 @@ class Scene:
         self.hold = self.spool.place_hold("a@x", by="judge", reason="case 1", now=START).number
         self.exclusion = self.spool.add_exclusion(EXCLUSION, START).number
         self.spool.note_chain("a@x", 1, "aa")
+        self.spool.keep_local([copy_of(self.leases["old"], "old")], START)
 
     def copy(self, data: Path) -> Scene:
         """The same in another directory, its leases those of the spool opened there."""
@@ -84,6 +85,11 @@ class Scene:
 
 
 EXCLUSION = Exclusion(0, "irc:a", "", "", START, None, "judge", "case 1", START)
+
+
+def copy_of(lease: Lease, name: str) -> LocalCopy:
+    item = Item(name, f"1.K{name}", f"<{name}@x>", "Subject", START, START, True, b"content")
+    return LocalCopy(lease.place, b"v1", item, ("a@x",))
 
 
 def shared() -> Captured:
@@ -131,6 +137,9 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "drop_withheld": lambda s: s.spool.drop_withheld("a@x", person="me", reason="old", now=START),
     "note_strangers": lambda s: s.spool.note_strangers([("irc:a", "bob", 1)], START),
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
+    "keep_local": lambda s: s.spool.keep_local([copy_of(s.lease(), "new")], START),
+    "mark_exported": lambda s: s.spool.mark_exported([1], START),
+    "drop_local": lambda s: s.spool.drop_local([1]),
     "drop_blobs": lambda s: s.spool.drop_blobs("delivery:1"),
     "place_hold": lambda s: s.spool.place_hold("b@x", by="judge", reason="case 2", now=START),
     "release_hold": lambda s: s.spool.release_hold(s.hold, by="judge", reason="over", now=START),
@@ -151,6 +160,8 @@ READS: dict[str, Callable[[Scene], object]] = {
     "versions": lambda s: s.spool.versions(s.leases["old"].place),
     "withheld_mailboxes": lambda s: s.spool.withheld_mailboxes(),
     "blob": lambda s: s.spool.blob(PICTURE),
+    "local_items": lambda s: list(s.spool.local_items()),
+    "local_content": lambda s: s.spool.local_content(1),
     "recalled": lambda s: s.spool.recalled(s.leases["old"].place, ["m"]),
     "sources": lambda s: s.spool.sources(),
     "mailboxes": lambda s: s.spool.mailboxes(),

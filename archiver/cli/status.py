@@ -15,6 +15,7 @@ from archiver.events import SECOND
 from archiver.spool import Spool
 from archiver.spool.records import Feed, Kept
 from archiver.spool.watermark import SILENCE
+from archiver.types import Destination
 
 _MOST = 1_000
 """Rows of a list; the newest where there are more."""
@@ -49,10 +50,12 @@ def _overview(app: App, spool: Spool, now: int) -> None:
     say(
         f"{counted(totals.spooled, 'event')} in the spool, {totals.forgotten:,} filed and forgotten;"
         f" {counted(totals.waiting, 'place')} with work; {counted(totals.filed, 'item')} filed"
-        f" in {counted(len({m.mailbox for m in spool.mailboxes() if m.state == 'filed'}), 'mailbox', 'mailboxes')}."
+        f" in {counted(_with_items(spool), 'mailbox', 'mailboxes')}."
     )
     if totals.empty:
         say(f"{counted(totals.empty, 'conversation')} only of joins, leaves and topics: nothing of them to file.")
+    if totals.archived or totals.unarchived:
+        say(f"{counted(totals.archived, 'complete item')} archived, {totals.unarchived:,} withheld from the archive.")
     if sources := spool.sources():
         say()
         table(
@@ -61,10 +64,22 @@ def _overview(app: App, spool: Spool, now: int) -> None:
             right=(1, 2, 3, 4),
         )
     _feeds(spool, now)
-    _kept("Withheld by the gate; filed by itself once the answer is yes:", spool.withheld(), now)
+    for_history, for_archive = _by_store(spool.withheld())
+    _kept("Withheld by the gate; filed by itself once the answer is yes:", for_history, now)
+    _kept("Withheld from the archive; archived by itself once it can be:", for_archive, now)
     _kept("Parked after failures; once mended: `archiver doctor --unpark all`:", spool.parked(), now)
     _look_into(spool)
     return None
+
+
+def _with_items(spool: Spool) -> int:
+    return sum(each.destination == Destination.HISTORY and each.state == "filed" for each in spool.mailboxes())
+
+
+def _by_store(found: list[Kept]) -> tuple[list[Kept], list[Kept]]:
+    """What waits for people's own folders, and what for the archives."""
+    history = [kept for kept in found if kept.destination == Destination.HISTORY]
+    return history, [kept for kept in found if kept not in history]
 
 
 def _everything(spool: Spool, now: int) -> dict[str, object]:
@@ -137,9 +152,9 @@ def _mailboxes(app: App, spool: Spool, now: int) -> None:
     if app.json:
         return as_json(found)
     return table(
-        ("mailbox", "state", "items", "size"),
-        [(m.mailbox, m.state, m.deliveries, size(m.bytes)) for m in found],
-        right=(2, 3),
+        ("mailbox", "store", "state", "items", "size"),
+        [(m.mailbox, m.destination, m.state, m.deliveries, size(m.bytes)) for m in found],
+        right=(3, 4),
     )
 
 

@@ -1,5 +1,7 @@
 """Dropping what the gate withholds: a person's decision, on record with who, when and why.
 
+Conversation History's alone: what waits for the archives is not its owner's to give up.
+
 Holds nothing of what a later version of the conversation does with it: see `planning`.
 """
 
@@ -12,14 +14,14 @@ from msgspec import Struct
 from archiver.spool.database import Connections
 from archiver.spool.journal import Tally, settle
 from archiver.spool.records import Dropped
-from archiver.types import DeliveryState
+from archiver.types import DeliveryState, Destination
 
 _AT_ONCE = 200
 _WITHHELD = """
 SELECT delivery.n, mailbox, size, filing FROM delivery INDEXED BY delivery_withheld
     JOIN filing ON filing.n = delivery.filing JOIN place ON place.n = filing.place
     WHERE delivery.state = 'withheld' AND mailbox = (SELECT n FROM mailbox WHERE address = ?1)
-    AND (?2 = '' OR conversation = ?2) LIMIT ?3
+    AND destination = 'history' AND (?2 = '' OR conversation = ?2) LIMIT ?3
 """
 _RECORD = """
 INSERT INTO dropping (at, mailbox, conversation, person, reason, deliveries, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -57,8 +59,8 @@ def _some(connection: sqlite3.Connection, order: Order, now: int) -> int:
     )
     tally = Tally()
     for _, mailbox, size, _ in found:
-        tally.add(mailbox, DeliveryState.WITHHELD, size, sign=-1)
-        tally.add(mailbox, DeliveryState.DROPPED, size)
+        tally.add(mailbox, Destination.HISTORY, DeliveryState.WITHHELD, size, sign=-1)
+        tally.add(mailbox, Destination.HISTORY, DeliveryState.DROPPED, size)
     tally.write(connection)
     settle(connection, {filing for *_, filing in found}, now)
     size = sum(size for _, _, size, _ in found)

@@ -41,7 +41,7 @@ UPDATE delivery SET folder = ?, name = ?, mask = ?, state = ?, reason = ?, size 
 """
 _FINISHED = "UPDATE delivery SET name = ?, state = ?, reason = ?, size = ?, at = ? WHERE n = ?"
 _COUNT = """
-INSERT INTO tally (mailbox, state, deliveries, bytes) VALUES (?, ?, ?, ?)
+INSERT INTO tally (mailbox, destination, state, deliveries, bytes) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET deliveries = deliveries + excluded.deliveries, bytes = bytes + excluded.bytes
 """
 # What is left to do: an attempt not ended outweighs what waits for the gate, that outweighs what waits for a person.
@@ -67,23 +67,23 @@ class Known(Struct):
 
 
 class Tally:
-    """Changes of the counts per mailbox and state, gathered over one transaction."""
+    """Changes of the counts per mailbox, destination and state, gathered over one transaction."""
 
     def __init__(self) -> None:
-        self._changes: dict[tuple[int, str], list[int]] = {}
+        self._changes: dict[tuple[int, str, str], list[int]] = {}
 
-    def add(self, mailbox: int, state: str, size: int, *, sign: int = 1) -> None:
-        change = self._changes.setdefault((mailbox, state), [0, 0])
+    def add(self, mailbox: int, destination: str, state: str, size: int, *, sign: int = 1) -> None:
+        change = self._changes.setdefault((mailbox, destination, state), [0, 0])
         change[0] += sign
         change[1] += sign * size
 
     def move(self, old: Known, state: str, size: int) -> None:
-        self.add(old.mailbox, old.state, old.size, sign=-1)
-        self.add(old.mailbox, state, size)
+        self.add(old.mailbox, old.destination, old.state, old.size, sign=-1)
+        self.add(old.mailbox, old.destination, state, size)
 
     def write(self, connection: sqlite3.Connection) -> None:
-        rows = [(mailbox, state, *change) for (mailbox, state), change in sorted(self._changes.items()) if any(change)]
-        connection.executemany(_COUNT, rows)
+        changed = [(*which, *change) for which, change in sorted(self._changes.items()) if any(change)]
+        connection.executemany(_COUNT, changed)
 
 
 class Journal:
@@ -177,7 +177,7 @@ class _Begin:
         if found is None:
             number = self._next("delivery")
             self._deliveries.append((number, filing, mailbox, delivery.destination.value, *rest, self._now))
-            self._tally.add(mailbox, delivery.state, delivery.size)
+            self._tally.add(mailbox, delivery.destination, delivery.state, delivery.size)
         elif found.state not in _OPEN:
             # Done in an earlier attempt: it stays as it is, and the caller sees so.
             return _with(delivery, found.number, found.state)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from archiver.spool import files
 from archiver.spool.database import Connections
 from archiver.spool.identity import number
-from archiver.spool.journal import filing_from_row
+from archiver.spool.journal import Tally, filing_from_row
 from archiver.types import Filing, Lease
 
 _AT_ONCE = 1_000
@@ -101,13 +101,15 @@ def unpark(connections: Connections, filings: Iterable[int], places: Iterable[in
 
 def _move(connection: sqlite3.Connection, filing: int, old: str, new: str, reason: str, now: int) -> None:
     rows = connection.execute(
-        """UPDATE delivery SET state = ?, reason = ?, at = ? WHERE filing = ? AND state = ? RETURNING mailbox, size""",
+        """UPDATE delivery SET state = ?, reason = ?, at = ? WHERE filing = ? AND state = ?
+        RETURNING mailbox, destination, size""",
         (new, reason, now, filing, old),
     ).fetchall()
-    counted = """INSERT INTO tally (mailbox, state, deliveries, bytes) VALUES (?, ?, ?, ?)
-        ON CONFLICT DO UPDATE SET deliveries = deliveries + excluded.deliveries, bytes = bytes + excluded.bytes"""
-    connection.executemany(counted, [(mailbox, old, -1, -size) for mailbox, size in rows])
-    connection.executemany(counted, [(mailbox, new, 1, size) for mailbox, size in rows])
+    tally = Tally()
+    for mailbox, destination, size in rows:
+        tally.add(mailbox, destination, old, size, sign=-1)
+        tally.add(mailbox, destination, new, size)
+    tally.write(connection)
 
 
 def note_strangers(connections: Connections, people: Iterable[tuple[str, str, int]], now: int) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from archiver.types import Item
+
 
 class Outcome(StrEnum):
     """What became of one piece of input."""
@@ -77,18 +79,20 @@ class SourceCount(Struct, frozen=True):
 
 
 class MailboxCount(Struct, frozen=True):
-    """One mailbox's deliveries in one state."""
+    """One mailbox's deliveries to one destination in one state."""
 
     mailbox: str
+    destination: str
     state: str
     deliveries: int
     bytes: int
 
 
 class Kept(Struct, frozen=True):
-    """Deliveries of one mailbox withheld or parked for one reason; `since` is the oldest."""
+    """Deliveries of one mailbox to one destination withheld or parked for one reason; `since` is the oldest."""
 
     mailbox: str
+    destination: str
     reason: str
     deliveries: int
     bytes: int
@@ -161,7 +165,8 @@ class Stranger(Struct, frozen=True):
 
 
 class Totals(Struct, frozen=True):
-    """`spooled`: events in the spool; the rest as their own lists count."""
+    """`spooled`: events in the spool; the rest as their own lists count. `archived` is filed in either archive, and
+    `unarchived` what is withheld from them; `filed` and `withheld` are Conversation History's."""
 
     spooled: int
     forgotten: int
@@ -174,6 +179,34 @@ class Totals(Struct, frozen=True):
     quarantined: int
     cleaned: int
     conflicts: int
+    archived: int = 0
+    unarchived: int = 0
+
+
+class LocalCopy(Struct, frozen=True):
+    """A complete item for the local archive: of which conversation version, and whom it is archived for."""
+
+    place: int
+    version: bytes
+    item: Item
+    mailboxes: tuple[str, ...]
+
+
+class LocalItem(Struct, frozen=True):
+    """An item of the local archive without its content. `first` and `last` are the times of its events."""
+
+    number: int
+    name: str
+    sha256: str
+    size: int
+    first: int
+    last: int
+    at: int
+    exported: int | None
+    version: bytes
+    source: str
+    conversation: str
+    mailboxes: tuple[str, ...]
 
 
 class Reaped(Struct, frozen=True):

@@ -274,6 +274,55 @@ def holds(db: Database) -> None:
     _make(db, _HOLDS)
 
 
+_TALLY_BY_DESTINATION = """
+CREATE TABLE new_tally (
+    mailbox INTEGER NOT NULL REFERENCES mailbox (n),
+    destination TEXT NOT NULL,
+    state TEXT NOT NULL,
+    deliveries INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, destination, state)
+) STRICT, WITHOUT ROWID;
+INSERT INTO new_tally SELECT mailbox, 'history', state, deliveries, bytes FROM tally;
+DROP TABLE tally;
+ALTER TABLE new_tally RENAME TO tally;
+"""
+
+
+@migrations()
+def tally_by_destination(db: Database) -> None:
+    _make(db, _TALLY_BY_DESTINATION)
+
+
+_LOCAL_ARCHIVE = """
+CREATE TABLE local_archive (
+    n INTEGER PRIMARY KEY,
+    place INTEGER NOT NULL REFERENCES place (n),
+    version BLOB NOT NULL,
+    name TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    exported INTEGER,
+    content BLOB NOT NULL,
+    UNIQUE (place, name)
+) STRICT;
+CREATE TABLE local_participant (
+    item INTEGER NOT NULL REFERENCES local_archive (n),
+    mailbox INTEGER NOT NULL REFERENCES mailbox (n),
+    PRIMARY KEY (item, mailbox)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX local_participant_mailbox ON local_participant (mailbox, item);
+"""
+
+
+@migrations()
+def local_archive(db: Database) -> None:
+    _make(db, _LOCAL_ARCHIVE)
+
+
 def _make(db: Database, statements: str) -> None:
     # executescript() would commit the migration's transaction, so the statements go one by one.
     for statement in statements.split(";\n"):

@@ -27,6 +27,7 @@ from archiver.spool import (
     intake,
     journal,
     kept,
+    local,
     locks,
     places,
     reading,
@@ -45,6 +46,8 @@ from archiver.spool.records import (
     Entry,
     Feed,
     Kept,
+    LocalCopy,
+    LocalItem,
     MailboxCount,
     ParkedFiling,
     ParkedPlace,
@@ -323,6 +326,28 @@ class Spool:
     def recalled(self, place: int, targets: Iterable[str]) -> list[tuple[str, Filing]]:
         """The filings that hold texts of these messages though their events are forgotten."""
         return kept.recalled(self._connections, place, targets)
+
+    # The local archive
+
+    def keep_local(self, copies: Sequence[LocalCopy], now: int) -> None:
+        """Complete items for people who are archived here; those that are there already stay as they are."""
+        local.keep(self._connections, copies, now)
+
+    def local_items(
+        self, *, since: int | None = None, until: int | None = None, mailbox: str | None = None, exported: bool = True
+    ) -> Iterator[LocalItem]:
+        """Without their contents: all with events in [since, until), or one mailbox's, or those not exported yet."""
+        return local.items(self._connections, since, until, mailbox, exported=exported)
+
+    def local_content(self, number: int) -> bytes | None:
+        return local.content(self._connections, number)
+
+    def mark_exported(self, numbers: Iterable[int], now: int) -> None:
+        local.mark_exported(self._connections, numbers, now)
+
+    def drop_local(self, numbers: Iterable[int]) -> int:
+        """Take these out of the local archive for good; how many there were."""
+        return local.drop(self._connections, numbers)
 
     def checkpoint(self) -> None:
         """Housekeeping: bring the write-ahead log into the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from archiver.spool.records import (
     Stranger,
     Totals,
 )
+from archiver.types import Destination
 
 
 def sources(connections: Connections) -> list[SourceCount]:
@@ -40,8 +42,8 @@ def sources(connections: Connections) -> list[SourceCount]:
 def mailboxes(connections: Connections) -> list[MailboxCount]:
     with connections.reading() as connection:
         rows = connection.execute(
-            """SELECT address, state, deliveries, bytes FROM tally JOIN mailbox ON mailbox.n = mailbox
-            WHERE deliveries > 0 ORDER BY address, state"""
+            """SELECT address, destination, state, deliveries, bytes FROM tally JOIN mailbox ON mailbox.n = mailbox
+            WHERE deliveries > 0 ORDER BY address, destination = 'history' DESC, destination, state"""
         )
         return [MailboxCount(*row) for row in rows]
 
@@ -52,10 +54,11 @@ def kept(connections: Connections, state: str) -> list[Kept]:
         raise ValueError(state)
     with connections.reading() as connection:
         rows = connection.execute(
-            f"""SELECT address, reason, count(*), sum(size), min(filing.attempted_at)
+            f"""SELECT address, destination, reason, count(*), sum(size), min(filing.attempted_at)
             FROM delivery INDEXED BY delivery_{state} JOIN mailbox ON mailbox.n = mailbox
             JOIN filing ON filing.n = delivery.filing
-            WHERE delivery.state = '{state}' GROUP BY address, reason ORDER BY address, reason"""  # noqa: S608
+            WHERE delivery.state = '{state}' GROUP BY address, destination, reason
+            ORDER BY address, destination, reason"""  # noqa: S608
         )
         return [Kept(*row) for row in rows]
 
@@ -115,9 +118,9 @@ def strangers(connections: Connections, *, limit: int) -> list[Stranger]:
 
 def totals(connections: Connections) -> Totals:
     by_source = sources(connections)
-    states: dict[str, int] = {}
+    states: Counter[tuple[bool, str]] = Counter()
     for count in mailboxes(connections):
-        states[count.state] = states.get(count.state, 0) + count.deliveries
+        states[count.destination == Destination.HISTORY, count.state] += count.deliveries
     with connections.reading() as connection:
         (quarantine, cleaned) = connection.execute("SELECT count(*), count(cleaned) FROM quarantine").fetchone()
         (conflict,) = connection.execute("SELECT count(*) FROM conflict").fetchone()
@@ -126,11 +129,13 @@ def totals(connections: Connections) -> Totals:
         forgotten=sum(count.forgotten for count in by_source),
         waiting=sum(count.waiting for count in by_source),
         empty=sum(count.empty for count in by_source),
-        filed=states.get("filed", 0),
-        withheld=states.get("withheld", 0),
-        dropped=states.get("dropped", 0),
-        parked=states.get("parked", 0),
+        filed=states[True, "filed"],
+        withheld=states[True, "withheld"],
+        dropped=states[True, "dropped"] + states[False, "dropped"],
+        parked=states[True, "parked"] + states[False, "parked"],
         quarantined=quarantine - cleaned,
         cleaned=cleaned,
         conflicts=conflict,
+        archived=states[False, "filed"],
+        unarchived=states[False, "withheld"],
     )
