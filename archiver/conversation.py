@@ -34,6 +34,7 @@ from archiver.types import Conversation, Participation, Presence, Role, Roster, 
 
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
+FOREVER = 2**62
 
 _HOLDING = frozenset({SENT, POLL_OPENED})
 """What references refer to; only where there is none, something else of that id."""
@@ -173,6 +174,7 @@ def fold_roster(events: Iterable[Captured], roster: Roster, rules: Rules, *, par
         attendances.of(captured.event, captured.time).apply(captured.event, captured.time, ordinal)
         topic = topic_after(captured.event, topic)
         last = captured.time
+    attendances.shared.arrive(FOREVER, 0)
     return Roster(tuple(attendances.shared.roster(last)), topic)
 
 
@@ -331,6 +333,7 @@ class _Fold:
     def _open(self, run: _Run, captured: Captured, ordinal: int) -> None:
         earliest = min((r.ordinals[0] for r in self._runs.values() if r is not run), default=ordinal)
         run.attendance.prune(earliest, ordinal, captured.time)
+        run.attendance.arrive(captured.time, ordinal)
         run.begin(captured, self._topic)
 
     def _cuts(self, run: _Run, time: int) -> bool:

@@ -31,6 +31,7 @@ class Interval:
         "last",
         "left",
         "name",
+        "since",
         "until",
     )
 
@@ -44,17 +45,18 @@ class Interval:
         self.left: int | None = None
         self.until: int | None = None
         self.acted: int | None = None
+        self.since: int | None = None
         self.invited = False
 
     @classmethod
     def carried(cls, presence: Presence) -> Interval:
         known = cls(Participant(presence.addresses[-1], presence.name, presence.hidden), CARRIED, presence.joined)
         known.addresses = presence.addresses
-        known.acted = presence.acted
+        known.acted, known.since = presence.acted, presence.since
         return known
 
     def presence(self) -> Presence:
-        return Presence(self.addresses, self.name, self.hidden, self.joined, self.acted)
+        return Presence(self.addresses, self.name, self.hidden, self.joined, self.acted, self.since)
 
 
 class Attendance:
@@ -70,8 +72,11 @@ class Attendance:
         self._former: set[str] = {address for p in roster.present for address in p.addresses[:-1]}
         self.here: dict[str, Interval] = {p.addresses[-1]: Interval.carried(p) for p in roster.present}
         self.past: list[Interval] = []
+        self._to_come: list[Interval] | None = None
 
     def apply(self, event: Event, time: int, ordinal: int) -> None:
+        if self._to_come is None or self._to_come:
+            self.arrive(time, ordinal)
         data = event.data
         actor = data.actor
         if actor is not None:
@@ -84,10 +89,37 @@ class Attendance:
                     interval.name = actor.name
         snapshot = data.conversation.participants
         if snapshot is not None and snapshot != self._snapshot:
-            self._replace(snapshot, event, ordinal)
+            self._replace(snapshot, event, time, ordinal)
         move = _MOVES.get(event.type)
         if move is not None and (who := data.subject or actor) is not None:
             move(self, event, who, time, ordinal)
+
+    def arrive(self, time: int, ordinal: int) -> None:
+        """Let those of the roster come who had come before `time`, that of event `ordinal`.
+
+        The roster is of the time up to which events were forgotten. When one from before comes late, some of its
+        people may not have been here yet.
+        """
+        coming = list(self.here.values()) if self._to_come is None else self._to_come
+        if self._to_come is None:
+            self.here = {}
+        self._to_come = []
+        for interval in coming:
+            if interval.since is not None and interval.since >= time:
+                self._to_come.append(interval)
+            else:
+                self._arrive(interval, ordinal)
+
+    def _arrive(self, interval: Interval, ordinal: int) -> None:
+        address = interval.addresses[-1]
+        known = self.here.get(address)
+        if known is None:
+            self.here[address] = interval
+            interval.first = ordinal
+            self._snapshot = None
+        else:  # did something that came late
+            known.name, known.hidden = interval.name or known.name, known.hidden or interval.hidden
+            known.acted = max(known.acted or 0, interval.acted or 0) or None
 
     @property
     def inferred(self) -> bool:
@@ -123,7 +155,7 @@ class Attendance:
             self._run_out(who.address, ordinal - 1)
             interval = None
         if interval is None:
-            interval = self._begin(who, ordinal, time if joins else None)
+            interval = self._begin(who, ordinal, time, time if joins else None)
         elif who.name is not None and who.name != interval.name:
             interval.name = who.name
         if who.hidden:
@@ -135,11 +167,12 @@ class Attendance:
         interval.until = (interval.acted or 0) + (self._stays or 0)
         self._end(address, last, None)
 
-    def _begin(self, who: Participant, ordinal: int, joined: int | None) -> Interval:
+    def _begin(self, who: Participant, ordinal: int, time: int, joined: int | None) -> Interval:
         self._snapshot = None
         if who.address in self._former:
             self._part_from(who.address, ordinal)
         interval = self.here[who.address] = Interval(who, ordinal, joined)
+        interval.since = time
         return interval
 
     def _part_from(self, address: str, ordinal: int) -> None:
@@ -160,7 +193,7 @@ class Attendance:
         if last >= interval.first:
             self.past.append(interval)
 
-    def _replace(self, snapshot: tuple[Participant, ...], event: Event, ordinal: int) -> None:
+    def _replace(self, snapshot: tuple[Participant, ...], event: Event, time: int, ordinal: int) -> None:
         """A snapshot says exactly who is present from this event on; who acts in it still sees it."""
         named = {who.address for who in snapshot}
         data = event.data
@@ -171,7 +204,7 @@ class Attendance:
         for who in snapshot:
             interval = self.here.get(who.address)
             if interval is None:
-                interval = self._begin(who, ordinal, None)
+                interval = self._begin(who, ordinal, time, None)
             if who.name is not None:
                 interval.name = who.name
             interval.hidden = interval.hidden or who.hidden
@@ -183,14 +216,14 @@ class Attendance:
             self._run_out(who.address, ordinal - 1)
             interval = None
         if interval is None:
-            interval = self._begin(who, ordinal, time)
+            interval = self._begin(who, ordinal, time, time)
         interval.acted = time if self._stays is not None else interval.acted
 
     def _leave(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
         if event.data.conversation.kind == "im":
             return
         if who.address not in self.here:
-            self._begin(who, ordinal, None)
+            self._begin(who, ordinal, time, None)
         self._end(who.address, ordinal, time)
 
     def _invite(self, event: Event, who: Participant, time: int, ordinal: int) -> None:

@@ -24,7 +24,8 @@ class Presence(Struct, frozen=True):
     """One participant as the roster carries them from one conversation to the next.
 
     `addresses` are all that this participation has borne, the current one last (a nickname change adds one);
-    `joined` is when it began, None where nobody saw it; `acted` the last time they did something, None if never.
+    `joined` is when it began, None where nobody saw it; `acted` the last time they did something, None if never;
+    `since` the time of the first event that shows them here.
     """
 
     addresses: tuple[str, ...]
@@ -32,6 +33,7 @@ class Presence(Struct, frozen=True):
     hidden: bool = False
     joined: int | None = None
     acted: int | None = None
+    since: int | None = None
 
 
 class Roster(Struct, frozen=True):

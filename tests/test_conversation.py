@@ -505,3 +505,33 @@ def test_a_forgotten_beginning_leaves_its_roster(events: list[Captured], at: int
         assert {(v.mailbox, v.mask) for v in views(before, lambda a: a, RULES)} == {
             (v.mailbox, v.mask) for v in views(after, lambda a: a, RULES)
         }
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(logs(), st.integers(0, 40), st.sets(st.integers(0, 39)))
+def test_what_came_late_shows_nobody_more_than_in_time(events: list[Captured], at: int, late: set[int]) -> None:
+    """Events of before a boundary that come when the rest of them is forgotten: whoever came since doesn't see them."""
+    plain = sorted(
+        (
+            c
+            for c in events
+            if c.event.data.conversation.session is None and c.event.type not in {*REFERENCES, "participant.renamed"}
+        ),
+        key=order,
+    )
+    early = [c for c in plain if c.time < BASE * SECOND + at * 10 * MINUTE * SECOND]
+    missing = [c for i, c in enumerate(early) if i in late and c.event.type == "message.sent"]
+    forgotten = [c for c in early if c not in missing]
+    later = [c for c in plain if c not in early]
+    again = cut(missing + later, roster=fold_roster(forgotten, Roster(), RULES))
+    assert sightings(again) <= sightings(cut(plain))
+
+
+def sightings(made: list[Conversation]) -> set[tuple[str, str]]:
+    found = set()
+    for conversation in made:
+        for participation in conversation.participations:
+            for i, captured in enumerate(conversation.events):
+                if participation.mask >> i & 1:
+                    found |= {(address, captured.event.id) for address in participation.addresses}
+    return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from archive_builder import Archive
-from builders import HOUR, MINUTE, join, leave, say
+from builders import DAY, HOUR, MINUTE, join, leave, say
 
 from archiver.events import Captured
 
@@ -46,3 +46,27 @@ def test_a_late_message_before_a_conversation_says_who_did_not_miss_it(tmp_path:
     late = say("b@x.org", "back soon", 0, where="im", present=both)
     in_time, came_late = both_orders(tmp_path, late, asked, "b@x.org")
     assert len(in_time) == 2 and came_late == in_time
+
+
+# Those from before what is forgotten by now
+
+
+def test_who_came_since_does_not_see_what_came_late(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    talk = [say("a@x.org", "one", 0), say("b@x.org", "two", 5), join("c@x.org", DAY), say("b@x.org", "three", DAY + 5)]
+    archive.take(talk, 2 * DAY)
+    assert archive.forget(10 * DAY) == 4
+    archive.take([say("b@x.org", "before c came", 60), say("b@x.org", "hi", 11 * DAY)], 11 * DAY + HOUR)
+    assert [any("before c came" in text for text in archive.texts(f"{who}@x.org")) for who in "abc"] == [1, 1, 0]
+    assert not any("c@x.org" in text for text in archive.texts("a@x.org") if "before c came" in text)
+    assert any("hi" in text for text in archive.texts("c@x.org")), "but what is said now"
+
+
+def test_a_late_leave_does_not_take_away_who_came_back_since(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    talk = [say("a@x.org", "one", 0), say("b@x.org", "two", 5), leave("a@x.org", 6, id="first")]
+    archive.take([*talk, join("a@x.org", DAY), say("b@x.org", "three", DAY + 5)], 2 * DAY)
+    assert archive.forget(10 * DAY) == 5
+    archive.take([leave("a@x.org", 100, id="late"), say("b@x.org", "welcome", 11 * DAY)], 11 * DAY + HOUR)
+    (new,) = (text for text in archive.texts("a@x.org") if "welcome" in text)
+    assert "- A <" in new, "there from before, and told so"
