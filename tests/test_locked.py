@@ -184,7 +184,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "chain": lambda s: s.spool.chain("a@x"),
     "chains": lambda s: s.spool.chains(),
 }
-APART = {"open", "shrink", "hurry", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
+APART = {"open", "exists", "shrink", "hurry", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
 """Tested by name below: what they do depends on more than the file."""
 
 

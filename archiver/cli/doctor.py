@@ -69,7 +69,7 @@ def _examine(app: App, now: int) -> None:
 @contextmanager
 def _spool(app: App) -> Iterator[Spool]:
     config = app.config()
-    if not (app.data / "spool.db").exists():
+    if not Spool.exists(app.data):
         raise UsageError(f"there is no spool in {app.data}", hint="name another data directory with --data")
     with open_spool(config, app.data) as spool:
         yield spool

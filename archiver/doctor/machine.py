@@ -23,13 +23,14 @@ _RIGHT = "give the archiver's user the right to write there"
 
 def data_directory(config: Config, data: Path, now: int) -> Iterator[Finding]:
     nearest = _nearest(data)
-    if data.exists() and not data.is_dir():
+    there = _exists(data)
+    if there and not data.is_dir():
         yield Finding("data directory", Verdict.BAD, f"{data} is no directory", "name another with --data")
         return
-    found = f"{data} can be written" if data.exists() else f"{data} will be made at the first use"
+    found = f"{data} can be written" if there else f"{data} will be made at the first use"
     can = _is_writable(nearest)
     yield judged("data directory", can, found if can else f"{nearest} can't be written", _RIGHT)
-    if data.exists():
+    if there:
         mode = data.stat().st_mode & 0o777
         private = not mode & 0o007
         yield judged(

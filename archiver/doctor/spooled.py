@@ -11,7 +11,7 @@ from pathlib import Path
 from archiver.assembly import open_spool
 from archiver.config import Config
 from archiver.doctor.finding import Check, Finding, Verdict, judged
-from archiver.exceptions import EnvironmentFault
+from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.spool import Spool
 
 _CHECKED_FOR = 1.0
@@ -21,7 +21,7 @@ _LOG = 64 * 1024 * 1024
 
 def spool_file(config: Config, data: Path, now: int) -> Iterator[Finding]:
     path = data / "spool.db"
-    if not path.exists():
+    if not Spool.exists(data):
         yield Finding("spool", Verdict.OK, "there is none yet")
         return
     with open_spool(config, data, readonly=True) as spool:
@@ -67,12 +67,10 @@ def _quick_check(connection: sqlite3.Connection, seconds: float | None) -> str:
 
 
 def waiting(config: Config, data: Path, now: int) -> Iterator[Finding]:
-    if not (data / "spool.db").exists():
-        return
     try:
         spool = open_spool(config, data, readonly=True)
-    except EnvironmentFault:
-        return  # told already
+    except (UsageError, EnvironmentFault):
+        return  # there is none, or it was told already
     with spool:
         totals = spool.totals()
         yield Finding("events", Verdict.OK, f"{totals.spooled:,} in the spool, {totals.filed:,} items filed")

@@ -35,18 +35,20 @@ _LATER = {
     sqlite3.SQLITE_CANTOPEN: "its files can't be opened (disk full, or too many open files)",
     sqlite3.SQLITE_PROTOCOL: "it is locked by another process",
 }
+_ALLOW = "let the archiver's user read and write the data directory and what is in it"
+_RESTORE = "stop the daemon, keep a copy of the file, and put back a backup"
 _BROKEN = {
-    sqlite3.SQLITE_READONLY: "it is read-only",
-    sqlite3.SQLITE_PERM: "permission is denied",
-    sqlite3.SQLITE_CORRUPT: "it is damaged",
-    sqlite3.SQLITE_NOTADB: "it is not a spool",
+    sqlite3.SQLITE_READONLY: ("it is read-only", _ALLOW),
+    sqlite3.SQLITE_PERM: ("permission is denied", _ALLOW),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", _RESTORE),
+    sqlite3.SQLITE_NOTADB: ("it is not a spool", _RESTORE),
 }
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _ABANDONED: list[Database] = []
 """Connections of the parent, kept in a forked child for ever: SQLite forbids even closing them there."""
 
 
-_NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST})
+_NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST})
 """A path that can't be a data directory: forbidden, or something else lies there."""
 
 
@@ -57,6 +59,12 @@ def faults(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) and _is_forbidden(path):
+            raise EnvironmentFault(
+                f"the spool can't be used: it is no file that the archiver may read ({path})",
+                hint=_ALLOW,
+                spool=str(path),
+            ) from error
         if code in _LATER:
             raise TryLater(
                 f"the spool can't be used now: {_LATER[code]}",
@@ -64,7 +72,8 @@ def faults(path: Path) -> Iterator[None]:
                 spool=str(path),
             ) from error
         if code in _BROKEN:
-            raise EnvironmentFault(f"the spool can't be used: {_BROKEN[code]} ({path})", spool=str(path)) from error
+            what, hint = _BROKEN[code]
+            raise EnvironmentFault(f"the spool can't be used: {what} ({path})", hint=hint, spool=str(path)) from error
         raise
     except OSError as error:
         if error.errno in _NO_ROOM:
@@ -78,6 +87,11 @@ def faults(path: Path) -> Iterator[None]:
                 spool=str(path),
             ) from error
         raise
+
+
+def _is_forbidden(path: Path) -> bool:
+    """SQLite tells of this what it tells of a full disk, a failing one or too many open files."""
+    return path.exists() and not (path.is_file() and os.access(path, os.R_OK))
 
 
 class Transaction:

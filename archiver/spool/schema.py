@@ -357,6 +357,22 @@ def empty(db: Database) -> None:
 
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
+    _refuse_newer(db)
+    if migrations.pending(db):
+        migrations.apply(db)
+
+
+def require_current(db: Database) -> None:
+    """For who may only read: refuse a file whose tables are not, or not yet, the ones of this version."""
+    _refuse_newer(db)
+    if migrations.pending(db):
+        raise EnvironmentFault(
+            "this spool was made by an earlier archiver, or its making was cut short",
+            hint="`archiver run`, or once `archiver run --once`, brings it up to date",
+        )
+
+
+def _refuse_newer(db: Database) -> None:
     known = {migration.name for migration in migrations._migrations}
     unknown = {migration.name for migration in migrations.applied(db)} - known
     if unknown:
@@ -364,5 +380,3 @@ def bring_up_to_date(db: Database) -> None:
             f"this spool was made by a newer archiver (it knows of {', '.join(sorted(unknown))})",
             hint="run the newer version again, or another data directory",
         )
-    if migrations.pending(db):
-        migrations.apply(db)

@@ -84,7 +84,10 @@ class Spool:
         )
         self.owner = ""
         self._lock: locks.Lock | None = None
-        if not readonly:
+        if readonly:
+            with faults(self._connections.path):
+                schema.require_current(self._connections.db)
+        else:
             self._enter()
         self._blobs = files.Tree(data / "blobs", self.owner)
         self._quarantine = files.Tree(data / "quarantine", self.owner)
@@ -102,6 +105,12 @@ class Spool:
                 files.sync_directory(self.data)
             self.owner, self._lock = locks.enter(self._run)
 
+    @staticmethod
+    def exists(data: Path) -> bool:
+        """Whether there is one in this data directory; raises `EnvironmentFault` where one may not look."""
+        with faults(data):
+            return (data / "spool.db").exists()
+
     @classmethod
     def open(
         cls,
@@ -117,7 +126,7 @@ class Spool:
         `readonly` serves worker processes: it writes nothing, takes no lock, and needs a spool that exists.
         """
         data = Path(data)
-        if readonly and not (data / "spool.db").exists():
+        if readonly and not cls.exists(data):
             raise UsageError(f"there is no spool in {data}", hint="name another data directory with --data")
         return cls(data, idle=idle, lateness=lateness, readonly=readonly, patience=patience)
 
