@@ -8,7 +8,9 @@ the spool is known by its identity, and what is filed by its version.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +23,7 @@ from msgspec import Struct, field
 from archiver.assembly import open_spool, store_of, terms_of
 from archiver.config import Config
 from archiver.events import Captured, Rejected
-from archiver.exceptions import UsageError
+from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers import Importer, Options
 from archiver.pipeline import Filer, Journal, Tally
 from archiver.spool import Pace, Sealed, Spool
@@ -80,13 +82,13 @@ Show = Callable[[Progress], None]
 def run(config: Config, data: Path, request: Request, show: Show = lambda progress: None) -> Report:
     """Read `request.paths` and file what they bring. Raises `InUse` while another backfill runs."""
     check(request)
-    started = time.monotonic()
+    started, files = time.monotonic(), tuple(files_of(request.paths))
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
-    reading = reader(lambda ignored: _read(request, ignored))
+    reading = reader(lambda ignored: _read(request, files, ignored))
     try:
         with open_spool(config, data) as spool, spool.hold("backfill", _description(request)):
             spool.reap(_now())
-            feed, report = _append(spool, request, reading, show)
+            feed, report = _append(spool, request, files, reading, show)
             reading.close()
             spool.shrink()  # what the first half has cached is of no use to the second
             _file(config, data, spool, feed, children, report, show)
@@ -100,8 +102,22 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
 def check(request: Request) -> None:
     """Tell a wrong path before anything is begun."""
     for path in request.paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file", hint="name files or folders that exist")
+        require(path)
+
+
+def require(path: Path, hint: str = "name files or folders that exist") -> None:
+    """That it can be read, twice if need be: no pipe, whose writer may never come and whose bytes come only once."""
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as fault:
+        raise EnvironmentFault(f"{path}: {fault.strerror}", hint="check its permissions", path=str(path)) from fault
+    except OSError as fault:
+        raise UsageError(f"{path}: {_NO_FILE.get(fault.errno or 0, fault.strerror)}", hint=hint) from fault
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UsageError(f"{path}: neither a file nor a folder", hint="save what it gives as a file, and name that")
+
+
+_NO_FILE = {errno.ENOENT: "no such file"}
 
 
 def feed_name(request: Request) -> str:
@@ -111,12 +127,28 @@ def feed_name(request: Request) -> str:
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files named, and those in the folders named, in order of their names; hidden ones are left out."""
+    """The files named, and those in the folders named, in order of their names; hidden ones are left out.
+
+    A data directory in such a folder is passed over: what was filed is no input.
+    """
     for path in paths:
         if path.is_dir():
-            yield from (each for each in sorted(path.rglob("*")) if each.is_file() and not each.name.startswith("."))
+            yield from sorted(_files_below(path))
         else:
             yield path
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for directory, folders, names in os.walk(folder, onerror=_refuse):
+        if Spool.exists(Path(directory)):
+            folders.clear()
+            continue
+        found = (Path(directory, name) for name in names if not name.startswith("."))
+        yield from (each for each in found if each.is_file())
+
+
+def _refuse(fault: OSError) -> None:
+    raise EnvironmentFault(f"{fault.filename}: {fault.strerror}", hint="check its permissions") from fault
 
 
 def _description(request: Request) -> str:
@@ -127,17 +159,17 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _read(request: Request, ignored: Counter[str]) -> Iterator[tuple[str, Captured | Rejected]]:
+def _read(request: Request, files: Sequence[Path], ignored: Counter[str]) -> Iterator[tuple[str, Captured | Rejected]]:
     received = _now()
-    for path in files_of(request.paths):
+    for path in files:
         for piece in request.importer.read(path, request.options, received=received, ignored=ignored):
             yield str(path), piece
 
 
-def _append(spool: Spool, request: Request, reading: Child, show: Show) -> tuple[int, Report]:
+def _append(spool: Spool, request: Request, files: Sequence[Path], reading: Child, show: Show) -> tuple[int, Report]:
     """Everything read goes into the spool; only then is the feed closed, and what it brought is due."""
     report = Report()
-    sizes = {str(path): path.stat().st_size for path in files_of(request.paths)}
+    sizes = {str(path): path.stat().st_size for path in files}
     feed = spool.open_feed(
         feed_name(request),
         "import",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +102,8 @@ def test_data_and_configuration_come_from_the_environment_too(tmp_path):
         (["backfill", "irc", __file__, "--charset", "klingon"], "no such charset"),
         (["backfill", "irc", __file__, "--date", "tomorrow"], "not a date"),
         (["backfill", "events", __file__, "--jobs", "0"], "not in the range"),
+        (["backfill", "events", "/dev/null"], "neither a file nor a folder"),
+        (["backfill", "/dev/null"], "neither a file nor a folder"),
         (["inspect", "nobody@example.org"], "there is no mailbox nobody@example.org"),
         (["inspect", "no-address"], "not a mailbox address"),
         (["inspect", "--raw"], "need an ADDRESS"),
@@ -169,6 +173,67 @@ def test_a_data_directory_that_cannot_be_is_the_machines_fault(call, data):
     path = events(data.parent / "e.ndjson", *talk())
     data.write_text("a file")
     assert CliRunner().invoke(main, ["--data", str(data / "below"), "backfill", "events", str(path)]).exit_code == 3
+
+
+ALL = [["status"], ["doctor", "--unpark", "all"], ["run", "--once"], ["backfill", "events", __file__]]
+
+
+@pytest.mark.parametrize("arguments", ALL, ids=" ".join)
+def test_a_data_directory_below_what_is_no_place_for_one_is_told(data, arguments):
+    result = CliRunner().invoke(main, ["--data", "/proc/no/such", *arguments])
+    assert result.exit_code in (2, 3) and isinstance(result.exception, SystemExit), result.exception
+
+
+@pytest.mark.parametrize("arguments", ALL, ids=" ".join)
+def test_a_spool_whose_making_was_cut_short_is_told_or_made(call, data, arguments):
+    data.mkdir()
+    (data / "spool.db").touch()
+    told = CliRunner().invoke(main, ["--data", str(data), *arguments])
+    assert isinstance(told.exception, (SystemExit, type(None))), told.exception
+    assert (told.exit_code == 3 and "archiver run" in told.stderr) == (arguments == ["status"])
+
+
+def test_a_spool_that_may_not_be_read_is_not_called_a_full_disk(call, data):
+    (data / "spool.db").mkdir(parents=True)
+    for command in (["status"], ["run", "--once"]):
+        said = call(*command, status=3).stderr
+        assert "no file that the archiver may read" in said and "disk" not in said
+
+
+FORBIDDEN = [
+    ["--data", "{}/in/data", "status"],
+    ["--data", "{}/in/data", "doctor"],
+    ["--data", "{}/in/data", "doctor", "--unpark", "all"],
+    ["--data", "{}/in/data", "run", "--once"],
+    ["--config", "{}/in/archiver.toml", "status"],
+    ["backfill", "events", "{}/in/e.ndjson"],
+    ["backfill", "{}/in/e.ndjson"],
+    ["backfill", "events", "{}"],
+    ["backfill", "{}"],
+]
+
+
+@pytest.mark.parametrize("arguments", FORBIDDEN, ids=" ".join)
+def test_what_may_not_be_looked_into_is_told(tmp_path, data, arguments):
+    closed = tmp_path / "closed"
+    (closed / "in").mkdir(parents=True)
+    events(closed / "in" / "e.ndjson", *talk())
+    closed.chmod(0)
+    try:
+        ended = unprivileged("--data", str(data), *(each.format(closed) for each in arguments))
+    finally:
+        closed.chmod(0o700)
+    assert ended.returncode == (1 if arguments[-1] == "doctor" else 3), ended
+    assert "Traceback" not in ended.stderr and "closed" in ended.stdout + ended.stderr
+    assert not (data / "spool.db").exists()
+
+
+def unprivileged(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as somebody whom permissions bind, which they don't do for root."""
+    command = [sys.executable, "-m", "archiver", *arguments]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 # --- backfill

@@ -83,10 +83,7 @@ def _chosen(what: tuple[str, ...]) -> tuple[Importer, tuple[Path, ...]]:
         return importer(what[0]), tuple(map(Path, what[1:]))
     paths = tuple(map(Path, what))
     for path in paths:
-        if not path.exists():
-            raise UsageError(
-                f"{path}: no such file, and no format of that name", hint=f"formats: {', '.join(sorted(IMPORTERS))}"
-            )
+        backfilling.require(path, hint=f"name files that exist; formats: {', '.join(sorted(IMPORTERS))}")
     first = next(backfilling.files_of(paths), None)
     found = guess(first) if first is not None else None
     if found is None:

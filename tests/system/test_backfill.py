@@ -45,6 +45,16 @@ def spoiled(**changes: object) -> bytes:
     return json.dumps(event).encode()
 
 
+def test_a_data_directory_in_the_folder_that_is_read_is_no_input(tmp_path: Path) -> None:
+    """As where one stands in the folder of the logs and names no --data: what was filed is never read as a log."""
+    (tmp_path / "logs").mkdir()
+    written(tmp_path / "logs" / "one.ndjson", talk(3))
+    data = tmp_path / "logs" / "archiver-data"
+    for new in (3, 0):
+        report = json.loads(archiver(data, "backfill", "events", str(tmp_path / "logs"), "--json"))
+        assert report["accepted"] == new and not report["quarantined"]
+
+
 def test_bad_input_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
     data, before = tmp_path / "inner" / "data", set(tmp_path.rglob("*"))
     lines = [
