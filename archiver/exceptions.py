@@ -6,6 +6,7 @@
 `TryLater`         retry: the spool can't take more just now (451, 503)
 `EventError`       quarantine: this input can't be read; the rest goes on
 `ItemError`        park: this conversation can't be filed; the rest goes on
+`OverQuota`        the same, until there is room in that archive
 =================  ======================================================
 
 What is not below `ArchiverError` is a bug and goes through untouched.
@@ -53,3 +54,7 @@ class EventError(ArchiverError):
 
 class ItemError(ArchiverError):
     """One conversation can't be rendered or filed. It is parked after some attempts, for a person."""
+
+
+class OverQuota(ItemError):
+    """The archive of a mailbox is full: what comes is not archived until there is room."""

@@ -1,13 +1,13 @@
-"""Both stores keep the contract, and do the same as each other whatever is done to them."""
+"""All stores keep the contract; disk and memory do the same whatever is done to them."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from contracts.store import ALICE, BOB, HISTORY, StoreContract, World, make_item
+from contracts.store import ALICE, BOB, CHANGED, HISTORY, FilingContract, StoreContract, World, make_item
 from effort import examples
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec.structs import replace
 
 from archiver.exceptions import EnvironmentFault
-from archiver.store import MaildirStore, MemoryStore, Put, Where
+from archiver.store import ArchiveStore, MaildirStore, MemoryStore, Outcome, Put, Where
 from archiver.store.names import folder_on_disk
+from archiver.types import Head
 
 
 class MemoryWorld(MemoryStore):
@@ -28,8 +29,8 @@ class MemoryWorld(MemoryStore):
 class MaildirWorld:
     """A client's renames, as the mail server makes them."""
 
-    def __init__(self, data: Path) -> None:
-        self.store = MaildirStore("{data}/mail/{domain}/{local}", data=data)
+    def __init__(self, store: MaildirStore) -> None:
+        self.store = store
 
     def reflag(self, mailbox: str, folder: str, name: str, flags: str) -> None:
         file = self._file(mailbox, folder, name)
@@ -72,7 +73,28 @@ class TestMaildir(StoreContract):
     @pytest.fixture
     def world(self) -> Iterator[World]:
         with tempfile.TemporaryDirectory(dir=MEMORY) as data:
-            yield MaildirWorld(Path(data))
+            yield MaildirWorld(MaildirStore("{data}/mail/{domain}/{local}", data=Path(data)))
+
+
+class Archive(ArchiveStore):
+    """The archive as a mere store: what it records is noted, as the spool would."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__("{data}/archive/{domain}/{local}", data=data)
+        self.noted: dict[str, Head] = {}
+
+    def put(self, puts: Sequence[Put], *, careful: bool = False) -> list[Outcome]:  # type: ignore[override]
+        receipt = super().put(puts, CHANGED, careful=careful, known=self.noted)
+        self.noted |= receipt.heads
+        assert receipt.damages == {}
+        return receipt.outcomes
+
+
+class TestArchive(FilingContract):
+    @pytest.fixture
+    def world(self) -> Iterator[World]:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as data:
+            yield MaildirWorld(Archive(Path(data)))
 
 
 MAILBOXES = st.sampled_from([ALICE, BOB])
@@ -87,7 +109,7 @@ class Lockstep(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._directory = tempfile.TemporaryDirectory(dir=MEMORY)
-        self.disk = MaildirWorld(Path(self._directory.name))
+        self.disk = MaildirWorld(MaildirStore("{data}/mail/{domain}/{local}", data=Path(self._directory.name)))
         self.twin = MemoryWorld()
         self.attempted: set[Where] = set()
         self.moves = 0

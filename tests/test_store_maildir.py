@@ -8,7 +8,6 @@ import resource
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from mailbox import Maildir
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from contracts.store import ALICE, BOB, CHANGED, HISTORY, make_item
+from mishaps import CALLS, Killer, in_child, on_a_small_disk
 
 from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.store import MaildirStore, Ownership, Put, batch, draft, syncing, tree
@@ -57,19 +57,6 @@ def files(store: MaildirStore) -> list[Path]:
 
 def to_all(number: int = 1, folder: str = HISTORY) -> list[Put]:
     return [Put(mailbox, folder, make_item(number)) for mailbox in PEOPLE]
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Run it in a process of its own; its wait status. The child never returns into the test."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException as error:
-            sys.stderr.write(f"{error!r}\n")
-            os._exit(1)
-    return os.waitpid(child, 0)[1]
 
 
 def test_what_python_reads(store: MaildirStore) -> None:
@@ -300,21 +287,6 @@ assert store.put([Put(ALICE, HISTORY, item) for item in late], careful=True) == 
 """
 
 
-def on_a_small_disk(script: str, mounts: str) -> None:
-    """In a mount namespace of its own, which goes with the process; a plain user gets one by a user namespace."""
-    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
-    with tempfile.TemporaryDirectory() as directory:
-        command = f'set -e; cd {directory}; {mounts}; exec {sys.executable} -c "$0" {directory}'
-        path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), *sys.path])
-        done = subprocess.run(
-            [*unshare, "sh", "-c", command, script],
-            env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-        )
-    assert done.returncode == 0, done.stderr
-
-
 def test_a_full_disk() -> None:
     on_a_small_disk(FULL, "mount -t tmpfs -o size=1m tmpfs .")
 
@@ -440,30 +412,6 @@ def test_what_cannot_be_synced_is_not_filed(store: MaildirStore, monkeypatch: py
         assert len(files(store)) == 3
     assert store.put(to_all(2), careful=True) == [None] * 3
     assert len(files(store)) == 6
-
-
-class Killer:
-    """Counts calls into the operating system and ends the process before the one of the given number."""
-
-    def __init__(self, last: int) -> None:
-        self.left = last
-
-    def arm(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            setattr(os, name, self.armed(getattr(os, name)))
-        syncing.sync_file_system = self.armed(syncing.sync_file_system)  # type: ignore[assignment]
-
-    def armed(self, function: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **options: object) -> object:
-            self.left -= 1
-            if self.left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
-
-        return call
-
-
-CALLS = ("open", "mkdir", "write", "utime", "fchmod", "fchown", "fsync", "link", "unlink")
 
 
 @pytest.mark.slow

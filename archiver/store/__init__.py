@@ -1,5 +1,8 @@
-"""Where items are put: one protocol, a Maildir tree and its twin in memory. Decides nothing about what is filed."""
+"""Where items are put: a Maildir tree, its twin in memory, and the compliance archive. Decides nothing."""
 
+from archiver.store.archive import PURGES, ArchiveStore, Usage
+from archiver.store.change import Receipt
+from archiver.store.damage import Code, Damage
 from archiver.store.maildir import MaildirStore
 from archiver.store.memory import MemoryStore
 from archiver.store.protocol import Folders, Found, Outcome, Put, Store, Where
@@ -7,6 +10,10 @@ from archiver.store.template import check_template
 from archiver.store.tree import Ownership
 
 __all__ = [
+    "PURGES",
+    "ArchiveStore",
+    "Code",
+    "Damage",
     "Folders",
     "Found",
     "MaildirStore",
@@ -14,7 +21,9 @@ __all__ = [
     "Outcome",
     "Ownership",
     "Put",
+    "Receipt",
     "Store",
+    "Usage",
     "Where",
     "check_template",
 ]

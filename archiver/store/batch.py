@@ -44,6 +44,8 @@ class Batch:
         self._search = search
         self._drafts: dict[tuple[str, int, bytes], Draft] = {}
         self._touched: dict[tuple[str, ...], list[int]] = {}
+        self.lying: set[int] = set()
+        """Numbers of the puts whose item lay there before."""
 
     def file(self, placed: Iterable[tuple[int, Put, Place]], outcomes: list[Outcome]) -> None:
         pending = [ready for each in placed if (ready := self._prepared(*each, outcomes))]
@@ -60,11 +62,12 @@ class Batch:
         try:
             there = self._there(put, place)
             if there:
+                self.lying.add(index)
                 self._touch(index, place, there)
                 return None
             return Pending(index, put, place, self._draft(put, place))
         except OSError as error:
-            outcomes[index] = fault(error, _path(place))
+            outcomes[index] = fault(error, place.path)
             return None
 
     def _there(self, put: Put, place: Place) -> str | None:
@@ -101,9 +104,9 @@ class Batch:
                     raise
                 self._copy(each)
         except FileExistsError:
-            pass
+            self.lying.add(each.number)
         except OSError as error:
-            outcomes[each.number] = fault(error, _path(each.place))
+            outcomes[each.number] = fault(error, each.place.path)
             return
         self._touch(each.number, each.place, subdirectory)
 
@@ -126,7 +129,7 @@ class Batch:
             make_durable(drafts, len(drafts), self._tree.file_systems, all_of_it=False)
         except OSError as error:
             for each in pending:
-                outcomes[each.number] = fault(error, _path(each.place))
+                outcomes[each.number] = fault(error, each.place.path)
             return False
         return True
 
@@ -140,7 +143,3 @@ class Batch:
             for parts, indices in self._touched.items():
                 for index in indices:
                     outcomes[index] = fault(error, "/".join(parts))
-
-
-def _path(place: Place) -> str:
-    return "/".join(place.parts)

@@ -1,4 +1,4 @@
-"""A tree of Maildir++ mailboxes, read: what lies where, under whatever flags. Makes, changes and removes no item.
+"""A tree of Maildir++ mailboxes, read: what lies where, under whatever flags. Files nothing and takes nothing out.
 
 What `MaildirStore` and `ArchiveStore` have in common: a mail root as a template, the owner of what is made there, and
 how folder names stand on disk. Keeps no descriptor between calls: the tree also belongs to others.

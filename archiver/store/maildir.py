@@ -8,7 +8,6 @@ opened (`tree`). The server's own files (`dovecot-*`, `subscriptions`) are never
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from archiver.exceptions import ItemError
@@ -18,9 +17,9 @@ from archiver.store.folders import NO_FOLDER, MaildirFolders
 from archiver.store.grouping import groups, room
 from archiver.store.names import checked_name
 from archiver.store.protocol import Outcome, Put, Where
+from archiver.store.removal import Removal
 from archiver.store.search import Search
-from archiver.store.syncing import make_durable
-from archiver.store.tree import Parts, Place, Tree
+from archiver.store.tree import Tree
 
 
 class MaildirStore(MaildirFolders):
@@ -48,36 +47,21 @@ class MaildirStore(MaildirFolders):
 
     def remove_all(self, unwanted: Sequence[Where]) -> list[bool]:
         with self._using() as tree:
-            search = Search(tree, self._ours)
-            changed: dict[Parts, None] = {}
+            removal = Removal(tree, Search(tree, self._ours))
             errors: list[OSError] = []
-            removed = [self._removed(tree, search, where, changed, errors) for where in unwanted]
-            folders = (tree.directory(parts) for parts in changed)
-            make_durable(folders, len(changed), tree.file_systems, all_of_it=False)
+            removed = [self._removed(removal, where, errors) for where in unwanted]
+            removal.sync()
             if errors:
                 raise errors[0]
             return removed
 
-    def _removed(
-        self, tree: Tree, search: Search, where: Where, changed: dict[Parts, None], errors: list[OSError]
-    ) -> bool:
+    def _removed(self, removal: Removal, where: Where, errors: list[OSError]) -> bool:
         name = checked_name(where.name)
         try:
-            return self._unlinked(tree, search, self._place(where.mailbox, where.folder), name, changed)
+            return removal.take_out(self._place(where.mailbox, where.folder), name)
         except ItemError:
             return False
         except OSError as error:
             if error.errno not in NO_FOLDER:
                 errors.append(error)
             return False
-
-    def _unlinked(self, tree: Tree, search: Search, place: Place, name: str, changed: dict[Parts, None]) -> bool:
-        while at := search.find(place, name):
-            parts = (*place.parts, at[0].subdirectory)
-            try:
-                os.unlink(at[0].file, dir_fd=tree.directory(parts))
-            except FileNotFoundError:  # renamed since: it gained a flag
-                continue
-            changed[parts] = None
-            return True
-        return False

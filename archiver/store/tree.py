@@ -51,6 +51,11 @@ class Place(Struct, frozen=True):
     def parts(self) -> Parts:
         return (*self.mailbox, self.folder) if self.folder else self.mailbox
 
+    @property
+    def path(self) -> str:
+        """Below the mail root, to tell a person."""
+        return "/".join(self.parts)
+
 
 class Mended:
     """Maildirs seen whole, by inode and time of last change of the directory itself: seven calls less for each put.

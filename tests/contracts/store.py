@@ -1,5 +1,7 @@
 """What every store must do. An implementation joins by a subclass whose `world` fixture gives its `World`.
 
+The archive joins `FilingContract`: nobody takes anything out of it by a mere name.
+
 Nothing here knows how a store keeps its items; `World` does to them what a mail client or server would.
 """
 
@@ -47,7 +49,9 @@ def make_item(number: int, content: str = "said", changed: int = CHANGED) -> Ite
 ONE, TWO = make_item(1), make_item(2)
 
 
-class StoreContract:
+class FilingContract:
+    """Filing and reading, in whosever folders."""
+
     @pytest.fixture
     def world(self) -> World:
         raise NotImplementedError
@@ -87,13 +91,6 @@ class StoreContract:
         assert world.store.put([Put(ALICE, HISTORY, ONE)], careful=True) == [None]
         assert [(each.name, each.flags) for each in world.store.items(ALICE, HISTORY)] == [(ONE.name, flags)]
 
-    def test_careful_finds_it_by_message_id_after_a_copy(self, world: World) -> None:
-        world.store.put([Put(ALICE, HISTORY, ONE)])
-        world.move(ALICE, HISTORY, ONE.name, HISTORY, "1700000000.M1P1.host")
-        outcomes = world.store.put([Put(ALICE, HISTORY, ONE), Put(ALICE, HISTORY, TWO)], careful=True)
-        assert outcomes == [None, None]
-        assert self.names(world) == ["1700000000.M1P1.host", TWO.name]
-
     def test_careful_files_what_was_moved_to_another_folder(self, world: World) -> None:
         world.store.put([Put(ALICE, HISTORY, ONE)])
         world.move(ALICE, HISTORY, ONE.name, "Kept", "1700000000.M1P1.host")
@@ -130,21 +127,6 @@ class StoreContract:
         found = world.store.locate_all(wanted)
         assert [each and each.flags for each in found] == [None, "", None, "FRS"]
 
-    @pytest.mark.parametrize("flags", ["", "S", "FSTb"])
-    def test_removes_its_own_under_any_flags(self, world: World, flags: str) -> None:
-        world.store.put([Put(ALICE, HISTORY, ONE), Put(ALICE, HISTORY, TWO), Put(BOB, HISTORY, ONE)])
-        world.reflag(ALICE, HISTORY, ONE.name, flags)
-        assert world.store.remove(ALICE, HISTORY, ONE.name) is True
-        assert world.store.remove(ALICE, HISTORY, ONE.name) is False
-        assert self.names(world) == [TWO.name]
-        assert world.store.read(BOB, HISTORY, ONE.name) == ONE.content
-
-    def test_removes_only_the_exact_name(self, world: World) -> None:
-        world.store.put([Put(ALICE, HISTORY, ONE)])
-        world.move(ALICE, HISTORY, ONE.name, HISTORY, ONE.name + "x")
-        assert world.store.remove_all([Where(ALICE, HISTORY, ONE.name), Where(BOB, "No", ONE.name)]) == [False, False]
-        assert self.names(world) == [ONE.name + "x"]
-
     def test_lists_mailboxes_folders_and_items_sorted(self, world: World) -> None:
         assert world.store.mailboxes() == []
         world.store.put([Put(BOB, "交談歷程記錄", TWO), Put(ALICE, HISTORY, TWO), Put(ALICE, HISTORY, ONE, "")])
@@ -156,7 +138,6 @@ class StoreContract:
 
     def test_asking_makes_nothing(self, world: World) -> None:
         assert world.store.locate(ALICE, HISTORY, ONE.name) is None
-        assert world.store.remove(ALICE, HISTORY, ONE.name) is False
         with pytest.raises(UsageError):
             world.store.read(ALICE, HISTORY, ONE.name)
         assert world.store.mailboxes() == []
@@ -216,8 +197,6 @@ class StoreContract:
         with pytest.raises(ValueError, match="base name"):
             world.store.locate(ALICE, HISTORY, name)
         with pytest.raises(ValueError, match="base name"):
-            world.store.remove(ALICE, HISTORY, name)
-        with pytest.raises(ValueError, match="base name"):
             world.store.put(
                 [
                     Put(
@@ -245,4 +224,41 @@ class StoreContract:
         world.store.put([Put(ALICE, HISTORY, ONE)])
         wanted = [Where("nobody", HISTORY, ONE.name), Where(ALICE, "..", ONE.name), Where(ALICE, HISTORY, ONE.name)]
         assert [found is not None for found in world.store.locate_all(wanted)] == [False, False, True]
-        assert world.store.remove_all(wanted) == [False, False, True]
+
+
+class StoreContract(FilingContract):
+    """Folders that are their owners': these copy what lies there, and items are taken out of them."""
+
+    def test_careful_finds_it_by_message_id_after_a_copy(self, world: World) -> None:
+        world.store.put([Put(ALICE, HISTORY, ONE)])
+        world.move(ALICE, HISTORY, ONE.name, HISTORY, "1700000000.M1P1.host")
+        outcomes = world.store.put([Put(ALICE, HISTORY, ONE), Put(ALICE, HISTORY, TWO)], careful=True)
+        assert outcomes == [None, None]
+        assert self.names(world) == ["1700000000.M1P1.host", TWO.name]
+
+    @pytest.mark.parametrize("flags", ["", "S", "FSTb"])
+    def test_removes_its_own_under_any_flags(self, world: World, flags: str) -> None:
+        world.store.put([Put(ALICE, HISTORY, ONE), Put(ALICE, HISTORY, TWO), Put(BOB, HISTORY, ONE)])
+        world.reflag(ALICE, HISTORY, ONE.name, flags)
+        assert world.store.remove(ALICE, HISTORY, ONE.name) is True
+        assert world.store.remove(ALICE, HISTORY, ONE.name) is False
+        assert self.names(world) == [TWO.name]
+        assert world.store.read(BOB, HISTORY, ONE.name) == ONE.content
+
+    def test_removes_only_the_exact_name(self, world: World) -> None:
+        world.store.put([Put(ALICE, HISTORY, ONE)])
+        world.move(ALICE, HISTORY, ONE.name, HISTORY, ONE.name + "x")
+        assert world.store.remove_all([Where(ALICE, HISTORY, ONE.name), Where(BOB, "No", ONE.name)]) == [False, False]
+        assert self.names(world) == [ONE.name + "x"]
+
+    def test_where_there_can_be_no_item_none_is_removed(self, world: World) -> None:
+        world.store.put([Put(ALICE, HISTORY, ONE)])
+        unwanted = [Where("nobody", HISTORY, ONE.name), Where(ALICE, "..", ONE.name), Where(ALICE, HISTORY, ONE.name)]
+        assert world.store.remove_all(unwanted) == [False, False, True]
+
+    @pytest.mark.parametrize("name", ["../x", "a/b", "a:2,S"])
+    def test_removing_nothing_makes_nothing(self, world: World, name: str) -> None:
+        assert world.store.remove(ALICE, HISTORY, ONE.name) is False
+        with pytest.raises(ValueError, match="base name"):
+            world.store.remove(ALICE, HISTORY, name)
+        assert world.store.mailboxes() == []
