@@ -155,6 +155,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "holder": lambda s: s.spool.holder("daemon"),
     "feeds": lambda s: s.spool.feeds(),
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
+    "rooms": lambda s: s.spool.rooms(),
     "watermark": lambda s: s.spool.watermark(s.lease().place, START, 0),
     "priors": lambda s: s.spool.priors(s.leases["old"].place, 0, START),
     "versions": lambda s: s.spool.versions(s.leases["old"].place),

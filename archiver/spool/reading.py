@@ -9,6 +9,7 @@ from msgspec import json
 
 from archiver.events import Captured, Event
 from archiver.spool.database import MIB, Connections
+from archiver.spool.records import Room
 
 _ROWS = 2_000
 _BYTES = 4 * MIB
@@ -92,6 +93,15 @@ def _page(connections: Connections, query: str, values: Sequence[int]) -> tuple[
             size += sum([len(row[3]) for row in some])
         cursor.close()
     return rows, len(rows) == _ROWS or size >= _BYTES
+
+
+def rooms(connections: Connections) -> list[Room]:
+    with connections.reading() as connection:
+        rows = connection.execute(
+            """SELECT place.n, source.name, conversation FROM place JOIN source ON source.n = place.source
+            WHERE EXISTS (SELECT 1 FROM event WHERE event.place = place.n) ORDER BY source.name, conversation"""
+        )
+        return [Room(*row) for row in rows]
 
 
 def numbered(connection: sqlite3.Connection, numbers: Sequence[int]) -> Iterator[Captured]:

@@ -37,6 +37,14 @@ class Appended(Struct, frozen=True):
     held: float = 0.0
 
 
+class Room(Struct, frozen=True):
+    """A place that has events in the spool."""
+
+    place: int
+    source: str
+    conversation: str
+
+
 class Feed(Struct, frozen=True):
     """A live source or one import run. `contact` is the last sign of life of a live one."""
 

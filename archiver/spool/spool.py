@@ -53,6 +53,7 @@ from archiver.spool.records import (
     ParkedPlace,
     Quarantined,
     Reaped,
+    Room,
     SourceCount,
     Stranger,
     Totals,
@@ -254,6 +255,10 @@ class Spool:
     def events(self, place: int, upto: int, *, since: int | None = None) -> Iterator[Captured]:
         """Events of a place in conversation order, numbers up to `upto`, forgotten ones left out."""
         return reading.events(self._connections, place, upto, since)
+
+    def rooms(self) -> list[Room]:
+        """Places that have events in the spool, by source."""
+        return reading.rooms(self._connections)
 
     def watermark(self, place: int, now: int, lateness: int) -> Watermark:
         imports, live = feeds.feeds_of(self._connections, place)
