@@ -20,14 +20,16 @@ from pathlib import Path
 import structlog
 from msgspec import Struct, field
 
+from archiver import sifting
 from archiver.assembly import open_spool, store_of, terms_of
 from archiver.config import Config
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
+from archiver.excluding import Sieve
 from archiver.importers import Importer, Options
 from archiver.pipeline import Filer, Journal, Tally
 from archiver.spool import Pace, Sealed, Spool
-from archiver.types import Lease
+from archiver.types import Exclusion, Lease
 from archiver.workers import Child, filer, lots, reader, serve
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,7 @@ ALONE = 2_000
 """Fewer new events than this are filed by one process: more would hardly have begun."""
 _FEWEST, _MOST = 1, 100
 """Places given to a filing process at once."""
+_EXCLUDED = "excluded: "
 _ENOUGH = 10_000
 """Renderings that are a fair piece of work: small chats go out by the hundred, busy rooms one by one."""
 
@@ -66,6 +69,7 @@ class Report(Struct):
     conflicts: int = 0
     quarantined: int = 0
     cleaned: int = 0
+    excluded: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
@@ -83,8 +87,9 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
     """Read `request.paths` and file what they bring. Raises `InUse` while another backfill runs."""
     check(request)
     started, files = time.monotonic(), tuple(files_of(request.paths))
+    sieve = _sieve(config, data)
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
-    reading = reader(lambda ignored: _read(request, files, ignored))
+    reading = reader(lambda ignored: _read(request, files, sieve, ignored))
     try:
         with open_spool(config, data) as spool, spool.hold("backfill", _description(request)):
             spool.reap(_now())
@@ -159,11 +164,36 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _read(request: Request, files: Sequence[Path], ignored: Counter[str]) -> Iterator[tuple[str, Captured | Rejected]]:
+def _sieve(config: Config, data: Path) -> Sieve:
+    """With the exclusions as they are now; the spool is closed again before any process is forked."""
+    exclusions: list[Exclusion] = []
+    if (data / "spool.db").exists():
+        with open_spool(config, data) as spool:
+            exclusions = spool.exclusions()
+    return Sieve(exclusions, sifting.whose_of(config))
+
+
+def _read(
+    request: Request, files: Sequence[Path], sieve: Sieve, ignored: Counter[str]
+) -> Iterator[tuple[str, Captured | Rejected]]:
     received = _now()
     for path in files:
         for piece in request.importer.read(path, request.options, received=received, ignored=ignored):
-            yield str(path), piece
+            exclusion = sieve.of(piece, received) if sieve else None
+            if exclusion is None:
+                yield str(path), piece
+            else:
+                ignored[_EXCLUDED + str(exclusion.number)] += 1
+
+
+def _count_excluded(spool: Spool, report: Report) -> None:
+    """Told beside what is ignored, and kept with each exclusion."""
+    left_out = {name: count for name, count in report.ignored.items() if name.startswith(_EXCLUDED)}
+    for name in left_out:
+        del report.ignored[name]
+    report.excluded = sum(left_out.values())
+    if left_out:
+        spool.count_excluded({int(name.removeprefix(_EXCLUDED)): count for name, count in left_out.items()})
 
 
 def _append(spool: Spool, request: Request, files: Sequence[Path], reading: Child, show: Show) -> tuple[int, Report]:
@@ -185,6 +215,7 @@ def _append(spool: Spool, request: Request, files: Sequence[Path], reading: Chil
             writer.add(pieces)
             show(Progress("reading", passed, sum(sizes.values()), position))
         writer.flush()
+        _count_excluded(spool, report)
     except UsageError:
         spool.close_feed(feed.number, _now())  # a mistake is no dead import that waits to be run again
         raise

@@ -68,11 +68,16 @@ def standing(holds: Iterable[Hold]) -> tuple[Hold, ...]:
 
 def covering(holds: Sequence[Hold], look: Callable[[], Facts]) -> tuple[Hold, ...]:
     """Those of the standing holds of one mailbox that cover something; it is looked at once, where any must know."""
-    queries = [_read(hold) for hold in holds]
-    if sum(query.keywords for query in queries) > MOST_KEYWORDS:
+    if is_all(holds):
         return tuple(holds)
+    queries = [_read(hold) for hold in holds]
     facts = look() if any(query.groups for query in queries) else None
     return tuple(hold for hold, query in zip(holds, queries, strict=True) if facts is None or covers(query, facts))
+
+
+def is_all(holds: Iterable[Hold]) -> bool:
+    """Whether so many words are asked for that everything is held."""
+    return sum(_read(hold).keywords for hold in holds) > MOST_KEYWORDS
 
 
 def _read(hold: Hold) -> Query:
@@ -271,13 +276,20 @@ def _kind(token: _Token, value: str) -> str:
 
 
 def _date(token: _Token, value: str) -> int:
-    """A day begins at midnight UTC."""
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        found = None
-    if found is None or not re.match(r"\d{4}-\d\d-\d\d", value):
+    found = date_of(value)
+    if found is None:
         _refuse(token.position, f"{value!r} is not a date; write 2024-01-31 or 2024-01-31T09:30+01:00")
+    return found
+
+
+def date_of(text: str) -> int | None:
+    """A day begins at midnight UTC. None: it isn't a date."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if not re.match(r"\d{4}-\d\d-\d\d", text):
+        return None
     return microseconds(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 

@@ -14,12 +14,14 @@ import pytest
 from builders import HOUR, say
 
 from archiver import config as configuration
+from archiver.addresses import normal
 from archiver.daemon import service
 from archiver.daemon.capture import Capture, sources_of
 from archiver.daemon.job import Job
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.pipeline import ATTEMPTS, Filer
 from archiver.spool import Spool
+from archiver.types import Exclusion
 
 PEOPLE = ["alice@example.org", "bob@example.org"]
 OLD = "Version 14.3 (Build 123.4)"
@@ -273,7 +275,7 @@ def feed_named(spool: Spool, name: str) -> Any:
 
 
 def test_what_a_source_gives_is_in_the_spool_when_accept_returns(spool):
-    source, capture = Fake(), Capture(spool)
+    source, capture = Fake(), Capture(spool, normal)
     capture.use({"fake": lambda: source})
     source.accept([say(PEOPLE[0], "x", 0)])
     assert spool.totals().spooled == 1
@@ -282,8 +284,21 @@ def test_what_a_source_gives_is_in_the_spool_when_accept_returns(spool):
     assert not source.up
 
 
+def test_what_is_excluded_is_counted_from_now_on_and_not_stored(spool):
+    """Also where the exclusion comes while the daemon runs; the source is told that it was taken."""
+    source, capture = Fake(), Capture(spool, normal)
+    capture.use({"fake": lambda: source})
+    source.accept([say(PEOPLE[0], "before", 0)])
+    spool.add_exclusion(Exclusion(0, "", "", PEOPLE[0], 0, None, "council", "agreed", 0), 0)
+    source.accept([say(PEOPLE[0], "left out", 1), say(PEOPLE[1], "taken", 2)])
+    source.accept([say(PEOPLE[0], "left out", 3)])
+    assert spool.totals().spooled == 2
+    assert [each.events for each in spool.exclusions()] == [2]
+    assert feed_named(spool, "fake").accepted == 2
+
+
 def test_only_a_source_that_is_up_says_so(spool):
-    source, capture = Fake(), Capture(spool)
+    source, capture = Fake(), Capture(spool, normal)
     capture.use({"fake": lambda: source})
     source.up = False
     capture.contact()
@@ -294,7 +309,7 @@ def test_only_a_source_that_is_up_says_so(spool):
 
 
 def test_a_source_that_could_not_be_started_is_tried_again(spool):
-    source, capture = Fake(), Capture(spool)
+    source, capture = Fake(), Capture(spool, normal)
     source.fails = True
     with pytest.raises(EnvironmentFault):
         capture.use({"fake": lambda: source})
@@ -309,7 +324,7 @@ def test_a_source_that_could_not_be_started_is_tried_again(spool):
 
 
 def test_nothing_waits_for_a_source_that_is_configured_no_longer(spool):
-    capture = Capture(spool)
+    capture = Capture(spool, normal)
     capture.use({"fake": Fake})
     capture.use({})
     assert feed_named(spool, "fake").state == "closed"
@@ -320,7 +335,7 @@ def test_nothing_waits_for_a_source_that_is_configured_no_longer(spool):
 
 def test_an_import_that_runs_beside_is_none_of_its_business(spool):
     spool.open_feed("import:x", "import")
-    Capture(spool).use({})
+    Capture(spool, normal).use({})
     assert feed_named(spool, "import:x").state == "open"
 
 

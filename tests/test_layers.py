@@ -36,7 +36,19 @@ LAYERS = {
 """Top-level modules and folders of each layer."""
 
 JOINERS = {
-    *("assembly", "backfill", "cli", "daemon", "doctor", "pipeline", "rebuilding", "recall", "showing", "workers"),
+    *(
+        "assembly",
+        "backfill",
+        "cli",
+        "daemon",
+        "doctor",
+        "pipeline",
+        "rebuilding",
+        "recall",
+        "showing",
+        "sifting",
+        "workers",
+    ),
     "__main__",
 }
 

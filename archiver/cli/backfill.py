@@ -164,6 +164,7 @@ def _tell(app: App, report: Report) -> None:
         (tally.waiting, "conversation", "not over yet: the daemon files them"),
         (tally.withheld, "item", "withheld by the gate: `archiver status` says why"),
         (sum(report.ignored.values()), "line", "that say nothing, left out"),
+        (report.excluded, "event", "left out: `archiver exclusion list --all`"),
         (report.cleaned, "event", "mended: `archiver status --quarantine`"),
         (report.quarantined, "piece", "of input QUARANTINED: `archiver status --quarantine`"),
         (report.conflicts, "event", "IN CONFLICT with earlier ones: `archiver status --conflicts`"),

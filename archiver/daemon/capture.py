@@ -17,7 +17,9 @@ from msgspec import Struct
 from archiver.config import Config, Smtp
 from archiver.events import Captured, Rejected
 from archiver.exceptions import ArchiverError
+from archiver.excluding import Whose
 from archiver.settings import Endpoint
+from archiver.sifting import sift
 from archiver.sources.protocol import Accept, Source
 from archiver.sources.smtp import Address, Limits, MailSource
 from archiver.spool import Spool
@@ -53,8 +55,9 @@ class _Running(Struct):
 class Capture:
     """Starts what is wanted, tells the spool of its signs of life, stops it. Callable from any thread."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, whose: Whose) -> None:
         self._spool = spool
+        self._whose = whose
         self._wanted: Wanted = {}
         self._running: dict[str, _Running] = {}
         self._lock = threading.RLock()
@@ -85,7 +88,10 @@ class Capture:
 
     def _accept(self, feed: int) -> Accept:
         def accept(batch: Sequence[Captured | Rejected]) -> None:
-            self._spool.append(batch, feed, live=True)
+            taken, left_out = sift(batch, self._spool.exclusions(), self._whose, _now())
+            self._spool.append(taken, feed, live=True)
+            if left_out:
+                self._spool.count_excluded(left_out)
 
         return accept
 

@@ -14,7 +14,7 @@ from typing import cast
 import structlog
 from msgspec import Struct
 
-from archiver import gate
+from archiver import gate, sifting
 from archiver.assembly import rules_of, store_of, terms_of
 from archiver.config import Config
 from archiver.conversation import fold_roster
@@ -89,6 +89,10 @@ class Job:
     @property
     def config(self) -> Config:
         return self._means.config
+
+    def whose(self, source: str, address: str) -> str | None:
+        """Whose an address is under the configuration of now: its mailbox, or its normal form."""
+        return sifting.whose(self._means.terms.directory)(source, address)
 
     def use(self, config: Config) -> None:
         """Take up another configuration, from the next lot on; raises `ConfigError`, and the old one stays."""

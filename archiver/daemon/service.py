@@ -97,7 +97,7 @@ class Daemon:
         self._load = load
         self._stopping = threading.Event()
         self._job = Job(spool, config, data, self._stopping.is_set)
-        self._capture = Capture(spool)
+        self._capture = Capture(spool, self._job.whose)
         # One thread for work, so that filing and housekeeping take turns; contact never waits for them.
         pools = {"work": ThreadPoolExecutor(1), "contact": ThreadPoolExecutor(1)}
         self._scheduler = BackgroundScheduler(executors=pools, timezone=UTC)
