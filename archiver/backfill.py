@@ -167,7 +167,7 @@ def _now() -> int:
 def _sieve(config: Config, data: Path) -> Sieve:
     """With the exclusions as they are now; the spool is closed again before any process is forked."""
     exclusions: list[Exclusion] = []
-    if (data / "spool.db").exists():
+    if Spool.exists(data):
         with open_spool(config, data) as spool:
             exclusions = spool.exclusions()
     return Sieve(exclusions, sifting.whose_of(config))

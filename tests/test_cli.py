@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,11 @@ from archiver.exceptions import ConfigError, EnvironmentFault, InUse, ItemError,
 from archiver.spool import Spool
 
 PEOPLE = ["alice@example.org", "bob@example.org"]
-COMMANDS = ["run", "backfill", "inspect", "status", "doctor"]
-READING = [["backfill", "--list"], ["inspect"], ["status"], ["doctor"], ["run", "--once"]]
+COMMANDS = ["run", "backfill", "inspect", "status", "doctor", "hold", "exclusion", "audit"]
+READING = [
+    *(["backfill", "--list"], ["inspect"], ["status"], ["doctor"], ["run", "--once"], ["audit"]),
+    *(["hold", "list"], ["exclusion", "list"]),
+]
 
 
 @pytest.fixture
@@ -64,9 +67,16 @@ def test_version_and_help_name_what_there_is(call):
         assert name in told
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def every_command(above: click.Command) -> Iterator[click.Command]:
+    yield above
+    for command in above.commands.values() if isinstance(above, click.Group) else ():
+        yield from every_command(command)
+
+
+@pytest.mark.parametrize("command", [*every_command(main)], ids=lambda command: str(command.name))
 def test_every_option_of_every_command_is_explained(command):
-    for parameter in main.commands[command].params:
+    assert command.help
+    for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
 

@@ -16,8 +16,11 @@ import click
 
 from archiver import __version__
 from archiver.cli.app import App
+from archiver.cli.audit import audit
 from archiver.cli.backfill import backfill
 from archiver.cli.doctor import doctor
+from archiver.cli.exclusion import exclusion
+from archiver.cli.hold import hold
 from archiver.cli.inspect import inspect
 from archiver.cli.output import Unread, complain
 from archiver.cli.run import run
@@ -97,5 +100,5 @@ def main(context: click.Context, data: Path, config: Path | None, json_: bool) -
     context.obj = App(data.absolute(), config, json_)
 
 
-for command in (run, backfill, inspect, status, doctor):
+for command in (run, backfill, inspect, status, doctor, hold, exclusion, audit):
     main.add_command(command)

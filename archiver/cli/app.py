@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import click
 
 from archiver import config as configuration
 from archiver import logs
+from archiver.assembly import open_spool
 from archiver.config import Config
+from archiver.exceptions import UsageError
+from archiver.spool import Spool
 
 
 class App:
@@ -25,6 +29,20 @@ class App:
     def config(self) -> Config:
         """Reads the file; raises `ConfigError` with every problem in it."""
         return configuration.load(self.config_file)
+
+    @contextmanager
+    def spool(self) -> Iterator[Spool]:
+        """To change something in it; there must be one, or a misspelt --data would make another."""
+        config = self.config()
+        if not Spool.exists(self.data):
+            raise UsageError(f"there is no spool in {self.data}", hint="name another data directory with --data")
+        with open_spool(config, self.data) as spool:
+            yield spool
+
+    @contextmanager
+    def reading_spool(self) -> Iterator[Spool]:
+        with open_spool(self.config(), self.data, readonly=True) as spool:
+            yield spool
 
     def log(self, config: Config, *, quiet: bool = False) -> None:
         logs.set_up(config.log.format, "error" if quiet else config.log.level)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
 from archiver import doctor as examining
 from archiver.addresses import normal
-from archiver.assembly import open_spool
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, counted, say
 from archiver.doctor import Verdict
 from archiver.exceptions import UsageError
-from archiver.spool import Spool
 
 
 @click.command()
@@ -66,17 +62,8 @@ def _examine(app: App, now: int) -> None:
         click.get_current_context().exit(1)
 
 
-@contextmanager
-def _spool(app: App) -> Iterator[Spool]:
-    config = app.config()
-    if not Spool.exists(app.data):
-        raise UsageError(f"there is no spool in {app.data}", hint="name another data directory with --data")
-    with open_spool(config, app.data) as spool:
-        yield spool
-
-
 def _close_import(app: App, name: str, now: int) -> None:
-    with _spool(app) as spool, spool.hold("backfill", "archiver doctor --close-import"):
+    with app.spool() as spool, spool.hold("backfill", "archiver doctor --close-import"):
         found = [feed for feed in spool.feeds(only_open=True) if feed.name == name and feed.kind == "import"]
         if not found:
             raise UsageError(f"no import of that name is open: {name}", hint="`archiver status` lists those that are")
@@ -85,7 +72,7 @@ def _close_import(app: App, name: str, now: int) -> None:
 
 
 def _unpark(app: App, names: tuple[str, ...], now: int) -> None:
-    with _spool(app) as spool:
+    with app.spool() as spool:
         parked = {f"f{each.filing}": each.filing for each in spool.parked_filings()}
         places = {f"p{each.place}": each.place for each in spool.parked_places()}
         known = {*parked, *places}
@@ -104,7 +91,7 @@ def _drop(app: App, address: str, conversation: str, reason: str, now: int) -> N
     if not reason:
         raise UsageError("dropping needs a reason, which stays on record", hint="say why with --reason TEXT")
     mailbox = normal("", address) or address
-    with _spool(app) as spool:
+    with app.spool() as spool:
         count = spool.drop_withheld(mailbox, person=_person(), reason=reason, now=now, conversation=conversation)
     if not count:
         which = f" of {conversation}" if conversation else ""

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import click
 import msgspec
 
-from archiver.assembly import open_spool
 from archiver.cli.app import App, reads
 from archiver.cli.output import age, as_json, counted, say, size, table, when
 from archiver.events import SECOND
@@ -34,7 +33,7 @@ def status(app: App, which: str | None) -> None:
 
     Exit status 1 where something is quarantined, in conflict or parked. `archiver doctor` mends.
     """
-    with open_spool(app.config(), app.data, readonly=True) as spool:
+    with app.reading_spool() as spool:
         (_overview if which is None else _LISTS[which])(app, spool, time.time_ns() // 1_000)
         totals = spool.totals()
         parked = spool.parked_filings() or spool.parked_places()

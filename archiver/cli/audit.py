@@ -1,0 +1,50 @@
+"""`archiver audit`: who decided what, when and why; and whether the log is whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from archiver.cli.app import App, reads
+from archiver.cli.decision import exactly
+from archiver.cli.output import as_json, complain, counted, say, table
+
+
+@click.command()
+@click.option("--known", metavar="DIGEST", help="A last digest noted earlier: is the log that had it still there?")
+@reads
+def audit(app: App, known: str | None) -> None:
+    """Lists the audit log and checks its chain: holds, exclusions, purges, by whom, when and why.
+
+    Every entry has a digest of itself and all before it. Note the last one elsewhere: who has it can tell later that
+    nothing was cut off. Exit status 1 where an entry is missing, changed or not where it was.
+    """
+    with app.reading_spool() as spool:
+        entries = list(spool.audits())
+        checked = spool.check_audit()
+    damage = list(checked.damage)
+    if known is not None and known.lower() not in {each.hash for each in entries}:
+        damage.append(f"no entry has the digest {known}: what was written up to it is not all there")
+    if app.json:
+        as_json({"entries": entries, "length": checked.length, "head": checked.head, "damage": damage})
+    else:
+        table(
+            ("#", "when (UTC)", "what", "of", "by", "reason", "details"),
+            [(e.number, exactly(e.at), e.action, e.subject, e.by, e.reason, _in_words(e.details)) for e in entries],
+            right=(0,),
+        )
+        say(f"\n{counted(checked.length, 'entry', 'entries')}; the last digest is {checked.head}")
+    for each in damage:
+        complain(f"DAMAGED: {each}")
+    if damage:
+        click.get_current_context().exit(1)
+
+
+def _in_words(details: dict[str, Any]) -> str:
+    return " ".join(f"{name}={_value(value)}" for name, value in details.items() if value not in ("", None))
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

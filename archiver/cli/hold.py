@@ -1,0 +1,101 @@
+"""`archiver hold`: legal holds on mailboxes."""
+
+from __future__ import annotations
+
+import time
+
+import click
+from msgspec import to_builtins
+
+from archiver import holding
+from archiver.addresses import normal
+from archiver.assembly import directory_of
+from archiver.cli.app import App, reads
+from archiver.cli.decision import decides, exactly
+from archiver.cli.output import as_json, say, table
+from archiver.exceptions import UsageError
+from archiver.types import Hold
+
+
+@click.group()
+def hold() -> None:
+    """Legal holds: while one stands, nothing that it covers is lost, whoever deletes it.
+
+    QUERY says what is covered; without one, everything. Terms side by side must all be true, OR stands between
+    alternatives: words, "a phrase", begin*, after:2024-01-31, before:2024-02-29, with:ADDRESS, kind:im, kind:group,
+    kind:conference. Several holds on a mailbox keep what any of them covers.
+    """
+
+
+@hold.command()
+@click.argument("address")
+@click.option("--query", default="", help="What is covered; everything, if left out.")
+@decides
+@reads
+def place(app: App, address: str, query: str, by: str, reason: str) -> None:
+    """Places a hold on the mailbox of ADDRESS."""
+    holding.parse(query)
+    mailbox = _mailbox(app, address)
+    with app.spool() as spool:
+        placed = spool.place_hold(mailbox, by=by, reason=reason, query=query, now=time.time_ns() // 1_000)
+        standing = spool.standing_holds([mailbox])[mailbox]
+    if app.json:
+        return as_json(placed)
+    say(f"Hold {placed.number} on {mailbox} stands: {query or 'everything'}.")
+    if holding.is_all(standing):
+        say(f"All holds on it together ask for more than {holding.MOST_KEYWORDS} words: everything in it is held.")
+    return None
+
+
+@hold.command("list")
+@click.argument("address", required=False)
+@click.option("--all", "all_", is_flag=True, help="Released ones too.")
+@reads
+def list_(app: App, address: str | None, all_: bool) -> None:
+    """Lists the holds that stand, of all mailboxes or that of ADDRESS."""
+    mailbox = None if address is None else _mailbox(app, address)
+    with app.reading_spool() as spool:
+        found = spool.holds(mailbox)
+        untaken = {each.number for each in spool.untaken_holds()}
+    shown = found if all_ else list(holding.standing(found))
+    if app.json:
+        return as_json([to_builtins(each) | {"taken": each.number not in untaken} for each in shown])
+    if not shown:
+        return say("No hold stands.")
+    return table(
+        ("#", "mailbox", "covers", "placed (UTC)", "by", "reason", "state"),
+        [
+            (h.number, h.mailbox, h.query or "everything", exactly(h.placed), h.by, h.reason, _state(h, untaken))
+            for h in shown
+        ],
+        right=(0,),
+    )
+
+
+def _state(of: Hold, untaken: set[int]) -> str:
+    if of.released is not None:
+        return f"released {exactly(of.released)}"
+    return "stands; older items not all kept yet" if of.number in untaken else "stands"
+
+
+@hold.command()
+@click.argument("number", type=click.IntRange(1))
+@decides
+@reads
+def release(app: App, number: int, by: str, reason: str) -> None:
+    """Releases a hold. What was kept under it stays until its own retention is over."""
+    with app.spool() as spool:
+        released = spool.release_hold(number, by=by, reason=reason, now=time.time_ns() // 1_000)
+        left = spool.standing_holds([released.mailbox]).get(released.mailbox, ())
+    if app.json:
+        return as_json(released)
+    more = f"; still standing on it: {', '.join(str(each.number) for each in left)}" if left else ""
+    return say(f"Hold {number} on {released.mailbox} is released{more}.")
+
+
+def _mailbox(app: App, address: str) -> str:
+    """Also of somebody whom the directory names no longer: who has left is held all the same."""
+    mailbox = directory_of(app.config()).mailbox_of("", address) or normal("", address)
+    if mailbox is None:
+        raise UsageError(f"{address}: not a mailbox address", hint="write it as alice@example.org")
+    return mailbox
