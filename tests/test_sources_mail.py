@@ -389,6 +389,22 @@ class TestCarriedEvents:
         assert record.content == mail.as_bytes()
         assert "unpacks to more than 1,000,000 bytes" in record.reason
 
+    @pytest.mark.parametrize(
+        ("media_type", "content"),
+        [
+            ("application/x-ndjson", zstandard.compress(b"1\n" * 200_000)),
+            ("application/cloudevents-batch+json", b"[1" + b",1" * 200_000 + b"]"),
+        ],
+        ids=["lines", "batch"],
+    )
+    def test_a_mail_of_nothing_but_junk_is_one_piece_of_junk(self, media_type: str, content: bytes) -> None:
+        """Else a few kilobytes of mail would fill the quarantine, and its sender wait for hours."""
+        mail = carrying(content, media_type, "e.ndjson.zst" if "x-" in media_type else "e.json")
+        records = read(mail)
+        assert len(records) == module.UNREADABLE_LIMIT + 1
+        assert isinstance(records[-1], Rejected) and records[-1].content == mail.as_bytes()
+        assert "more than 1,000 events" in records[-1].reason
+
     def test_no_event_can_name_a_file_of_ours(self) -> None:
         event = line(1, attachments=[{"name": "passwd", "path": "/etc/passwd"}, {"path": "../../etc/hostname"}])
         assert one(carrying(event, "application/x-ndjson")).attached == ()

@@ -35,6 +35,9 @@ _SUFFIXES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
 UNPACKED_LIMIT = 1024 * 1024 * 1024
 """Bytes that one event attachment may unpack to: a few kilobytes of mail can stand for terabytes."""
 
+UNREADABLE_LIMIT = 1_000
+"""Pieces of one mail's attachments that are set aside one by one: a few kilobytes can stand for millions of them."""
+
 SOURCE_HEADER = "x-archiver-source"
 """A gateway that turns messages of some system into mails names that system here (`xmpp:chat.example.org`)."""
 
@@ -49,7 +52,7 @@ def read_mail(content: bytes, *, source: str, received: int, sender: str = "") -
         mail = read_parts(content)
         carried = [part for part in mail.parts if _carries_events(part)]
         if carried:
-            yield from _events(mail, carried, received)
+            yield from _readable(_events(mail, carried, received))
         else:
             yield _message(mail, content, source, sender, received)
     except EventError as reason:
@@ -73,6 +76,16 @@ def _position(content: bytes) -> str:
 def _carries_events(part: Part) -> bool:
     named = part.name is not None and part.name.lower().endswith(_SUFFIXES)
     return named or part.media_type in (ONE, BATCH, LINES)
+
+
+def _readable(records: Iterator[Captured | Rejected]) -> Iterator[Captured | Rejected]:
+    """Ends in an `EventError`, and so with the whole mail in quarantine, where next to nothing can be read."""
+    unreadable = 0
+    for record in records:
+        unreadable += isinstance(record, Rejected)
+        if unreadable > UNREADABLE_LIMIT:
+            raise EventError(f"more than {UNREADABLE_LIMIT:,} events that can't be read")
+        yield record
 
 
 def _events(mail: Mail, carried: list[Part], received: int) -> Iterator[Captured | Rejected]:
