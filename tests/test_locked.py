@@ -23,7 +23,7 @@ from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool
 from archiver.spool.records import Entry, LocalCopy
-from archiver.types import Delivery, DeliveryState, Exclusion, Filing, Item, Lease, Roster
+from archiver.types import Delivery, DeliveryState, Exclusion, Filing, Head, Item, Lease, Roster
 
 START = BASE * SECOND
 DAY = 86_400 * SECOND
@@ -57,7 +57,7 @@ class Scene:
         self.spool.note_strangers([("irc:a", "bob", 1)], START)
         self.hold = self.spool.place_hold("a@x", by="judge", reason="case 1", now=START).number
         self.exclusion = self.spool.add_exclusion(EXCLUSION, START).number
-        self.spool.note_chain("a@x", 1, "aa")
+        self.spool.note_heads({"a@x": Head(1, "aa")})
         self.spool.keep_local([copy_of(self.leases["old"], "old")], START)
 
     def copy(self, data: Path) -> Scene:
@@ -148,7 +148,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "end_exclusion": lambda s: s.spool.end_exclusion(s.exclusion, START, by="judge", reason="over", now=START),
     "count_excluded": lambda s: s.spool.count_excluded({s.exclusion: 2}),
     "audit": lambda s: s.spool.audit(Entry("purged", "a@x", "judge", "old"), START),
-    "note_chain": lambda s: s.spool.note_chain("a@x", 2, "bb"),
+    "note_heads": lambda s: s.spool.note_heads({"a@x": Head(2, "bb")}),
     "forget": lambda s: s.spool.forget(START + 30 * DAY, 7 * DAY, unchanged),
 }
 READS: dict[str, Callable[[Scene], object]] = {
@@ -182,8 +182,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "exclusions": lambda s: s.spool.exclusions(),
     "audits": lambda s: list(s.spool.audits()),
     "check_audit": lambda s: s.spool.check_audit(),
-    "chain": lambda s: s.spool.chain("a@x"),
-    "chains": lambda s: s.spool.chains(),
+    "heads": lambda s: s.spool.heads(),
 }
 APART = {"open", "exists", "shrink", "hurry", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
 """Tested by name below: what they do depends on more than the file."""

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from archiver.events import SECOND
 from archiver.exceptions import UsageError
 from archiver.spool import Spool
-from archiver.spool.records import Chain, Entry
-from archiver.types import Exclusion, Hold
+from archiver.spool.records import Entry
+from archiver.types import Exclusion, Head, Hold
 
 NOW = BASE * SECOND
 CAROL, DAVE = "carol@example.org", "dave@example.org"
@@ -117,12 +117,12 @@ def test_an_exclusion_is_added_counted_and_ended(spool: Spool) -> None:
 
 
 def test_of_two_notes_that_cross_the_longer_chain_stays(spool: Spool) -> None:
-    spool.note_chain(CAROL, 2, "bb")
-    spool.note_chain(CAROL, 1, "aa")
-    assert spool.chain(CAROL) == Chain(CAROL, 2, "bb")
-    spool.note_chain(CAROL, 3, "cc")
-    assert spool.chains() == [Chain(CAROL, 3, "cc")]
-    assert spool.chain(DAVE) is None
+    spool.note_heads({CAROL: Head(2, "bb"), DAVE: Head(1, "dd")})
+    spool.note_heads({CAROL: Head(1, "aa")})
+    assert spool.heads([CAROL, "nobody@x"]) == {CAROL: Head(2, "bb")}
+    spool.note_heads({CAROL: Head(3, "cc")})
+    assert spool.heads() == {CAROL: Head(3, "cc"), DAVE: Head(1, "dd")}
+    assert spool.heads([]) == {}
 
 
 # --- the audit log

@@ -1,29 +1,32 @@
-"""How long the manifest of each compliance archive is, and its last digest: told apart from it, so that a cut is found.
-
-Holds no manifest.
-"""
+"""Where the manifest of each compliance archive ended: told apart from it, so that a cut shows. Holds no manifest."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from archiver.spool.database import Connections
-from archiver.spool.records import Chain
+from archiver.types import Head
 
 _NOTED = """INSERT INTO chain (mailbox, length, head) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET length = excluded.length, head = excluded.head WHERE excluded.length > length"""
+_ALL = "SELECT mailbox, length, head FROM chain"
+_AT_ONCE = 1_000
 
 
-def note(connections: Connections, mailbox: str, length: int, head: str) -> None:
+def note(connections: Connections, heads: Mapping[str, Head]) -> None:
     """Manifests only grow: of two notes that cross, the longer one stays."""
     with connections.writing() as transaction:
-        transaction.connection.execute(_NOTED, (mailbox, length, head))
+        transaction.connection.executemany(_NOTED, [(m, head.length, head.digest) for m, head in heads.items()])
 
 
-def chain(connections: Connections, mailbox: str) -> Chain | None:
+def heads(connections: Connections, mailboxes: Iterable[str] | None) -> dict[str, Head]:
     with connections.reading() as connection:
-        row = connection.execute("SELECT mailbox, length, head FROM chain WHERE mailbox = ?", (mailbox,)).fetchone()
-    return None if row is None else Chain(*row)
-
-
-def chains(connections: Connections) -> list[Chain]:
-    with connections.reading() as connection:
-        return [Chain(*row) for row in connection.execute("SELECT mailbox, length, head FROM chain ORDER BY mailbox")]
+        if mailboxes is None:
+            return {mailbox: Head(length, head) for mailbox, length, head in connection.execute(_ALL)}
+        found: dict[str, Head] = {}
+        wanted = sorted(set(mailboxes))
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            rows = connection.execute(f"{_ALL} WHERE mailbox IN ({','.join('?' * len(some))})", some)
+            found.update((mailbox, Head(length, head)) for mailbox, length, head in rows)
+    return found

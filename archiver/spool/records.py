@@ -254,11 +254,3 @@ class Checked(Struct, frozen=True):
     length: int
     head: str
     damage: tuple[str, ...]
-
-
-class Chain(Struct, frozen=True):
-    """How many lines the manifest of a mailbox's archive has, and the digest of the last one."""
-
-    mailbox: str
-    length: int
-    head: str

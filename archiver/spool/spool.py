@@ -39,7 +39,6 @@ from archiver.spool.database import Connections, faults
 from archiver.spool.records import (
     Appended,
     Audited,
-    Chain,
     Checked,
     Conflict,
     Dropped,
@@ -60,7 +59,7 @@ from archiver.spool.records import (
     Watermark,
 )
 from archiver.spool.watermark import watermark
-from archiver.types import Exclusion, Filing, Hold, Lease
+from archiver.types import Exclusion, Filing, Head, Hold, Lease
 
 IDLE = 600 * SECOND
 LATENESS = 120 * SECOND
@@ -415,15 +414,13 @@ class Spool:
     def check_audit(self) -> Checked:
         return audit.check(self._connections)
 
-    def note_chain(self, mailbox: str, length: int, head: str) -> None:
-        """The manifest of a mailbox's archive has grown."""
-        chains.note(self._connections, mailbox, length, head)
+    def note_heads(self, heads: Mapping[str, Head]) -> None:
+        """The manifests of these mailboxes' archives have grown."""
+        chains.note(self._connections, heads)
 
-    def chain(self, mailbox: str) -> Chain | None:
-        return chains.chain(self._connections, mailbox)
-
-    def chains(self) -> list[Chain]:
-        return chains.chains(self._connections)
+    def heads(self, mailboxes: Iterable[str] | None = None) -> dict[str, Head]:
+        """Where the manifests ended when that was last noted; of all archives, or of these mailboxes'."""
+        return chains.heads(self._connections, mailboxes)
 
     # Status
 
