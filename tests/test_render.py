@@ -384,6 +384,20 @@ def test_a_hidden_name_that_is_the_address_is_veiled():
     assert "Vera (hidden(1)): hi" in text_of(content)
 
 
+@pytest.mark.parametrize(
+    "spelt", ["VERA@Corp.Example.ORG", "xmpp:Vera@corp.example.org/desk", "Vera%40corp.example.org"]
+)
+def test_a_hidden_address_is_veiled_however_it_is_spelt(spelt):
+    wolf = {"address": "vera@corp.example.org", "name": "wolf", "hidden": True}
+    file = {"name": f"from {spelt}.txt", "url": f"https://example.org/{spelt}/file", "size": 3}
+    body = json.loads(say(ALICE, "hello", 1, attachments=[file], by=spelt).body)
+    body["data"]["message"]["in_reply_to"] = f"{spelt}-7"
+    lines = [say(BOB, "hi", 0), captured(json.dumps(body).encode()), event("participant.left", 2, subject=wolf)]
+    content = one(made := conversation(lines), whole(made))
+    everything = content + b"\n".join(lines_of(content)) + text_of(content).encode() + html_of(content).encode()
+    assert b"vera" not in everything.lower()
+
+
 @pytest.mark.parametrize("nick", ["group", "message", "1.0", "00", "image", "sent", "type", "present", "test"])
 def test_a_hidden_nick_breaks_no_event(nick):
     body = json.loads(say(nick, f"{nick} said", 1, history="present").body)

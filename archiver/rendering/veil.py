@@ -100,14 +100,20 @@ class Veil:
         # An address without its resource or scheme says as much as the whole.
         whole = set(addresses) | {short for a in addresses if "@" in (short := bare(a)) and party(short) in names}
         longest = sorted(whole, key=lambda address: (-len(address), address))
-        self._octets = [msgspec.json.encode(address)[1:-1] for address in longest]
         # Addresses with a domain go wherever they stand, others (a nick may be any word) where they stand alone.
-        patterns = (re.escape(a) if "@" in a else rf"(?<![\w.+@-]){re.escape(a)}(?![\w.@-])" for a in longest)
+        patterns = (_anyhow(a) if "@" in a else rf"(?<![\w.+@-]){re.escape(a)}(?![\w.@-])" for a in longest)
         self._pattern = re.compile("|".join(patterns))
+        self._in_json = re.compile("|".join(_anyhow(msgspec.json.encode(a)[1:-1].decode()) for a in longest))
 
     def text(self, value: str) -> str:
         """An identifier without hidden addresses."""
-        return self._pattern.sub(lambda found: self._names.get(self._party(found[0]), found[0]), value)
+        return self._pattern.sub(self._pseudonym, value)
+
+    def _pseudonym(self, found: re.Match[str]) -> str:
+        address = found[0]
+        return self._names.get(self._party(address)) or self._names.get(
+            self._party(address.replace("%40", "@")), address
+        )
 
     def address(self, address: str) -> str:
         return self._names.get(self._party(address)) or self.text(address)
@@ -129,7 +135,7 @@ class Veil:
         return structs.replace(captured, event=_decode(body), body=body)
 
     def _concerns(self, captured: Captured) -> bool:
-        return any(octets in captured.body for octets in self._octets) or any(
+        return self._in_json.search(captured.body.decode()) is not None or any(
             self._party(who.address) in self._names for who in participants(captured.event)
         )
 
@@ -150,3 +156,8 @@ class Veil:
         if isinstance(address, str) and self._party(address) in self._names:
             made["address"], made["hidden"] = self.address(address), True
         return made
+
+
+def _anyhow(address: str) -> str:
+    """A pattern for an address however it is spelt: in capitals, or quoted as in a URL."""
+    return f"(?i:{re.escape(address).replace('@', '(?:@|%40)')})"
