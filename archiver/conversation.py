@@ -260,7 +260,8 @@ class _Run:
         self.events.append(captured)
         self.ordinals.append(ordinal)
         self.size += len(captured.body)
-        self.last = captured.time
+        if captured.event.type not in REFERENCES:  # not even one to nothing known extends idle time
+            self.last = captured.time
         heard = min(captured.time, captured.received) if captured.received else captured.time
         self.heard = max(self.heard, heard)
         if captured.event.type == ENDED:
@@ -288,7 +289,7 @@ class _Run:
             roster=self.roster,
             participations=_participations(self, events, places, kind, _members(self.events)),
             started=first.time,
-            ended=self.last,
+            ended=self.events[-1].time,
             ripe=ripe,
             partial=partial,
         )

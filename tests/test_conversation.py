@@ -156,6 +156,17 @@ def test_a_reference_to_nothing_known_stands_alone() -> None:
     assert ids(made) == ["r"] and view_of(made, "b") == ["r"]
 
 
+def test_a_reference_to_nothing_known_extends_no_idle_time() -> None:
+    made = cut(
+        [
+            say("a", "x", 0, id="1"),
+            react("a", "gone", "+", 8 * MINUTE, id="r"),
+            say("a", "y", 16 * MINUTE, id="2"),
+        ]
+    )
+    assert [ids(c) for c in made] == [["1", "r"], ["2"]]
+
+
 def test_a_reference_goes_to_the_last_message_of_a_repeated_id() -> None:
     events = [
         event("message.sent", 0, "a", id="e1", message={"id": "m", "text": "x"}),
