@@ -116,6 +116,26 @@ def test_without_nameless_files_or_hard_links_it_warns(tmp_path, monkeypatch):
     assert listing(tmp_path) == []
 
 
+@pytest.mark.parametrize("owner", ["", str(os.geteuid())])
+def test_an_archive_of_the_mails_own_user_is_hidden_not_protected(tmp_path, owner):
+    finding = found(tmp_path, {**OFF, "store": {"owner": owner}})["archive's user"]
+    assert finding.verdict is Verdict.WARN and "hidden, not protected" in finding.found and "owner" in finding.advice
+
+
+def test_an_archive_of_another_user_is_protected(tmp_path):
+    assert found(tmp_path, {**OFF, "store": {"owner": "1"}})["archive's user"].verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o701, 0o770])
+def test_an_archive_that_others_can_enter_is_bad(tmp_path, mode):
+    root = tmp_path / "archive"
+    root.mkdir(mode=0o700)
+    assert found(tmp_path)["archive's privacy"].verdict is Verdict.OK
+    root.chmod(mode)
+    finding = found(tmp_path)["archive's privacy"]
+    assert finding.verdict is Verdict.BAD and f"{mode:04o}" in finding.found and "chmod 0700" in finding.advice
+
+
 def test_little_room_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "_ROOM", 2**62)
     assert found(tmp_path)["room"].verdict is Verdict.WARN

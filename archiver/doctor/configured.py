@@ -75,9 +75,14 @@ def owner(config: Config, data: Path, now: int) -> Iterator[Finding]:
             "only root, or a process with CAP_CHOWN, can give files away",
             otherwise=Verdict.WARN,
         )
-    if os.geteuid() != 0:
-        advice = "a compliance archive would be hidden from its owner, not protected"
-        yield Finding("users", Verdict.WARN, "the archiver can't have a user of its own beside the mail's", advice)
+    if _is_us(store.owner, ""):
+        yield Finding("archive's user", Verdict.WARN, _HIDDEN, _PROTECTING)
+    else:
+        yield Finding("archive's user", Verdict.OK, "what mail is read as can't enter the compliance archive")
+
+
+_HIDDEN = "the compliance archive is hidden, not protected: the archiver's user owns the mail too"
+_PROTECTING = "run the archiver as another user than the mail server, and name the mail server's in [store] owner"
 
 
 def _is_us(owner: str, group: str) -> bool:

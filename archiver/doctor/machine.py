@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from archiver.assembly import store_of
+from archiver.assembly import archive_of, store_of
 from archiver.config import Config
 from archiver.doctor.finding import Check, Finding, Verdict, judged
 from archiver.settings import Endpoint
@@ -50,6 +50,20 @@ def mail_root(config: Config, data: Path, now: int) -> Iterator[Finding]:
     yield judged("mail root", can, f"{root} {'can' if can else 'can not'} be written", advice)
     if can:
         yield from _file_system(nearest)
+
+
+def archive_root(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """Nobody but the archiver may enter what is there already; what is made is made so."""
+    root = archive_of(config, data).root
+    nearest = _nearest(root)
+    can = nearest.is_dir() and _is_writable(nearest)
+    found = f"{root} {'can' if can else 'can not'} be written"
+    yield judged("archive root", can, found, f"{_RIGHT}, or name another [store] archive")
+    if can and _exists(root):
+        status = root.stat()
+        own = status.st_uid == os.geteuid() and not status.st_mode & 0o077
+        found = f"{root} has mode {status.st_mode & 0o777:04o} and belongs to user {status.st_uid}"
+        yield judged("archive's privacy", own, found, f"give it to the archiver's user alone: chmod 0700 {root}")
 
 
 def _file_system(directory: Path) -> Iterator[Finding]:
@@ -106,7 +120,8 @@ def _links(top: int, name: str) -> bool:
 
 
 def room(config: Config, data: Path, now: int) -> Iterator[Finding]:
-    places = {_nearest(data), _nearest(store_of(config, data).root)}
+    roots = (data, store_of(config, data).root, archive_of(config, data).root)
+    places = {_nearest(root) for root in roots}
     for number, place in enumerate(sorted({place.stat().st_dev: place for place in places}.values())):
         free, status = shutil.disk_usage(place).free, os.statvfs(place)
         enough = free >= _ROOM and (status.f_files == 0 or status.f_favail >= _INODES)
@@ -193,4 +208,4 @@ def _is_writable(directory: Path) -> bool:
     return os.access(directory, os.W_OK | os.X_OK)
 
 
-CHECKS: tuple[Check, ...] = (data_directory, mail_root, room, listeners)
+CHECKS: tuple[Check, ...] = (data_directory, mail_root, archive_root, room, listeners)
