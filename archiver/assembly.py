@@ -16,7 +16,8 @@ from archiver.exceptions import ConfigError
 from archiver.pipeline import Terms
 from archiver.rendering import Limits, folder_name, is_base_name
 from archiver.spool import Spool
-from archiver.store import MaildirStore, Ownership
+from archiver.store import ArchiveStore, MaildirStore, Ownership
+from archiver.store.names import Encoding
 
 
 def rules_of(config: Config) -> Rules:
@@ -117,10 +118,21 @@ def store_of(config: Config, data: Path) -> MaildirStore:
         store.mail,
         data=data,
         ownership=_ownership_of(config),
-        encoding="utf-8" if store.folder_encoding == "utf-8" else "utf-7",
+        encoding=_encoding_of(config),
         domains=config.directory.domains,
         ours=is_base_name,
     )
+
+
+def archive_of(config: Config, data: Path) -> ArchiveStore:
+    """Always the archiver's own, whoever owns the mail."""
+    return ArchiveStore(
+        config.store.archive, data=data, encoding=_encoding_of(config), domains=config.directory.domains
+    )
+
+
+def _encoding_of(config: Config) -> Encoding:
+    return "utf-8" if config.store.folder_encoding == "utf-8" else "utf-7"
 
 
 def _ownership_of(config: Config) -> Ownership:

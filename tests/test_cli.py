@@ -118,6 +118,8 @@ def test_data_and_configuration_come_from_the_environment_too(tmp_path):
         (["inspect", "no-address"], "not a mailbox address"),
         (["inspect", "--raw"], "need an ADDRESS"),
         (["inspect", "a@b", "1", "--raw", "--events"], "name one"),
+        (["inspect", "a@b", "1", "--verify"], "it takes an ADDRESS and nothing more"),
+        (["inspect", "nobody@example.org", "--verify"], "there is no archive of nobody@example.org"),
         (["status"], "there is no spool"),
         (["doctor", "--unpark", "all"], "there is no spool"),
         (["doctor", "--close-import", "x"], "there is no spool"),

@@ -6,11 +6,14 @@ import click
 
 from archiver import inspection
 from archiver.addresses import normal
-from archiver.assembly import store_of
+from archiver.assembly import archive_of, open_spool, store_of
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, counted, say, size, table, when, write
+from archiver.exceptions import UsageError
+from archiver.logs import plain
 from archiver.rendering import lines_of
 from archiver.store import Store
+from archiver.types import Head
 
 
 @click.command()
@@ -18,8 +21,9 @@ from archiver.store import Store
 @click.argument("item", required=False)
 @click.option("--raw", is_flag=True, help="The item's exact bytes.")
 @click.option("--events", is_flag=True, help="The exact events the item carries, one JSON object a line.")
+@click.option("--verify", is_flag=True, help="Check the compliance archive, or ADDRESS's, against its manifest.")
 @reads
-def inspect(app: App, address: str | None, item: str | None, raw: bool, events: bool) -> None:
+def inspect(app: App, address: str | None, item: str | None, raw: bool, events: bool, verify: bool) -> None:
     """Lists mailboxes; with ADDRESS its folders and items; with ITEM that one as text.
 
     ITEM is its number in the list, or a unique beginning of its name, key or Message-ID.
@@ -28,10 +32,14 @@ def inspect(app: App, address: str | None, item: str | None, raw: bool, events: 
         raise click.UsageError("--raw and --events need an ADDRESS and an ITEM")
     if raw and events:
         raise click.UsageError("--raw and --events at once can't be told apart: name one")
+    if verify and (item or raw or events):
+        raise click.UsageError("--verify checks whole archives: it takes an ADDRESS and nothing more")
+    mailbox = (normal("", address) or address) if address else None  # also as `sip:` or `xmpp:` has it, in any case
+    if verify:
+        return _verify(app, mailbox)
     store = store_of(app.config(), app.data)
-    if address is None:
+    if mailbox is None:
         return _folders(app, store)
-    mailbox = normal("", address) or address  # also as `sip:` or `xmpp:` has it, and in any case
     if item is None:
         return _items(app, store, mailbox)
     found = inspection.find(store, mailbox, item)
@@ -92,3 +100,36 @@ def _item(app: App, shown: inspection.Shown) -> None:
         say(f"{name}: {value}")
     say()
     return say(shown.text.rstrip("\n"))
+
+
+def _verify(app: App, mailbox: str | None) -> None:
+    """Says each problem; the exit status tells whether there is any."""
+    archive = archive_of(app.config(), app.data)
+    heads = _heads(app)
+    checked = inspection.archives(archive, heads)
+    if mailbox is not None and mailbox not in checked:
+        raise UsageError(f"there is no archive of {mailbox}", hint="`archiver inspect --verify` checks all there are")
+    checked = checked if mailbox is None else [mailbox]
+    problems = list(inspection.verify(archive, checked, heads))
+    if app.json:
+        as_json(problems)
+    else:
+        _problems(problems, len(checked))
+    if problems:
+        click.get_current_context().exit(1)
+
+
+def _problems(problems: list[inspection.Problem], archives: int) -> None:
+    for each in problems:
+        say(plain(f"{each.code} {each.mailbox} {each.place}: {each.found}"))  # one line, whatever a file is called
+        say(f"      {each.advice}")
+    what = f"{counted(archives, 'archive')} checked"
+    say(f"{what}, {counted(len(problems), 'problem')} found." if problems else f"{what}, all as filed.")
+
+
+def _heads(app: App) -> dict[str, Head]:
+    """Where, by the spool, manifests end: as they were noted when items were filed."""
+    if not (app.data / "spool.db").exists():
+        return {}
+    with open_spool(app.config(), app.data, readonly=True) as spool:
+        return {noted.mailbox: Head(noted.length, noted.head) for noted in spool.chains()}

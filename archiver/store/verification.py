@@ -168,4 +168,6 @@ class Verification:
         return Damage(code, self._mailbox, self._place(key), found)
 
     def _place(self, key: Key) -> str:
-        return f"{folder_from_disk(key[0], self._encoding) or key[0] or INBOX}/{key[1]}"
+        """As text: a planted name may be none."""
+        path = f"{folder_from_disk(key[0], self._encoding) or key[0] or INBOX}/{key[1]}"
+        return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,107 @@
+"""`archiver inspect --verify`: archives against their manifests and against what the spool has on record of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from contracts.store import ALICE, BOB, make_item
+
+from archiver.assembly import archive_of
+from archiver.cli import main
+from archiver.config import load
+from archiver.spool import Spool
+from archiver.store import PURGES, ArchiveStore, Put
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def archive(data: Path) -> ArchiveStore:
+    """Two archives of three items each, their heads on record."""
+    archive = archive_of(load(None), data)
+    puts = [Put(mailbox, PURGES, make_item(number)) for mailbox in (ALICE, BOB) for number in range(3)]
+    receipt = archive.put(puts, 1)
+    assert receipt.outcomes == [None] * 6
+    with Spool.open(data) as spool:
+        for mailbox, head in receipt.heads.items():
+            spool.note_chain(mailbox, head.length, head.digest)
+    return archive
+
+
+@pytest.fixture
+def verify(data: Path) -> Callable[..., Result]:
+    def verify(*arguments: str, status: int) -> Result:
+        result = CliRunner().invoke(main, ["--data", str(data), "inspect", "--verify", *arguments])
+        assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
+        return result
+
+    return verify
+
+
+def item(archive: ArchiveStore, number: int = 0) -> Path:
+    return archive.root / f"example.org/alice/.Recoverable Items.Purges/cur/{make_item(number).name}:2,S"
+
+
+def test_what_is_sound_is_said_to_be(archive, verify, data):
+    before = {path: path.stat().st_mtime_ns for path in archive.root.rglob("*")}
+    assert verify(status=0).output == "2 archives checked, all as filed.\n"
+    assert verify(ALICE, status=0).output == "1 archive checked, all as filed.\n"
+    assert json.loads(verify("--json", status=0).stdout) == []
+    assert {path: path.stat().st_mtime_ns for path in archive.root.rglob("*")} == before
+
+
+def test_where_nothing_is_archived_nothing_is_wrong(verify, data):
+    assert verify(status=0).output == "0 archives checked, all as filed.\n"
+    assert not data.exists()
+
+
+def test_a_problem_is_named_with_place_and_advice(archive, verify):
+    item(archive).unlink()  # the file is Bob's too
+    item(archive).write_bytes(b"changed")
+    item(archive, 2).unlink()
+    told = verify(ALICE, status=1).output
+    assert f"item-changed {ALICE} {PURGES}/{make_item(0).name}: " in told
+    assert f"item-missing {ALICE} {PURGES}/{make_item(2).name}: " in told
+    assert told.count("backup") == 2 and told.endswith("1 archive checked, 2 problems found.\n")
+    problems = json.loads(verify("--json", status=1).stdout)
+    assert [problem["code"] for problem in problems] == ["item-changed", "item-missing"]
+    assert all(set(problem) == {"code", "mailbox", "place", "found", "advice"} for problem in problems)
+    assert verify(BOB, status=0)
+
+
+@pytest.mark.parametrize("written", ["Alice@Example.org", "sip:alice@example.org", "alice@example.org"])
+def test_an_address_is_taken_as_people_write_it(archive, verify, written):
+    item(archive).unlink()
+    assert "item-missing" in verify(written, status=1).output
+
+
+def test_the_heads_on_record_show_a_cut_tail(archive, verify):
+    manifest = archive.root / "example.org/alice/manifest.ndjson"
+    manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(keepends=True)[:2]))
+    item(archive, 2).unlink()
+    assert "manifest-cut" in verify(status=1).output
+
+
+def test_an_archive_that_is_gone_is_found_by_its_record(archive, verify, data):
+    (archive.root / "example.org/alice").rename(data / "elsewhere")
+    assert [problem["code"] for problem in json.loads(verify("--json", status=1).stdout)] == [
+        "manifest-cut",
+        "manifest-missing",
+    ]
+    assert "manifest-cut" in verify(ALICE, status=1).output
+
+
+def test_a_name_that_somebody_planted_does_a_terminal_no_harm(archive, verify):
+    for name in (b"\x1b[2J\nx:2,S", b"\xff\xfe:2,S"):
+        Path(os.fsdecode(bytes(item(archive).parent) + b"/" + name)).write_bytes(b"x")
+    told = verify(status=1).output
+    assert told.count("item-unlisted") == 2 and "\x1b" not in told and "\nx" not in told
+    assert "\x1b" not in verify("--json", status=1).stdout
