@@ -26,8 +26,9 @@ from archiver.config import Config
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.excluding import Sieve
+from archiver.gathering import Tally
 from archiver.importers import Importer, Options
-from archiver.pipeline import Filer, Journal, Tally
+from archiver.pipeline import Filer, Journal
 from archiver.spool import Pace, Sealed, Spool
 from archiver.types import Exclusion, Lease
 from archiver.workers import Child, filer, lots, reader, serve

@@ -14,9 +14,6 @@ Every step can be the last one: each is recorded, and doing it again gives what 
 
 from __future__ import annotations
 
-import errno
-import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
@@ -29,7 +26,20 @@ from archiver import gate, planning, policy, recall
 from archiver.conversation import Rules
 from archiver.directory import Directory
 from archiver.events import SECOND, Captured
-from archiver.exceptions import ArchiverError
+from archiver.gathering import (
+    ATTEMPTS,
+    SUSPECT,
+    Batch,
+    Chosen,
+    Tally,
+    Work,
+    begun,
+    count,
+    failed,
+    filed,
+    holder,
+    park_or_retry,
+)
 from archiver.planning import Earlier, Planned
 from archiver.rendering import Limits
 from archiver.showing import Showing
@@ -39,19 +49,8 @@ from archiver.types import Conversation, Delivery, DeliveryState, Filing, Item, 
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS = 5
-"""After so many failed attempts a conversation is parked, for a person."""
-SUSPECT = 2
-"""A conversation with so many attempts that came to no end is filed alone: it may be what ends the process."""
-EXTEND = 60 * SECOND
-RETRY = 10 * SECOND
-"""Wait before the second attempt; four times as long before each further one."""
 LOOK_AGAIN = 60 * SECOND
 """When a feed that is down will be asked again."""
-_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
-
-BATCH_ITEMS = 250
-BATCH_BYTES = 4 * 1024 * 1024
 AT_ONCE = 5_000
 """A place with no more events than this is read once and held; a larger one is read anew for each pass."""
 
@@ -93,50 +92,6 @@ class Terms(Struct, frozen=True):
     limits: Limits
 
 
-class Tally(Struct):
-    """What a run did. `renderings` counts events times the items they were rendered into."""
-
-    conversations: int = 0
-    waiting: int = 0
-    """Not ready yet."""
-    empty: int = 0
-    """Only joins, leaves and topics: nothing is filed."""
-    unowned: int = 0
-    """Nobody in it has a mailbox to file it in."""
-    items: int = 0
-    copies: int = 0
-    renderings: int = 0
-    bytes: int = 0
-    withheld: int = 0
-    parked: int = 0
-    failed: int = 0
-
-    def add(self, other: Tally) -> None:
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
-class _Work(Struct):
-    """One conversation on its way: what was planned, and the filing that records it."""
-
-    conversation: Conversation
-    showing: Showing
-    filing: Filing
-    planned: list[Planned]
-    gone: list[int]
-    tried: int = 0
-    """Attempts before this one that came to no end."""
-    error: str = ""
-
-
-class _Chosen(Struct):
-    """A put, and whose it is: the delivery at `index` of `work`."""
-
-    work: _Work
-    index: int
-    put: Put
-
-
 class Filer:
     """Files what is ripe in leased places. One per process; `run` may be called again and again."""
 
@@ -149,7 +104,7 @@ class Filer:
     def run(self, leases: Iterable[Lease], now: int) -> Tally:
         """Work through `leases` in batches; each lease is settled once all its conversations are recorded."""
         tally = Tally()
-        batch = _Batch(list(leases), now)
+        batch = Batch(list(leases), now)
         for lease in batch.leases:
             for due, conversation in self._conversations(lease, now):
                 if due is not None:
@@ -163,7 +118,7 @@ class Filer:
         self._file(batch, tally)
         return tally
 
-    def _gather(self, work: _Work, batch: _Batch, tally: Tally) -> None:
+    def _gather(self, work: Work, batch: Batch, tally: Tally) -> None:
         """Add to the batch. What may have ended the process before goes alone, so that only it counts as guilty."""
         suspect = work.tried >= SUSPECT
         if suspect:
@@ -195,35 +150,33 @@ class Filer:
             return lambda: few
         return lambda: self._reader.events(lease.place, lease.upto)
 
-    def _renew(self, lease: Lease, conversation: Conversation) -> list[_Work]:
+    def _renew(self, lease: Lease, conversation: Conversation) -> list[Work]:
         """Items whose events are forgotten, but which a retraction that came late still changes."""
         late = recall.retractions(conversation) if lease.filed else []
         if not late:
             return []
         found = recall.renew(self._reader, self._store, lease.place, late, self._terms.rules, self._terms.limits)
-        return [_Work(one.showing.conversation, one.showing, one.filing, one.planned, []) for one in found]
+        return [Work(one.showing.conversation, one.showing, one.filing, one.planned, []) for one in found]
 
-    def _plan(
-        self, lease: Lease, conversation: Conversation, batch: _Batch, renewed: Sequence[_Work]
-    ) -> Iterator[_Work]:
+    def _plan(self, lease: Lease, conversation: Conversation, batch: Batch, renewed: Sequence[Work]) -> Iterator[Work]:
         """What the conversation asks for, if it has news: nothing of a mere mark for who has it in a renewed item."""
         numbers = tuple(captured.number for captured in conversation.events)
         version = planning.version_of(conversation, conversing.awake(conversation, self._terms.rules))
-        if lease.filed and version in batch.versions(lease.place, self._reader):
+        if lease.filed and version in batch.versions(lease.place, self._reader.versions):
             return
         filing = Filing(
             lease.place, version, conversation.started, conversation.ended, conversation.part, numbers, deliveries=()
         )
         showing = Showing(conversation, self._reader.blob, self._terms.rules, self._terms.limits)
         if not conversing.is_content(conversation):
-            yield _Work(conversation, showing, structs.replace(filing, empty=True), [], [])
+            yield Work(conversation, showing, structs.replace(filing, empty=True), [], [])
             return
         said, _marks = conversing.content(conversation)
         told = {planned.delivery.mailbox for work in renewed for planned in work.planned} if not said else set()
         views = [
             view
             for view in conversing.views(
-                conversation, batch.mailbox_of(conversation.source, self._terms), self._terms.rules
+                conversation, batch.mailbox_of(conversation.source, self._terms.directory), self._terms.rules
             )
             if view.mailbox not in told
         ]
@@ -237,7 +190,7 @@ class Filer:
             if planning.is_gone(e) and e.delivery.state is DeliveryState.FILED
         ]
         filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
-        yield _Work(conversation, showing, filing, planned, gone, tried)
+        yield Work(conversation, showing, filing, planned, gone, tried)
 
     def _earlier(
         self, lease: Lease, conversation: Conversation, version: bytes
@@ -291,14 +244,14 @@ class Filer:
         look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
         return planning.plan(conversation, view, look, folder, before, showing.name, said)
 
-    def _file(self, batch: _Batch, tally: Tally) -> None:
+    def _file(self, batch: Batch, tally: Tally) -> None:
         """Begin, render, put, finish: everything gathered so far."""
         now = batch.now()
         if batch.works:
             for work, filing in zip(
                 batch.works, self._journal.begin([w.filing for w in batch.works], now), strict=True
             ):
-                _begun(work, filing)
+                begun(work, filing)
             self._put([chosen for work in batch.works for chosen in self._render(work, tally)])
             self._finish(batch, now, tally)
         if batch.strangers:
@@ -310,7 +263,7 @@ class Filer:
         if held := batch.to_extend():
             self._journal.extend(held, batch.now())
 
-    def _render(self, work: _Work, tally: Tally) -> list[_Chosen]:
+    def _render(self, work: Work, tally: Tally) -> list[Chosen]:
         if work.tried >= ATTEMPTS:
             work.error = f"{work.tried} attempts to file this ended with the whole process"
             return []
@@ -331,14 +284,14 @@ class Filer:
         tally.items += len(items)
         tally.bytes += sum(len(item.content) for item in items)
         return [
-            _Chosen(
+            Chosen(
                 work, index, Put(planned.delivery.mailbox, planned.delivery.folder, made[planned.look], planned.flags)
             )
             for index, planned in enumerate(work.planned)
             if planned.look is not None
         ]
 
-    def _put(self, chosen: list[_Chosen]) -> None:
+    def _put(self, chosen: list[Chosen]) -> None:
         """Put all, those tried before with care; note sizes and failures where they belong."""
         for careful in (False, True):
             some = [each for each in chosen if (each.work.filing.attempts > 1) is careful]
@@ -347,30 +300,30 @@ class Filer:
             outcomes = self._store.put([each.put for each in some], careful=careful)
             for each, outcome in zip(some, outcomes, strict=True):
                 if outcome is not None:
-                    _failed(each.work, outcome)
+                    failed(each.work, outcome)
                 else:
-                    _filed(each.work, each.index, len(each.put.item.content))
+                    filed(each.work, each.index, len(each.put.item.content))
 
-    def _finish(self, batch: _Batch, now: int, tally: Tally) -> None:
+    def _finish(self, batch: Batch, now: int, tally: Tally) -> None:
         """Take out what was replaced, then record all. In this order: see `_earlier`."""
         outdated: list[Where] = []
         filings: list[Filing] = []
         for work in batch.works:
             for index, planned in enumerate(work.planned):
                 if planned.look is None and planned.delivery.state is DeliveryState.ATTEMPTED:
-                    _filed(work, index, planned.delivery.size)
+                    filed(work, index, planned.delivery.size)
             if work.error:
-                _park_or_retry(work, batch, now)
+                park_or_retry(work, batch, now)
             for planned in work.planned:
                 if planned.delivery.state is DeliveryState.FILED:
                     outdated += [Where(d.mailbox, d.folder, d.name) for d in planned.outdated]
             filings.append(structs.replace(work.filing, deliveries=tuple(p.delivery for p in work.planned)))
-            _count(work, tally)
+            count(work, tally)
         self._keep_blobs(batch)
         self._store.remove_all(outdated)
         self._journal.finish(filings, now, gone=[number for work in batch.works for number in work.gone])
 
-    def _keep_blobs(self, batch: _Batch) -> None:
+    def _keep_blobs(self, batch: Batch) -> None:
         """Files too large for an item stay in the blob store as long as the item that names them."""
         for work in batch.works:
             if not work.showing.has_files:
@@ -379,134 +332,6 @@ class Filer:
                 if planned.delivery.state is not DeliveryState.FILED:
                     continue
                 if planned.look is not None and (kept := work.showing.kept(planned.look)):
-                    self._journal.hold_blobs(_holder(planned.delivery), sorted(kept))
+                    self._journal.hold_blobs(holder(planned.delivery), sorted(kept))
                 for delivery in planned.outdated:
-                    self._journal.drop_blobs(_holder(delivery))
-
-
-def _holder(delivery: Delivery) -> str:
-    return f"delivery:{delivery.number}"
-
-
-def _begun(work: _Work, filing: Filing) -> None:
-    """Take over numbers, and states that an earlier attempt reached already."""
-    work.filing = filing
-    for index, delivery in enumerate(filing.deliveries):
-        planned = work.planned[index]
-        look = planned.look if delivery.state is DeliveryState.ATTEMPTED else None
-        work.planned[index] = structs.replace(planned, delivery=delivery, look=look)
-
-
-def _filed(work: _Work, index: int, size: int) -> None:
-    planned = work.planned[index]
-    delivery = structs.replace(planned.delivery, state=DeliveryState.FILED, size=size, reason="")
-    work.planned[index] = structs.replace(planned, delivery=delivery)
-
-
-def _failed(work: _Work, error: ArchiverError) -> None:
-    """Note why; a fault of the whole machine is no fault of this conversation and ends the run."""
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in _MACHINE:
-        raise error
-    work.error = str(error)
-
-
-def _park_or_retry(work: _Work, batch: _Batch, now: int) -> None:
-    attempts = work.filing.attempts
-    if attempts < ATTEMPTS:
-        batch.look_again(work.filing.place, now + RETRY * 4 ** (attempts - 1))
-    else:
-        for index, planned in enumerate(work.planned):
-            if planned.delivery.state is DeliveryState.ATTEMPTED:
-                parked = structs.replace(planned.delivery, state=DeliveryState.PARKED, reason=work.error)
-                work.planned[index] = structs.replace(planned, delivery=parked)
-    log.error(
-        "not filed" if attempts < ATTEMPTS else "parked",
-        conversation=work.conversation.place,
-        source=work.conversation.source,
-        filing=work.filing.number,
-        attempts=attempts,
-        why=work.error,
-    )
-
-
-def _count(work: _Work, tally: Tally) -> None:
-    tally.conversations += 1
-    if work.filing.empty:
-        tally.empty += 1
-    elif not work.planned:
-        tally.unowned += 1
-    if work.error:
-        tally.failed += 1
-    for planned in work.planned:
-        state = planned.delivery.state
-        tally.copies += state is DeliveryState.FILED and planned.look is not None
-        tally.withheld += state is DeliveryState.WITHHELD
-        tally.parked += state is DeliveryState.PARKED
-
-
-class _Batch:
-    """Conversations gathered until they are worth a sync."""
-
-    def __init__(self, leases: list[Lease], now: int) -> None:
-        self.leases = leases
-        self.works: list[_Work] = []
-        self.strangers: Counter[tuple[str, str]] = Counter()
-        self._began = now, time.monotonic()
-        self._extended = now
-        self._done: list[Lease] = []
-        self._settled = 0
-        self._dues: dict[int, int] = {}
-        self._items = 0
-        self._bytes = 0
-        self._versions: tuple[int, set[bytes]] = (0, set())
-
-    def look_again(self, place: int, due: int) -> None:
-        self._dues[place] = min(self._dues.get(place, due), due)
-
-    def end(self, lease: Lease) -> None:
-        """All conversations of this place are in."""
-        self._done.append(lease)
-
-    def settled(self) -> list[tuple[Lease, int | None]]:
-        """The places that are through, once what was gathered is recorded, and when to look at them again."""
-        self._settled += len(self._done)
-        return [(lease, self._dues.pop(lease.place, None)) for lease in self._done]
-
-    def now(self) -> int:
-        """The time, as the caller's clock has it."""
-        return self._began[0] + round((time.monotonic() - self._began[1]) * SECOND)
-
-    def to_extend(self) -> list[Lease]:
-        """The leases not settled yet, when they need to be prolonged: a large place takes long."""
-        if self.now() - self._extended < EXTEND:
-            return []
-        self._extended = self.now()
-        return self.leases[self._settled :]
-
-    def add(self, work: _Work) -> None:
-        self.works.append(work)
-        self._items += len(work.planned)
-        self._bytes += sum(len(captured.body) for captured in work.conversation.events)
-
-    @property
-    def full(self) -> bool:
-        return self._items >= BATCH_ITEMS or self._bytes >= BATCH_BYTES
-
-    def clear(self) -> None:
-        self.works, self.strangers, self._done = [], Counter(), []
-        self._items = self._bytes = 0
-
-    def versions(self, place: int, reader: Reader) -> set[bytes]:
-        if self._versions[0] != place:
-            self._versions = (place, reader.versions(place))
-        return self._versions[1]
-
-    def mailbox_of(self, source: str, terms: Terms) -> Callable[[str], str | None]:
-        def mailbox_of(address: str) -> str | None:
-            mailbox = terms.directory.mailbox_of(source, address)
-            if mailbox is None:
-                self.strangers[source, address] += 1
-            return mailbox
-
-        return mailbox_of
+                    self._journal.drop_blobs(holder(delivery))

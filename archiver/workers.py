@@ -28,7 +28,8 @@ from msgspec import Struct
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import ArchiverError, EnvironmentFault
-from archiver.pipeline import Filer, Tally
+from archiver.gathering import Tally
+from archiver.pipeline import Filer
 from archiver.spool import Sealed, seal
 from archiver.types import Filing, Lease
 

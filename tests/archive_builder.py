@@ -12,7 +12,8 @@ from archiver.assembly import open_spool, rules_of, store_of, terms_of
 from archiver.config import Config, load
 from archiver.conversation import fold_roster
 from archiver.events import SECOND, Captured
-from archiver.pipeline import Filer, Tally
+from archiver.gathering import Tally
+from archiver.pipeline import Filer
 from archiver.spool import Spool
 from archiver.store import MaildirStore
 from archiver.types import Roster

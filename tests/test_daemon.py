@@ -19,7 +19,8 @@ from archiver.daemon import service
 from archiver.daemon.capture import Capture, sources_of
 from archiver.daemon.job import Job
 from archiver.exceptions import ConfigError, EnvironmentFault
-from archiver.pipeline import ATTEMPTS, Filer
+from archiver.gathering import ATTEMPTS
+from archiver.pipeline import Filer
 from archiver.spool import Spool
 from archiver.types import Exclusion
 

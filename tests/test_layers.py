@@ -42,6 +42,7 @@ JOINERS = {
         "cli",
         "daemon",
         "doctor",
+        "gathering",
         "pipeline",
         "rebuilding",
         "recall",

@@ -20,7 +20,8 @@ from archiver.config import Config
 from archiver.conversation import fold_roster
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ArchiverError, EnvironmentFault
-from archiver.pipeline import ATTEMPTS, SUSPECT, Filer, Journal, Tally, Terms
+from archiver.gathering import ATTEMPTS, SUSPECT, Tally
+from archiver.pipeline import Filer, Journal, Terms
 from archiver.spool import Spool
 from archiver.store import MaildirStore
 from archiver.types import Filing, Lease, Mailbox, Roster

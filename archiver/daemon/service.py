@@ -27,7 +27,7 @@ from archiver.daemon.capture import Capture, sources_of
 from archiver.daemon.job import HOUSEKEEPING, Job
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, ConfigError
-from archiver.pipeline import Tally
+from archiver.gathering import Tally
 from archiver.spool import Spool
 
 log = structlog.get_logger(__name__)
