@@ -32,7 +32,7 @@ def archive(data: Path) -> ArchiveStore:
     assert receipt.outcomes == [None] * 6
     with Spool.open(data) as spool:
         for mailbox, head in receipt.heads.items():
-            spool.note_chain(mailbox, head.length, head.digest)
+            spool.note_heads({mailbox: head})
     return archive
 
 

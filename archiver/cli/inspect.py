@@ -6,12 +6,13 @@ import click
 
 from archiver import inspection
 from archiver.addresses import normal
-from archiver.assembly import archive_of, open_spool, store_of
+from archiver.assembly import archive_of, store_of
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, counted, say, size, table, when, write
 from archiver.exceptions import UsageError
 from archiver.logs import plain
 from archiver.rendering import lines_of
+from archiver.spool import Spool
 from archiver.store import Store
 from archiver.types import Head
 
@@ -129,7 +130,7 @@ def _problems(problems: list[inspection.Problem], archives: int) -> None:
 
 def _heads(app: App) -> dict[str, Head]:
     """Where, by the spool, manifests end: as they were noted when items were filed."""
-    if not (app.data / "spool.db").exists():
+    if not Spool.exists(app.data):
         return {}
-    with open_spool(app.config(), app.data, readonly=True) as spool:
-        return {noted.mailbox: Head(noted.length, noted.head) for noted in spool.chains()}
+    with app.reading_spool() as spool:
+        return spool.heads()
