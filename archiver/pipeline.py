@@ -201,7 +201,10 @@ class Filer:
         """
         if not lease.filed:
             return {}, 0, {}
-        priors = self._reader.priors(lease.place, conversation.started, conversation.ended)
+        # A reference may have been filed alone, at its own time, before the message it refers to arrived.
+        first, last = conversation.events[0].time, conversation.events[-1].time
+        started, ended = min(conversation.started, first), max(conversation.ended, last)
+        priors = self._reader.priors(lease.place, started, ended)
         same, found = planning.overlapping(priors, conversation, version)
         flat = [(delivery, covered) for each in found.values() for delivery, covered in each]
         open_ones = [delivery for delivery in same.values() if delivery.state is DeliveryState.ATTEMPTED]
