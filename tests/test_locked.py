@@ -176,6 +176,8 @@ READS: dict[str, Callable[[Scene], object]] = {
     "conflicts": lambda s: s.spool.conflicts(),
     "strangers": lambda s: s.spool.strangers(),
     "totals": lambda s: s.spool.totals(),
+    "placed": lambda s: s.spool.placed("ab"),
+    "traced": lambda s: s.spool.traced(s.leases["old"].place, "a@x"),
     "holds": lambda s: s.spool.holds(),
     "standing_holds": lambda s: s.spool.standing_holds(["a@x"]),
     "untaken_holds": lambda s: s.spool.untaken_holds(),

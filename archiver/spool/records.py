@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from archiver.types import Item
+from archiver.events import Kind
+from archiver.types import Delivery, Item
 
 
 class Outcome(StrEnum):
@@ -117,6 +118,37 @@ class Dropped(Struct, frozen=True):
     deliveries: int
     bytes: int
     at: int
+
+
+class Placed(Struct, frozen=True):
+    """One place, and how it stands: `events` are in the spool, `last` is the time of their last.
+
+    It is looked at from `due` on, `claimed` while somebody does; `error` is why it was `parked` or is tried again.
+    """
+
+    place: int
+    source: str
+    conversation: str
+    kind: Kind
+    events: int
+    last: int | None
+    due: int | None
+    claimed: bool
+    parked: int | None
+    error: str
+
+
+class Traced(Struct, frozen=True):
+    """One version of a conversation, and what came of one delivery of it; None where it asked for none."""
+
+    filing: int
+    started: int
+    ended: int
+    part: int
+    attempts: int
+    state: str
+    at: int
+    delivery: Delivery | None
 
 
 class ParkedFiling(Struct, frozen=True):

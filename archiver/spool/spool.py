@@ -33,6 +33,7 @@ from archiver.spool import (
     reading,
     schema,
     status,
+    tracing,
 )
 from archiver.spool.batch import Sealed
 from archiver.spool.database import Connections, faults
@@ -50,12 +51,14 @@ from archiver.spool.records import (
     MailboxCount,
     ParkedFiling,
     ParkedPlace,
+    Placed,
     Quarantined,
     Reaped,
     Room,
     SourceCount,
     Stranger,
     Totals,
+    Traced,
     Watermark,
 )
 from archiver.spool.watermark import watermark
@@ -459,6 +462,13 @@ class Spool:
 
     def strangers(self, *, limit: int = 1_000) -> list[Stranger]:
         return status.strangers(self._connections, limit=limit)
+
+    def placed(self, conversation: str, source: str | None = None) -> list[Placed]:
+        return tracing.placed(self._connections, conversation, source)
+
+    def traced(self, place: int, mailbox: str, *, limit: int = 100) -> list[Traced]:
+        """What became of a place's conversations for one mailbox; the newest first. Masks are left out."""
+        return tracing.traced(self._connections, place, mailbox, limit)
 
     def totals(self) -> Totals:
         return status.totals(self._connections)
