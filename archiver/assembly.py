@@ -74,8 +74,8 @@ def archiving_of(config: Config) -> policy.Rules:
     how, who = config.archiving, config.policy
     of_sites = {each.name: _policy_of(each, f"site {each.name}") for each in who.site}
     return policy.Rules(
-        _configuration_of(how, policy.GLOBAL),
-        _policy_of(who, policy.GLOBAL),
+        _configuration_of(how, gate.GLOBAL),
+        _policy_of(who, gate.GLOBAL),
         pools=[policy.Pool(each.name, each.sources, _own(each, f"pool {each.name}")) for each in how.pool],
         sites=[
             policy.Site(each.name, each.pools, _own(each, f"site {each.name}"), of_sites.get(each.name))

@@ -95,10 +95,8 @@ class Directory:
         self._named = frozenset(self._exact.values())
         self._closed = bool(self._domains or people or rows is not None)
         # The configuration's tables come last: what is written there by hand overrides the file.
-        self._known = {
-            address: _complete(address, facts, default)
-            for address, facts in _merge((*(rows or ()), *mailboxes)).items()
-        }
+        self._own = _merge((*(rows or ()), *mailboxes))
+        self._known = {address: _complete(address, facts, default) for address, facts in self._own.items()}
         self._answers: dict[tuple[str, str], str | None] = {}
 
     def mailbox_of(self, source: str, address: str) -> str | None:
@@ -117,6 +115,10 @@ class Directory:
     def mailbox(self, address: str) -> Mailbox:
         """What is known of a mailbox, by its normal form: its own facts, else the defaults."""
         return self._known.get(address) or _complete(address, {}, self._default)
+
+    def own(self, address: str) -> frozenset[str]:
+        """Which facts of a mailbox are its own, and no defaults."""
+        return frozenset(self._own.get(address, ()))
 
     def named(self) -> tuple[str, ...]:
         """The mailboxes that people, file and tables name, for doctor and status."""

@@ -57,6 +57,16 @@ class Sieve:
         return self._of_source[source]
 
 
+def concerning(exclusions: Iterable[Exclusion], source: str, conversation: str, person: str) -> tuple[Exclusion, ...]:
+    """Those that one person, or one place of a source, falls under, whenever they are in force."""
+    return tuple(
+        each
+        for each in exclusions
+        if (each.person == person if each.person else fnmatchcase(source, each.source))
+        and each.conversation in ("", conversation)
+    )
+
+
 def _acting(event: Event) -> Iterator[str]:
     """Whose doing it is, and whom it brings in. What only takes away stays: a leave, a retraction of earlier words."""
     if event.type not in (LEFT, RETRACTED):

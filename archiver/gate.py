@@ -17,6 +17,8 @@ from archiver import capability
 from archiver.capability import Answer
 from archiver.types import Decision, Finding, Mailbox
 
+GLOBAL, MAILBOX = "global", "mailbox"
+"""Scopes of rules: for all, and what one mailbox has of its own."""
 _HINT = 'set [store] version, or the version of its [[mailbox]], to what its server reports, such as "15.0.1497.2"'
 
 
@@ -71,8 +73,8 @@ def _decide(question: Question) -> Decision:
 def _is_switched_on(question: Question) -> Finding:
     """The archive has a switch of its own; this one is Conversation History's."""
     if question.feature is Feature.ARCHIVE or question.rules.history:
-        return Finding("switch", True, f"{_TITLES[question.feature]} is not switched off.")
-    return Finding("switch", False, f"{_TITLES[question.feature]} is switched off in [history] enabled.")
+        return Finding("switch", True, f"{_TITLES[question.feature]} is not switched off.", GLOBAL)
+    return Finding("switch", False, f"{_TITLES[question.feature]} is switched off in [history] enabled.", GLOBAL)
 
 
 def _is_capable(question: Question) -> Finding:
@@ -87,7 +89,7 @@ def capable(given: str, feature: Feature, pairing: str) -> Finding:
     verdict = _verdict(answer, pairing) if answer.products else _unknown(given)
     keys = ", ".join(answer.row.keys)
     need = f"{_TITLES[feature]} needs row {number} ({answer.row.name})"
-    return Finding("capability", answer.allowed, f"{need}: {verdict} [{keys}].")
+    return Finding("capability", answer.allowed, f"{need}: {verdict} [{keys}].", MAILBOX)
 
 
 _PLAIN = {"y": "yes", "y g": "yes (a general statement)", "n": "no", "?": "unconfirmed (?), which counts as no"}

@@ -111,7 +111,7 @@ def facts_of(events: Iterable[Captured], others: Iterable[str] = ()) -> Facts | 
     if not found:
         return None
     source = found[0].event.source
-    people = {named for captured in found for named in _named(captured)} | set(others)
+    people = {address for captured in found for address in named(captured)} | set(others)
     said = [text for captured in found for text in _texts(msgspec.json.decode(captured.body).get("data"))]
     return Facts(
         min(captured.time for captured in found),
@@ -122,7 +122,8 @@ def facts_of(events: Iterable[Captured], others: Iterable[str] = ()) -> Facts | 
     )
 
 
-def _named(captured: Captured) -> Iterator[str]:
+def named(captured: Captured) -> Iterator[str]:
+    """The addresses of everybody whom an event names."""
     data = captured.event.data
     message = data.message
     people = (data.actor, data.subject, *(data.conversation.participants or ()))

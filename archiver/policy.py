@@ -11,17 +11,15 @@ passed in. Conversation History is not decided here: it is the gate's, with a sw
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
 
-from archiver import gate
 from archiver.events import SECOND, Kind, moment
-from archiver.gate import Feature
+from archiver.gate import GLOBAL, MAILBOX, Feature, capable
 from archiver.types import ArchiveDecision, Archiving, Finding, Hold, Mailbox
 
-GLOBAL, MAILBOX = "global", "mailbox"
 _HOUR = 3600 * SECOND
 _CACHED = 100_000
 
@@ -99,17 +97,35 @@ class Rules:
             return found
 
     def configuration(self, source: str) -> Configuration:
-        pool, site = self.place(source)
+        return self.configuration_at(*self.place(source))
+
+    def configuration_at(self, pool: Pool | None, site: Site | None) -> Configuration:
         if pool is not None and pool.configuration is not None:
             return pool.configuration
         return site.configuration if site is not None and site.configuration is not None else self.everywhere
 
     def policy(self, mailbox: str, source: str) -> Policy:
+        return self.policy_at(mailbox, self.place(source)[1])
+
+    def policy_at(self, mailbox: str, site: Site | None) -> Policy:
         own = self.users.get(mailbox)
         if own is not None:
             return own
-        site = self.place(source)[1]
         return site.policy if site is not None and site.policy is not None else self.everybody
+
+    def places(self) -> Iterator[tuple[Pool | None, Site | None]]:
+        """Every pool with its site, and everywhere else."""
+        yield from ((pool, self._home.get(pool.name)) for pool in self.pools)
+        yield None, None
+
+    def configurations(self) -> list[Configuration]:
+        """One for each scope that has one, the most specific first."""
+        own = [pool.configuration for pool in self.pools] + [site.configuration for site in self.sites]
+        return [*(each for each in own if each is not None), self.everywhere]
+
+    def policies(self) -> list[Policy]:
+        own = [site.policy for site in self.sites if site.policy is not None]
+        return [*self.users.values(), *own, self.everybody]
 
     def _find(self, source: str) -> tuple[Pool | None, Site | None]:
         pool = next((pool for pool, pattern in self._patterns if pattern.fullmatch(source)), None)
@@ -297,7 +313,7 @@ def _is_held(case: _Case) -> Finding:
 
 def _can_have_it(case: _Case, findings: list[Finding]) -> bool:
     """Whether the mailbox's own archive can get it now; asked twice, it is said once."""
-    asked = (_is_to_mailbox(case), _is_capable(case))
+    asked = (_is_to_mailbox(case), capable(case.version, Feature.ARCHIVE, case.pairing))
     findings += [finding for finding in asked if finding not in findings]
     return all(finding.allowed for finding in asked)
 
@@ -307,11 +323,6 @@ def _is_to_mailbox(case: _Case) -> Finding:
     if how.to_mailbox:
         return Finding("to_mailbox", True, "Mailboxes get their own archives (to_mailbox = true).", how.scope)
     return Finding("to_mailbox", False, "Mailboxes get no archives of their own (to_mailbox = false).", how.scope)
-
-
-def _is_capable(case: _Case) -> Finding:
-    found = gate.capable(case.version, Feature.ARCHIVE, case.pairing)
-    return Finding(found.check, found.allowed, found.reason, MAILBOX)
 
 
 def _by_policy(case: _Case, findings: list[Finding]) -> Archiving:

@@ -23,9 +23,9 @@ from archiver.exceptions import ConfigError, EnvironmentFault, InUse, ItemError,
 from archiver.spool import Spool
 
 PEOPLE = ["alice@example.org", "bob@example.org"]
-COMMANDS = ["run", "backfill", "inspect", "status", "doctor", "hold", "exclusion", "audit"]
+COMMANDS = ["run", "backfill", "inspect", "status", "doctor", "policy", "explain", "hold", "exclusion", "audit"]
 READING = [
-    *(["backfill", "--list"], ["inspect"], ["status"], ["doctor"], ["run", "--once"], ["audit"]),
+    *(["backfill", "--list"], ["inspect"], ["status"], ["doctor"], ["policy"], ["run", "--once"], ["audit"]),
     *(["hold", "list"], ["exclusion", "list"]),
 ]
 

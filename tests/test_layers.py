@@ -42,6 +42,7 @@ JOINERS = {
         "cli",
         "daemon",
         "doctor",
+        "explaining",
         "gathering",
         "pipeline",
         "rebuilding",

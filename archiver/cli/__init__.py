@@ -20,9 +20,11 @@ from archiver.cli.audit import audit
 from archiver.cli.backfill import backfill
 from archiver.cli.doctor import doctor
 from archiver.cli.exclusion import exclusion
+from archiver.cli.explain import explain
 from archiver.cli.hold import hold
 from archiver.cli.inspect import inspect
 from archiver.cli.output import Unread, complain
+from archiver.cli.policy import policy
 from archiver.cli.run import run
 from archiver.cli.status import status
 from archiver.exceptions import ArchiverError, ConfigError, EnvironmentFault, UsageError
@@ -100,5 +102,5 @@ def main(context: click.Context, data: Path, config: Path | None, json_: bool) -
     context.obj = App(data.absolute(), config, json_)
 
 
-for command in (run, backfill, inspect, status, doctor, hold, exclusion, audit):
+for command in (run, backfill, inspect, status, doctor, policy, explain, hold, exclusion, audit):
     main.add_command(command)
