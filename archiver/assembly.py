@@ -109,6 +109,8 @@ def terms_of(config: Config) -> Terms:
         lateness=config.conversations.lateness,
         show_retracted=config.transcript.show_retracted,
         limits=Limits(file=config.transcript.max_attachment),
+        locale=config.default_mailbox.locale,
+        zone=config.default_mailbox.zone,
     )
 
 

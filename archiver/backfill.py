@@ -21,7 +21,7 @@ import structlog
 from msgspec import Struct, field
 
 from archiver import sifting
-from archiver.assembly import open_spool, store_of, terms_of
+from archiver.assembly import archive_of, open_spool, store_of, terms_of
 from archiver.config import Config
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
@@ -272,7 +272,8 @@ class _Writer:
 
 def _filer(config: Config, data: Path, journal: Journal) -> Filer:
     """What a filing process has of its own: a reader of the spool, a store, the terms."""
-    return Filer(open_spool(config, data, readonly=True), journal, store_of(config, data), terms_of(config))
+    reader = open_spool(config, data, readonly=True)
+    return Filer(reader, journal, store_of(config, data), archive_of(config, data), terms_of(config))
 
 
 def _file(
@@ -283,7 +284,7 @@ def _file(
     if len(children) > 1 and report.accepted >= ALONE:
         serve(children, spool, work.more, work.done)
         return
-    alone = Filer(spool, spool, store_of(config, data), terms_of(config))
+    alone = Filer(spool, spool, store_of(config, data), archive_of(config, data), terms_of(config))
     while leases := work.more()[0]:
         work.done(alone.run(leases, _now()))
 

@@ -16,7 +16,7 @@ from archiver.exceptions import ArchiverError
 from archiver.planning import Planned
 from archiver.showing import Showing
 from archiver.store.protocol import Put
-from archiver.types import Conversation, Delivery, DeliveryState, Filing, Lease
+from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing, Lease
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ SUSPECT = 2
 EXTEND = 60 * SECOND
 RETRY = 10 * SECOND
 """Wait before the second attempt; four times as long before each further one."""
-_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
+MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 
 BATCH_ITEMS = 250
 BATCH_BYTES = 4 * 1024 * 1024
@@ -48,6 +48,10 @@ class Tally(Struct):
     renderings: int = 0
     bytes: int = 0
     withheld: int = 0
+    archived: int = 0
+    """Complete items, in either archive."""
+    unarchived: int = 0
+    """Withheld from an archive."""
     parked: int = 0
     failed: int = 0
 
@@ -75,6 +79,15 @@ class Chosen(Struct):
     work: Work
     index: int
     put: Put
+
+    @property
+    def destination(self) -> Destination:
+        return self.work.planned[self.index].delivery.destination
+
+    @property
+    def careful(self) -> bool:
+        """Whether an earlier attempt is on record."""
+        return self.work.filing.attempts > 1 or self.work.planned[self.index].tried
 
 
 class Batch:
@@ -168,9 +181,16 @@ def filed(work: Work, index: int, size: int) -> None:
 def failed(work: Work, error: ArchiverError) -> None:
     """Note why; a fault of the whole machine is no fault of this conversation and ends the run."""
     cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in _MACHINE:
+    if isinstance(cause, OSError) and cause.errno in MACHINE:
         raise error
     work.error = str(error)
+
+
+def withheld(work: Work, index: int, size: int, reason: str) -> None:
+    """It couldn't be put, and waits until it can be; for the rest of its conversation that is no failure."""
+    planned = work.planned[index]
+    delivery = structs.replace(planned.delivery, state=DeliveryState.WITHHELD, size=size, reason=reason)
+    work.planned[index] = structs.replace(planned, delivery=delivery)
 
 
 def park_or_retry(work: Work, batch: Batch, now: int) -> None:
@@ -201,7 +221,11 @@ def count(work: Work, tally: Tally) -> None:
     if work.error:
         tally.failed += 1
     for planned in work.planned:
-        state = planned.delivery.state
-        tally.copies += state is DeliveryState.FILED and planned.look is not None
-        tally.withheld += state is DeliveryState.WITHHELD
+        state, put = planned.delivery.state, planned.look is not None
         tally.parked += state is DeliveryState.PARKED
+        if planned.delivery.destination is Destination.HISTORY:
+            tally.copies += state is DeliveryState.FILED and put
+            tally.withheld += state is DeliveryState.WITHHELD
+        else:
+            tally.archived += state is DeliveryState.FILED and put
+            tally.unarchived += state is DeliveryState.WITHHELD

@@ -4,6 +4,7 @@
     converse    conversation.survey, .conversations      events -> conversations, ripe or not yet
     gate        conversation.views, directory, gate      -> who gets which view, or why not yet
     plan        planning                                 -> deliveries, with what they replace
+                compliance: policy, holds, archiving     -> what the archives get besides
     begin       journal                                  the attempt is on record before it is made
     render      render                                   -> items, shared fragments made once
     put         store                                    many items, few syncs
@@ -14,7 +15,7 @@ Every step can be the last one: each is recorded, and doing it again gives what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from msgspec import Struct, structs
 
 from archiver import conversation as conversing
 from archiver import gate, planning, policy, recall
+from archiver.compliance import Archives
+from archiver.compliance import Rules as ArchiveRules
 from archiver.conversation import Rules
 from archiver.directory import Directory
 from archiver.events import SECOND, Captured
@@ -43,9 +46,22 @@ from archiver.gathering import (
 from archiver.planning import Earlier, Planned
 from archiver.rendering import Limits
 from archiver.showing import Showing
-from archiver.spool.records import Watermark
+from archiver.spool.records import LocalCopy, Watermark
+from archiver.store import ArchiveStore
 from archiver.store.protocol import Put, Store, Where
-from archiver.types import Conversation, Delivery, DeliveryState, Filing, Item, Lease, Look, View
+from archiver.types import (
+    Conversation,
+    Delivery,
+    DeliveryState,
+    Destination,
+    Filing,
+    Head,
+    Hold,
+    Item,
+    Lease,
+    Look,
+    View,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +80,8 @@ class Reader(Protocol):
     def recalled(self, place: int, targets: Iterable[str]) -> list[tuple[str, Filing]]: ...
     def blob(self, sha256: str) -> bytes | None: ...
     def watermark(self, place: int, now: int, lateness: int) -> Watermark: ...
+    def standing_holds(self, mailboxes: Iterable[str]) -> dict[str, tuple[Hold, ...]]: ...
+    def heads(self, mailboxes: Iterable[str]) -> dict[str, Head]: ...
 
 
 class Journal(Protocol):
@@ -76,6 +94,8 @@ class Journal(Protocol):
     def hold_blobs(self, holder: str, digests: Iterable[str]) -> None: ...
     def drop_blobs(self, holder: str) -> None: ...
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None: ...
+    def keep_local(self, copies: Sequence[LocalCopy], now: int) -> None: ...
+    def note_heads(self, heads: Mapping[str, Head]) -> None: ...
 
 
 class Terms(Struct, frozen=True):
@@ -90,16 +110,21 @@ class Terms(Struct, frozen=True):
     lateness: int
     show_retracted: bool
     limits: Limits
+    locale: str
+    zone: str
+    """In which the archives' items are written, whoever they are for."""
 
 
 class Filer:
     """Files what is ripe in leased places. One per process; `run` may be called again and again."""
 
-    def __init__(self, reader: Reader, journal: Journal, store: Store, terms: Terms) -> None:
+    def __init__(self, reader: Reader, journal: Journal, store: Store, archive: ArchiveStore, terms: Terms) -> None:
         self._reader = reader
         self._journal = journal
         self._store = store
         self._terms = terms
+        rules = ArchiveRules(terms.policy, terms.directory, terms.locale, terms.zone)
+        self._archives = Archives(reader, journal, archive, rules)
 
     def run(self, leases: Iterable[Lease], now: int) -> Tally:
         """Work through `leases` in batches; each lease is settled once all its conversations are recorded."""
@@ -180,7 +205,8 @@ class Filer:
             )
             if view.mailbox not in told
         ]
-        same, tried, earlier = self._earlier(lease, conversation, version)
+        priors = self._priors(lease, conversation) if lease.filed else []
+        same, tried, earlier = self._earlier(priors, conversation, version)
         planned = [made for view in views if (made := self._deliver(showing, view, same, earlier, said))]
         planned += planning.forsaken(views, earlier)
         gone = [
@@ -189,22 +215,26 @@ class Filer:
             for e in found
             if planning.is_gone(e) and e.delivery.state is DeliveryState.FILED
         ]
+        if self._archives.is_on(conversation.source):
+            planned += self._archives.plan(showing, version, priors, batch.now())
         filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
         yield Work(conversation, showing, filing, planned, gone, tried)
 
+    def _priors(self, lease: Lease, conversation: Conversation) -> list[Filing]:
+        # A reference may have been filed alone, at its own time, before the message it refers to arrived.
+        first, last = conversation.events[0].time, conversation.events[-1].time
+        started, ended = min(conversation.started, first), max(conversation.ended, last)
+        return self._reader.priors(lease.place, started, ended)
+
     def _earlier(
-        self, lease: Lease, conversation: Conversation, version: bytes
+        self, priors: Sequence[Filing], conversation: Conversation, version: bytes
     ) -> tuple[dict[str, Delivery], int, dict[str, list[Earlier]]]:
         """What was filed of this conversation before: this version with its attempts, earlier ones and where they lie.
 
         An item missing because an attempt that got as far as its successor took it out is not its owner's doing.
         """
-        if not lease.filed:
+        if not priors:
             return {}, 0, {}
-        # A reference may have been filed alone, at its own time, before the message it refers to arrived.
-        first, last = conversation.events[0].time, conversation.events[-1].time
-        started, ended = min(conversation.started, first), max(conversation.ended, last)
-        priors = self._reader.priors(lease.place, started, ended)
         same, found = planning.overlapping(priors, conversation, version)
         flat = [(delivery, covered) for each in found.values() for delivery, covered in each]
         open_ones = [delivery for delivery in same.values() if delivery.state is DeliveryState.ATTEMPTED]
@@ -255,7 +285,7 @@ class Filer:
                 batch.works, self._journal.begin([w.filing for w in batch.works], now), strict=True
             ):
                 begun(work, filing)
-            self._put([chosen for work in batch.works for chosen in self._render(work, tally)])
+            self._put([chosen for work in batch.works for chosen in self._render(work, tally)], now)
             self._finish(batch, now, tally)
         if batch.strangers:
             people = [(source, address, seen) for (source, address), seen in sorted(batch.strangers.items())]
@@ -271,33 +301,40 @@ class Filer:
             work.error = f"{work.tried} attempts to file this ended with the whole process"
             return []
         wanted = dict.fromkeys(planned.look for planned in work.planned if planned.look is not None)
-        looks = sorted(wanted, key=lambda look: look.mask)
-        if not looks:
-            return []
-        try:
-            items = [work.showing.item(look) for look in looks]  # those of one view in a row: they share most
-        except Exception as error:  # one bad conversation must not stop the rest; it is parked after some attempts
-            work.error = f"{type(error).__name__}: {error}"
-            log.exception("not rendered", conversation=work.conversation.place, source=work.conversation.source)
+        views = sorted((look for look in wanted if not look.complete), key=lambda look: look.mask)
+        made = self._items(work, views) | self._items(work, [look for look in wanted if look.complete])
+        if not made:
             return []
         if not work.showing.has_files:
             work.showing.let_go()
-        made: dict[Look, Item] = dict(zip(looks, items, strict=True))
-        tally.renderings += sum(look.mask.bit_count() for look in looks)
-        tally.items += len(items)
-        tally.bytes += sum(len(item.content) for item in items)
+        tally.renderings += sum(look.mask.bit_count() for look in made)
+        tally.items += len(made)
+        tally.bytes += sum(len(item.content) for item in made.values())
         return [
-            Chosen(
-                work, index, Put(planned.delivery.mailbox, planned.delivery.folder, made[planned.look], planned.flags)
-            )
+            Chosen(work, index, Put(planned.delivery.mailbox, planned.delivery.folder, item, planned.flags))
             for index, planned in enumerate(work.planned)
-            if planned.look is not None
+            if planned.look is not None and (item := made.get(planned.look)) is not None
         ]
 
-    def _put(self, chosen: list[Chosen]) -> None:
+    def _items(self, work: Work, looks: Sequence[Look]) -> dict[Look, Item]:
+        """Rendered, or none: what goes wrong in people's own items keeps nothing from the archives, nor the reverse."""
+        try:
+            return {look: work.showing.item(look) for look in looks}  # those of one view in a row: they share most
+        except Exception as error:  # one bad conversation must not stop the rest; it is parked after some attempts
+            work.error = f"{type(error).__name__}: {error}"
+            log.exception("not rendered", conversation=work.conversation.place, source=work.conversation.source)
+            return {}
+
+    def _put(self, chosen: list[Chosen], now: int) -> None:
         """Put all, those tried before with care; note sizes and failures where they belong."""
+        own = [each for each in chosen if each.destination is Destination.HISTORY]
+        self._put_history(own)
+        if len(own) < len(chosen):
+            self._archives.put([each for each in chosen if each.destination is not Destination.HISTORY], now)
+
+    def _put_history(self, chosen: list[Chosen]) -> None:
         for careful in (False, True):
-            some = [each for each in chosen if (each.work.filing.attempts > 1) is careful]
+            some = [each for each in chosen if each.careful is careful]
             if not some:
                 continue
             outcomes = self._store.put([each.put for each in some], careful=careful)

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from msgspec import Struct, structs
 
 from archiver.events import SENT, Captured
-from archiver.types import Conversation, Delivery, DeliveryState, Filing, Look, Role, View
+from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing, Look, Role, View
 
 
 class Earlier(Struct, frozen=True):
@@ -38,6 +38,8 @@ class Planned(Struct, frozen=True):
     look: Look | None = None
     flags: str = ""
     outdated: tuple[Delivery, ...] = ()
+    tried: bool = False
+    """True where an earlier attempt may have left something."""
 
 
 def version(numbers: Sequence[int]) -> bytes:
@@ -62,9 +64,12 @@ def _packed(numbers: Iterable[int]) -> bytes:
 
 
 def overlapping(
-    priors: Iterable[Filing], conversation: Conversation, own: bytes
+    priors: Iterable[Filing],
+    conversation: Conversation,
+    own: bytes,
+    destination: Destination = Destination.HISTORY,
 ) -> tuple[dict[str, Delivery], dict[str, list[tuple[Delivery, int]]]]:
-    """Deliveries of this very version by mailbox, and earlier ones with the events they share with it.
+    """Deliveries of this very version to one destination, by mailbox, and earlier ones with the events they share.
 
     Superseded ones are nobody's any more.
     """
@@ -73,8 +78,10 @@ def overlapping(
     earlier: dict[str, list[tuple[Delivery, int]]] = {}
     for filing in priors:
         for delivery in filing.deliveries:
-            if delivery.state is DeliveryState.SUPERSEDED or (
-                delivery.state is DeliveryState.FILED and not delivery.name
+            if (
+                delivery.destination is not destination
+                or delivery.state is DeliveryState.SUPERSEDED
+                or (delivery.state is DeliveryState.FILED and not delivery.name)
             ):
                 continue
             if filing.version == own:

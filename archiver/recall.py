@@ -20,7 +20,7 @@ from archiver.rebuilding import rebuild
 from archiver.rendering import Limits
 from archiver.showing import Showing
 from archiver.store import Found, Store, Where
-from archiver.types import Conversation, Delivery, DeliveryState, Filing
+from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing
 
 
 class Memory(Protocol):
@@ -64,7 +64,7 @@ def _renewed(
     memory: Memory, store: Store, prior: Filing, captured: Captured, rules: Rules, limits: Limits
 ) -> Iterator[Renewed]:
     shared: dict[str, list[tuple[Delivery, Found]]] = {}
-    filed = [d for d in prior.deliveries if d.state is DeliveryState.FILED and d.name]
+    filed = [d for d in prior.deliveries if _is_in_history(d)]
     for delivery, found in zip(filed, store.locate_all([_where(d) for d in filed]), strict=True):
         if found is not None:
             shared.setdefault(delivery.name, []).append((delivery, found))
@@ -99,6 +99,11 @@ def _renewed(
             prior.place, version, prior.started, prior.ended, prior.part, events, tuple(p.delivery for p in planned)
         )
         yield Renewed(showing, filing, planned)
+
+
+def _is_in_history(delivery: Delivery) -> bool:
+    """In an archive every version stays as it is."""
+    return delivery.destination is Destination.HISTORY and delivery.state is DeliveryState.FILED and delivery.name != ""
 
 
 def _is_done(prior: Filing, captured: Captured) -> bool:

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -31,7 +31,8 @@ from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.gathering import Tally
 from archiver.pipeline import Filer
 from archiver.spool import Sealed, seal
-from archiver.types import Filing, Lease
+from archiver.spool.records import LocalCopy
+from archiver.types import Filing, Head, Lease
 
 _PR_SET_PDEATHSIG = 1
 _FORK = get_context("fork")
@@ -219,6 +220,12 @@ class _Remote:
 
     def drop_blobs(self, holder: str) -> None:
         self._pipe.send(("drop_blobs", holder))
+
+    def keep_local(self, copies: Sequence[LocalCopy], now: int) -> None:
+        self._pipe.send(("keep_local", list(copies), now))
+
+    def note_heads(self, heads: Mapping[str, Head]) -> None:
+        self._pipe.send(("note_heads", dict(heads)))
 
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None:
         self._pipe.send(("note_strangers", list(people), now))

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archiver.assembly import open_spool, store_of, terms_of
+from archiver.assembly import archive_of, open_spool, store_of, terms_of
 from archiver.config import Config, load
 from archiver.gathering import Tally
 from archiver.pipeline import Filer
@@ -79,7 +79,8 @@ class _Recorder(MemoryStore):
 
 def _ready(spool: Spool, config: Config, conversations: int) -> list[Put]:
     recorder = _Recorder()
-    Filer(spool, spool, recorder, terms_of(config)).run(spool.claim(_NOW, conversations), _NOW)
+    filer = Filer(spool, spool, recorder, archive_of(config, spool.data), terms_of(config))
+    filer.run(spool.claim(_NOW, conversations), _NOW)
     return recorder.puts
 
 
@@ -136,7 +137,7 @@ def _whole(bench: Bench, spool: Spool, config: Config, puts: Sequence[Put]) -> f
     data = bench.fresh("whole")
     store = store_of(config, data)
     store.put(_first_ones(puts))
-    filer = Filer(spool, spool, store, terms_of(config))
+    filer = Filer(spool, spool, store, archive_of(config, data), terms_of(config))
     leases = spool.claim(_NOW, bench.sizes.conversations)
     tally = Tally()
     once = rate(1, lambda: tally.add(filer.run(leases, _NOW)))

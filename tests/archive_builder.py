@@ -8,14 +8,14 @@ from pathlib import Path
 from builders import BASE, DAY
 from conversation_builder import text_of
 
-from archiver.assembly import open_spool, rules_of, store_of, terms_of
+from archiver.assembly import archive_of, open_spool, rules_of, store_of, terms_of
 from archiver.config import Config, load
 from archiver.conversation import fold_roster
 from archiver.events import SECOND, Captured
 from archiver.gathering import Tally
 from archiver.pipeline import Filer
 from archiver.spool import Spool
-from archiver.store import MaildirStore
+from archiver.store import PURGES, ArchiveStore, MaildirStore
 from archiver.types import Roster
 
 FOLDER = "Conversation History"
@@ -23,13 +23,19 @@ CONFIG: Config = load(None)
 
 
 class Archive:
-    """A spool and a store in a directory, filed on demand."""
+    """A spool and both stores in a directory, filed on demand under one configuration, or another from then on."""
 
-    def __init__(self, data: Path) -> None:
-        self.spool: Spool = open_spool(CONFIG, data)
-        self.store: MaildirStore = store_of(CONFIG, data)
-        self._filer = Filer(self.spool, self.spool, self.store, terms_of(CONFIG))
+    def __init__(self, data: Path, config: Config = CONFIG) -> None:
+        self.spool: Spool = open_spool(config, data)
         self._imports = 0
+        self.use(config)
+
+    def use(self, config: Config) -> None:
+        data = self.spool.data
+        self.config = config
+        self.store: MaildirStore = store_of(config, data)
+        self.archive: ArchiveStore = archive_of(config, data)
+        self._filer = Filer(self.spool, self.spool, self.store, self.archive, terms_of(config))
 
     def take(self, events: Sequence[Captured], at: int) -> Tally:
         """Import events and file what they bring, at a time in seconds after BASE."""
@@ -38,11 +44,16 @@ class Archive:
         feed = self.spool.open_feed(f"import:{self._imports}", "import", now=now)
         self.spool.append(events, feed.number, now=now)
         self.spool.close_feed(feed.number, now)
-        return self._filer.run(self.spool.claim(now, 100), now)
+        return self.file(at)
+
+    def file(self, at: int) -> Tally:
+        """File what is due."""
+        now = (BASE + at) * SECOND
+        return self._filer.run(self.spool.claim(now, 1_000), now)
 
     def forget(self, at: int) -> int:
         def fold(events: Iterable[Captured], roster: Roster, partial: bool) -> Roster:
-            return fold_roster(events, roster, rules_of(CONFIG), partial=partial)
+            return fold_roster(events, roster, rules_of(self.config), partial=partial)
 
         return self.spool.forget((BASE + at) * SECOND, 7 * DAY * SECOND, fold).events
 
@@ -51,6 +62,11 @@ class Archive:
         return {
             found.flags: self.store.read(mailbox, FOLDER, found.name) for found in self.store.items(mailbox, FOLDER)
         }
+
+    def archived(self, mailbox: str) -> dict[str, bytes]:
+        """What lies in a mailbox's compliance archive, by name."""
+        found = self.archive.items(mailbox, PURGES)
+        return {each.name: self.archive.read(mailbox, PURGES, each.name) for each in found}
 
     def texts(self, mailbox: str) -> list[str]:
         """The text parts of a mailbox's items, oldest first."""

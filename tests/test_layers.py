@@ -40,6 +40,7 @@ JOINERS = {
         "assembly",
         "backfill",
         "cli",
+        "compliance",
         "daemon",
         "doctor",
         "explaining",

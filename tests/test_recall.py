@@ -96,7 +96,7 @@ def test_a_forgotten_partial_place_keeps_only_who_may_still_be_there(archive: Ar
     feed = archive.spool.open_feed("partial", "import", partial=True, now=now)
     archive.spool.append(events, feed.number, now=now)
     archive.spool.close_feed(feed.number, now)
-    terms_filer = Filer(archive.spool, archive.spool, archive.store, terms_of(CONFIG))
+    terms_filer = Filer(archive.spool, archive.spool, archive.store, archive.archive, terms_of(CONFIG))
     terms_filer.run(archive.spool.claim(now, 10), now)
     assert archive.forget(10 * DAY) == 30
     later = (BASE + 11 * DAY) * SECOND

@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct
 
 from archiver import gate, sifting
-from archiver.assembly import rules_of, store_of, terms_of
+from archiver.assembly import archive_of, rules_of, store_of, terms_of
 from archiver.config import Config
 from archiver.conversation import fold_roster
 from archiver.events import SECOND, Captured
@@ -98,8 +98,9 @@ class Job:
     def use(self, config: Config) -> None:
         """Take up another configuration, from the next lot on; raises `ConfigError`, and the old one stays."""
         store, terms = store_of(config, self._data), terms_of(config)
+        archive = archive_of(config, self._data)
         watched = _UntilStopped(self._spool, self._stopping)
-        filer = Filer(cast(Spool, watched), cast(Journal, watched), store, terms)
+        filer = Filer(cast(Spool, watched), cast(Journal, watched), store, archive, terms)
         self._means = _Means(config, store, terms, filer)
         self._woken = set()
 

@@ -29,7 +29,7 @@ INSERT INTO filing (n, place, version, started, ended, part, events, state, atte
     VALUES (?, ?, ?, ?, ?, ?, ?, 'attempted', 1, ?, ?)
 """
 _AGAIN = """
-UPDATE filing SET attempts = attempts + 1, attempted_at = ?, next_at = ?, state = 'attempted',
+UPDATE filing SET attempts = ?, attempted_at = ?, next_at = ?, state = 'attempted',
     started = ?, ended = ?, part = ? WHERE n = ?
 """
 _NEW_DELIVERY = """
@@ -125,7 +125,7 @@ class _Begin:
 
     def one(self, filing: Filing, events: bytes) -> Filing:
         row = self._connection.execute(
-            "SELECT n, attempts FROM filing WHERE place = ? AND version = ?", (filing.place, filing.version)
+            "SELECT n, attempts, state FROM filing WHERE place = ? AND version = ?", (filing.place, filing.version)
         ).fetchone()
         if row is None:
             number, attempts = self._next("filing"), 1
@@ -133,9 +133,10 @@ class _Begin:
             self._filings.append((*values, self._now, self._now + backoff(1)))
             known: list[Known] = []
         else:
-            number, attempts = row[0], row[1] + 1
+            # An attempt that ended with something withheld came to its end: it counts against nobody.
+            number, attempts = row[0], 1 if row[2] == WITHHELD else row[1] + 1
             retry = self._now + backoff(attempts)
-            self._again.append((self._now, retry, filing.started, filing.ended, filing.part, number))
+            self._again.append((attempts, self._now, retry, filing.started, filing.ended, filing.part, number))
             known = self._known(number)
         deliveries = tuple([self._delivery(number, each, known, len(filing.events)) for each in filing.deliveries])
         return Filing(

@@ -1,0 +1,229 @@
+"""Filing into the archives: who gets what beside Conversation History, once, and by itself once a fault is over."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archive_builder import Archive
+from builders import BASE, HOUR, event, retract, say
+from conversation_builder import text_of
+
+from archiver import config as configuration
+from archiver.archiving import PASSING
+from archiver.config import Config
+from archiver.events import SECOND, Captured, capture
+
+ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
+OLD = "Version 14.3 (Build 123.4)"
+
+
+ALWAYS = {"address": ALICE, "exchange_archiving": "mailbox"}
+TOO_OLD = {**ALWAYS, "version": OLD}
+
+
+def config(*mailbox: dict[str, Any], **more: Any) -> Config:
+    """Only Alice is archived, in her own archive, unless it says otherwise."""
+    raw = {
+        "archiving": {"archive": "im+conference", "to_mailbox": True},
+        "mailbox": list(mailbox or (ALWAYS,)),
+        "directory": {"domains": ["example.org"]},
+    }
+    return configuration.parse({**raw, **more})
+
+
+def talk(*, at: float = 0, room: str = "room", who: tuple[str, ...] = (ALICE, BOB)) -> list[Captured]:
+    return [
+        say(one, f"text {n} of {one}", at + n, id=f"{room}-{at}-{n}", room=room, present=list(who))
+        for n, one in enumerate(who)
+    ]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    made = Archive(tmp_path, config())
+    yield made
+    made.spool.close()
+
+
+def states(archive: Archive) -> dict[tuple[str, str, str], int]:
+    return {(c.mailbox.partition("@")[0], c.destination, c.state): c.deliveries for c in archive.spool.mailboxes()}
+
+
+def test_who_is_archived_gets_the_complete_item_beside_their_own(archive: Archive) -> None:
+    whisper = say(BOB, "psst", 1.5, id="w", to=[CAROL], present=[ALICE, BOB, CAROL])
+    tally = archive.take([*talk(who=(ALICE, BOB, CAROL)), whisper], HOUR)
+    assert (tally.copies, tally.archived, tally.unarchived) == (3, 1, 0)
+    assert "psst" not in archive.texts(ALICE)[0]
+    (item,) = archive.archived(ALICE).values()
+    assert "Bob, only to Carol: psst" in text_of(item)
+    assert archive.archived(BOB) == archive.archived(CAROL) == {}
+    head = archive.archive.head(ALICE)
+    assert head is not None and head.length == 1
+    assert archive.spool.heads() == {ALICE: head}
+    assert list(archive.archive.verify(ALICE, [head])) == []
+
+
+def test_archiving_is_off_by_default(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    tally = archive.take(talk(), HOUR)
+    assert (tally.copies, tally.archived, tally.unarchived) == (2, 0, 0)
+    assert not (tmp_path / "archive").exists()
+    archive.spool.close()
+
+
+def test_a_continued_conversation_adds_a_version_and_replaces_none(archive: Archive) -> None:
+    archive.take(talk(), HOUR)
+    archive.take([say(BOB, "later", 5, id="l", present=[ALICE, BOB])], HOUR + 60)
+    assert [text.count("later") for text in archive.texts(ALICE)] == [1]
+    assert sorted(text_of(item).count("later") for item in archive.archived(ALICE).values()) == [0, 1]
+    assert states(archive)["alice", "archive", "filed"] == 2
+    head = archive.archive.head(ALICE)
+    assert head is not None and head.length == 2
+
+
+def test_the_same_version_is_never_put_twice(archive: Archive) -> None:
+    archive.take(talk(), HOUR)
+    again = archive.take(talk(), HOUR + 60)
+    call = event("call.started", 3, ALICE, present=[ALICE, BOB])
+    archive.take([call], HOUR + 120)
+    assert again.archived == 0
+    assert len(archive.archived(ALICE)) == 1
+    assert states(archive)["alice", "archive", "filed"] == 1
+    assert "call" in archive.texts(ALICE)[0]
+
+
+def test_a_retraction_takes_nothing_out_of_the_archive(archive: Archive) -> None:
+    archive.take([say(ALICE, "the secret", 0, id="m", present=[ALICE, BOB]), *talk(at=1)], HOUR)
+    archive.take([retract(ALICE, "m", 5, present=[ALICE, BOB])], HOUR + 60)
+    assert "the secret" not in archive.texts(BOB)[0]
+    assert [b"the secret" in item for item in archive.archived(ALICE).values()] == [True, True]
+
+
+def test_a_retraction_after_forgetting_is_an_item_of_its_own(archive: Archive) -> None:
+    archive.take([say(ALICE, "the secret", 0, id="m", present=[ALICE, BOB]), *talk(at=1)], HOUR)
+    assert archive.forget(30 * 24 * HOUR) == 3
+    archive.take([retract(ALICE, "m", 30 * 24 * HOUR, present=[ALICE, BOB])], 31 * 24 * HOUR)
+    assert "the secret" not in archive.texts(BOB)[0]
+    first, second = (text_of(item) for item in archive.archived(ALICE).values())
+    assert "the secret" in first
+    assert "retracted a message that is not shown here" in second
+
+
+def test_what_policy_archives_locally_is_one_row_for_all_of_them(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config(policy={"internal": True}))
+    archive.take(talk(who=(ALICE, BOB, CAROL)), HOUR)
+    (item,) = archive.spool.local_items()
+    assert item.mailboxes == (BOB, CAROL)
+    (complete,) = archive.archived(ALICE).values()
+    assert archive.spool.local_content(item.number) == complete
+    assert states(archive)["bob", "local", "filed"] == 1
+    stranger = talk(at=2 * HOUR, room="other", who=(BOB, "eve@elsewhere.example"))
+    archive.take(stranger, 4 * HOUR)
+    assert len(list(archive.spool.local_items())) == 1
+    archive.spool.close()
+
+
+def test_a_hold_that_covers_it_sends_it_to_the_mailbox(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config())
+    archive.spool.place_hold(BOB, by="judge", reason="case", query="merger", now=BASE * SECOND)
+    archive.take(talk(), HOUR)
+    archive.take([say(BOB, "the merger", 3 * HOUR, id="m", room="2", present=[ALICE, BOB])], 4 * HOUR)
+    assert ["the merger" in text_of(item) for item in archive.archived(BOB).values()] == [True]
+    assert len(archive.archived(ALICE)) == 2
+    archive.spool.close()
+
+
+# Withheld
+
+
+def test_what_a_store_cannot_have_is_withheld_and_archived_once_it_can(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config(TOO_OLD))
+    tally = archive.take(talk(), HOUR)
+    assert (tally.archived, tally.unarchived) == (0, 1)
+    (kept,) = [kept for kept in archive.spool.withheld() if kept.destination == "archive"]
+    assert "14.3" in kept.reason
+    assert archive.forget(30 * 24 * HOUR) == 0
+    archive.use(config())
+    archive.spool.wake([ALICE], (BASE + 2 * HOUR) * SECOND)
+    assert archive.file(2 * HOUR).archived == 1
+    assert len(archive.archived(ALICE)) == 1
+    assert states(archive)["alice", "archive", "filed"] == 1
+    assert not [key for key in states(archive) if key[2] == "withheld"]
+    archive.spool.close()
+
+
+def test_withheld_and_then_to_be_archived_locally(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config(TOO_OLD))
+    archive.take(talk(), HOUR)
+    archive.use(config({**TOO_OLD, "exchange_archiving": "local"}, policy={"internal": True}))
+    archive.spool.wake([ALICE], (BASE + 2 * HOUR) * SECOND)
+    archive.file(2 * HOUR)
+    assert [item.mailboxes for item in archive.spool.local_items()] == [(ALICE,)]
+    assert states(archive)["alice", "archive", "superseded"] == 1
+    archive.spool.close()
+
+
+def test_withheld_and_then_not_to_be_archived_at_all_it_stays(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config(TOO_OLD))
+    archive.take(talk(), HOUR)
+    archive.use(config({**TOO_OLD, "exchange_archiving": "none"}))
+    archive.spool.wake([ALICE], (BASE + 2 * HOUR) * SECOND)
+    archive.file(2 * HOUR)
+    (kept,) = [kept for kept in archive.spool.withheld() if kept.destination == "archive"]
+    assert kept.reason == "Nothing of it is archived, whatever policy and holds say."
+    archive.spool.close()
+
+
+def test_an_archive_that_fails_delays_nobody_s_history_and_is_never_given_up(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config())
+    (tmp_path / "archive").write_text("in the way")
+    for n in range(8):
+        archive.take(talk(at=n * HOUR, room=f"room{n}"), (n + 1) * HOUR)
+        archive.spool.wake([ALICE], (BASE + (n + 1) * HOUR) * SECOND)
+        archive.file((n + 1) * HOUR)
+    assert len(archive.texts(ALICE)) == len(archive.texts(BOB)) == 8
+    assert states(archive)["alice", "archive", "withheld"] == 8
+    assert all(kept.reason.startswith(PASSING) for kept in archive.spool.withheld())
+    assert not archive.spool.parked()
+    os.unlink(tmp_path / "archive")
+    archive.spool.wake([ALICE], (BASE + 10 * HOUR) * SECOND)
+    archive.file(10 * HOUR)
+    assert len(archive.archived(ALICE)) == 8
+    assert states(archive)["alice", "archive", "filed"] == 8
+    head = archive.archive.head(ALICE)
+    assert head is not None
+    assert list(archive.archive.verify(ALICE, [head])) == []
+    archive.spool.close()
+
+
+def test_over_its_quota_it_is_withheld_with_that_reason(archive: Archive) -> None:
+    archive.archive._limit = 10
+    archive.take(talk(), HOUR)
+    (kept,) = archive.spool.withheld()
+    assert kept.reason == f"{PASSING}the archive of {ALICE} is full"
+    assert kept.bytes > 1_000
+    archive.archive._limit = 10**9
+    archive.spool.wake([ALICE], (BASE + 2 * HOUR) * SECOND)
+    assert archive.file(2 * HOUR).archived == 1
+
+
+def test_files_too_large_for_an_item_are_held_for_the_archive_too(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config(transcript={"max_attachment": "4B"}, history={"enabled": False}))
+    file = {"name": "x.bin", "content": base64.b64encode(b"a large file").decode()}
+    shared = event("file.shared", 1, ALICE, present=[ALICE, BOB], attachments=[file])
+    archive.take([*talk(), capture(shared.body, received=shared.time)], HOUR)
+    sha256 = hashlib.sha256(b"a large file").hexdigest()
+    (item,) = archive.archived(ALICE).values()
+    assert f"SHA-256 {sha256}, kept by the archive" in text_of(item)
+    archive.spool.drop_withheld(ALICE, person="me", reason="test", now=1)
+    archive.spool.drop_withheld(BOB, person="me", reason="test", now=1)
+    assert archive.forget(30 * 24 * HOUR) == 3
+    archive.spool.sweep_blobs()
+    assert archive.spool.blob(sha256) == b"a large file"
+    archive.spool.close()
