@@ -10,6 +10,7 @@ to Conversation History: one inode has one owner and one mode. Whom to archive, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -165,5 +166,6 @@ class ArchiveStore(MaildirFolders):
             yield from Verification(tree, mailbox, parts, self._encoding).run(first, heads)
 
 
+@lru_cache(maxsize=4096)
 def _first(mailbox: str) -> Tail:
     return start("@".join(normal_address(mailbox)))

@@ -111,6 +111,7 @@ def _fitting(level: str, room: int, encoding: Encoding) -> bytes:
     return code
 
 
+@lru_cache(maxsize=1024)
 def folder_from_disk(directory: str, encoding: Encoding = "utf-7") -> str | None:
     """The folder a Maildir++ directory is, None if it isn't one that `folder_on_disk` would lead back to."""
     code = os.fsencode(directory)
