@@ -255,7 +255,7 @@ def test_over_the_limit_nothing_more_is_archived(data: Path) -> None:
     assert isinstance(full, OverQuota) and full.hint and ALICE in str(full)
     assert receipt.nearly_full == {ALICE: 2 * size} and archive.usage(ALICE).is_nearly_full
     assert len(files(archive)) == len(lines(archive)) == 2
-    done(archive.put(puts(2), NOW, careful=True))  # it is there already
+    done(archive.put(puts(1, 2), NOW, careful=True))  # they are there already
     done(archive.purge([where(1)], NOW, "old"))
     done(archive.put(puts(3), NOW))
     assert codes(archive) == []
@@ -635,8 +635,9 @@ def test_what_cannot_be_recorded_is_not_filed(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(where_it_is, call, failing)
-    outcomes = archive.put([*puts(2), *puts(2, mailbox=BOB)], NOW).outcomes
-    assert all(isinstance(outcome, EnvironmentFault) and outcome.hint for outcome in outcomes)
+    receipt = archive.put([*puts(2), *puts(2, mailbox=BOB)], NOW)
+    assert all(isinstance(outcome, EnvironmentFault) and outcome.hint for outcome in receipt.outcomes)
+    assert all(head.length == 1 for head in receipt.heads.values()) and BOB not in receipt.heads
     monkeypatch.undo()
     assert set(codes(archive)) <= {Code.UNLISTED}
     done(archive.put([*puts(2), *puts(2, mailbox=BOB)], NOW, careful=True))

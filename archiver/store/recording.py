@@ -49,6 +49,8 @@ class Recording:
         self._search = Search(tree, _ours)
         self._ledgers: dict[Parts, Ledger] = {}
         self._digests: dict[tuple[str, bytes], str] = {}
+        self._is_durable = True
+        """Whether the lines were synced: a head that a crash could take back must not go on record."""
 
     def __enter__(self) -> Recording:
         return self
@@ -61,7 +63,7 @@ class Recording:
 
     def make(self, placed: Sequence[Placed], now: int, why: str, *, careful: bool, limit: int) -> None:
         self._open(placed)
-        accepted = [each for each in placed if self._is_accepted(each, limit)]
+        accepted = [each for each in placed if self._is_accepted(each, limit, careful=careful)]
         lying = self._file(accepted, careful=careful)
         for each in accepted:
             if self._outcomes[each.number] is None:
@@ -73,7 +75,7 @@ class Recording:
         for ledger in self._ledgers.values():
             tail = ledger.manifest.tail
             for mailbox in ledger.spellings:
-                if mailbox not in self._receipt.damages:
+                if self._is_durable and tail.length and mailbox not in self._receipt.damages:
                     self._receipt.heads[mailbox] = tail.head
                 if tail.held > warning:
                     self._receipt.nearly_full[mailbox] = tail.held
@@ -122,7 +124,7 @@ class Recording:
             return
         self._receipt.damages[address] = Damage(code, address, f"{manifest.NAME}: line {length}", found)
 
-    def _is_accepted(self, each: Placed, limit: int) -> bool:
+    def _is_accepted(self, each: Placed, limit: int, *, careful: bool) -> bool:
         ledger = self._ledgers.get(each.place.mailbox)
         if ledger is None or self._outcomes[each.number] is not None:
             return False
@@ -132,7 +134,7 @@ class Recording:
             if not known:
                 self._refuse(each, _unknown())
             return known
-        if item is None:
+        if item is None or (careful and each.key in ledger.contents.there):
             return True
         if ledger.held + len(item.content) > limit and each.key not in ledger.contents.there:
             self._refuse(each, OverQuota(f"the archive is full: {ledger.held:,} of {limit:,} bytes", hint=_FULL))
@@ -204,6 +206,7 @@ class Recording:
         try:
             make_durable(descriptors, len(descriptors), self._tree.file_systems, all_of_it=False)
         except OSError as error:
+            self._is_durable = False
             self._fail(accepted, error, None)
 
     def _fail(self, accepted: Iterable[Placed], error: OSError, mailbox: Parts | None) -> None:
