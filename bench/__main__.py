@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from bench import backfilling, filing, live, machine, rendering, spooling
+from bench import backfilling, filing, live, machine, policy, rendering, spooling
 from bench.measure import ROOT, Bench, Figure, Sizes
 
 PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "rendering": rendering.run,
     "backfill": backfilling.run,
     "live": live.run,
+    "policy": policy.run,
 }
 QUICK = 50_000
 _IN_MEMORY = {"tmpfs", "ramfs"}

@@ -45,6 +45,16 @@ class Sizes(Struct, frozen=True):
         return min(600, max(3, self.events // 50))
 
     @property
+    def mailboxes(self) -> int:
+        """Whose deliveries are decided."""
+        return min(100_000, max(100, self.events * 2))
+
+    @property
+    def policies(self) -> int:
+        """People with a policy of their own."""
+        return self.mailboxes // 100
+
+    @property
     def room(self) -> tuple[int, int]:
         """Messages and people of the synthetic busy day."""
         return (5_000, 300) if self.events >= 50_000 else (max(20, self.events // 20), 12)

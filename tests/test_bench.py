@@ -30,6 +30,7 @@ FIGURES = {
     | {"rendering.backfill"},
     "backfill": {f"backfill.{ids}.{what}" for ids in ("serial", "random") for what in ("speed", "memory")},
     "live": {"live.p99", "live.refused", "live.alone"},
+    "policy": {"policy.warm", "policy.cold"},
 }
 AIMS = {
     "spool.serial": ">= 0.5",
@@ -43,6 +44,8 @@ AIMS = {
     "backfill.random.memory": "<= 200",
     "live.p99": "<= 250",
     "live.refused": "<= 0",
+    "policy.warm": "<= 20",
+    "policy.cold": "<= 20",
 }
 
 
