@@ -190,6 +190,17 @@ def decide(asked: Asked, rules: Rules) -> ArchiveDecision:
     )
 
 
+def keeps_back(reason: str, mailbox: Mailbox, rules: Rules) -> bool:
+    """Whether what a mailbox's own archive is withheld for stands under every scope: asking again is in vain."""
+    if mailbox.exchange_archiving != "mailbox" and mailbox.migration != "migrating":
+        return False
+    able = capable(mailbox.version, Feature.ARCHIVE, rules.pairing)
+    return all(
+        any(not finding.allowed and finding.reason == reason for finding in (_is_to_mailbox(how), able))
+        for how in rules.configurations()
+    )
+
+
 def _standing(holds: Sequence[Hold]) -> int:
     """The number of the first hold that isn't released; no clock is asked, since one that jumps back lifts no hold."""
     return min((hold.number for hold in holds if hold.released is None), default=0) if holds else 0
@@ -313,13 +324,12 @@ def _is_held(case: _Case) -> Finding:
 
 def _can_have_it(case: _Case, findings: list[Finding]) -> bool:
     """Whether the mailbox's own archive can get it now; asked twice, it is said once."""
-    asked = (_is_to_mailbox(case), capable(case.version, Feature.ARCHIVE, case.pairing))
+    asked = (_is_to_mailbox(case.configuration), capable(case.version, Feature.ARCHIVE, case.pairing))
     findings += [finding for finding in asked if finding not in findings]
     return all(finding.allowed for finding in asked)
 
 
-def _is_to_mailbox(case: _Case) -> Finding:
-    how = case.configuration
+def _is_to_mailbox(how: Configuration) -> Finding:
     if how.to_mailbox:
         return Finding("to_mailbox", True, "Mailboxes get their own archives (to_mailbox = true).", how.scope)
     return Finding("to_mailbox", False, "Mailboxes get no archives of their own (to_mailbox = false).", how.scope)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from conversation_builder import text_of
 from archiver import config as configuration
 from archiver.archiving import PASSING
 from archiver.config import Config
+from archiver.daemon import job as daemon_job
+from archiver.daemon.job import Job
 from archiver.events import SECOND, Captured, capture
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
@@ -226,4 +228,69 @@ def test_files_too_large_for_an_item_are_held_for_the_archive_too(tmp_path: Path
     assert archive.forget(30 * 24 * HOUR) == 3
     archive.spool.sweep_blobs()
     assert archive.spool.blob(sha256) == b"a large file"
+    archive.spool.close()
+
+
+def job_of(archive: Archive) -> Job:
+    return Job(archive.spool, archive.config, archive.spool.data)
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets the job's clock, in seconds after BASE."""
+
+    def set_clock(seconds: int) -> None:
+        monkeypatch.setattr(daemon_job, "clock", lambda: (BASE + seconds) * SECOND)
+
+    return set_clock
+
+
+def test_the_daemon_archives_what_waited_by_itself_once_the_fault_is_over(
+    archive: Archive, at: Callable[[int], None]
+) -> None:
+    (archive.spool.data / "archive").write_text("in the way")
+    for n in range(5):
+        archive.take(talk(at=n * HOUR, room=f"room{n}"), (n + 1) * HOUR)
+    job = job_of(archive)
+    tried = []
+    for minute in range(10):
+        at(6 * HOUR + minute * 60)
+        tried.append(job.file().unarchived)
+        assert job.file().conversations == 0
+    assert tried == [1] * 10  # one conversation asks for all
+    os.unlink(archive.spool.data / "archive")
+    at(7 * HOUR)
+    assert job.file().archived == 1
+    assert job.file().archived == 4
+    assert not archive.spool.withheld()
+    assert len(archive.archived(ALICE)) == 5
+
+
+def test_the_daemon_asks_again_only_where_the_answer_may_be_another(tmp_path: Path, at: Callable[[int], None]) -> None:
+    archive = Archive(tmp_path, config(TOO_OLD))
+    archive.take(talk(), HOUR)
+    at(2 * HOUR)
+    job = job_of(archive)
+    assert job.file().conversations == 0
+    job.use(config(TOO_OLD, transcript={"locale": "zh-TW"}))
+    assert job.file().conversations == 0
+    job.use(config())
+    assert job.file().archived == 1
+    assert not [kept for kept in archive.spool.withheld() if kept.destination == "archive"]
+    archive.spool.close()
+
+
+def test_where_one_pool_allows_it_each_conversation_is_asked_once(tmp_path: Path, at: Callable[[int], None]) -> None:
+    archiving = {"archive": "im", "to_mailbox": False}
+    archive = Archive(tmp_path, config(archiving=archiving))
+    archive.take(talk(), HOUR)
+    (kept,) = archive.spool.withheld()
+    assert "to_mailbox = false" in kept.reason
+    at(2 * HOUR)
+    pool = {"name": "other", "sources": ["other:*"], "archive": "im", "to_mailbox": True}
+    archive.use(config(archiving={**archiving, "pool": [pool]}))
+    job = job_of(archive)
+    assert (job.file().unarchived, job.file().conversations) == (1, 0)
+    job.use(config())
+    assert job.file().archived == 1
     archive.spool.close()

@@ -23,7 +23,7 @@ from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool
 from archiver.spool.records import Entry, LocalCopy
-from archiver.types import Delivery, DeliveryState, Exclusion, Filing, Head, Item, Lease, Roster
+from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Filing, Head, Item, Lease, Roster
 
 START = BASE * SECOND
 DAY = 86_400 * SECOND
@@ -37,6 +37,7 @@ class Scene:
         self.spool = Spool.open(data, patience=0.05)
         self.feed = self.spool.open_feed("log", "import", now=START).number
         rooms = ("withheld", "given up", "parked", "parked place", "attempted", "old", "free", "leased", "given back")
+        rooms += ("unarchived",)
         events = [say(f"a{n}@x", "t", n, room=room) for n, room in enumerate(rooms)]
         self.spool.append([*events, shared(), Rejected(b"bad", "log:1", "no JSON")], self.feed, now=START)
         self.spool.append([say("a0@x", "other", 0, room="withheld")], self.feed, now=START)
@@ -46,6 +47,7 @@ class Scene:
         self.leases = {lease.conversation: lease for lease in self.spool.claim(START, 99)}
         self.file("withheld", DeliveryState.WITHHELD)
         self.file("given up", DeliveryState.WITHHELD)
+        self.file("unarchived", DeliveryState.WITHHELD, Destination.ARCHIVE)
         self.spool.drop_withheld("a@x", person="me", reason="old", now=START, conversation="given up")
         self.parked = self.file("parked", DeliveryState.PARKED)
         self.attempted = self.file("attempted", DeliveryState.ATTEMPTED)
@@ -69,9 +71,9 @@ class Scene:
         made.leases = {room: replace(lease, owner=made.spool.owner) for room, lease in self.leases.items()}
         return made
 
-    def file(self, room: str, state: DeliveryState) -> Filing:
+    def file(self, room: str, state: DeliveryState, destination: Destination = Destination.HISTORY) -> Filing:
         lease = self.leases[room]
-        (begun,) = self.spool.begin([filing(lease, state)], START)
+        (begun,) = self.spool.begin([filing(lease, state, destination)], START)
         self.spool.finish([begun], START)
         self.spool.finish_place(lease, None)
         return begun
@@ -97,9 +99,11 @@ def shared() -> Captured:
     return replace(captured, attached=((PICTURE, b"picture"),))
 
 
-def filing(lease: Lease, state: DeliveryState = DeliveryState.ATTEMPTED) -> Filing:
-    events = (lease.place,)
-    return Filing(lease.place, b"v1", START, START, 1, events, (Delivery("a@x", "CH", "n", 1, state, "why", 9),))
+def filing(
+    lease: Lease, state: DeliveryState = DeliveryState.ATTEMPTED, destination: Destination = Destination.HISTORY
+) -> Filing:
+    delivery = Delivery("a@x", "CH", "n", 1, state, "why", 9, destination=destination)
+    return Filing(lease.place, b"v1", START, START, 1, (lease.place,), (delivery,))
 
 
 def filed(filing: Filing) -> Filing:
@@ -135,6 +139,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "unpark": lambda s: s.spool.unpark(filings=[s.parked.number], places=[s.leases["parked place"].place], now=START),
     "wake": lambda s: s.spool.wake(["a@x"], START),
     "drop_withheld": lambda s: s.spool.drop_withheld("a@x", person="me", reason="old", now=START),
+    "wake_one": lambda s: s.spool.wake_one("why", START),
     "note_strangers": lambda s: s.spool.note_strangers([("irc:a", "bob", 1)], START),
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
     "keep_local": lambda s: s.spool.keep_local([copy_of(s.lease(), "new")], START),

@@ -14,17 +14,18 @@ from typing import cast
 import structlog
 from msgspec import Struct
 
-from archiver import gate, sifting
+from archiver import sifting
 from archiver.assembly import archive_of, rules_of, store_of, terms_of
 from archiver.config import Config
 from archiver.conversation import fold_roster
+from archiver.daemon.waking import Waking
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.gathering import ATTEMPTS, SUSPECT, Tally
 from archiver.pipeline import Filer, Journal, Terms
 from archiver.spool import Spool
 from archiver.store import MaildirStore
-from archiver.types import Filing, Lease, Mailbox, Roster
+from archiver.types import Filing, Lease, Roster
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,6 @@ PLACES = 100
 HOUSEKEEPING = 3_600
 """Seconds from one housekeeping to the next: it looks at every place of the last days."""
 _FORGOTTEN_AT_ONCE = 50
-_FEATURES = (gate.Feature.IM, gate.Feature.GROUP, gate.Feature.CONFERENCE)
 
 
 def clock() -> int:
@@ -75,6 +75,7 @@ class _Means(Struct, frozen=True):
     store: MaildirStore
     terms: Terms
     filer: Filer
+    waking: Waking
 
 
 class Job:
@@ -84,7 +85,6 @@ class Job:
         self._spool = spool
         self._data = data
         self._stopping = stopping
-        self._woken: set[tuple[str, str]] = set()
         self.use(config)
 
     @property
@@ -101,8 +101,7 @@ class Job:
         archive = archive_of(config, self._data)
         watched = _UntilStopped(self._spool, self._stopping)
         filer = Filer(cast(Spool, watched), cast(Journal, watched), store, archive, terms)
-        self._means = _Means(config, store, terms, filer)
-        self._woken = set()
+        self._means = _Means(config, store, terms, filer, Waking(self._spool, terms))
 
     def clean_up(self) -> None:
         """What dead processes left behind."""
@@ -115,7 +114,7 @@ class Job:
     def file(self) -> Tally:
         """File all that is due now, or as much as there is time for."""
         tally = Tally()
-        self.wake()
+        self._means.waking.wake(clock())
         most = PLACES
         while not self._stopping() and (leases := self._spool.claim(clock(), most)):
             try:
@@ -176,25 +175,6 @@ class Job:
             attempts=lease.attempts,
             why=reason,
         )
-
-    # Withheld
-
-    def wake(self) -> None:
-        """Look again at what was withheld for reasons that the gate no longer gives. Each only once under these terms:
-        what one reason kept back may stay back for another."""
-        if not self._spool.withheld_mailboxes():
-            return
-        found = {(kept.mailbox, kept.reason) for kept in self._spool.withheld()} - self._woken
-        outdated = {each for each in found if each[1] not in self._refusals(each[0])}
-        if outdated:
-            self._spool.wake({mailbox for mailbox, _ in outdated}, clock())
-            self._woken |= outdated
-
-    def _refusals(self, address: str) -> set[str]:
-        terms = self._means.terms
-        mailbox: Mailbox = terms.directory.mailbox(address)
-        decisions = [gate.decide(mailbox, feature, terms.gate) for feature in _FEATURES]
-        return {decision.reason for decision in decisions if not decision.allowed}
 
     # Housekeeping
 

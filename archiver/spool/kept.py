@@ -41,6 +41,19 @@ def wake(connections: Connections, mailboxes: Iterable[str], now: int) -> int:
     return len(places)
 
 
+def wake_one(connections: Connections, reason: str, now: int) -> bool:
+    """Of the places with something withheld from the archives for a reason, the one tried longest ago is due."""
+    with connections.reading() as connection:
+        row = connection.execute(
+            """SELECT place FROM delivery INDEXED BY delivery_withheld JOIN filing ON filing.n = filing
+            WHERE delivery.state = 'withheld' AND destination <> 'history' AND reason = ?
+            ORDER BY attempted_at, filing.n LIMIT 1""",
+            (reason,),
+        ).fetchone()
+    make_due(connections, [] if row is None else [row[0]], now)
+    return row is not None
+
+
 def make_due(connections: Connections, places: Sequence[int], now: int) -> None:
     for start in range(0, len(places), _AT_ONCE):
         with connections.writing() as transaction:

@@ -309,6 +309,10 @@ class Spool:
         """Give up what is withheld for a mailbox, or of one conversation only; how many items. On record, for good."""
         return dropping.drop(self._connections, dropping.Order(mailbox, conversation, person, reason), now)
 
+    def wake_one(self, reason: str, now: int) -> bool:
+        """One place with something withheld from the archives for this reason is due, if there is any."""
+        return kept.wake_one(self._connections, reason, now)
+
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None:
         """(source, address, how often) of people without a mailbox."""
         kept.note_strangers(self._connections, people, now)
