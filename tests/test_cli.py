@@ -23,7 +23,19 @@ from archiver.exceptions import ConfigError, EnvironmentFault, InUse, ItemError,
 from archiver.spool import Spool
 
 PEOPLE = ["alice@example.org", "bob@example.org"]
-COMMANDS = ["run", "backfill", "inspect", "status", "doctor", "policy", "explain", "hold", "exclusion", "audit"]
+COMMANDS = [
+    "run",
+    "backfill",
+    "inspect",
+    "status",
+    "doctor",
+    "policy",
+    "explain",
+    "hold",
+    "exclusion",
+    "audit",
+    "export",
+]
 READING = [
     *(["backfill", "--list"], ["inspect"], ["status"], ["doctor"], ["policy"], ["run", "--once"], ["audit"]),
     *(["hold", "list"], ["exclusion", "list"]),
@@ -255,6 +267,7 @@ def test_formats_are_listed_and_recognised(call, data):
     assert {each["name"] for each in json.loads(call("backfill", "--list", "--json").stdout)} == {
         "events",
         "irc",
+        "items",
         "bigbluebutton",
     }
     path = events(data.parent / "no-suffix", *talk())

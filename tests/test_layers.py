@@ -43,6 +43,7 @@ JOINERS = {
         "compliance",
         "daemon",
         "doctor",
+        "exporting",
         "explaining",
         "gathering",
         "pipeline",
@@ -61,6 +62,8 @@ SPECIAL = {
     # An address or a path template is wrong for the same reasons in the file as in use: one check, not two.
     ("settings", "addresses"),
     ("config", "store.template"),
+    # What our own items carry is read by what writes it.
+    ("importers", "rendering.evidence"),
     # The inspector reads with the writer's types, so that it can't disagree with the archiver.
     ("inspection", "store"),
 }

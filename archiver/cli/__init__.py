@@ -21,6 +21,7 @@ from archiver.cli.backfill import backfill
 from archiver.cli.doctor import doctor
 from archiver.cli.exclusion import exclusion
 from archiver.cli.explain import explain
+from archiver.cli.export import export
 from archiver.cli.hold import hold
 from archiver.cli.inspect import inspect
 from archiver.cli.output import Unread, complain
@@ -102,5 +103,5 @@ def main(context: click.Context, data: Path, config: Path | None, json_: bool) -
     context.obj = App(data.absolute(), config, json_)
 
 
-for command in (run, backfill, inspect, status, doctor, policy, explain, hold, exclusion, audit):
+for command in (run, backfill, inspect, status, doctor, policy, explain, hold, exclusion, audit, export):
     main.add_command(command)

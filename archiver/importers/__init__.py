@@ -11,12 +11,13 @@ from archiver.events import open_events
 from archiver.exceptions import UsageError
 from archiver.importers.bigbluebutton import BigBlueButton
 from archiver.importers.irc import Irc
+from archiver.importers.items import Items
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options
 
 __all__ = ["IMPORTERS", "Importer", "Options", "guess", "importer"]
 
-IMPORTERS: dict[str, Importer] = {each.name: each for each in (Events(), Irc(), BigBlueButton())}
+IMPORTERS: dict[str, Importer] = {each.name: each for each in (Items(), Events(), Irc(), BigBlueButton())}
 
 HEAD = 4096
 

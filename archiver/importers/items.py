@@ -1,0 +1,108 @@
+"""Items that the archiver made, in EML files and Maildirs -> the events they carry, with the files they hold.
+
+A complete item of the archive gives its conversation's events back as they were; somebody's own item gives what they
+saw of it, hidden people under their pseudonyms and retracted texts as digests. Who was present before the first event
+is no event, and not given: where the item that saw them come is read too, its own events tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import Message
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import structs
+
+from archiver.events import Captured, Rejected, capture, chunks, open_events
+from archiver.exceptions import EventError, UsageError
+from archiver.importers.protocol import Options
+from archiver.rendering.evidence import ROSTER, lines_of
+
+LARGEST = 256 * 1024 * 1024
+"""Bytes of one file; no item is near it."""
+_CHUNK = 256 * 1024
+
+_MARK = re.compile(rb"^X-Archiver-Key: ", re.MULTILINE)
+_NAME = re.compile(r"[0-9]+\.K[0-9a-f]{32}\.conversation-archiver(?:$|[:.])")
+_SERVERS = re.compile(r"dovecot[-.]|subscriptions$|maildirfolder$|courierimap|manifest\.ndjson$")
+"""What mail servers, and the archive itself, keep beside messages."""
+_FIELD = re.compile(rb"[!-9;-~]+:")
+_CONTENT_ID = re.compile(r"<([0-9a-f]{64})@")
+
+
+class Items:
+    name = "items"
+    title = "our own items (EML files, Maildirs)"
+    partial_presence = False
+    ordered = False
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        return _NAME.match(path.name) is not None or _MARK.search(head) is not None
+
+    def read(
+        self, path: Path, options: Options, *, received: int, ignored: Counter[str] | None = None
+    ) -> Iterator[Captured | Rejected]:
+        with open_events(path) as stream:
+            pieces = list(_bounded(chunks(stream, _CHUNK)))
+        content = b"".join(piece for piece in pieces if isinstance(piece, bytes))
+        broken = next((piece for piece in pieces if isinstance(piece, str)), "")
+        if broken:
+            yield Rejected(content, str(path), broken)
+        elif _SERVERS.match(path.name):
+            _ignore(ignored, "mail server's file")
+        elif _MARK.search(content.partition(b"\n\n")[0].replace(b"\r\n", b"\n")):
+            yield from _events(content, str(path), received)
+        elif _FIELD.match(content):
+            _ignore(ignored, "message that isn't ours")
+        elif content.strip():
+            yield Rejected(content, str(path), "this is no message")
+
+
+def _bounded(pieces: Iterator[bytes | str]) -> Iterator[bytes | str]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        yield piece
+        if size > LARGEST:
+            yield f"larger than {LARGEST:,} bytes: no item is"
+            return
+
+
+def _ignore(ignored: Counter[str] | None, kind: str) -> None:
+    if ignored is not None:
+        ignored[kind] += 1
+
+
+def _events(content: bytes, position: str, received: int) -> Iterator[Captured | Rejected]:
+    try:
+        lines = lines_of(content)
+    except UsageError as fault:
+        yield Rejected(content, position, str(fault))
+        return
+    files = _files(message_from_bytes(content))
+    for number, line in enumerate(lines, 1):
+        try:
+            captured = capture(line, received=received)
+        except EventError as reason:
+            yield Rejected(line, f"{position}: event {number}", str(reason))
+            continue
+        if number == 1 and captured.event.type == ROSTER and captured.event.id.startswith(f"{ROSTER}."):
+            continue
+        digests = (each.sha256 for each in captured.event.data.attachments or ())
+        held = tuple((digest, files[digest]) for digest in dict.fromkeys(digests) if digest in files)
+        yield structs.replace(captured, attached=held) if held else captured
+
+
+def _files(message: Message) -> dict[str, bytes]:
+    """Contents by SHA-256; one that isn't what it says it is doesn't count."""
+    found: dict[str, bytes] = {}
+    for part in message.walk():
+        named = _CONTENT_ID.match(str(part.get("Content-ID", "")))
+        content = part.get_payload(decode=True) if named else None
+        if named and isinstance(content, bytes) and sha256(content).hexdigest() == named[1]:
+            found[named[1]] = content
+    return found

@@ -1,0 +1,102 @@
+"""Our own items read back: the events are those they were made of, the files too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from builders import say
+from contracts.importer import RECEIVED, ImporterContract
+from conversation_builder import everything, from_file, made_up
+from golden import stored
+from hypothesis import given, settings
+from test_conversation import cut
+from test_rebuilding import shown
+
+from archiver.events import Captured, Rejected
+from archiver.importers import IMPORTERS, Options
+from archiver.policy import is_archived
+from archiver.types import Conversation, Presence, Roster
+
+EXPECTED = Path(__file__).parent.parent / "fixtures" / "expected"
+ITEMS = IMPORTERS["items"]
+
+
+class TestItems(ImporterContract):
+    importer = ITEMS
+    samples = tuple((path, Options()) for path in sorted(EXPECTED.glob("*.eml")))
+
+
+def read(path: Path) -> tuple[list[Captured | Rejected], Counter[str]]:
+    ignored: Counter[str] = Counter()
+    return list(ITEMS.read(path, Options(), received=RECEIVED, ignored=ignored)), ignored
+
+
+def item(conversation: Conversation) -> bytes:
+    (made,) = shown(conversation, [everything(conversation)])
+    return made.content
+
+
+@settings(max_examples=50, deadline=None)
+@given(made_up())
+def test_a_complete_item_gives_its_events_back(
+    tmp_path_factory: pytest.TempPathFactory, conversation: Conversation
+) -> None:
+    wanted = [c.body for c in conversation.events if is_archived(c.event.type, conversation.kind)]
+    if wanted:
+        path = tmp_path_factory.mktemp("items") / "item.eml"
+        path.write_bytes(item(conversation))
+        assert [each.body for each in read(path)[0] if isinstance(each, Captured)] == wanted
+
+
+def test_line_ends_of_the_wire_change_nothing(tmp_path: Path) -> None:
+    conversation = from_file("whisper")
+    (tmp_path / "a.eml").write_bytes(item(conversation).replace(b"\n", b"\r\n"))
+    assert [e.body for e in read(tmp_path / "a.eml")[0] if isinstance(e, Captured)] == [
+        c.body for c in conversation.events
+    ]
+
+
+def test_files_come_with_the_events_that_shared_them(tmp_path: Path) -> None:
+    found, _ = read(EXPECTED / "file_and_inline_image.alice.eml")
+    attached = [content for each in found if isinstance(each, Captured) for content in each.attached]
+    assert len(attached) == 2
+    for digest, content in attached:
+        assert content == stored(digest)
+        assert hashlib.sha256(content).hexdigest() == digest
+
+
+def test_a_file_that_is_not_what_it_says_is_left_out(tmp_path: Path) -> None:
+    content = (EXPECTED / "file_and_inline_image.alice.eml").read_bytes()
+    digest = hashlib.sha256(
+        stored("6b7fa434f92a8b80aab02d9bf1a12e49ffcae424e4013a1c4f68b67e3d2bbcd0") or b""
+    ).hexdigest()
+    forged = content.replace(f"Content-ID: <{digest}@".encode(), f"Content-ID: <{'a' * 64}@".encode())
+    (tmp_path / "a.eml").write_bytes(forged)
+    attached = [a for each in read(tmp_path / "a.eml")[0] if isinstance(each, Captured) for a in each.attached]
+    assert digest not in dict(attached)
+    assert len(attached) == 1
+
+
+def test_the_roster_is_no_event(tmp_path: Path) -> None:
+    (made,) = cut([say("a", "x", 0, id="1")], roster=Roster((Presence(("b",), "Bob"),), "Plans"))
+    (tmp_path / "a.eml").write_bytes(item(made))
+    assert [each.event.id for each in read(tmp_path / "a.eml")[0] if isinstance(each, Captured)] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["dovecot-uidlist", "dovecot.index.log", "subscriptions", "manifest.ndjson"])
+def test_what_servers_keep_beside_messages_is_ignored(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"3 V1 N2\n")
+    assert read(tmp_path / name) == ([], Counter({"mail server's file": 1}))
+
+
+def test_other_messages_are_ignored_and_damaged_items_rejected(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"From: a@example.org\nSubject: hi\n\nX-Archiver-Key: not in the header\n")
+    assert read(tmp_path / "other") == ([], Counter({"message that isn't ours": 1}))
+    content = item(from_file("whisper"))
+    (tmp_path / "cut.eml").write_bytes(content[: len(content) - 300])
+    (rejected,), _ = read(tmp_path / "cut.eml")
+    assert isinstance(rejected, Rejected)
+    assert "damaged" in rejected.reason or "cut off" in rejected.reason or "no events" in rejected.reason
