@@ -66,8 +66,11 @@ def standing(holds: Iterable[Hold]) -> tuple[Hold, ...]:
     return tuple(hold for hold in holds if hold.released is None)
 
 
-def covering(holds: Sequence[Hold], look: Callable[[], Facts]) -> tuple[Hold, ...]:
-    """Those of the standing holds of one mailbox that cover something; it is looked at once, where any must know."""
+def covering(holds: Sequence[Hold], look: Callable[[], Facts | None]) -> tuple[Hold, ...]:
+    """Those of the standing holds of one mailbox that cover something; it is looked at once, where any must know.
+
+    Of what `look` can tell nothing, all do.
+    """
     if is_all(holds):
         return tuple(holds)
     queries = [_read(hold) for hold in holds]

@@ -7,7 +7,7 @@
                 compliance: policy, holds, archiving     -> what the archives get besides
     begin       journal                                  the attempt is on record before it is made
     render      render                                   -> items, shared fragments made once
-    put         store                                    many items, few syncs
+    put         preserving, store                        what a hold covers is kept first; many items, few syncs
     finish      journal, then what was replaced goes     only now it is filed
 
 Every step can be the last one: each is recorded, and doing it again gives what once would have given.
@@ -44,6 +44,7 @@ from archiver.gathering import (
     park_or_retry,
 )
 from archiver.planning import Earlier, Planned
+from archiver.preserving import HeldStore, Keeper
 from archiver.rendering import Limits
 from archiver.showing import Showing
 from archiver.spool.records import LocalCopy, Watermark
@@ -121,7 +122,7 @@ class Filer:
     def __init__(self, reader: Reader, journal: Journal, store: Store, archive: ArchiveStore, terms: Terms) -> None:
         self._reader = reader
         self._journal = journal
-        self._store = store
+        self._store = HeldStore(store, Keeper(archive, reader, journal))
         self._terms = terms
         rules = ArchiveRules(terms.policy, terms.directory, terms.locale, terms.zone)
         self._archives = Archives(reader, journal, archive, rules)

@@ -31,7 +31,7 @@ def rebuild(item: bytes, rules: Rules, more: tuple[Captured, ...] = ()) -> tuple
     Raises `UsageError` where the item carries no events, or damaged ones.
     """
     header = message_from_bytes(item)
-    roster, session, events = _events(item)
+    roster, session, events = carried(item)
     if more:
         # By time alone, and stable: ids in an item may have been veiled, which is no reason to change places.
         events = sorted([*events, *more], key=_moment)
@@ -71,7 +71,7 @@ class _RosterLine(Struct, frozen=True):
 _decode_roster = json.Decoder(_RosterLine).decode
 
 
-def _events(item: bytes) -> tuple[Roster, str | None, list[Captured]]:
+def carried(item: bytes) -> tuple[Roster, str | None, list[Captured]]:
     """Roster and session of the first line, if that is the roster's, and the events."""
     roster, session = Roster(), None
     events: list[Captured] = []

@@ -47,6 +47,7 @@ JOINERS = {
         "explaining",
         "gathering",
         "pipeline",
+        "preserving",
         "rebuilding",
         "recall",
         "showing",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import click
 from msgspec import to_builtins
 
-from archiver import holding
+from archiver import holding, preserving
 from archiver.addresses import normal
-from archiver.assembly import directory_of
+from archiver.assembly import archive_of, directory_of, store_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import decides, exactly
-from archiver.cli.output import as_json, say, table
-from archiver.exceptions import UsageError
+from archiver.cli.output import as_json, complain, counted, say, table
+from archiver.exceptions import ArchiverError, UsageError
+from archiver.spool import Spool
 from archiver.types import Hold
 
 
@@ -33,18 +35,41 @@ def hold() -> None:
 @decides
 @reads
 def place(app: App, address: str, query: str, by: str, reason: str) -> None:
-    """Places a hold on the mailbox of ADDRESS."""
+    """Places a hold on the mailbox of ADDRESS.
+
+    What it covers of the items that lie there already is copied into the compliance archive: at once if you are the
+    user that the archiver runs as, else by the daemon's next round.
+    """
     holding.parse(query)
     mailbox = _mailbox(app, address)
     with app.spool() as spool:
         placed = spool.place_hold(mailbox, by=by, reason=reason, query=query, now=time.time_ns() // 1_000)
         standing = spool.standing_holds([mailbox])[mailbox]
+        kept = _take(app, spool, placed)
     if app.json:
-        return as_json(placed)
+        return as_json(to_builtins(placed) | {"kept": kept})
     say(f"Hold {placed.number} on {mailbox} stands: {query or 'everything'}.")
+    say("What lies there already is kept by the daemon's next round." if kept is None else f"{_items(kept)} kept.")
     if holding.is_all(standing):
         say(f"All holds on it together ask for more than {holding.MOST_KEYWORDS} words: everything in it is held.")
     return None
+
+
+def _take(app: App, spool: Spool, placed: Hold) -> int | None:
+    """Keep what lies there without waiting for the daemon. None: this user's files would be closed to it."""
+    if (app.data / "spool.db").stat().st_uid != os.geteuid():
+        return None
+    config = app.config()
+    keeper = preserving.Keeper(archive_of(config, app.data), spool, spool)
+    try:
+        return preserving.take(placed, store_of(config, app.data), keeper).kept
+    except ArchiverError as error:
+        complain(f"archiver: {error}; the daemon tries again")
+        return None
+
+
+def _items(kept: int) -> str:
+    return f"{counted(kept, 'item')} that lay there already"
 
 
 @hold.command("list")

@@ -1,6 +1,6 @@
 """The scheduled job: file what is due, wake what the gate opens, keep house. Holds no schedule and no signal.
 
-withheld ─► gate ─► wake          claim ─► Filer.run ─► finished, or given back with the reason
+new hold ─► preserve      withheld ─► gate ─► wake      claim ─► Filer.run ─► finished, or given back with the reason
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from archiver.events import SECOND, Captured
 from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.gathering import ATTEMPTS, SUSPECT, Tally
 from archiver.pipeline import Filer, Journal, Terms
+from archiver.preserving import Keeper, take_all
 from archiver.spool import Spool
 from archiver.store import MaildirStore
 from archiver.types import Filing, Lease, Roster
@@ -73,6 +74,7 @@ class _Means(Struct, frozen=True):
 
     config: Config
     store: MaildirStore
+    keeper: Keeper
     terms: Terms
     filer: Filer
     waking: Waking
@@ -101,7 +103,8 @@ class Job:
         archive = archive_of(config, self._data)
         watched = _UntilStopped(self._spool, self._stopping)
         filer = Filer(cast(Spool, watched), cast(Journal, watched), store, archive, terms)
-        self._means = _Means(config, store, terms, filer, Waking(self._spool, terms))
+        keeper, waking = Keeper(archive, self._spool, self._spool), Waking(self._spool, terms)
+        self._means = _Means(config, store, keeper, terms, filer, waking)
 
     def clean_up(self) -> None:
         """What dead processes left behind."""
@@ -114,6 +117,7 @@ class Job:
     def file(self) -> Tally:
         """File all that is due now, or as much as there is time for."""
         tally = Tally()
+        self.preserve()
         self._means.waking.wake(clock())
         most = PLACES
         while not self._stopping() and (leases := self._spool.claim(clock(), most)):
@@ -175,6 +179,13 @@ class Job:
             attempts=lease.attempts,
             why=reason,
         )
+
+    # Holds
+
+    def preserve(self) -> None:
+        """Keep what lies in the mailboxes of new holds, before anything else is done: their owners may delete it."""
+        means = self._means
+        take_all(self._spool, means.store, means.keeper, clock(), self._stopping)
 
     # Housekeeping
 

@@ -9,7 +9,15 @@ choose what a view shows: all that comes here is shown.
 from archiver.rendering.evidence import ROSTER, events_of, lines_of
 from archiver.rendering.files import Limits
 from archiver.rendering.headers import spelling
-from archiver.rendering.rendering import RENDERER, Rendering, Shared, base_name, is_base_name, message_id
+from archiver.rendering.rendering import (
+    RENDERER,
+    Rendering,
+    Shared,
+    base_name,
+    is_base_name,
+    is_message_id,
+    message_id,
+)
 from archiver.rendering.veil import Hidden
 from archiver.rendering.wording import folder_name, known_zone, locales
 
@@ -24,6 +32,7 @@ __all__ = [
     "events_of",
     "folder_name",
     "is_base_name",
+    "is_message_id",
     "known_zone",
     "lines_of",
     "locales",

@@ -52,6 +52,14 @@ def message_id(key: str) -> str:
     return f"<{key}@{DOMAIN}>"
 
 
+_MESSAGE_ID = re.compile(rf"<[0-9a-f]{{32}}@{re.escape(DOMAIN)}>")
+
+
+def is_message_id(text: str) -> bool:
+    """Whether a Message-ID is one that `message_id` gives."""
+    return _MESSAGE_ID.fullmatch(text) is not None
+
+
 class Shared:
     """What the renderings of one conversation's views have in common: files, packed stretches, lines."""
 

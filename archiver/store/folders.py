@@ -116,6 +116,15 @@ class MaildirFolders:
                     return content
         raise UsageError(f"no item {name!r} in folder {folder!r} of {mailbox}", mailbox=mailbox, item=name)
 
+    def messages(self, mailbox: str, folder: str, wanted: Callable[[str, str], bool]) -> Iterator[tuple[Found, bytes]]:
+        """Those of which `wanted` says so by base name and Message-ID (empty where the name is ours), with their bytes.
+
+        Each is read once, in no order; of all others in the folder no more than the header.
+        """
+        with self._using() as tree:
+            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self._encoding))
+            yield from Search(tree, self._ours).messages(place, wanted)
+
     def sweep(self) -> int:
         """Take away what a killed writer left in `tmp`, only under names of ours; how many. For the start."""
         with self._using() as tree:

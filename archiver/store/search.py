@@ -111,6 +111,20 @@ class Search:
             if found:
                 yield found
 
+    def messages(self, place: Place, wanted: Callable[[str, str], bool]) -> Iterator[tuple[Found, bytes]]:
+        """With their bytes, those of which `wanted` says so by base name and Message-ID; renamed ones are followed.
+
+        Of all others no more than the header is read, and of those with names of ours nothing.
+        """
+        for sub in SUBDIRECTORIES:
+            for file in self.files(place, sub):
+                spot, name = Spot(sub, file), split_file_name(file)[0]
+                if wanted(name, "" if self._ours(name) else self._message_id(place, spot)):
+                    at = self.find(place, name)
+                    content = self.content(place, at[0]) if at else None
+                    if at and content is not None:
+                        yield at[1], content
+
     def content(self, place: Place, spot: Spot, limit: int = -1) -> bytes | None:
         """The bytes of a regular file, None if it isn't there any more."""
         try:

@@ -1,0 +1,248 @@
+"""What holds cover is copied into the compliance archive before its owner can delete it.
+
+    file       under a hold: the copy, DURABLE, then the item becomes visible to its owner
+    replace    what a newer version takes out is copied first
+    take       a new hold: what lies in its mailbox already, in whichever folder its owner has it
+
+Joins holds, the mail tree and the archive. A copy is a file of its own, never a link: one inode has one owner and mode.
+Holds no rule of what a hold covers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from typing import Protocol
+
+import structlog
+from msgspec import Struct, structs
+
+from archiver import holding, rebuilding
+from archiver.events import SECOND
+from archiver.exceptions import ArchiverError, ItemError, OverQuota, UsageError
+from archiver.holding import Facts
+from archiver.rendering import is_base_name, is_message_id
+from archiver.spool import Spool
+from archiver.store import PURGES, ArchiveStore, MaildirStore
+from archiver.store.protocol import Found, Outcome, Put, Store, Where
+from archiver.types import Head, Hold, Item
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 100
+_BYTES = 16 * 1024 * 1024
+UNDER_WAY = 60 * SECOND
+"""Who read the holds before one was placed has put its items by then."""
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
+class Register(Protocol):
+    """What is read of the spool."""
+
+    def standing_holds(self, mailboxes: Iterable[str]) -> dict[str, tuple[Hold, ...]]: ...
+    def heads(self, mailboxes: Iterable[str]) -> dict[str, Head]: ...
+
+
+class Notes(Protocol):
+    """Where the archives' heads are noted, durably, in the order of the calls."""
+
+    def note_heads(self, heads: Mapping[str, Head]) -> None: ...
+
+
+class Keeper:
+    """Files copies in archives, and has their heads noted."""
+
+    def __init__(self, archive: ArchiveStore, register: Register, notes: Notes) -> None:
+        self._archive = archive
+        self.register = register
+        self._notes = notes
+
+    def keep(self, copies: Sequence[Put]) -> list[Outcome]:
+        """One outcome each; what has None is durable. What is there already stays as it is.
+
+        Where something else lies under an item's name (another renderer's version of it), the copy gets one of its own.
+        """
+        outcomes = self._put(copies)
+        again = {i: _renamed(copies[i]) for i, error in enumerate(outcomes) if _is_taken(error)}
+        for index, outcome in zip(again, self._put(list(again.values())), strict=True):
+            outcomes[index] = outcome
+        return outcomes
+
+    def _put(self, copies: Sequence[Put]) -> list[Outcome]:
+        if not copies:
+            return []
+        known = self.register.heads({copy.mailbox for copy in copies})
+        receipt = self._archive.put(copies, _now(), known=known)
+        if receipt.heads:
+            self._notes.note_heads(receipt.heads)
+        for mailbox, damage in receipt.damages.items():
+            log.error("archive damaged", mailbox=mailbox, where=damage.place, found=damage.found)
+        return receipt.outcomes
+
+
+class HeldStore:
+    """The mail tree as filing sees it: nothing that a hold covers becomes visible, or goes, before it is kept."""
+
+    def __init__(self, store: Store, keeper: Keeper) -> None:
+        self._store = store
+        self._keeper = keeper
+
+    def put(self, puts: Sequence[Put], *, careful: bool = False) -> list[Outcome]:
+        refused = self._refused(puts)
+        done = iter(self._store.put([p for i, p in enumerate(puts) if i not in refused], careful=careful))
+        return [refused[index] if index in refused else next(done) for index in range(len(puts))]
+
+    def _refused(self, puts: Sequence[Put]) -> dict[int, ArchiverError]:
+        """Those whose copy can't be kept, and why: they stay out of their owners' sight, to be tried again."""
+        held = self._keeper.register.standing_holds({put.mailbox for put in puts})
+        if not held:
+            return {}
+        copies = {
+            index: Put(put.mailbox, PURGES, put.item)
+            for index, put in enumerate(puts)
+            if _is_covered(held.get(put.mailbox, ()), put.item.content)
+        }
+        outcomes = zip(copies, self._keeper.keep(list(copies.values())), strict=True)
+        return {index: error for index, error in outcomes if error is not None}
+
+    def remove(self, mailbox: str, folder: str, name: str) -> bool:
+        return self.remove_all([Where(mailbox, folder, name)])[0]
+
+    def remove_all(self, unwanted: Sequence[Where]) -> list[bool]:
+        held = self._keeper.register.standing_holds({where.mailbox for where in unwanted})
+        copies = list(self._copies(held, unwanted))
+        for error in self._keeper.keep(copies):
+            if error is not None:
+                raise error
+        return self._store.remove_all(unwanted)
+
+    def _copies(self, held: Mapping[str, tuple[Hold, ...]], unwanted: Sequence[Where]) -> Iterator[Put]:
+        wanted = [where for where in unwanted if where.mailbox in held]
+        for where, found in zip(wanted, self._store.locate_all(wanted), strict=True):
+            if found is not None:
+                content = self._store.read(where.mailbox, where.folder, where.name)
+                if _is_covered(held[where.mailbox], content):
+                    yield _copy(where.mailbox, found, content)
+
+    def locate(self, mailbox: str, folder: str, name: str) -> Found | None:
+        return self._store.locate(mailbox, folder, name)
+
+    def locate_all(self, wanted: Sequence[Where]) -> list[Found | None]:
+        return self._store.locate_all(wanted)
+
+    def mailboxes(self) -> Iterable[str]:
+        return self._store.mailboxes()
+
+    def folders(self, mailbox: str) -> Iterable[str]:
+        return self._store.folders(mailbox)
+
+    def items(self, mailbox: str, folder: str) -> Iterator[Found]:
+        return self._store.items(mailbox, folder)
+
+    def read(self, mailbox: str, folder: str, name: str) -> bytes:
+        return self._store.read(mailbox, folder, name)
+
+
+class Taken(Struct):
+    """What was done for a new hold: items `kept`, those that could not be, and whether all was looked at."""
+
+    kept: int = 0
+    failed: int = 0
+    whole: bool = True
+
+
+def take_all(
+    spool: Spool, history: MaildirStore, keeper: Keeper, now: int, stopping: Callable[[], bool] = lambda: False
+) -> int:
+    """Take what lies in the mailboxes of new holds; how many items were kept.
+
+    Until those who file have all seen a hold, it is taken again and again; so is one of which something failed.
+    """
+    kept = 0
+    for hold in spool.untaken_holds():
+        if stopping():
+            break
+        try:
+            taken = take(hold, history, keeper, stopping)
+            kept += taken.kept
+            if taken.whole and not taken.failed and now >= hold.placed + UNDER_WAY:
+                spool.take_hold(hold.number, now)
+                log.info("kept under a hold", hold=hold.number, mailbox=hold.mailbox, items=taken.kept)
+        except ArchiverError as error:  # one mailbox that can't be looked into must not stop the others
+            log.error("hold not taken", hold=hold.number, mailbox=hold.mailbox, why=str(error), hint=error.hint)
+    return kept
+
+
+def take(hold: Hold, history: MaildirStore, keeper: Keeper, stopping: Callable[[], bool] = lambda: False) -> Taken:
+    """Keep what a hold covers of all that lies in its mailbox, wherever its owner moved it. Again, it adds nothing."""
+    taken, lot, size = Taken(), [], 0
+    for copy in _lying(hold, history):
+        lot.append(copy)
+        size += len(copy.item.content)
+        if len(lot) >= _AT_ONCE or size >= _BYTES:
+            _keep(keeper, lot, taken)
+            lot, size = [], 0
+            if stopping():
+                taken.whole = False
+                return taken
+    _keep(keeper, lot, taken)
+    return taken
+
+
+def _keep(keeper: Keeper, lot: Sequence[Put], taken: Taken) -> None:
+    for copy, error in zip(lot, keeper.keep(lot), strict=True):
+        taken.kept += error is None
+        taken.failed += error is not None
+        if error is not None:
+            log.error("not kept under a hold", mailbox=copy.mailbox, item=copy.item.name, why=str(error))
+
+
+def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put]:
+    try:
+        folders = history.folders(hold.mailbox)
+    except ItemError:  # an address that no mailbox can have: nothing was ever filed for it
+        return
+    for folder in folders:
+        for found, content in history.messages(hold.mailbox, folder, _is_ours):
+            if _is_covered([hold], content):
+                yield _copy(hold.mailbox, found, content)
+
+
+def _is_ours(name: str, message_id: str) -> bool:
+    return is_base_name(name) or is_message_id(message_id)
+
+
+def _copy(mailbox: str, found: Found, content: bytes) -> Put:
+    """Under the item's own name. What bears another (moved, copied, put back) anybody can have written: that gets one
+    made from its content, so that it never stands in the place of what was filed."""
+    copy = Put(mailbox, PURGES, Item("", found.name, "", "", 0, found.modified, True, content))
+    return copy if is_base_name(found.name) else _renamed(copy)
+
+
+def _renamed(copy: Put) -> Put:
+    item = copy.item
+    name = f"{item.changed // SECOND}.H{sha256(item.content).hexdigest()[:32]}.conversation-archiver"
+    return structs.replace(copy, item=structs.replace(item, name=name))
+
+
+def _is_taken(error: Outcome) -> bool:
+    return isinstance(error, ItemError) and not isinstance(error, OverQuota)
+
+
+def _is_covered(holds: Sequence[Hold], content: bytes) -> bool:
+    return bool(holding.covering(holds, lambda: _facts(content)))
+
+
+@lru_cache(maxsize=4)
+def _facts(content: bytes) -> Facts | None:
+    """One item goes to many mailboxes in a row."""
+    try:
+        roster, _, events = rebuilding.carried(content)
+    except UsageError:
+        return None
+    return holding.facts_of(events, (address for each in roster.present for address in each.addresses))

@@ -1,0 +1,308 @@
+"""What a hold covers is in the archive before its owner can take it away; what can't be kept there isn't shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import pytest
+from builders import BASE, HOUR, say
+
+from archiver import preserving
+from archiver.assembly import archive_of, open_spool, store_of, terms_of
+from archiver.config import Config, load
+from archiver.daemon.job import Job
+from archiver.events import SECOND, Captured
+from archiver.exceptions import ItemError, OverQuota
+from archiver.pipeline import Filer, Tally
+from archiver.preserving import HeldStore, Keeper, take, take_all
+from archiver.rendering import is_base_name
+from archiver.spool import Spool
+from archiver.store import PURGES, ArchiveStore, MaildirStore, Put
+from archiver.types import Hold
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+FOLDER = "Conversation History"
+CONFIG: Config = load(None)
+NOW = (BASE + 9 * HOUR) * SECOND
+MARK = b"X-Archiver-Conversation: "
+
+
+class Held:
+    """A spool, a mail tree and archives in a directory, filed as the daemon does."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.spool: Spool = open_spool(CONFIG, data)
+        self.history: MaildirStore = store_of(CONFIG, data)
+        self.archive: ArchiveStore = archive_of(CONFIG, data)
+        self.keeper: Keeper = Keeper(self.archive, self.spool, self.spool)
+        self._imports = 0
+
+    def file(self, *events: Captured, reader: Any = None) -> Tally:
+        self._imports += 1
+        feed = self.spool.open_feed(f"import:{self._imports}", "import", now=NOW)
+        self.spool.append(events, feed.number, now=NOW)
+        self.spool.close_feed(feed.number, NOW)
+        return self.run(NOW, reader)
+
+    def run(self, now: int, reader: Any = None) -> Tally:
+        filer = Filer(reader or self.spool, self.spool, self.history, self.archive, terms_of(CONFIG))
+        return filer.run(self.spool.claim(now, 100), now)
+
+    def hold(self, query: str = "", mailbox: str = ALICE) -> Hold:
+        return self.spool.place_hold(mailbox, by="legal", reason="case 7", query=query, now=NOW)
+
+    def take(self, later: int = 0) -> int:
+        return take_all(self.spool, self.history, self.keeper, NOW + later)
+
+    def shown(self, mailbox: str = ALICE, folder: str = FOLDER) -> list[bytes]:
+        return contents(self.history, mailbox, folder)
+
+    def kept(self, mailbox: str = ALICE) -> list[bytes]:
+        """And it is as its manifest says, as far as the spool has noted."""
+        heads = [head for name, head in self.spool.heads([mailbox]).items() if name == mailbox]
+        assert list(self.archive.verify(mailbox, heads)) == []
+        return contents(self.archive, mailbox, PURGES)
+
+
+class Unaware:
+    """The spool as it was just before a hold was placed."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._spool, name)
+
+    def standing_holds(self, mailboxes: object) -> dict[str, tuple[Hold, ...]]:
+        return {}
+
+
+def contents(store: MaildirStore | ArchiveStore, mailbox: str, folder: str) -> list[bytes]:
+    return sorted(store.read(mailbox, folder, each.name) for each in store.items(mailbox, folder))
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    made = Held(tmp_path / "data")
+    yield made
+    made.spool.close()
+
+
+def talk(room: str, *texts: str, begin: float = 0) -> Sequence[Captured]:
+    people = [ALICE, BOB]
+    return [
+        say(people[n % 2], text, begin + n, id=f"{room}-{begin}-{n}", room=room, present=people)
+        for n, text in enumerate(texts)
+    ]
+
+
+def rooms(items: Sequence[bytes]) -> list[str]:
+    return sorted(line.removeprefix(MARK).decode() for item in items for line in item.split(b"\n") if MARK in line)
+
+
+# --- filing under a hold
+
+
+def test_without_a_hold_nothing_is_kept(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    assert len(held.shown()) == 1 and held.kept() == []
+    assert not held.archive.root.exists()
+
+
+def test_what_is_filed_under_a_hold_is_kept_byte_for_byte_and_apart(held: Held) -> None:
+    held.hold()
+    held.file(*talk("room", "one", "two"))
+    assert held.kept() == held.shown() != []
+    assert held.kept(BOB) == [], "the hold is Alice's"
+    (path,) = (path for path in held.archive.root.rglob("cur/*"))
+    assert path.stat().st_nlink == 1 and path.stat().st_mode & 0o777 == 0o600
+    assert held.spool.heads() == {ALICE: held.archive.head(ALICE)}
+
+
+def test_only_what_a_query_covers_is_kept(held: Held) -> None:
+    held.hold("merger OR kind:conference")
+    held.hold(f"with:{BOB} hello")
+    held.file(*talk("a", "the Merger", "yes"), *talk("b", "something", "else"), *talk("c", "hello", "you"))
+    assert rooms(held.shown()) == ["a", "b", "c"]
+    assert rooms(held.kept()) == ["a", "c"]
+
+
+def test_a_released_hold_keeps_nothing_more_and_loses_nothing(held: Held) -> None:
+    hold = held.hold()
+    held.file(*talk("a", "one", "two"))
+    held.spool.release_hold(hold.number, by="legal", reason="over", now=NOW)
+    held.file(*talk("b", "one", "two"))
+    assert rooms(held.kept()) == ["a"]
+
+
+def test_an_older_version_that_is_replaced_stays_kept(held: Held) -> None:
+    """Also where it was filed before the hold, and the hold's own round hasn't come yet."""
+    held.file(*talk("room", "one", "two"))
+    before = held.shown()
+    held.hold()
+    held.file(*talk("room", "three", begin=60))
+    (now,) = held.shown()
+    assert held.kept() == sorted([*before, now])
+    held.file(*talk("room", "four", begin=90))
+    assert len(held.shown()) == 1 and len(held.kept()) == 3
+
+
+def test_the_same_again_keeps_nothing_twice(held: Held) -> None:
+    held.hold()
+    for _ in range(2):
+        held.file(*talk("room", "one", "two"))
+        held.take(HOUR * SECOND)
+    assert len(held.kept()) == 1
+    assert held.spool.heads()[ALICE].length == 1
+
+
+def test_what_cannot_be_kept_is_not_shown_until_it_can(held: Held) -> None:
+    held.hold()
+    (held.data / "archive").write_text("a file in its place")
+    tally = held.file(*talk("room", "one", "two"))
+    assert tally.failed == 1
+    assert held.shown() == [] and len(held.shown(BOB)) == 1
+    (held.data / "archive").unlink()
+    later = NOW + HOUR * SECOND
+    held.run(later)
+    assert held.kept() == held.shown() != []
+
+
+def test_nothing_of_it_is_taken_out_where_the_archive_is_full(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    held.hold()
+    (item,) = held.history.items(ALICE, FOLDER)
+    full = ArchiveStore(CONFIG.store.archive, data=held.data, limit=1)
+    store = HeldStore(held.history, Keeper(full, held.spool, held.spool))
+    with pytest.raises(OverQuota):
+        store.remove(ALICE, FOLDER, item.name)
+    assert len(held.shown()) == 1
+    assert HeldStore(held.history, held.keeper).remove(ALICE, FOLDER, item.name)
+    assert held.shown() == [] and len(held.kept()) == 1
+
+
+def test_two_versions_under_one_name_are_both_kept(held: Held) -> None:
+    """What another version of the renderer made bears the same name, and other bytes."""
+    held.file(*talk("room", "one", "two"))
+    (found,) = held.history.items(ALICE, FOLDER)
+    content = held.history.read(ALICE, FOLDER, found.name)
+    put = preserving._copy(ALICE, found, content)
+    other = preserving._copy(ALICE, found, content + b"\n")
+    assert held.keeper.keep([put]) == held.keeper.keep([other]) == held.keeper.keep([other]) == [None]
+    assert held.kept() == sorted([content, content + b"\n"])
+
+
+def test_an_item_whose_events_cannot_be_read_is_covered_by_any_query(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    (path,) = held.history.root.glob("example.org/alice/.Conversation History/cur/*")
+    path.write_bytes(b"Subject: damaged\n\nnothing\n")
+    held.hold("merger")
+    held.take()
+    assert held.kept() == [b"Subject: damaged\n\nnothing\n"]
+
+
+# --- a new hold takes what lies there
+
+
+def test_a_new_hold_takes_what_lies_there_wherever_it_was_moved(held: Held) -> None:
+    held.file(*talk("a", "one", "two"), *talk("b", "one", "two"), *talk("c", "one", "two"))
+    names = [found.name for found in held.history.items(ALICE, FOLDER)]
+    move(held, names[0], "1700000000.M1P1.host", "Kept elsewhere/deep")
+    move(held, names[1], names[1], "Kept elsewhere/deep", flags="ST")
+    others = "Subject: somebody's mail\nMessage-ID: <x@example.com>\n\nprivate\n"
+    (held.history.root / "example.org/alice/cur/1700000001.other:2,RS").write_text(others)
+    held.hold()
+    assert held.take() == 3
+    assert rooms(held.kept()) == ["a", "b", "c"]
+    assert {is_base_name(each.name) for each in held.archive.items(ALICE, PURGES)} == {True, False}
+    rmtree(held.history.root)
+    assert rooms(held.kept()) == ["a", "b", "c"]
+
+
+def move(held: Held, name: str, new_name: str, folder: str, flags: str = "S") -> None:
+    """As a mail server does."""
+    root = held.history.root / "example.org/alice"
+    (old,) = root.glob(f".Conversation History/*/{name}*")
+    held.history.put([Put(ALICE, folder, preserving._copy(ALICE, held.history.locate(ALICE, FOLDER, name), b"").item)])
+    (made,) = (path for path in root.rglob(f"{name}*") if path != old)
+    old.rename(made.with_name(f"{new_name}:2,{flags}"))
+    if made.name != f"{new_name}:2,{flags}":
+        made.unlink()
+
+
+def test_what_its_owner_forged_never_stands_in_the_place_of_what_was_filed(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    (true,) = held.shown()
+    forged = true.replace(b"one", b"ONE")
+    (held.history.root / "example.org/alice/cur/1700000000.M1P1.host:2,S").write_bytes(forged)
+    held.hold()
+    held.take()
+    assert held.kept() == sorted([true, forged])
+    (found,) = held.history.items(ALICE, FOLDER)
+    assert held.archive.read(ALICE, PURGES, found.name) == true
+
+
+def test_a_hold_is_taken_again_until_all_who_file_have_seen_it(held: Held) -> None:
+    hold = held.hold()
+    assert held.take() == 0
+    held.file(*talk("room", "one", "two"), reader=Unaware(held.spool))
+    assert held.spool.untaken_holds() == [hold] and held.kept() == []
+    assert held.take(later=preserving.UNDER_WAY) == 1
+    assert held.spool.untaken_holds() == []
+    assert len(held.kept()) == 1
+
+
+def test_a_hold_that_could_not_be_taken_whole_is_taken_again(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    hold = held.hold()
+    (held.data / "archive").write_text("a file in its place")
+    assert held.take(HOUR * SECOND) == 0
+    assert held.spool.untaken_holds() == [hold]
+    (held.data / "archive").unlink()
+    assert held.take(HOUR * SECOND) == 1
+    assert held.spool.untaken_holds() == []
+
+
+def test_taking_stops_when_asked_and_goes_on_later(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preserving, "_AT_ONCE", 1)
+    held.file(*talk("a", "one", "two"), *talk("b", "one", "two"))
+    hold = held.hold()
+    taken = take(hold, held.history, held.keeper, lambda: True)
+    assert (taken.kept, taken.whole) == (1, False)
+    assert held.take(HOUR * SECOND) == 2
+    assert len(held.kept()) == 2
+
+
+def test_one_mailbox_that_cannot_be_looked_into_stops_no_other(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    broken = held.hold()
+    held.hold(mailbox=BOB)
+    folder = held.history.root / "example.org/alice/.Conversation History"
+    rmtree(folder / "cur")
+    (folder / "cur").write_text("a file in its place")
+    held.take(HOUR * SECOND)
+    assert len(held.kept(BOB)) == 1
+    assert held.spool.untaken_holds() == [broken]
+
+
+def test_a_hold_on_somebody_who_has_no_mailbox_yet_stands(held: Held) -> None:
+    held.hold(mailbox="new@example.org")
+    assert held.take(HOUR * SECOND) == 0
+    assert held.spool.untaken_holds() == []
+
+
+def test_the_job_takes_new_holds_before_it_files(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    held.hold()
+    job = Job(held.spool, CONFIG, held.data)
+    job.file()
+    assert len(held.kept()) == 1
+
+
+def test_errors_of_a_full_archive_are_not_taken_for_another_file() -> None:
+    assert not preserving._is_taken(OverQuota("full"))
+    assert preserving._is_taken(ItemError("another file")) and not preserving._is_taken(None)
