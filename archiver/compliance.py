@@ -114,7 +114,7 @@ class Archives:
         wheres = [Where(each.mailbox, each.folder, each.name) for each in archiving.attempted(version)]
         if wheres:
             known = self._memory.heads({where.mailbox for where in wheres})
-            self._note(self._store.finish(wheres, now, known=known))
+            note(self._record, self._store.finish(wheres, now, known=known))
 
     # Putting
 
@@ -132,23 +132,14 @@ class Archives:
             known = self._memory.heads({put.mailbox for put in puts})
             receipt = self._store.put(puts, now, careful=careful, known=known)
         except (ArchiverError, OSError) as error:
-            receipt = Receipt([_as_ours(error)] * len(puts))
-        self._note(receipt)
+            receipt = refusal(error, len(puts))
+        note(self._record, receipt)
         for each, outcome in zip(chosen, receipt.outcomes, strict=True):
             size = len(each.put.item.content)
             if outcome is None:
                 filed(each.work, each.index, size)
             else:
-                withheld(each.work, each.index, size, PASSING + _why(outcome, each.put.mailbox))
-
-    def _note(self, receipt: Receipt) -> None:
-        """Heads go on record before the filings that made them are finished."""
-        if receipt.heads:
-            self._record.note_heads(receipt.heads)
-        for mailbox, damage in receipt.damages.items():
-            log.error("the archive is damaged", mailbox=mailbox, code=damage.code, where=damage.place, why=damage.found)
-        for mailbox, size in receipt.nearly_full.items():
-            log.warning("the archive is nearly full", mailbox=mailbox, bytes=size)
+                withheld(each.work, each.index, size, why_not(outcome, each.put.mailbox))
 
     def _keep_local(self, chosen: Sequence[Chosen], now: int) -> None:
         """One row a version, for all of its people who are archived there."""
@@ -189,19 +180,30 @@ def _has_archived(priors: Iterable[Filing]) -> bool:
     return any(each.destination is not Destination.HISTORY for filing in priors for each in filing.deliveries)
 
 
-def _as_ours(error: ArchiverError | OSError) -> ArchiverError:
-    if isinstance(error, ArchiverError):
-        return error
-    made = ArchiverError(str(error))
-    made.__cause__ = error
-    return made
+def note(record: Record, receipt: Receipt) -> None:
+    """Heads go on record before the filings that made them are finished."""
+    if receipt.heads:
+        record.note_heads(receipt.heads)
+    for mailbox, damage in receipt.damages.items():
+        log.error("the archive is damaged", mailbox=mailbox, code=damage.code, where=damage.place, why=damage.found)
+    for mailbox, size in receipt.nearly_full.items():
+        log.warning("the archive is nearly full", mailbox=mailbox, bytes=size)
 
 
-def _why(error: ArchiverError, mailbox: str) -> str:
+def refusal(error: ArchiverError | OSError, puts: int) -> Receipt:
+    """What became of puts where the archives as a whole failed."""
+    if not isinstance(error, ArchiverError):
+        made = ArchiverError(str(error))
+        made.__cause__ = error
+        return Receipt([made] * puts)
+    return Receipt([error] * puts)
+
+
+def why_not(error: ArchiverError, mailbox: str) -> str:
     """The same words for all that one fault keeps back, so that one attempt tells whether it is over."""
-    if isinstance(error, OverQuota):
-        return f"the archive of {mailbox} is full"
     cause = error.__cause__
+    if isinstance(error, OverQuota):
+        return f"{PASSING}the archive of {mailbox} is full"
     if isinstance(cause, OSError) and cause.errno in MACHINE:
-        return os.strerror(cause.errno)
-    return str(error)
+        return PASSING + os.strerror(cause.errno)
+    return PASSING + str(error)

@@ -42,9 +42,10 @@ from archiver.gathering import (
     filed,
     holder,
     park_or_retry,
+    withheld,
 )
 from archiver.planning import Earlier, Planned
-from archiver.preserving import HeldStore, Keeper
+from archiver.preserving import HeldStore, Keeper, NotKept
 from archiver.rendering import Limits
 from archiver.showing import Showing
 from archiver.spool.records import LocalCopy, Watermark
@@ -340,10 +341,13 @@ class Filer:
                 continue
             outcomes = self._store.put([each.put for each in some], careful=careful)
             for each, outcome in zip(some, outcomes, strict=True):
-                if outcome is not None:
-                    failed(each.work, outcome)
+                size = len(each.put.item.content)
+                if outcome is None:
+                    filed(each.work, each.index, size)
+                elif isinstance(outcome, NotKept):
+                    withheld(each.work, each.index, size, str(outcome))
                 else:
-                    filed(each.work, each.index, len(each.put.item.content))
+                    failed(each.work, outcome)
 
     def _finish(self, batch: Batch, now: int, tally: Tally) -> None:
         """Take out what was replaced, then record all. In this order: see `_earlier`."""

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from typing import Protocol
 
 import structlog
 from msgspec import Struct, structs
 
 from archiver import holding, rebuilding
+from archiver.compliance import Memory, Record, note, refusal, why_not
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, ItemError, OverQuota, UsageError
 from archiver.holding import Facts
@@ -27,7 +27,7 @@ from archiver.rendering import is_base_name, is_message_id
 from archiver.spool import Spool
 from archiver.store import PURGES, ArchiveStore, MaildirStore
 from archiver.store.protocol import Found, Outcome, Put, Store, Where
-from archiver.types import Head, Hold, Item
+from archiver.types import Hold, Item
 
 log = structlog.get_logger(__name__)
 
@@ -41,26 +41,17 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-class Register(Protocol):
-    """What is read of the spool."""
-
-    def standing_holds(self, mailboxes: Iterable[str]) -> dict[str, tuple[Hold, ...]]: ...
-    def heads(self, mailboxes: Iterable[str]) -> dict[str, Head]: ...
-
-
-class Notes(Protocol):
-    """Where the archives' heads are noted, durably, in the order of the calls."""
-
-    def note_heads(self, heads: Mapping[str, Head]) -> None: ...
+class NotKept(ItemError):
+    """An item that a hold covers waits, because its copy can't be kept; the message is the reason to withhold it."""
 
 
 class Keeper:
     """Files copies in archives, and has their heads noted."""
 
-    def __init__(self, archive: ArchiveStore, register: Register, notes: Notes) -> None:
+    def __init__(self, archive: ArchiveStore, register: Memory, record: Record) -> None:
         self._archive = archive
         self.register = register
-        self._notes = notes
+        self._record = record
 
     def keep(self, copies: Sequence[Put]) -> list[Outcome]:
         """One outcome each; what has None is durable. What is there already stays as it is.
@@ -76,12 +67,12 @@ class Keeper:
     def _put(self, copies: Sequence[Put]) -> list[Outcome]:
         if not copies:
             return []
-        known = self.register.heads({copy.mailbox for copy in copies})
-        receipt = self._archive.put(copies, _now(), known=known)
-        if receipt.heads:
-            self._notes.note_heads(receipt.heads)
-        for mailbox, damage in receipt.damages.items():
-            log.error("archive damaged", mailbox=mailbox, where=damage.place, found=damage.found)
+        try:
+            known = self.register.heads({copy.mailbox for copy in copies})
+            receipt = self._archive.put(copies, _now(), known=known)
+            note(self._record, receipt)
+        except (ArchiverError, OSError) as error:
+            receipt = refusal(error, len(copies))
         return receipt.outcomes
 
 
@@ -97,8 +88,8 @@ class HeldStore:
         done = iter(self._store.put([p for i, p in enumerate(puts) if i not in refused], careful=careful))
         return [refused[index] if index in refused else next(done) for index in range(len(puts))]
 
-    def _refused(self, puts: Sequence[Put]) -> dict[int, ArchiverError]:
-        """Those whose copy can't be kept, and why: they stay out of their owners' sight, to be tried again."""
+    def _refused(self, puts: Sequence[Put]) -> dict[int, NotKept]:
+        """Those whose copy can't be kept, and why: they stay out of their owners' sight until it can."""
         held = self._keeper.register.standing_holds({put.mailbox for put in puts})
         if not held:
             return {}
@@ -108,7 +99,7 @@ class HeldStore:
             if _is_covered(held.get(put.mailbox, ()), put.item.content)
         }
         outcomes = zip(copies, self._keeper.keep(list(copies.values())), strict=True)
-        return {index: error for index, error in outcomes if error is not None}
+        return {index: NotKept(why_not(error, puts[index].mailbox)) for index, error in outcomes if error is not None}
 
     def remove(self, mailbox: str, folder: str, name: str) -> bool:
         return self.remove_all([Where(mailbox, folder, name)])[0]

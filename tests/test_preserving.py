@@ -160,16 +160,33 @@ def test_the_same_again_keeps_nothing_twice(held: Held) -> None:
     assert held.spool.heads()[ALICE].length == 1
 
 
-def test_what_cannot_be_kept_is_not_shown_until_it_can(held: Held) -> None:
+def test_what_cannot_be_kept_is_withheld_until_it_can(held: Held) -> None:
     held.hold()
     (held.data / "archive").write_text("a file in its place")
     tally = held.file(*talk("room", "one", "two"))
-    assert tally.failed == 1
+    assert (tally.failed, tally.withheld) == (0, 1)
     assert held.shown() == [] and len(held.shown(BOB)) == 1
+    (waiting,) = held.spool.withheld()
+    assert waiting.mailbox == ALICE and waiting.reason.startswith("The archive can't take it now: ")
     (held.data / "archive").unlink()
-    later = NOW + HOUR * SECOND
-    held.run(later)
+    held.spool.wake([ALICE], NOW)
+    assert held.run(NOW).copies == 1
     assert held.kept() == held.shown() != []
+    assert held.spool.withheld() == []
+
+
+def test_a_continuation_that_cannot_be_kept_leaves_the_earlier_item(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    before = held.shown()
+    held.hold()
+    (held.data / "archive").write_text("a file in its place")
+    held.file(*talk("room", "three", begin=60))
+    assert held.shown() == before
+    (held.data / "archive").unlink()
+    held.spool.wake([ALICE], NOW)
+    held.run(NOW)
+    (now,) = held.shown()
+    assert held.kept() == sorted([*before, now]) and now not in before
 
 
 def test_nothing_of_it_is_taken_out_where_the_archive_is_full(held: Held) -> None:
