@@ -169,8 +169,7 @@ def test_what_cannot_be_kept_is_withheld_until_it_can(held: Held) -> None:
     (waiting,) = held.spool.withheld()
     assert waiting.mailbox == ALICE and waiting.reason.startswith("The archive can't take it now: ")
     (held.data / "archive").unlink()
-    held.spool.wake([ALICE], NOW)
-    assert held.run(NOW).copies == 1
+    assert Job(held.spool, CONFIG, held.data).file().copies == 1, "by itself"
     assert held.kept() == held.shown() != []
     assert held.spool.withheld() == []
 

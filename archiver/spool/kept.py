@@ -42,11 +42,11 @@ def wake(connections: Connections, mailboxes: Iterable[str], now: int) -> int:
 
 
 def wake_one(connections: Connections, reason: str, now: int) -> bool:
-    """Of the places with something withheld from the archives for a reason, the one tried longest ago is due."""
+    """Of the places with something withheld for a reason, the one tried longest ago is due."""
     with connections.reading() as connection:
         row = connection.execute(
             """SELECT place FROM delivery INDEXED BY delivery_withheld JOIN filing ON filing.n = filing
-            WHERE delivery.state = 'withheld' AND destination <> 'history' AND reason = ?
+            WHERE delivery.state = 'withheld' AND reason = ?
             ORDER BY attempted_at, filing.n LIMIT 1""",
             (reason,),
         ).fetchone()

@@ -310,7 +310,7 @@ class Spool:
         return dropping.drop(self._connections, dropping.Order(mailbox, conversation, person, reason), now)
 
     def wake_one(self, reason: str, now: int) -> bool:
-        """One place with something withheld from the archives for this reason is due, if there is any."""
+        """One place with something withheld for this reason is due, if there is any."""
         return kept.wake_one(self._connections, reason, now)
 
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None:
