@@ -38,6 +38,11 @@ class Configuration(Struct, frozen=True):
     purge_exported_only: bool = False
     purge_hour: int = 2
 
+    @property
+    def cache_interval(self) -> int:
+        """How long what nobody has archived stays after that is known; in microseconds."""
+        return self.cache_purge_hours * _HOUR
+
 
 class Policy(Struct, frozen=True):
     """Whom one scope archives locally."""
@@ -355,5 +360,5 @@ def conversation_is_archived(decisions: Iterable[ArchiveDecision]) -> bool:
 
 def is_droppable(decisions: Iterable[ArchiveDecision], configuration: Configuration, ended: int, now: int) -> bool:
     """Whether what was kept for the archive alone can go: nobody is archived, and the interval is over."""
-    over = now >= ended + configuration.cache_purge_hours * _HOUR
+    over = now >= ended + configuration.cache_interval
     return over and not conversation_is_archived(decisions)

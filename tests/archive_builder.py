@@ -11,6 +11,7 @@ from conversation_builder import text_of
 from archiver.assembly import archive_of, open_spool, rules_of, store_of, terms_of
 from archiver.config import Config, load
 from archiver.conversation import fold_roster
+from archiver.daemon.job import cache_of
 from archiver.events import SECOND, Captured
 from archiver.gathering import Tally
 from archiver.pipeline import Filer
@@ -51,11 +52,12 @@ class Archive:
         now = (BASE + at) * SECOND
         return self._filer.run(self.spool.claim(now, 1_000), now)
 
-    def forget(self, at: int) -> int:
+    def forget(self, at: int, window: int = 7 * DAY) -> int:
         def fold(events: Iterable[Captured], roster: Roster, partial: bool) -> Roster:
             return fold_roster(events, roster, rules_of(self.config), partial=partial)
 
-        return self.spool.forget((BASE + at) * SECOND, 7 * DAY * SECOND, fold).events
+        cache = cache_of(terms_of(self.config).policy)
+        return self.spool.forget((BASE + at) * SECOND, window * SECOND, fold, cache=cache).events
 
     def items(self, mailbox: str) -> dict[str, bytes]:
         """What lies in a mailbox's folder, by its flags."""

@@ -14,7 +14,7 @@ from typing import cast
 import structlog
 from msgspec import Struct
 
-from archiver import sifting
+from archiver import policy, sifting
 from archiver.assembly import archive_of, rules_of, store_of, terms_of
 from archiver.config import Config
 from archiver.conversation import fold_roster
@@ -24,7 +24,7 @@ from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.gathering import ATTEMPTS, SUSPECT, Tally
 from archiver.pipeline import Filer, Journal, Terms
 from archiver.preserving import Keeper, take_all
-from archiver.spool import Spool
+from archiver.spool import Cache, Spool
 from archiver.store import MaildirStore
 from archiver.types import Filing, Lease, Roster
 
@@ -195,7 +195,12 @@ class Job:
         config = self.config
         while after is not None and not self._stopping():
             done = self._spool.forget(
-                clock(), config.conversations.continuation, _fold(config), after=after, limit=_FORGOTTEN_AT_ONCE
+                clock(),
+                config.conversations.continuation,
+                _fold(config),
+                cache=cache_of(self._means.terms.policy),
+                after=after,
+                limit=_FORGOTTEN_AT_ONCE,
             )
             forgotten, after = forgotten + done.events, done.after
         swept = self._spool.sweep_blobs()
@@ -215,6 +220,12 @@ class Job:
     @property
     def _stamp(self) -> Path:
         return self._data / "run" / "housekeeping"
+
+
+def cache_of(rules: policy.Rules) -> Cache | None:
+    """How long what nobody has archived is kept where anything is archived; None where nothing is."""
+    on = {how.scope: how.cache_interval for how in rules.configurations() if how.archive != "none"}
+    return Cache(lambda source: on.get(rules.configuration(source).scope), min(on.values())) if on else None
 
 
 def _fold(config: Config) -> Callable[[Iterable[Captured], Roster, bool], Roster]:

@@ -7,6 +7,7 @@ Holds nothing of conversations, policy or items.
 """
 
 from archiver.spool.batch import Sealed, seal
+from archiver.spool.forgetting import Cache
 from archiver.spool.locks import Lock
 from archiver.spool.pace import Pace
 from archiver.spool.records import Appended, Feed, Outcome, Watermark
@@ -16,6 +17,7 @@ from archiver.spool.watermark import FOREVER, watermark
 __all__ = [
     "FOREVER",
     "Appended",
+    "Cache",
     "Feed",
     "Lock",
     "Outcome",

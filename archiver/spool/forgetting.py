@@ -20,6 +20,17 @@ from archiver.types import Roster
 Fold = Callable[[Iterable[Captured], Roster, bool], Roster]
 """Events about to go, the roster before them, and whether presence is partial in their place -> the roster after."""
 
+
+class Cache(Struct, frozen=True):
+    """How long what was kept only until it was known whether anybody in it is archived stays after it is known.
+
+    `interval` tells for a source, None where nothing is archived of it; `shortest` is the shortest of all.
+    """
+
+    interval: Callable[[str], int | None]
+    shortest: int
+
+
 _AT_ONCE = 500
 _LEASE = 3_600_000_000
 
@@ -36,6 +47,8 @@ class Covered(Struct, frozen=True):
     part: int
     done: bool
     events: tuple[int, ...]
+    nobodys: bool = False
+    """True where no mailbox has a delivery of it, in whatever state."""
 
 
 class Forgotten(Struct, frozen=True):
@@ -44,6 +57,17 @@ class Forgotten(Struct, frozen=True):
     events: int
     places: int
     after: int | None
+
+
+_LONG_AGO = """
+SELECT n, (SELECT name FROM source WHERE source.n = place.source) FROM place
+    WHERE n > ?1 AND due_at IS NULL AND owner IS NULL
+    AND (EXISTS (SELECT 1 FROM event WHERE event.place = place.n AND received < ?2)
+        OR ?3 > ?2 AND EXISTS (SELECT 1 FROM event WHERE event.place = place.n AND received < ?3)
+        AND EXISTS (SELECT 1 FROM filing WHERE filing.place = place.n
+            AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.filing = filing.n)))
+    ORDER BY n LIMIT ?4
+"""
 
 
 def floor_of(filings: Sequence[Covered], limit: int) -> int:
@@ -60,29 +84,40 @@ def floor_of(filings: Sequence[Covered], limit: int) -> int:
 
 
 def forget(
-    connections: Connections, owner: str, now: int, window: int, fold: Fold, *, after: int, limit: int
+    connections: Connections,
+    owner: str,
+    now: int,
+    window: int,
+    fold: Fold,
+    *,
+    cache: Cache | None,
+    after: int,
+    limit: int,
 ) -> Forgotten:
     """One small batch of places, in the order of their numbers from `after` on."""
+    soonest = now - (window if cache is None else min(window, cache.shortest))
     with connections.reading() as connection:
-        found = connection.execute(
-            """SELECT n FROM place WHERE n > ? AND due_at IS NULL AND owner IS NULL
-            AND EXISTS (SELECT 1 FROM event WHERE event.place = place.n AND received < ?) ORDER BY n LIMIT ?""",
-            (after, now - window, limit),
-        ).fetchall()
+        found = connection.execute(_LONG_AGO, (after, now - window, soonest, limit)).fetchall()
     events = places = 0
-    for (place,) in found:
-        gone = _Place(connections, place, owner, now - window).forget(fold, now)
+    for place, source in found:
+        interval = cache.interval(source) if cache is not None else None
+        kept = window if interval is None else max(window, interval)
+        nobody = kept if interval is None else interval
+        gone = _Place(connections, place, owner, now - kept, now - nobody).forget(fold, now)
         events += gone
         places += bool(gone)
     return Forgotten(events, places, found[-1][0] if len(found) == limit else None)
 
 
 class _Place:
-    def __init__(self, connections: Connections, place: int, owner: str, before: int) -> None:
+    def __init__(self, connections: Connections, place: int, owner: str, before: int, nobodys_before: int) -> None:
+        """What is older than `before` may go; what nobody has an item of, and nobody is to have, if it is older than
+        `nobodys_before`."""
         self._connections = connections
         self._place = place
         self._owner = owner
         self._before = before
+        self._nobodys_before = nobodys_before
         self._recalls: list[tuple[int, int, int]] = []
         self._holders: list[str] = []
 
@@ -116,8 +151,10 @@ class _Place:
             rows = connection.execute("SELECT n, time, received FROM event WHERE place = ?", (place,)).fetchall()
             (upto,) = connection.execute("SELECT value FROM counter WHERE name = 'event'").fetchone()
         times = {n: time for n, time, _ in rows}
-        recent = [time for _, time, received in rows if received >= self._before]
         filings = self._filings(times)
+        nobodys = {n for filing in filings if filing.nobodys for n in filing.events}
+        nobodys -= {n for filing in filings if not filing.nobodys for n in filing.events}
+        recent = [time for n, time, received in rows if received >= self._limit(nobodys=n in nobodys)]
         floor = floor_of(filings, min(recent, default=max(times.values(), default=0) + 1))
         going = len([time for time in times.values() if time < floor])
         if going:
@@ -125,18 +162,24 @@ class _Place:
             self._remove()
         return going
 
+    def _limit(self, *, nobodys: bool) -> int:
+        return self._nobodys_before if nobodys else self._before
+
     def _filings(self, times: dict[int, int]) -> list[Covered]:
         with self._connections.reading() as connection:
             rows = connection.execute(
-                "SELECT n, part, events, state, filed_at FROM filing WHERE place = ? ORDER BY n", (self._place,)
+                """SELECT n, part, events, state, filed_at,
+                NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.filing = filing.n)
+                FROM filing WHERE place = ? ORDER BY n""",
+                (self._place,),
             ).fetchall()
         covered = []
-        for n, part, packed, state, filed_at in rows:
+        for n, part, packed, state, filed_at, nobodys in rows:
             events = unpack_numbers(packed)
             present = [times[event] for event in events if event in times]
             if present:
-                done = state == "filed" and filed_at < self._before
-                covered.append(Covered(n, min(present), max(present), part, done, events))
+                done = state == "filed" and filed_at < self._limit(nobodys=bool(nobodys))
+                covered.append(Covered(n, min(present), max(present), part, done, events, bool(nobodys)))
         return covered
 
     def _write(self, fold: Fold, floor: int, upto: int, filing_of: dict[int, int]) -> None:

@@ -338,10 +338,22 @@ class Spool:
         return kept.sweep_blobs(self._connections, self._blobs)
 
     def forget(
-        self, now: int, window: int, fold: forgetting.Fold, *, after: int = 0, limit: int = 200
+        self,
+        now: int,
+        window: int,
+        fold: forgetting.Fold,
+        *,
+        cache: forgetting.Cache | None = None,
+        after: int = 0,
+        limit: int = 200,
     ) -> forgetting.Forgotten:
-        """Let events filed longer than `window` ago leave, a few places at a time; call on with its `after`."""
-        return forgetting.forget(self._connections, self.owner, now, window, fold, after=after, limit=limit)
+        """Let events filed longer than `window` ago leave, a few places at a time; call on with its `after`.
+
+        With a `cache`, conversations of which nobody has an item, and nobody is archived, go when its interval is over.
+        """
+        return forgetting.forget(
+            self._connections, self.owner, now, window, fold, cache=cache, after=after, limit=limit
+        )
 
     def recalled(self, place: int, targets: Iterable[str]) -> list[tuple[str, Filing]]:
         """The filings that hold texts of these messages though their events are forgotten."""
