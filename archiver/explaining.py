@@ -12,7 +12,7 @@ from typing import get_args
 from msgspec import Struct, structs
 
 from archiver import excluding, gate, holding, policy
-from archiver.events import Captured, Kind
+from archiver.events import Captured, Kind, named
 from archiver.exceptions import UsageError
 from archiver.pipeline import Terms
 from archiver.policy import Asked
@@ -122,7 +122,7 @@ def _internal(terms: Terms, source: str, events: list[Captured]) -> tuple[bool, 
     """Whether everybody has a mailbox here; both where the events have left the spool, and nobody can say."""
     if not events:
         return True, False
-    people = {address for captured in events for address in holding.named(captured)}
+    people = {address for captured in events for address in named(captured.event)}
     return (all(terms.directory.mailbox_of(source, each) is not None for each in people),)
 
 

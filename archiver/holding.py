@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from archiver.addresses import normal
-from archiver.events import Captured, Kind, microseconds
+from archiver.events import Captured, Kind, microseconds, named
 from archiver.exceptions import UsageError
 from archiver.types import Hold
 
@@ -114,7 +114,7 @@ def facts_of(events: Iterable[Captured], others: Iterable[str] = ()) -> Facts | 
     if not found:
         return None
     source = found[0].event.source
-    people = {address for captured in found for address in named(captured)} | set(others)
+    people = {address for captured in found for address in named(captured.event)} | set(others)
     said = [text for captured in found for text in _texts(msgspec.json.decode(captured.body).get("data"))]
     return Facts(
         min(captured.time for captured in found),
@@ -123,15 +123,6 @@ def facts_of(events: Iterable[Captured], others: Iterable[str] = ()) -> Facts | 
         frozenset(address for each in people if (address := normal(source, each))),
         folded("\0".join(said)),  # no phrase goes from one text to the next
     )
-
-
-def named(captured: Captured) -> Iterator[str]:
-    """The addresses of everybody whom an event names."""
-    data = captured.event.data
-    message = data.message
-    people = (data.actor, data.subject, *(data.conversation.participants or ()))
-    people += message.to or () if message is not None else ()
-    yield from (each.address for each in people if each is not None)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -40,6 +40,7 @@ from archiver.events.record import (
     Rejected,
     microseconds,
     moment,
+    named,
     target,
 )
 from archiver.events.schema import json_schema
@@ -84,6 +85,7 @@ __all__ = [
     "lines",
     "microseconds",
     "moment",
+    "named",
     "ndjson",
     "open_events",
     "read_events",

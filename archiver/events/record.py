@@ -5,6 +5,7 @@ The contract itself is docs/event-format.md; `archiver/event.schema.json` is gen
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -171,6 +172,14 @@ REFERENCES = frozenset({EDITED, RETRACTED, REACTED, POLL_VOTED, POLL_CLOSED})
 
 BARE = frozenset({STARTED, ENDED, TOPIC_CHANGED, JOINED, LEFT, INVITED, RENAMED})
 """Types that alone don't make a conversation worth an item; every other type, unknown ones too, is content."""
+
+
+def named(event: Event) -> Iterator[str]:
+    """Every address an event names: who did it, to whom, who is present, who may see it."""
+    data = event.data
+    people = (data.actor, data.subject, *(data.conversation.participants or ()))
+    people += data.message.to or () if data.message is not None else ()
+    yield from (each.address for each in people if each is not None)
 
 
 def target(event: Event) -> str | None:
