@@ -42,6 +42,7 @@ class Record(Protocol):
 
     def keep_local(self, copies: Sequence[LocalCopy], now: int) -> None: ...
     def note_heads(self, heads: Mapping[str, Head]) -> None: ...
+    def note_failures(self, failed: Iterable[tuple[int, str]], now: int) -> None: ...
 
 
 class Rules(Struct, frozen=True):
@@ -128,6 +129,7 @@ class Archives:
 
     def _put(self, chosen: Sequence[Chosen], now: int, *, careful: bool) -> None:
         puts = [each.put for each in chosen]
+        failures: list[tuple[int, str]] = []
         try:
             known = self._memory.heads({put.mailbox for put in puts})
             receipt = self._store.put(puts, now, careful=careful, known=known)
@@ -139,7 +141,11 @@ class Archives:
             if outcome is None:
                 filed(each.work, each.index, size)
             else:
-                withheld(each.work, each.index, size, why_not(outcome, each.put.mailbox))
+                reason = why_not(outcome, each.put.mailbox)
+                withheld(each.work, each.index, size, reason)
+                failures.append((each.work.planned[each.index].delivery.number, reason))
+        if failures:  # at once: what else fails in this run may end it
+            self._record.note_failures(failures, now)
 
     def _keep_local(self, chosen: Sequence[Chosen], now: int) -> None:
         """One row a version, for all of its people who are archived there."""

@@ -98,6 +98,7 @@ class Journal(Protocol):
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None: ...
     def keep_local(self, copies: Sequence[LocalCopy], now: int) -> None: ...
     def note_heads(self, heads: Mapping[str, Head]) -> None: ...
+    def note_failures(self, failed: Iterable[tuple[int, str]], now: int) -> None: ...
 
 
 class Terms(Struct, frozen=True):
@@ -328,11 +329,14 @@ class Filer:
             return {}
 
     def _put(self, chosen: list[Chosen], now: int) -> None:
-        """Put all, those tried before with care; note sizes and failures where they belong."""
+        """Put all, those tried before with care; note sizes and failures where they belong.
+
+        The archives come first: a fault of the machine that ends the run would hide that they fail too.
+        """
         own = [each for each in chosen if each.destination is Destination.HISTORY]
-        self._put_history(own)
         if len(own) < len(chosen):
             self._archives.put([each for each in chosen if each.destination is not Destination.HISTORY], now)
+        self._put_history(own)
 
     def _put_history(self, chosen: list[Chosen]) -> None:
         for careful in (False, True):

@@ -242,6 +242,15 @@ class ArchiveDecision(Struct, frozen=True):
         return _DESTINATIONS[self.archiving]
 
 
+class Failure(Struct, frozen=True):
+    """Deliveries of one source's conversations to the archives that failed and wait: since when, how many, why."""
+
+    source: str
+    since: int
+    deliveries: int
+    reason: str
+
+
 class DeliveryState(StrEnum):
     """Where one delivery stands. ATTEMPTED: recorded before it was made, so it may or may not be in the folder."""
 

@@ -224,6 +224,9 @@ class _Remote:
     def keep_local(self, copies: Sequence[LocalCopy], now: int) -> None:
         self._pipe.send(("keep_local", list(copies), now))
 
+    def note_failures(self, failed: Iterable[tuple[int, str]], now: int) -> None:
+        self._pipe.send(("note_failures", list(failed), now))
+
     def note_heads(self, heads: Mapping[str, Head]) -> None:
         self._pipe.send(("note_heads", dict(heads)))
 

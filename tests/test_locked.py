@@ -47,7 +47,7 @@ class Scene:
         self.leases = {lease.conversation: lease for lease in self.spool.claim(START, 99)}
         self.file("withheld", DeliveryState.WITHHELD)
         self.file("given up", DeliveryState.WITHHELD)
-        self.file("unarchived", DeliveryState.WITHHELD, Destination.ARCHIVE)
+        self.unarchived = self.file("unarchived", DeliveryState.WITHHELD, Destination.ARCHIVE)
         self.spool.drop_withheld("a@x", person="me", reason="old", now=START, conversation="given up")
         self.parked = self.file("parked", DeliveryState.PARKED)
         self.attempted = self.file("attempted", DeliveryState.ATTEMPTED)
@@ -140,6 +140,8 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "wake": lambda s: s.spool.wake(["a@x"], START),
     "drop_withheld": lambda s: s.spool.drop_withheld("a@x", person="me", reason="old", now=START),
     "wake_one": lambda s: s.spool.wake_one("why", START),
+    "note_failures": lambda s: s.spool.note_failures([(s.unarchived.deliveries[0].number, "full")], START),
+    "count_put_off": lambda s: s.spool.count_put_off("chat1", 3, START),
     "note_strangers": lambda s: s.spool.note_strangers([("irc:a", "bob", 1)], START),
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
     "keep_local": lambda s: s.spool.keep_local([copy_of(s.lease(), "new")], START),
@@ -183,6 +185,9 @@ READS: dict[str, Callable[[Scene], object]] = {
     "totals": lambda s: s.spool.totals(),
     "placed": lambda s: s.spool.placed("ab"),
     "traced": lambda s: s.spool.traced(s.leases["old"].place, "a@x"),
+    "failures": lambda s: s.spool.failures(),
+    "put_off": lambda s: s.spool.put_off(),
+    "people": lambda s: s.spool.people("test:one", "leased"),
     "holds": lambda s: s.spool.holds(),
     "standing_holds": lambda s: s.spool.standing_holds(["a@x"]),
     "untaken_holds": lambda s: s.spool.untaken_holds(),

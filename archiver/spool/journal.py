@@ -36,10 +36,17 @@ _NEW_DELIVERY = """
 INSERT INTO delivery (n, filing, mailbox, destination, folder, name, mask, state, reason, size, replaces, at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+# What is withheld by decision from now on doesn't fail any more.
 _CHANGED = """
-UPDATE delivery SET folder = ?, name = ?, mask = ?, state = ?, reason = ?, size = ?, replaces = ?, at = ? WHERE n = ?
+UPDATE delivery SET folder = ?1, name = ?2, mask = ?3, state = ?4, reason = ?5, size = ?6, replaces = ?7, at = ?8,
+    failed = CASE WHEN ?4 <> 'withheld' THEN failed END WHERE n = ?9
 """
 _FINISHED = "UPDATE delivery SET name = ?, state = ?, reason = ?, size = ?, at = ? WHERE n = ?"
+# The same conversation has failed as long as its earlier version.
+_INHERITED = """
+UPDATE delivery SET failed = (SELECT failed FROM delivery WHERE n = ?1)
+    WHERE n = ?2 AND failed > (SELECT failed FROM delivery WHERE n = ?1)
+"""
 _COUNT = """
 INSERT INTO tally (mailbox, destination, state, deliveries, bytes) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET deliveries = deliveries + excluded.deliveries, bytes = bytes + excluded.bytes
@@ -278,6 +285,8 @@ class _Finish:
             return
         for number in delivery.replaces:
             self._mark(number, SUPERSEDED, which)
+            if delivery.state is WITHHELD:
+                self._connection.execute(_INHERITED, (number, delivery.number))
 
     def _mark(self, number: int, state: DeliveryState, which: set[DeliveryState]) -> None:
         old = self._old(number)

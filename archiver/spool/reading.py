@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import json
 
-from archiver.events import Captured, Event
+from archiver.events import Captured, Event, named
 from archiver.spool.database import MIB, Connections
 from archiver.spool.records import Room
+from archiver.types import Roster
 
 _ROWS = 2_000
 _BYTES = 4 * MIB
@@ -21,6 +22,9 @@ _LATER = "SELECT n, time, received, body FROM event WHERE place = ? AND time > ?
 _SAME = "SELECT n, time, received, body FROM event WHERE place = ? AND time = ? AND n > ? AND n <= ? ORDER BY n LIMIT ?"
 
 _decode = json.Decoder(Event).decode
+_decode_roster = json.Decoder(Roster).decode
+_EVERY = 2**62
+"""Above every number of an event."""
 
 Row = tuple[int, int, int, bytes]
 
@@ -102,6 +106,22 @@ def rooms(connections: Connections) -> list[Room]:
             WHERE EXISTS (SELECT 1 FROM event WHERE event.place = place.n) ORDER BY source.name, conversation"""
         )
         return [Room(*row) for row in rows]
+
+
+def people(connections: Connections, source: str, conversation: str) -> frozenset[str]:
+    """Every address that a place is known to have: of its roster, and of its events that aren't forgotten."""
+    with connections.reading() as connection:
+        row = connection.execute(
+            """SELECT n, (SELECT body FROM roster WHERE place = place.n) FROM place
+            WHERE conversation = ? AND source = (SELECT n FROM source WHERE name = ?)""",
+            (conversation, source),
+        ).fetchone()
+    if row is None:
+        return frozenset()
+    place, body = row
+    present = () if body is None else _decode_roster(body).present
+    met = {address for captured in events(connections, place, _EVERY) for address in named(captured.event)}
+    return frozenset(met.union(*(each.addresses for each in present)))
 
 
 def numbered(connection: sqlite3.Connection, numbers: Sequence[int]) -> Iterator[Captured]:

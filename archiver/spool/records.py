@@ -249,6 +249,14 @@ class LocalItem(Struct, frozen=True):
     mailboxes: tuple[str, ...]
 
 
+class PutOff(Struct, frozen=True):
+    """Events that critical mode refused for now, of the sources of one pool ("": those in none), ever."""
+
+    pool: str
+    events: int
+    last: int
+
+
 class Reaped(Struct, frozen=True):
     """What was cleaned up at start."""
 

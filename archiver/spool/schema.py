@@ -355,6 +355,20 @@ def empty(db: Database) -> None:
     db.execute("CREATE INDEX filing_empty ON filing (place, ended) WHERE empty = 1")
 
 
+_FAILURES = """
+ALTER TABLE delivery ADD COLUMN failed INTEGER;
+CREATE INDEX delivery_failed ON delivery (filing)
+    WHERE failed IS NOT NULL AND state IN ('attempted', 'withheld');
+CREATE TABLE put_off (pool TEXT PRIMARY KEY, events INTEGER NOT NULL, last INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+
+@migrations()
+def failures(db: Database) -> None:
+    """When a delivery to an archive first failed; what critical mode refused."""
+    _make(db, _FAILURES)
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

@@ -20,6 +20,7 @@ from archiver.spool import (
     chains,
     dropping,
     exclusions,
+    failures,
     feeds,
     files,
     forgetting,
@@ -52,6 +53,7 @@ from archiver.spool.records import (
     ParkedFiling,
     ParkedPlace,
     Placed,
+    PutOff,
     Quarantined,
     Reaped,
     Room,
@@ -62,7 +64,7 @@ from archiver.spool.records import (
     Watermark,
 )
 from archiver.spool.watermark import watermark
-from archiver.types import Exclusion, Filing, Head, Hold, Lease
+from archiver.types import Exclusion, Failure, Filing, Head, Hold, Lease
 
 IDLE = 600 * SECOND
 LATENESS = 120 * SECOND
@@ -440,6 +442,27 @@ class Spool:
     def heads(self, mailboxes: Iterable[str] | None = None) -> dict[str, Head]:
         """Where the manifests ended when that was last noted; of all archives, or of these mailboxes'."""
         return chains.heads(self._connections, mailboxes)
+
+    # Failures to archive
+
+    def note_failures(self, failed: Iterable[tuple[int, str]], now: int) -> None:
+        """Deliveries to an archive, by number, that could not be made, each with the reason."""
+        failures.note(self._connections, failed, now)
+
+    def failures(self) -> list[Failure]:
+        """What waits since it could not be archived, by source."""
+        return failures.failures(self._connections)
+
+    def people(self, source: str, conversation: str) -> frozenset[str]:
+        """The addresses that are known of a place; reads its events."""
+        return reading.people(self._connections, source, conversation)
+
+    def count_put_off(self, pool: str, events: int, now: int) -> None:
+        """Events of a pool's sources that critical mode refused."""
+        failures.count_put_off(self._connections, pool, events, now)
+
+    def put_off(self) -> list[PutOff]:
+        return failures.put_off(self._connections)
 
     # Status
 
