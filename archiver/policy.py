@@ -301,10 +301,15 @@ _MEANT = {
 _LEGACY = Finding("migration", True, "It is in the store it will move from, and so is archived locally.", MAILBOX)
 
 
+def is_switched_on(how: Configuration, kind: Kind) -> bool:
+    """Whether a configuration archives conversations of a kind at all."""
+    return how.archive in _COVERING[kind]
+
+
 def _is_switched_on(case: _Case) -> Finding:
-    how, needed = case.configuration, _COVERING[case.kind]
+    how = case.configuration
     said = f'archive = "{how.archive}"'
-    if how.archive in needed:
+    if is_switched_on(how, case.kind):
         return Finding("archive", True, f"{_CONVERSATIONS[case.kind]} are archived ({said}).", how.scope)
     return Finding("archive", False, f"{_CONVERSATIONS[case.kind]} are not archived ({said}).", how.scope)
 

@@ -15,8 +15,10 @@ from builders import HOUR, say
 
 from archiver import config as configuration
 from archiver.addresses import normal
+from archiver.assembly import terms_of
 from archiver.daemon import service
 from archiver.daemon.capture import Capture, sources_of
+from archiver.daemon.critical import Critical
 from archiver.daemon.job import Job
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.gathering import ATTEMPTS
@@ -253,6 +255,7 @@ class Fake:
     """A source that is told when it fails and whether it is up."""
 
     name = "fake"
+    blocking = False
 
     def __init__(self) -> None:
         self.up = False
@@ -271,12 +274,17 @@ class Fake:
         return "a fake"
 
 
+def capture_of(spool: Spool) -> Capture:
+    terms = terms_of(configuration.parse({}))
+    return Capture(spool, normal, Critical(spool, lambda: terms))
+
+
 def feed_named(spool: Spool, name: str) -> Any:
     return next(feed for feed in spool.feeds() if feed.name == name)
 
 
 def test_what_a_source_gives_is_in_the_spool_when_accept_returns(spool):
-    source, capture = Fake(), Capture(spool, normal)
+    source, capture = Fake(), capture_of(spool)
     capture.use({"fake": lambda: source})
     source.accept([say(PEOPLE[0], "x", 0)])
     assert spool.totals().spooled == 1
@@ -287,7 +295,7 @@ def test_what_a_source_gives_is_in_the_spool_when_accept_returns(spool):
 
 def test_what_is_excluded_is_counted_from_now_on_and_not_stored(spool):
     """Also where the exclusion comes while the daemon runs; the source is told that it was taken."""
-    source, capture = Fake(), Capture(spool, normal)
+    source, capture = Fake(), capture_of(spool)
     capture.use({"fake": lambda: source})
     source.accept([say(PEOPLE[0], "before", 0)])
     spool.add_exclusion(Exclusion(0, "", "", PEOPLE[0], 0, None, "council", "agreed", 0), 0)
@@ -299,7 +307,7 @@ def test_what_is_excluded_is_counted_from_now_on_and_not_stored(spool):
 
 
 def test_only_a_source_that_is_up_says_so(spool):
-    source, capture = Fake(), Capture(spool, normal)
+    source, capture = Fake(), capture_of(spool)
     capture.use({"fake": lambda: source})
     source.up = False
     capture.contact()
@@ -310,7 +318,7 @@ def test_only_a_source_that_is_up_says_so(spool):
 
 
 def test_a_source_that_could_not_be_started_is_tried_again(spool):
-    source, capture = Fake(), Capture(spool, normal)
+    source, capture = Fake(), capture_of(spool)
     source.fails = True
     with pytest.raises(EnvironmentFault):
         capture.use({"fake": lambda: source})
@@ -325,7 +333,7 @@ def test_a_source_that_could_not_be_started_is_tried_again(spool):
 
 
 def test_nothing_waits_for_a_source_that_is_configured_no_longer(spool):
-    capture = Capture(spool, normal)
+    capture = capture_of(spool)
     capture.use({"fake": Fake})
     capture.use({})
     assert feed_named(spool, "fake").state == "closed"
@@ -336,7 +344,7 @@ def test_nothing_waits_for_a_source_that_is_configured_no_longer(spool):
 
 def test_an_import_that_runs_beside_is_none_of_its_business(spool):
     spool.open_feed("import:x", "import")
-    Capture(spool, normal).use({})
+    capture_of(spool).use({})
     assert feed_named(spool, "import:x").state == "open"
 
 

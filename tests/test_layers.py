@@ -25,7 +25,7 @@ LAYERS = {
     "conversation": {"conversation", "presence", "projection"},
     "excluding": {"excluding"},
     "directory": {"directory", "addresses"},
-    "gate": {"gate", "capability", "holding", "policy"},
+    "gate": {"gate", "capability", "critical", "holding", "policy"},
     "planning": {"planning", "archiving"},
     "rendering": {"rendering"},
     "store": {"store"},

@@ -8,8 +8,11 @@ from collections.abc import Callable
 import click
 import msgspec
 
+from archiver import critical
+from archiver.assembly import archiving_of
 from archiver.cli.app import App, reads
 from archiver.cli.output import age, as_json, counted, say, size, table, when
+from archiver.critical import Outage
 from archiver.events import SECOND
 from archiver.spool import Spool
 from archiver.spool.records import Feed, Kept
@@ -43,7 +46,7 @@ def status(app: App, which: str | None) -> None:
 
 def _overview(app: App, spool: Spool, now: int) -> None:
     if app.json:
-        return as_json(_everything(spool, now))
+        return as_json(_everything(app, spool, now))
     totals = spool.totals()
     say(f"Daemon: {spool.holder('daemon') or 'not running'}. Backfill: {spool.holder('backfill') or 'none'}.")
     say(
@@ -62,6 +65,7 @@ def _overview(app: App, spool: Spool, now: int) -> None:
             [(s.source, s.spooled, s.forgotten, s.waiting, s.empty, s.live) for s in sources],
             right=(1, 2, 3, 4),
         )
+    _critical(app, spool, now)
     _feeds(spool, now)
     for_history, for_archive = _by_store(spool.withheld())
     _kept("Withheld by the gate; filed by itself once the answer is yes:", for_history, now)
@@ -81,7 +85,7 @@ def _by_store(found: list[Kept]) -> tuple[list[Kept], list[Kept]]:
     return history, [kept for kept in found if kept not in history]
 
 
-def _everything(spool: Spool, now: int) -> dict[str, object]:
+def _everything(app: App, spool: Spool, now: int) -> dict[str, object]:
     running = spool.holder("backfill") is not None
     feeds = spool.feeds(only_open=True)
     return {
@@ -91,11 +95,31 @@ def _everything(spool: Spool, now: int) -> dict[str, object]:
         "mailboxes": spool.mailboxes(),
         "withheld": spool.withheld(),
         "parked": spool.parked(),
+        "outages": [_outage(each, now) for each in _outages(app, spool)],
+        "put_off": spool.put_off(),
         "dropped": spool.dropped(),
         "strangers": spool.strangers(),
         "daemon": spool.holder("daemon"),
         "backfill": spool.holder("backfill"),
     }
+
+
+def _outages(app: App, spool: Spool) -> list[Outage]:
+    failures = spool.failures()
+    return list(critical.outages(failures, archiving_of(app.config())).values()) if failures else []
+
+
+def _outage(outage: Outage, now: int) -> dict[str, object]:
+    return {**msgspec.to_builtins(outage), "critical": outage.is_critical(now)}
+
+
+def _critical(app: App, spool: Spool, now: int) -> None:
+    """Whether archiving fails, and what was refused so far because it did."""
+    for outage in _outages(app, spool):
+        say(f"\n{critical.told(outage, now)}.")
+    for each in spool.put_off():
+        pool = f"pool {each.pool}" if each.pool else "sources in no pool"
+        say(f"{counted(each.events, 'event')} of {pool} put off by critical mode so far, last {when(each.last)} UTC.")
 
 
 def _feeds(spool: Spool, now: int) -> None:

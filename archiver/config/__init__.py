@@ -220,6 +220,12 @@ class Smtp(Struct, frozen=True):
         Setting("", settings.optional(settings.endpoint), "Where to listen for LMTP: host:port or a socket's path."),
     ]
     max_size: Annotated[int, Setting("64MiB", settings.size("64KiB", "1GiB"), "Larger mail is refused.")]
+    blocking: Annotated[
+        bool,
+        Setting(
+            False, settings.boolean, "Whether critical mode answers mail of archived conversations with try later."
+        ),
+    ]
 
 
 class Schedule(Struct, frozen=True):

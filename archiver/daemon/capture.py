@@ -6,7 +6,6 @@ A new source is one line in `sources_of`.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,8 @@ import structlog
 from msgspec import Struct
 
 from archiver.config import Config, Smtp
+from archiver.daemon.critical import Critical
+from archiver.daemon.job import clock
 from archiver.events import Captured, Rejected
 from archiver.exceptions import ArchiverError
 from archiver.excluding import Whose
@@ -38,7 +39,7 @@ def _mail(smtp: Smtp) -> Source:
     addresses = [_address(smtp.listen, local=False)]
     if smtp.lmtp is not None:
         addresses.append(_address(smtp.lmtp, local=True))
-    return MailSource("mail", tuple(addresses), limits=Limits(size=smtp.max_size))
+    return MailSource("mail", tuple(addresses), limits=Limits(size=smtp.max_size), blocking=smtp.blocking)
 
 
 def _address(endpoint: Endpoint, *, local: bool) -> Address:
@@ -55,8 +56,9 @@ class _Running(Struct):
 class Capture:
     """Starts what is wanted, tells the spool of its signs of life, stops it. Callable from any thread."""
 
-    def __init__(self, spool: Spool, whose: Whose) -> None:
+    def __init__(self, spool: Spool, whose: Whose, critical: Critical) -> None:
         self._spool = spool
+        self._critical = critical
         self._whose = whose
         self._wanted: Wanted = {}
         self._running: dict[str, _Running] = {}
@@ -75,21 +77,24 @@ class Capture:
         """Feeds of sources that are wanted no longer: nothing waits for what will not come."""
         for feed in self._spool.feeds(only_open=True):
             if feed.kind == "live" and feed.name not in self._wanted:
-                self._spool.close_feed(feed.number, _now())
+                self._spool.close_feed(feed.number, clock())
 
     def _start_missing(self) -> None:
         for name, make in self._wanted.items():
             if name not in self._running:
                 feed = self._spool.open_feed(name, "live").number
                 source = make()
-                source.start(self._accept(feed))
+                source.start(self._accept(feed, blocking=source.blocking))
                 self._running[name] = _Running(source, feed)
                 log.info("capturing", source=name, where=source.describe())
 
-    def _accept(self, feed: int) -> Accept:
+    def _accept(self, feed: int, *, blocking: bool) -> Accept:
         def accept(batch: Sequence[Captured | Rejected]) -> None:
-            taken, left_out = sift(batch, self._spool.exclusions(), self._whose, _now())
-            self._spool.append(taken, feed, live=True)
+            now = clock()
+            taken, left_out = sift(batch, self._spool.exclusions(), self._whose, now)
+            if blocking:
+                self._critical.admit(taken, now)
+            self._spool.append(taken, feed, live=True, now=now)
             if left_out:
                 self._spool.count_excluded(left_out)
 
@@ -100,7 +105,7 @@ class Capture:
         with self._lock:
             for each in self._running.values():
                 if each.source.up:
-                    self._spool.contact(each.feed, _now())
+                    self._spool.contact(each.feed, clock())
             self._start_missing()
 
     def stop(self) -> None:
@@ -110,9 +115,5 @@ class Capture:
             for each in self._running.values():
                 each.source.stop()
                 with suppress(ArchiverError):
-                    self._spool.contact(each.feed, _now())
+                    self._spool.contact(each.feed, clock())
             self._running = {}
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000

@@ -93,6 +93,10 @@ class Job:
     def config(self) -> Config:
         return self._means.config
 
+    @property
+    def terms(self) -> Terms:
+        return self._means.terms
+
     def whose(self, source: str, address: str) -> str | None:
         """Whose an address is under the configuration of now: its mailbox, or its normal form."""
         return sifting.whose(self._means.terms.directory)(source, address)

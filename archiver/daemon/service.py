@@ -24,7 +24,8 @@ from archiver import logs
 from archiver.assembly import open_spool
 from archiver.config import Config
 from archiver.daemon.capture import Capture, sources_of
-from archiver.daemon.job import HOUSEKEEPING, Job
+from archiver.daemon.critical import Critical
+from archiver.daemon.job import HOUSEKEEPING, Job, clock
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, ConfigError
 from archiver.gathering import Tally
@@ -97,7 +98,8 @@ class Daemon:
         self._load = load
         self._stopping = threading.Event()
         self._job = Job(spool, config, data, self._stopping.is_set)
-        self._capture = Capture(spool, self._job.whose)
+        self._critical = Critical(spool, lambda: self._job.terms)
+        self._capture = Capture(spool, self._job.whose, self._critical)
         # One thread for work, so that filing and housekeeping take turns; contact never waits for them.
         pools = {"work": ThreadPoolExecutor(1), "contact": ThreadPoolExecutor(1)}
         self._scheduler = BackgroundScheduler(executors=pools, timezone=UTC)
@@ -148,13 +150,17 @@ class Daemon:
 
     def _round(self, name: str) -> None:
         """One round; whatever happens in it, the next one comes."""
-        work = {"file": self._job.file, "house": self._job.keep_house, "contact": self._capture.contact}[name]
+        work = {"file": self._job.file, "house": self._job.keep_house, "contact": self._contact}[name]
         try:
             work()
         except ArchiverError as error:
             log.error("round failed", round=name, why=str(error), hint=error.hint)
         except Exception:
             log.exception("round failed", round=name)
+
+    def _contact(self) -> None:
+        self._critical.look(clock())
+        self._capture.contact()
 
     # SIGHUP
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from archiver.assembly import open_spool
+from archiver import critical
+from archiver.assembly import archiving_of, open_spool
 from archiver.config import Config
 from archiver.doctor.finding import Check, Finding, Verdict, judged
 from archiver.exceptions import EnvironmentFault, UsageError
@@ -87,7 +88,19 @@ def waiting(config: Config, data: Path, now: int) -> Iterator[Finding]:
         ):
             if count:
                 yield Finding(what, Verdict.WARN, f"{count:,}", advice)
+        yield from _outages(config, spool, now)
         yield from _dead_imports(spool)
+
+
+def _outages(config: Config, spool: Spool, now: int) -> Iterator[Finding]:
+    """Archiving that fails: a warning until critical mode begins."""
+    if failures := spool.failures():
+        for outage in critical.outages(failures, archiving_of(config)).values():
+            verdict = Verdict.BAD if outage.is_critical(now) else Verdict.WARN
+            yield Finding("archiving", verdict, critical.told(outage, now), _MEND)
+
+
+_MEND = "mend the cause: what waits is then archived by itself, and critical mode ends"
 
 
 def _dead_imports(spool: Spool) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from archiver.events import Captured, Rejected
-from archiver.exceptions import TryLater
+from archiver.exceptions import Blocked, TryLater
 from archiver.sources.protocol import Accept
 
 Records = Sequence[Captured | Rejected]
@@ -58,7 +58,7 @@ class Batching:
 
     async def _settle(self, group: list[tuple[Records, asyncio.Future[None]]]) -> None:
         fault = await self._attempt([record for records, _ in group for record in records])
-        if fault is None or isinstance(fault, TryLater) or len(group) == 1:
+        if fault is None or (isinstance(fault, TryLater) and not isinstance(fault, Blocked)) or len(group) == 1:
             for _, done in group:
                 _resolve(done, fault)
             return

@@ -14,7 +14,8 @@ Accept = Callable[[Sequence[Captured | Rejected]], None]
 """Takes a batch and returns only when it is durable: only then may a source acknowledge it.
 
 Raises `TryLater` when the spool can't take more now; what was taken of the batch stays, and comes again harmlessly,
-as identity is `(source, id)`. A source calls it from one thread of its own, never from two at once.
+as identity is `(source, id)`. Raises `Blocked` where only this request can't be taken. A source calls it from one
+thread of its own, never from two at once.
 """
 
 
@@ -33,6 +34,14 @@ class Source(Protocol):
     @property
     def up(self) -> bool:
         """Connected and caught up: while it is True, the feed's watermark follows the clock."""
+        ...
+
+    @property
+    def blocking(self) -> bool:
+        """Whether one request can be refused without holding up others: in critical mode it then is.
+
+        False for a source that is read in order, or that only listens: one conversation must not stop it.
+        """
         ...
 
     def start(self, accept: Accept) -> None:

@@ -73,12 +73,14 @@ class MailSource:
         *,
         limits: Limits | None = None,
         drain: float = DRAIN,
+        blocking: bool = False,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._name = name
         self.addresses = addresses
         self.limits = limits or Limits()
         self._drain = drain
+        self._blocking = blocking
         self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
@@ -91,6 +93,10 @@ class MailSource:
     @property
     def up(self) -> bool:
         return self._intake is not None
+
+    @property
+    def blocking(self) -> bool:
+        return self._blocking
 
     def describe(self) -> str:
         return "mail on " + ", ".join(map(str, self.addresses))

@@ -1,0 +1,148 @@
+"""Critical mode at work: asks the spool what fails, refuses what then must not be taken, and says so once.
+
+Nothing of it is in memory but what saves asking: since when archiving fails stands in the spool, so that a restart
+changes nothing, and it is over as soon as nothing waits any more. Which request is refused is `archiver.critical`'s.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from archiver.critical import Met, Outage, can_block, is_refused, outages, pool_of
+from archiver.events import SECOND, Captured, Rejected, named
+from archiver.exceptions import ArchiverError, Blocked
+from archiver.pipeline import Terms
+from archiver.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+AGAIN = 5 * SECOND
+"""How long an answer of the spool serves."""
+_REMEMBERED = 10_000
+
+Room = tuple[str, str]
+"""A source, and the id of a conversation of it."""
+
+
+class Critical:
+    """Callable from any thread. `terms` gives those of now."""
+
+    def __init__(self, spool: Spool, terms: Callable[[], Terms]) -> None:
+        self._spool = spool
+        self._terms = terms
+        self._lock = threading.Lock()
+        self._asked: int | None = None
+        self._outages: dict[str, Outage] = {}
+        self._told: dict[str, bool] = {}
+        self._people: dict[Room, set[str]] = {}
+        self._counted: set[tuple[str, str]] = set()
+
+    def admit(self, batch: Sequence[Captured | Rejected], now: int) -> None:
+        """Raises `Blocked` where anything in it is refused now: then nothing of it is to be taken."""
+        if not can_block(self._terms().policy):
+            return
+        with self._lock:
+            if not self._critical(now):
+                return
+            captured = [each for each in batch if isinstance(each, Captured)]
+            refused = self._refused(captured, now)
+            if refused:
+                self._count(refused, now)
+                raise Blocked(
+                    "critical mode: what was said can't be archived now",
+                    hint="`archiver status` says since when and why; it is taken once archiving goes on",
+                    conversations=sorted({each.event.data.conversation.id for each in refused}),
+                )
+            self._meet(captured)
+
+    def look(self, now: int) -> None:
+        """Ask the spool anew; what begins or ends is logged once."""
+        with self._lock:
+            self._ask(now)
+            for pool in sorted(self._told.keys() | self._outages.keys()):
+                self._tell(pool, self._outages.get(pool), now)
+
+    # Outages
+
+    def _critical(self, now: int) -> bool:
+        if self._asked is None or not self._asked <= now < self._asked + AGAIN:
+            self._ask(now)
+        return any(outage.is_critical(now) for outage in self._outages.values())
+
+    def _ask(self, now: int) -> None:
+        self._outages = outages(self._spool.failures(), self._terms().policy)
+        self._asked = now
+        if not any(outage.is_critical(now) for outage in self._outages.values()):
+            self._people, self._counted = {}, set()
+
+    def _tell(self, pool: str, outage: Outage | None, now: int) -> None:
+        if outage is None:
+            self._told.pop(pool)
+            log.info("archiving goes on", pool=pool)
+            return
+        critical = outage.is_critical(now)
+        if self._told.get(pool) != critical:
+            self._told[pool] = critical
+            event = "critical mode" if critical else "archiving fails"
+            log.error(event, pool=pool, since=outage.since, waiting=outage.deliveries, why=outage.reason)
+
+    # Conversations
+
+    def _refused(self, captured: Sequence[Captured], now: int) -> list[Captured]:
+        terms = self._terms()
+        rooms: dict[Room, list[Captured]] = {}
+        for each in captured:
+            rooms.setdefault(_room(each), []).append(each)
+        refused = []
+        for (source, _), said in rooms.items():
+            outage = self._outages.get(pool_of(source, terms.policy))
+            if outage is not None and is_refused(self._met(said, terms), outage, terms.policy, now):
+                refused += said
+        return refused
+
+    def _met(self, said: Sequence[Captured], terms: Terms) -> Met:
+        event = said[0].event
+        people = self._known(_room(said[0])).union(*(named(each.event) for each in said))
+        found = {terms.directory.mailbox_of(event.source, address) for address in people}
+        mailboxes = sorted(address for address in found if address is not None)
+        return Met(
+            event.source,
+            event.data.conversation.kind,
+            tuple(terms.directory.mailbox(address) for address in mailboxes),
+            None not in found,
+            self._spool.standing_holds(mailboxes),
+        )
+
+    def _known(self, room: Room) -> set[str]:
+        if room not in self._people:
+            if len(self._people) >= _REMEMBERED:
+                self._people.clear()
+            self._people[room] = set(self._spool.people(*room))
+        return self._people[room]
+
+    def _meet(self, captured: Sequence[Captured]) -> None:
+        """Who is in a conversation from now on, as what names them is about to be spooled."""
+        for each in captured:
+            known = self._people.get(_room(each))
+            if known is not None:
+                known.update(named(each.event))
+
+    def _count(self, refused: Sequence[Captured], now: int) -> None:
+        """Each event once, however often it is sent again. That it can't be counted is no reason to take it."""
+        rules = self._terms().policy
+        fresh = {(each.event.source, each.event.id) for each in refused} - self._counted
+        if len(self._counted) + len(fresh) > _REMEMBERED:
+            self._counted.clear()
+        self._counted |= fresh
+        with suppress(ArchiverError):
+            for pool, events in Counter(pool_of(source, rules) for source, _ in fresh).items():
+                self._spool.count_put_off(pool, events, now)
+
+
+def _room(captured: Captured) -> Room:
+    return captured.event.source, captured.event.data.conversation.id
