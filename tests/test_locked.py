@@ -155,6 +155,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "end_exclusion": lambda s: s.spool.end_exclusion(s.exclusion, START, by="judge", reason="over", now=START),
     "count_excluded": lambda s: s.spool.count_excluded({s.exclusion: 2}),
     "audit": lambda s: s.spool.audit(Entry("purged", "a@x", "judge", "old"), START),
+    "audit_heads": lambda s: s.spool.audit_heads(START),
     "note_heads": lambda s: s.spool.note_heads({"a@x": Head(2, "bb")}),
     "forget": lambda s: s.spool.forget(START + 30 * DAY, 7 * DAY, unchanged),
 }
@@ -195,6 +196,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "audits": lambda s: list(s.spool.audits()),
     "check_audit": lambda s: s.spool.check_audit(),
     "heads": lambda s: s.spool.heads(),
+    "audited_heads": lambda s: s.spool.audited_heads(),
 }
 APART = {"open", "exists", "shrink", "hurry", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
 """Tested by name below: what they do depends on more than the file."""

@@ -125,6 +125,20 @@ def test_of_two_notes_that_cross_the_longer_chain_stays(spool: Spool) -> None:
     assert spool.heads([]) == {}
 
 
+def test_heads_go_into_the_audit_log_once_a_day_where_they_are_new(spool: Spool) -> None:
+    day = 86_400 * SECOND
+    heads = {f"m{n}@x": Head(n + 1, f"{n:x}") for n in range(450)}
+    spool.note_heads(heads)
+    assert spool.audit_heads(NOW) == 450
+    assert spool.audited_heads() == heads
+    spool.note_heads({CAROL: Head(3, "cc"), "m0@x": Head(9, "99")})
+    assert spool.audit_heads(NOW + day - 1) == 0
+    assert spool.audit_heads(NOW + day) == 2
+    assert spool.audit_heads(NOW + 2 * day) == 0, "nothing is new"
+    assert spool.audited_heads() == heads | {CAROL: Head(3, "cc"), "m0@x": Head(9, "99")}
+    assert spool.check_audit().damage == ()
+
+
 # --- the audit log
 
 

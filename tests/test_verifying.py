@@ -90,6 +90,13 @@ def test_the_heads_on_record_show_a_cut_tail(archive, verify):
     assert "manifest-cut" in verify(status=1).output
 
 
+def test_the_audit_log_shows_a_cut_that_the_spools_own_record_hides(archive, verify, data):
+    with Spool.open(data) as spool:
+        assert spool.audit_heads(1) == 2
+        spool._connections.db.execute("DELETE FROM chain")
+    test_the_heads_on_record_show_a_cut_tail(archive, verify)
+
+
 def test_an_archive_that_is_gone_is_found_by_its_record(archive, verify, data):
     (archive.root / "example.org/alice").rename(data / "elsewhere")
     assert [problem["code"] for problem in json.loads(verify("--json", status=1).stdout)] == [

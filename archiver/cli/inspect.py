@@ -128,9 +128,10 @@ def _problems(problems: list[inspection.Problem], archives: int) -> None:
     say(f"{what}, {counted(len(problems), 'problem')} found." if problems else f"{what}, all as filed.")
 
 
-def _heads(app: App) -> dict[str, Head]:
-    """Where, by the spool, manifests end: as they were noted when items were filed."""
+def _heads(app: App) -> dict[str, list[Head]]:
+    """Where, by the spool, manifests end: as noted when items were filed, and as the audit log has it."""
     if not Spool.exists(app.data):
         return {}
     with app.reading_spool() as spool:
-        return spool.heads()
+        noted, told = spool.heads(), spool.audited_heads()
+    return {mailbox: [heads[mailbox] for heads in (noted, told) if mailbox in heads] for mailbox in noted | told}

@@ -208,6 +208,7 @@ class Job:
             )
             forgotten, after = forgotten + done.events, done.after
         swept = self._spool.sweep_blobs()
+        self._spool.audit_heads(clock())
         self._spool.checkpoint()
         self._stamp.touch()
         if forgotten or swept:

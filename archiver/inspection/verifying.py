@@ -29,14 +29,13 @@ class Verifiable(Protocol):
     def verify(self, mailbox: str, heads: Iterable[Head] = ()) -> Iterator[Damage]: ...
 
 
-def archives(archive: Verifiable, heads: Mapping[str, Head]) -> list[str]:
+def archives(archive: Verifiable, heads: Mapping[str, Iterable[Head]]) -> list[str]:
     """Mailboxes with an archive: those that lie there, and those that one is on record for."""
     return sorted({*archive.mailboxes(), *heads})
 
 
-def verify(archive: Verifiable, mailboxes: Iterable[str], heads: Mapping[str, Head]) -> Iterator[Problem]:
+def verify(archive: Verifiable, mailboxes: Iterable[str], heads: Mapping[str, Iterable[Head]]) -> Iterator[Problem]:
     """All problems of these mailboxes' archives. `heads` are those that the spool has on record."""
     for mailbox in mailboxes:
-        known = heads.get(mailbox)
-        for damage in archive.verify(mailbox, [known] if known else []):
+        for damage in archive.verify(mailbox, heads.get(mailbox, ())):
             yield Problem(damage.code, damage.mailbox, damage.place, damage.found, damage.advice)

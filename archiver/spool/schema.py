@@ -369,6 +369,12 @@ def failures(db: Database) -> None:
     _make(db, _FAILURES)
 
 
+@migrations()
+def audited_heads(db: Database) -> None:
+    """Up to which line the audit log tells where a manifest ended."""
+    db.execute("ALTER TABLE chain ADD COLUMN audited INTEGER NOT NULL DEFAULT 0")
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

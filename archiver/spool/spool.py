@@ -443,6 +443,14 @@ class Spool:
         """Where the manifests ended when that was last noted; of all archives, or of these mailboxes'."""
         return chains.heads(self._connections, mailboxes)
 
+    def audit_heads(self, now: int) -> int:
+        """Once a day, heads that are new go into the audit log too; how many."""
+        return chains.tell(self._connections, now)
+
+    def audited_heads(self) -> dict[str, Head]:
+        """Where the manifests ended by the audit log."""
+        return chains.told(self._connections)
+
     # Failures to archive
 
     def note_failures(self, failed: Iterable[tuple[int, str]], now: int) -> None:
