@@ -14,12 +14,14 @@ from archive_builder import Archive
 from builders import BASE, HOUR, event, retract, say
 from conversation_builder import text_of
 
+from archiver import backfill
 from archiver import config as configuration
 from archiver.archiving import PASSING
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
-from archiver.events import SECOND, Captured, capture
+from archiver.events import SECOND, Captured, capture, ndjson
+from archiver.importers import importer
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 OLD = "Version 14.3 (Build 123.4)"
@@ -295,4 +297,21 @@ def test_where_one_pool_allows_it_each_conversation_is_asked_once(tmp_path: Path
     assert (job.file().unarchived, job.file().conversations) == (1, 0)
     job.use(config())
     assert job.file().archived == 1
+    archive.spool.close()
+
+
+def test_several_processes_archive_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "ALONE", 1)
+    events = [each for n in range(30) for each in talk(room=f"room{n}", who=(ALICE, BOB, CAROL))]
+    (tmp_path / "events.ndjson").write_bytes(ndjson(events))
+    asked = config(policy={"internal": True})
+    request = backfill.Request(importer("events"), (tmp_path / "events.ndjson",), jobs=2)
+    report = backfill.run(asked, tmp_path / "data", request)
+    assert (report.tally.copies, report.tally.archived, report.tally.unarchived) == (90, 90, 0)
+    archive = Archive(tmp_path / "data", asked)
+    assert [item.mailboxes for item in archive.spool.local_items()] == [(BOB, CAROL)] * 30
+    head = archive.spool.heads()[ALICE]
+    assert head == archive.archive.head(ALICE)
+    assert head.length == len(archive.archived(ALICE)) == 30
+    assert list(archive.archive.verify(ALICE, [head])) == []
     archive.spool.close()

@@ -134,7 +134,14 @@ class Job:
             else:
                 tally.add(done)
         if tally.conversations or tally.failed:
-            log.info("filed", conversations=tally.conversations, items=tally.copies, withheld=tally.withheld)
+            log.info(
+                "filed",
+                conversations=tally.conversations,
+                items=tally.copies,
+                withheld=tally.withheld,
+                archived=tally.archived,
+                unarchived=tally.unarchived,
+            )
         return tally
 
     def _file(self, leases: list[Lease]) -> Tally | None:
