@@ -46,6 +46,7 @@ from archiver.gathering import (
 )
 from archiver.planning import Earlier, Planned
 from archiver.preserving import HeldStore, Keeper, NotKept
+from archiver.quotas import Quotas
 from archiver.rendering import Limits
 from archiver.showing import Showing
 from archiver.spool.records import LocalCopy, Watermark
@@ -126,6 +127,7 @@ class Filer:
         self._journal = journal
         self._store = HeldStore(store, Keeper(archive, reader, journal))
         self._terms = terms
+        self._quotas = Quotas(store, terms.directory.mailbox)
         rules = ArchiveRules(terms.policy, terms.directory, terms.locale, terms.zone)
         self._archives = Archives(reader, journal, archive, rules)
 
@@ -133,6 +135,7 @@ class Filer:
         """Work through `leases` in batches; each lease is settled once all its conversations are recorded."""
         tally = Tally()
         batch = Batch(list(leases), now)
+        self._quotas.count_anew()
         for lease in batch.leases:
             for due, conversation in self._conversations(lease, now):
                 if due is not None:
@@ -336,7 +339,7 @@ class Filer:
         own = [each for each in chosen if each.destination is Destination.HISTORY]
         if len(own) < len(chosen):
             self._archives.put([each for each in chosen if each.destination is not Destination.HISTORY], now)
-        self._put_history(own)
+        self._put_history(self._quotas.admitted(own))
 
     def _put_history(self, chosen: list[Chosen]) -> None:
         for careful in (False, True):

@@ -14,6 +14,9 @@ from msgspec import Struct, structs
 from archiver.events import SENT, Captured
 from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing, Look, Role, View
 
+FULL = "The mailbox can't take it now: "
+"""What the reasons begin with for which an item is withheld until its owner has room."""
+
 
 class Earlier(Struct, frozen=True):
     """An earlier delivery to a mailbox that covers events of the conversation now planned.

@@ -48,6 +48,7 @@ JOINERS = {
         "gathering",
         "pipeline",
         "preserving",
+        "quotas",
         "rebuilding",
         "recall",
         "showing",

@@ -1,6 +1,7 @@
 """What is withheld and may go on now: by the gate's present answer, by policy's, or by an attempt that succeeds.
 
-A fault of the archives is asked about with one conversation a minute: once that is filed, all it kept back is due.
+A fault of the archives, or a full mailbox, is asked about with one conversation a minute: once that is filed, all it
+kept back is due.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from archiver import gate, policy
 from archiver.archiving import PASSING
 from archiver.events import SECOND
 from archiver.pipeline import Terms
+from archiver.planning import FULL
 from archiver.spool import Spool
 from archiver.spool.records import Kept
 from archiver.types import Destination, Mailbox
@@ -38,7 +40,7 @@ class Waking:
         decided: list[Kept] = []
         failed: list[Kept] = []
         for kept in self._spool.withheld():
-            (failed if kept.reason.startswith(PASSING) else decided).append(kept)
+            (failed if kept.reason.startswith((PASSING, FULL)) else decided).append(kept)
         self._wake_decided(decided, now)
         self._wake_failed(failed, now)
 
