@@ -53,12 +53,17 @@ def directory_of(config: Config) -> Directory:
 
 def _moving_problems(directory: Directory, config: Config) -> Iterator[str]:
     """What contradicts in a mailbox once its table and its rows are taken together."""
-    tables = {table.address: number for number, table in enumerate(config.mailbox, 1)}
     for address in directory.named():
-        table = tables.get(address)
-        where = f"mailbox[{table}]" if table else f"directory.file: {address}"
         for key, value, why in moving_faults(directory.mailbox(address)):
-            yield f"{where}.{key}" + (f" = {value!a}: {why}" if value else f": {why}")
+            yield f"{said_in(config, address)}.{key}" + (f" = {value!a}: {why}" if value else f": {why}")
+
+
+def said_in(config: Config, address: str) -> str:
+    """Where something is said of a mailbox: its table, else the people file."""
+    for number, table in enumerate(config.mailbox, 1):
+        if table.address == address:
+            return f"mailbox[{number}]"
+    return f"directory.file: {address}"
 
 
 def _rows(file: str) -> tuple[Person, ...]:

@@ -20,8 +20,8 @@ from pathlib import Path
 import structlog
 from msgspec import Struct, field
 
-from archiver import sifting
-from archiver.assembly import archive_of, open_spool, store_of, terms_of
+from archiver import moving, sifting
+from archiver.assembly import archive_of, directory_of, open_spool, store_of, terms_of
 from archiver.config import Config
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
@@ -94,6 +94,7 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
     try:
         with open_spool(config, data) as spool, spool.hold("backfill", _description(request)):
             spool.reap(_now())
+            moving.take_up(config, directory_of(config), spool, _now())
             feed, report = _append(spool, request, files, reading, show)
             reading.close()
             spool.shrink()  # what the first half has cached is of no use to the second

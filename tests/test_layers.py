@@ -46,6 +46,7 @@ JOINERS = {
         "exporting",
         "explaining",
         "gathering",
+        "moving",
         "pipeline",
         "preserving",
         "quotas",

@@ -14,7 +14,7 @@ from typing import cast
 import structlog
 from msgspec import Struct
 
-from archiver import policy, sifting
+from archiver import moving, policy, sifting
 from archiver.assembly import archive_of, rules_of, store_of, terms_of
 from archiver.config import Config
 from archiver.conversation import fold_roster
@@ -105,6 +105,7 @@ class Job:
         """Take up another configuration, from the next lot on; raises `ConfigError`, and the old one stays."""
         store, terms = store_of(config, self._data), terms_of(config)
         archive = archive_of(config, self._data)
+        moving.take_up(config, terms.directory, self._spool, clock())
         watched = _UntilStopped(self._spool, self._stopping)
         filer = Filer(cast(Spool, watched), cast(Journal, watched), store, archive, terms)
         keeper, waking = Keeper(archive, self._spool, self._spool), Waking(self._spool, terms)

@@ -375,6 +375,11 @@ def audited_heads(db: Database) -> None:
     db.execute("ALTER TABLE chain ADD COLUMN audited INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations()
+def mailboxes_that_migrate(db: Database) -> None:
+    db.execute("CREATE TABLE migration (mailbox TEXT PRIMARY KEY, ends INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

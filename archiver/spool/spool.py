@@ -30,6 +30,7 @@ from archiver.spool import (
     kept,
     local,
     locks,
+    migrating,
     places,
     reading,
     schema,
@@ -411,6 +412,14 @@ class Spool:
     def take_hold(self, number: int, now: int) -> None:
         """What lies in its mailbox is kept."""
         holds.take(self._connections, number, now)
+
+    def migrations(self) -> dict[str, int]:
+        """When the migrations that are known were to end, by mailbox."""
+        return migrating.migrations(self._connections)
+
+    def note_migrations(self, ends: Mapping[str, int]) -> None:
+        """These are under way, and no others."""
+        migrating.note(self._connections, ends)
 
     def add_exclusion(self, wanted: Exclusion, now: int) -> Exclusion:
         return exclusions.add(self._connections, wanted, now)

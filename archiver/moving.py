@@ -1,0 +1,40 @@
+"""Mailboxes on their way to another store, and when that must be over.
+
+A migration that was over before it was first heard of is a mistake in the configuration, and refused. One that runs
+late goes on, since ending it by itself would lose what only one of its stores gets: it is overdue, and told as such.
+"""
+
+from __future__ import annotations
+
+from archiver.assembly import said_in
+from archiver.config import Config
+from archiver.directory import Directory
+from archiver.exceptions import ConfigError
+from archiver.policy import is_overdue
+from archiver.settings import day
+from archiver.spool import Spool
+from archiver.types import Mailbox
+
+
+def migrating(directory: Directory) -> list[Mailbox]:
+    """Those that are in two stores now."""
+    named = (directory.mailbox(address) for address in directory.named())
+    return [mailbox for mailbox in named if mailbox.migration == "migrating"]
+
+
+def overdue(directory: Directory, now: int) -> list[Mailbox]:
+    return [mailbox for mailbox in migrating(directory) if is_overdue(mailbox, now)]
+
+
+def take_up(config: Config, directory: Directory, spool: Spool, now: int) -> None:
+    """Note the migrations of a configuration; raises `ConfigError` for those that ended before they began."""
+    ends = {each.address: each.migration_ends for each in migrating(directory) if each.migration_ends is not None}
+    known = spool.migrations()
+    if problems := [
+        f"{said_in(config, each.address)}.migration_ends = {day(ends[each.address])!a}: lies in the past"
+        for each in overdue(directory, now)
+        if known.get(each.address) != ends[each.address]
+    ]:
+        raise ConfigError(problems, hint='write a day to come, or migration = "mailbox" where it is done')
+    if ends != known:
+        spool.note_migrations(ends)
