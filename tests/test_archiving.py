@@ -315,3 +315,52 @@ def test_several_processes_archive_as_one_does(tmp_path: Path, monkeypatch: pyte
     assert head.length == len(archive.archived(ALICE)) == 30
     assert list(archive.archive.verify(ALICE, [head])) == []
     archive.spool.close()
+
+
+# Crashes
+
+
+class Killed(Exception):
+    """The process ended here."""
+
+
+def killed_at(archive: Archive, monkeypatch: pytest.MonkeyPatch, step: str, events: list[Captured]) -> None:
+    """File `events`, but the process ends before `step` of the journal is recorded."""
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive.spool, step, die)
+        with pytest.raises(Killed):
+            archive.take(events, HOUR)
+
+
+@pytest.mark.parametrize("step", ["keep_local", "note_heads", "finish", "finish_places"])
+def test_killed_after_any_step_it_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    archive = Archive(tmp_path, config(policy={"internal": True}))
+    killed_at(archive, monkeypatch, step, talk(who=(ALICE, BOB)))
+    archive.file(3 * HOUR)
+    assert len(archive.archived(ALICE)) == len(archive.texts(ALICE)) == len(list(archive.spool.local_items())) == 1
+    head = archive.archive.head(ALICE)
+    assert head is not None and head.length == 1
+    assert archive.spool.heads() == {ALICE: head}
+    assert list(archive.archive.verify(ALICE, [head])) == []
+    assert states(archive)["alice", "archive", "filed"] == states(archive)["bob", "local", "filed"] == 1
+    archive.spool.close()
+
+
+@pytest.mark.parametrize("step", ["note_heads", "finish"])
+def test_killed_and_then_continued_both_versions_are_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    archive = Archive(tmp_path, config())
+    killed_at(archive, monkeypatch, step, talk())
+    archive.take([say(BOB, "later", 5, id="l", present=[ALICE, BOB])], 3 * HOUR)
+    assert sorted(text_of(item).count("later") for item in archive.archived(ALICE).values()) == [0, 1]
+    head = archive.archive.head(ALICE)
+    assert head is not None and head.length == 2
+    assert archive.spool.heads() == {ALICE: head}
+    assert list(archive.archive.verify(ALICE, [head])) == []
+    assert not [key for key in states(archive) if key[2] == "attempted"]
+    archive.spool.close()
