@@ -21,7 +21,10 @@ from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
 from archiver.events import SECOND, Captured, capture, ndjson
+from archiver.gathering import ATTEMPTS
 from archiver.importers import importer
+from archiver.showing import Showing
+from archiver.types import Item, Look
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 OLD = "Version 14.3 (Build 123.4)"
@@ -363,4 +366,30 @@ def test_killed_and_then_continued_both_versions_are_sound(
     assert archive.spool.heads() == {ALICE: head}
     assert list(archive.archive.verify(ALICE, [head])) == []
     assert not [key for key in states(archive) if key[2] == "attempted"]
+    archive.spool.close()
+
+
+def test_what_is_parked_for_a_person_is_listed_though_the_archive_still_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(tmp_path, config(TOO_OLD))
+    item = Showing.item
+
+    def broken(self: Showing, look: Look) -> Item:
+        if not look.complete:
+            raise ZeroDivisionError("bug")
+        return item(self, look)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Showing, "item", broken)
+        archive.take(talk(), HOUR)
+        for n in range(ATTEMPTS):
+            archive.file(2 * HOUR + n * HOUR)
+    assert states(archive)["alice", "archive", "withheld"] == states(archive)["bob", "history", "parked"] == 1
+    (parked,) = archive.spool.parked_filings()
+    assert parked.reason == "ZeroDivisionError: bug"
+    assert archive.spool.unpark(filings=[parked.filing], now=(BASE + 20 * HOUR) * SECOND) == 1
+    archive.file(20 * HOUR)
+    assert len(archive.texts(BOB)) == 1
+    assert states(archive)["alice", "archive", "withheld"] == 1
     archive.spool.close()

@@ -95,8 +95,8 @@ def unpark(connections: Connections, filings: Iterable[int], places: Iterable[in
         connection = transaction.connection
         for filing in filings:
             row = connection.execute(
-                """UPDATE filing SET state = 'attempted', attempts = 0, error = NULL WHERE n = ? AND state = 'parked'
-                RETURNING place""",
+                """UPDATE filing SET state = 'attempted', attempts = 0, error = NULL WHERE n = ?1 AND (state = 'parked'
+                OR EXISTS (SELECT 1 FROM delivery WHERE filing = ?1 AND state = 'parked')) RETURNING place""",
                 (filing,),
             ).fetchone()
             if row is not None:

@@ -68,7 +68,9 @@ def parked_filings(connections: Connections) -> list[ParkedFiling]:
         rows = connection.execute(
             """SELECT filing.n, source.name, conversation, filing.attempts, ifnull(filing.error, ''), attempted_at
             FROM filing JOIN place ON place.n = filing.place JOIN source ON source.n = place.source
-            WHERE filing.state = 'parked' ORDER BY filing.n"""
+            WHERE filing.n IN (SELECT n FROM filing INDEXED BY filing_parked WHERE state = 'parked'
+                UNION SELECT filing FROM delivery INDEXED BY delivery_parked WHERE state = 'parked')
+            ORDER BY filing.n"""
         )
         return [ParkedFiling(*row) for row in rows]
 
