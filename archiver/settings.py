@@ -143,6 +143,16 @@ def text(value: object) -> str:
     return value
 
 
+def prose(value: object) -> str:
+    """Text of several lines."""
+    if not isinstance(value, str):
+        raise Wrong(("", value, "must be a string, in quotes"))
+    plain = value.replace("\n", "").replace("\t", "")
+    if len(value) > 16_384 or any(unicodedata.category(char) in ("Cc", "Cs") for char in plain):
+        raise Wrong(("", value, "must be plain text of at most 16,384 characters"))
+    return value.strip()
+
+
 def matching(pattern: str, why: str) -> Reader:
     def read(value: object) -> str:
         if not re.fullmatch(pattern, text(value)):

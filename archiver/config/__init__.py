@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from archiver import settings, templates
-from archiver.config.archiving import Archiving, Policies, contradictions, moving_faults
+from archiver.config.archiving import Archiving, Notice, Policies, contradictions, moving_faults
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Wrong
 from archiver.store.template import check_template
@@ -263,6 +263,7 @@ class Config(Struct, frozen=True):
     history: Annotated[History, Setting({}, Table(History), "")]
     archiving: Annotated[Archiving, Setting({}, Table(Archiving), "")]
     policy: Annotated[Policies, Setting({}, Table(Policies), "")]
+    notice: Annotated[Notice, Setting({}, Table(Notice), "")]
     smtp: Annotated[Smtp, Setting({}, Table(Smtp), "")]
     schedule: Annotated[Schedule, Setting({}, Table(Schedule), "")]
     log: Annotated[Log, Setting({}, Table(Log), "")]

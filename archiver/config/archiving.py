@@ -137,6 +137,16 @@ class Policies(Policy, frozen=True, kw_only=True):
     user: Annotated[tuple[UserPolicy, ...], Setting([], Tables(UserPolicy), "")]
 
 
+class Notice(Struct, frozen=True):
+    """What people are told who are archived."""
+
+    subject: Annotated[str, Setting("Your conversations are archived", settings.text, "Subject of the notice.")]
+    text: Annotated[
+        str,
+        Setting("", settings.prose, "What who is archived is told, once, in Conversation History; empty: nothing."),
+    ]
+
+
 # --- contradictions ----------------------------------------------------------------------------------------------
 
 

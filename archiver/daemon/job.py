@@ -18,6 +18,7 @@ from archiver import moving, policy, sifting
 from archiver.assembly import archive_of, rules_of, store_of, terms_of
 from archiver.config import Config
 from archiver.conversation import fold_roster
+from archiver.daemon.telling import tell
 from archiver.daemon.waking import Waking
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ArchiverError, EnvironmentFault
@@ -134,6 +135,9 @@ class Job:
                 most = 1
             else:
                 tally.add(done)
+        means = self._means
+        if not self._stopping():
+            tell(self._spool, means.store, means.terms, means.config.notice, clock())
         if tally.conversations or tally.failed:
             log.info(
                 "filed",

@@ -9,6 +9,7 @@ choose what a view shows: all that comes here is shown.
 from archiver.rendering.evidence import ROSTER, events_of, lines_of
 from archiver.rendering.files import Limits
 from archiver.rendering.headers import spelling
+from archiver.rendering.notice import notice
 from archiver.rendering.rendering import (
     RENDERER,
     Rendering,
@@ -37,5 +38,6 @@ __all__ = [
     "lines_of",
     "locales",
     "message_id",
+    "notice",
     "spelling",
 ]

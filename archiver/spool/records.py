@@ -249,6 +249,13 @@ class LocalItem(Struct, frozen=True):
     mailboxes: tuple[str, ...]
 
 
+class Untold(Struct, frozen=True):
+    """A mailbox that is archived and wasn't told so; `begun` is when an attempt to tell it began, if one did."""
+
+    mailbox: str
+    begun: int | None
+
+
 class PutOff(Struct, frozen=True):
     """Events that critical mode refused for now, of the sources of one pool ("": those in none), ever."""
 

@@ -380,6 +380,16 @@ def mailboxes_that_migrate(db: Database) -> None:
     db.execute("CREATE TABLE migration (mailbox TEXT PRIMARY KEY, ends INTEGER NOT NULL) STRICT, WITHOUT ROWID")
 
 
+@migrations()
+def notices(db: Database) -> None:
+    """Who was told that they are archived: `at` is when that was begun, `told` when it was done."""
+    db.execute(
+        """CREATE TABLE notice (
+            mailbox INTEGER PRIMARY KEY REFERENCES mailbox (n), at INTEGER NOT NULL, told INTEGER
+        ) STRICT"""
+    )
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

@@ -31,6 +31,7 @@ from archiver.spool import (
     local,
     locks,
     migrating,
+    notices,
     places,
     reading,
     schema,
@@ -62,6 +63,7 @@ from archiver.spool.records import (
     Stranger,
     Totals,
     Traced,
+    Untold,
     Watermark,
 )
 from archiver.spool.watermark import watermark
@@ -480,6 +482,17 @@ class Spool:
 
     def put_off(self) -> list[PutOff]:
         return failures.put_off(self._connections)
+
+    def untold(self) -> list[Untold]:
+        """Who is archived and wasn't told so."""
+        return notices.untold(self._connections)
+
+    def begin_notices(self, mailboxes: Iterable[str], now: int) -> None:
+        notices.begin(self._connections, mailboxes, now)
+
+    def finish_notices(self, mailboxes: Iterable[str], now: int) -> None:
+        """They were told, and never are again."""
+        notices.finish(self._connections, mailboxes, now)
 
     # Status
 
