@@ -63,8 +63,7 @@ def _with(outage: Outage, more: Failure) -> Outage:
 
 def can_block(rules: Rules) -> bool:
     """Whether any scope has critical mode at all."""
-    of_pools, of_sites = (pool.configuration for pool in rules.pools), (site.configuration for site in rules.sites)
-    return any(how is not None and how.block_on_failure for how in (rules.everywhere, *of_pools, *of_sites))
+    return any(how.block_on_failure for how in rules.configurations())
 
 
 class Met(Struct, frozen=True):

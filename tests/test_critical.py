@@ -30,7 +30,7 @@ from archiver.daemon import job as daemon_job
 from archiver.daemon.capture import Capture
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import Job
-from archiver.doctor import Verdict, spooled
+from archiver.doctor import Verdict, examine, spooled
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import Blocked, EnvironmentFault
 from archiver.policy import Rules
@@ -507,6 +507,13 @@ def told_by(world: World, *arguments: str) -> Any:
         archive = "im"
         block_on_failure = true
         failure_after = "3m"
+        to_mailbox = true
+        [[mailbox]]
+        address = "alice@example.org"
+        exchange_archiving = "mailbox"
+        [[mailbox]]
+        address = "bob@example.org"
+        exchange_archiving = "mailbox"
         """
     )
     command = ["--data", str(world.spool.data), "--config", str(path), *arguments]
@@ -558,3 +565,26 @@ def test_its_beginning_and_its_end_are_logged_once(make: Make) -> None:
         if entry["event"] in ("archiving fails", "critical mode", "archiving goes on")
     ]
     assert said == ["archiving fails", "critical mode", "archiving goes on"]
+
+
+@pytest.mark.parametrize(
+    ("on", "blocking", "verdict"), [(True, True, "ok"), (True, False, "warn"), (False, True, None)]
+)
+def test_doctor_says_where_it_would_refuse_nothing(
+    tmp_path: Path, on: bool, blocking: bool, verdict: str | None
+) -> None:
+    made = configuration.parse({"archiving": {"block_on_failure": on}, "smtp": {"blocking": blocking}})
+    found = {each.check: each.verdict.value for each in examine(made, tmp_path, START)}
+    assert found.get("critical mode") == verdict
+
+
+def test_what_a_backfill_can_not_archive_is_told_too(make: Make) -> None:
+    world = make()
+    in_the_way(world)
+    path = world.spool.data.parent / "old.ndjson"
+    path.write_bytes(pair(ALICE, BOB, "long ago", 0).body)
+    told_by(world, "backfill", "events", str(path))
+    (failing,) = world.spool.failures()
+    assert (failing.source, failing.deliveries) == ("test:one", 2)
+    assert "Not a directory" in failing.reason
+    assert "archiving of pool chat fails since" in told_by(world, "status").stdout

@@ -10,8 +10,8 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from archiver import gate
-from archiver.assembly import directory_of, store_of, terms_of
+from archiver import critical, gate
+from archiver.assembly import archiving_of, directory_of, store_of, terms_of
 from archiver.config import Config
 from archiver.doctor.finding import Check, Finding, Verdict, judged
 from archiver.exceptions import ConfigError
@@ -103,4 +103,13 @@ def words(config: Config, data: Path, now: int) -> Iterator[Finding]:
     yield Finding("time zone", Verdict.OK, f"{look.zone}, by tzdata {version('tzdata')}; never the machine's")
 
 
-CHECKS: tuple[Check, ...] = (the_gate, mailboxes, owner, words)
+def critical_mode(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """Whether it would refuse anything, where it is on."""
+    if critical.can_block(archiving_of(config)):
+        blocking = config.smtp.enabled and config.smtp.blocking
+        found = "mail is put off while archiving fails" if blocking else "on, but no source is blocking: all is taken"
+        advice = "set [smtp] blocking = true, or block_on_failure = false"
+        yield judged("critical mode", blocking, found, advice, otherwise=Verdict.WARN)
+
+
+CHECKS: tuple[Check, ...] = (the_gate, mailboxes, owner, critical_mode, words)
