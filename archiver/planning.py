@@ -51,15 +51,24 @@ def version(numbers: Sequence[int]) -> bytes:
 
 
 def version_of(conversation: Conversation, awake: Iterable[str]) -> bytes:
-    """Equal where nothing came since: the same events, seen by the same people.
+    """Equal where nothing came since: the same events, seen by the same people, who found the same.
 
-    Who came or went is told by earlier events too, and those may be the ones that come late. `awake` can't have
-    missed it.
+    Who came or went, and the topic, are told by earlier events too, and those may be the ones that come late. `awake`
+    can't have missed it.
     """
     digest = blake2b(_packed([captured.number for captured in conversation.events]), digest_size=16)
-    sights = [f"{p.addresses} {p.mask:x} {p.invited}" for p in conversation.participations]
-    digest.update("\n".join([*sorted(sights), *sorted(awake)]).encode("utf-8", "replace"))
+    sights = [f"{p.addresses} {p.mask:x} {p.invited} {p.hidden}" for p in conversation.participations]
+    which = f"{conversation.session!r} {conversation.part}"
+    told = [which, *sorted(sights), *sorted(awake), *_found(conversation)]
+    digest.update("\n".join(told).encode("utf-8", "replace"))
     return digest.digest()
+
+
+def _found(conversation: Conversation) -> Iterable[str]:
+    """Of the roster, what items show. When somebody last did something counts only where their presence ends by it."""
+    yield f"{conversation.roster.topic or None!r}"
+    for who in conversation.roster.present:
+        yield f"{who.addresses} {who.name!r} {who.hidden} {who.acted if conversation.partial else None}"
 
 
 def _packed(numbers: Iterable[int]) -> bytes:

@@ -85,10 +85,11 @@ class Attendance:
                 self._act(actor, time, ordinal, joins=event.type == JOINED and data.subject is None)
             else:  # most events by far are by somebody known to be here
                 interval.acted = time
-                if actor.name is not None:
+                if actor.name is not None and actor.name != interval.name:
                     interval.name = actor.name
+                    self._snapshot = None
         snapshot = data.conversation.participants
-        if snapshot is not None and snapshot != self._snapshot:
+        if snapshot is not None and (self._stays is not None or snapshot != self._snapshot):
             self._replace(snapshot, event, time, ordinal)
         move = _MOVES.get(event.type)
         if move is not None and (who := data.subject or actor) is not None:
@@ -150,17 +151,23 @@ class Attendance:
         return self._stays is not None and interval.acted is not None and time - interval.acted > self._stays
 
     def _act(self, who: Participant, time: int, ordinal: int, *, joins: bool) -> None:
-        interval = self.here.get(who.address)
-        if interval is not None and self._ran_out(interval, time):
-            self._run_out(who.address, ordinal - 1)
-            interval = None
+        interval = self._still_here(who.address, time, ordinal)
         if interval is None:
             interval = self._begin(who, ordinal, time, time if joins else None)
         elif who.name is not None and who.name != interval.name:
             interval.name = who.name
+            self._snapshot = None
         if who.hidden:
             interval.hidden = True
         interval.acted = time
+
+    def _still_here(self, address: str, time: int, ordinal: int) -> Interval | None:
+        """The interval of an address, unless it ran out before: a roster of this time wouldn't have it either."""
+        interval = self.here.get(address)
+        if interval is not None and self._ran_out(interval, time):
+            self._run_out(address, ordinal - 1)
+            return None
+        return interval
 
     def _run_out(self, address: str, last: int) -> None:
         interval = self.here[address]
@@ -202,32 +209,25 @@ class Attendance:
             for address in [a for a in self.here if a not in named and a not in seen]:
                 self._end(address, ordinal - 1, None)
         for who in snapshot:
-            interval = self.here.get(who.address)
-            if interval is None:
-                interval = self._begin(who, ordinal, time, None)
+            interval = self._still_here(who.address, time, ordinal) or self._begin(who, ordinal, time, None)
             if who.name is not None:
                 interval.name = who.name
             interval.hidden = interval.hidden or who.hidden
         self._snapshot = snapshot
 
     def _join(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
-        interval = self.here.get(who.address)
-        if interval is not None and self._ran_out(interval, time):
-            self._run_out(who.address, ordinal - 1)
-            interval = None
-        if interval is None:
-            interval = self._begin(who, ordinal, time, time)
+        interval = self._still_here(who.address, time, ordinal) or self._begin(who, ordinal, time, time)
         interval.acted = time if self._stays is not None else interval.acted
 
     def _leave(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
         if event.data.conversation.kind == "im":
             return
-        if who.address not in self.here:
+        if self._still_here(who.address, time, ordinal) is None:
             self._begin(who, ordinal, time, None)
         self._end(who.address, ordinal, time)
 
     def _invite(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
-        if event.data.subject is None or who.address in self.here:
+        if event.data.subject is None or self._still_here(who.address, time, ordinal) is not None:
             return
         invitation = Interval(who, ordinal, None)
         invitation.last, invitation.invited = ordinal, True

@@ -9,8 +9,9 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.conversation import Rules, conversations, fold_roster, is_content, order, survey, views
+from archiver.conversation import Rules, awake, conversations, fold_roster, is_content, order, survey, views
 from archiver.events import REFERENCES, SECOND, Captured
+from archiver.planning import version_of
 from archiver.types import Conversation, Role, Roster, View
 
 RULES = Rules()
@@ -426,7 +427,9 @@ def logs(draw: st.DrawFn) -> list[Captured]:
         more = {"id": f"e{n}", "session": session, "where": draw(st.sampled_from(["group", "group", "conference"]))}
         said = [c.event.data.message.id for c in events if c.event.data.message is not None]
         kind = draw(
-            st.sampled_from(["say", "say", "say", "whisper", "ref", "join", "leave", "snap", "end", "name", "invite"])
+            st.sampled_from(
+                ["say", "say", "say", "whisper", "ref", "join", "leave", "snap", "end", "name", "invite", "topic"]
+            )
         )
         if kind == "ref":
             of = draw(st.sampled_from([*said, "unknown"]))
@@ -441,6 +444,8 @@ def logs(draw: st.DrawFn) -> list[Captured]:
             events.append(rename(who, who + "_", at, **more))
         elif kind == "invite":
             events.append(invite(who, draw(st.sampled_from(PEOPLE)), at, **more))
+        elif kind == "topic":
+            events.append(event("conversation.topic.changed", at, who, topic=f"topic {n}", **more))
         else:
             present = draw(st.lists(st.sampled_from(PEOPLE), unique=True)) if kind == "snap" else None
             events.append(say(who, f"text {n}", at, present=present, **more))
@@ -498,21 +503,22 @@ def mentioned(captured: Captured) -> set[str]:
 
 
 @settings(max_examples=examples(200), deadline=None)
-@given(logs(), st.integers(0, 40))
-def test_a_forgotten_beginning_leaves_its_roster(events: list[Captured], at: int) -> None:
-    """Events of the place up to a boundary replaced by their roster: what follows is seen by the same people."""
+@given(logs(), st.integers(0, 40), st.booleans())
+def test_a_forgotten_beginning_leaves_its_roster(events: list[Captured], at: int, partial: bool) -> None:
+    """Events of the place up to a boundary replaced by their roster: what follows is the same, so filed it stays."""
     plain = sorted(
         (c for c in events if c.event.data.conversation.session is None and c.event.type not in REFERENCES), key=order
     )
-    made = cut(plain)
+    made = cut(plain, partial=partial)
     if len(made) < 2:
         return
     boundary = 1 + at % (len(made) - 1)
     early = [c for conversation in made[:boundary] for c in conversation.events]
     late = [c for conversation in made[boundary:] for c in conversation.events]
-    again = cut(late, roster=fold_roster(early, Roster(), RULES))
+    again = cut(late, partial=partial, roster=fold_roster(early, Roster(), RULES, partial=partial))
     for before, after in zip(made[boundary:], again, strict=True):
         assert ids(before) == ids(after)
+        assert version_of(before, awake(before, RULES)) == version_of(after, awake(after, RULES))
         assert {(v.mailbox, v.mask) for v in views(before, lambda a: a, RULES)} == {
             (v.mailbox, v.mask) for v in views(after, lambda a: a, RULES)
         }

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from archive_builder import Archive
-from builders import DAY, HOUR, MINUTE, join, leave, say
+from archive_builder import FOLDER, Archive
+from builders import DAY, HOUR, MINUTE, event, join, leave, react, say
 
 from archiver.events import Captured
 
@@ -46,6 +46,23 @@ def test_a_late_message_before_a_conversation_says_who_did_not_miss_it(tmp_path:
     late = say("b@x.org", "back soon", 0, where="im", present=both)
     in_time, came_late = both_orders(tmp_path, late, asked, "b@x.org")
     assert len(in_time) == 2 and came_late == in_time
+
+
+def test_a_late_topic_stands_in_later_items(tmp_path: Path) -> None:
+    late = event("conversation.topic.changed", 5, "a@x.org", topic="holidays")
+    in_time, came_late = both_orders(tmp_path, late, TALK, "a@x.org")
+    assert came_late == in_time
+
+
+def test_a_reference_alone_is_shown_as_found_though_what_was_before_came_late(tmp_path: Path) -> None:
+    alone = [react("a@x.org", "unknown", "+", HOUR)]
+    names = []
+    for turns in ([[say("a@x.org", "hello", 0), *alone]], [alone, [say("a@x.org", "hello", 0)]]):
+        archive = Archive(tmp_path / str(len(turns)))
+        for turn in turns:
+            archive.take(turn, 4 * HOUR)
+        names.append({found.name for found in archive.store.items("a@x.org", FOLDER)})
+    assert len(names[0]) == 2 and names[1] == names[0]
 
 
 # Those from before what is forgotten by now
