@@ -72,6 +72,9 @@ def test_what_was_dropped_is_on_record_and_never_filed_by_itself(spool: Spool) -
     (record,) = spool.dropped()
     assert (record.mailbox, record.conversation, record.person, record.reason) == (BOB, "", "root", "he left")
     assert (record.deliveries, record.at) == (2, NOW) and record.bytes > 0
+    (told,) = spool.audits()
+    assert (told.action, told.subject, told.by, told.reason) == ("withheld dropped", BOB, "root", "he left")
+    assert told.details == {"conversation": "", "items": 2, "bytes": record.bytes}
     assert (spool.totals().dropped, spool.totals().withheld) == (2, 0)
     assert spool.withheld() == [] and spool.withheld_mailboxes() == set()
     with spool._connections.writing() as transaction:
@@ -161,6 +164,7 @@ def test_many_are_dropped_in_short_transactions_under_one_record(spool: Spool) -
     spool.finish(spool.begin(filings, NOW), NOW)
     assert drop(spool) == 450
     assert [(each.deliveries, each.bytes) for each in spool.dropped()] == [(450, 4500)]
+    assert [each.details["items"] for each in spool.audits()] == [200, 200, 50]
 
 
 # --- the command

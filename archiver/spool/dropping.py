@@ -11,9 +11,10 @@ import sqlite3
 
 from msgspec import Struct
 
+from archiver.spool import audit
 from archiver.spool.database import Connections
 from archiver.spool.journal import Tally, settle
-from archiver.spool.records import Dropped
+from archiver.spool.records import Dropped, Entry
 from archiver.types import DeliveryState, Destination
 
 _AT_ONCE = 200
@@ -39,7 +40,7 @@ class Order(Struct, frozen=True):
 
 
 def drop(connections: Connections, order: Order, now: int) -> int:
-    """In short transactions, each complete in itself; how many."""
+    """In short transactions, each complete in itself and told in the audit log; how many."""
     dropped = 0
     while True:
         with connections.writing() as transaction:
@@ -58,12 +59,13 @@ def _some(connection: sqlite3.Connection, order: Order, now: int) -> int:
         [(order.reason, now, number) for number, *_ in found],
     )
     tally = Tally()
-    for _, mailbox, size, _ in found:
-        tally.add(mailbox, Destination.HISTORY, DeliveryState.WITHHELD, size, sign=-1)
-        tally.add(mailbox, Destination.HISTORY, DeliveryState.DROPPED, size)
+    moved = [(mailbox, Destination.HISTORY, size) for _, mailbox, size, _ in found]
+    tally.move_all(moved, DeliveryState.WITHHELD, DeliveryState.DROPPED)
     tally.write(connection)
     settle(connection, {filing for *_, filing in found}, now)
     size = sum(size for _, _, size, _ in found)
+    details = {"conversation": order.conversation, "items": len(found), "bytes": size}
+    audit.append(connection, Entry("withheld dropped", order.mailbox, order.person, order.reason, details), now)
     connection.execute(_RECORD, (now, found[0][1], order.conversation, order.person, order.reason, len(found), size))
     return len(found)
 

@@ -88,6 +88,12 @@ class Tally:
         self.add(old.mailbox, old.destination, old.state, old.size, sign=-1)
         self.add(old.mailbox, old.destination, state, size)
 
+    def move_all(self, rows: Iterable[tuple[int, str, int]], old: str, new: str) -> None:
+        """Deliveries (mailbox, destination, size) that all go from one state to another."""
+        for mailbox, destination, size in rows:
+            self.add(mailbox, destination, old, size, sign=-1)
+            self.add(mailbox, destination, new, size)
+
     def write(self, connection: sqlite3.Connection) -> None:
         changed = [(*which, *change) for which, change in sorted(self._changes.items()) if any(change)]
         connection.executemany(_COUNT, changed)

@@ -119,9 +119,7 @@ def _move(connection: sqlite3.Connection, filing: int, old: str, new: str, reaso
         (new, reason, now, filing, old),
     ).fetchall()
     tally = Tally()
-    for mailbox, destination, size in rows:
-        tally.add(mailbox, destination, old, size, sign=-1)
-        tally.add(mailbox, destination, new, size)
+    tally.move_all(rows, old, new)
     tally.write(connection)
 
 
