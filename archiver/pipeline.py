@@ -237,28 +237,29 @@ class Filer:
     ) -> tuple[dict[str, Delivery], int, dict[str, list[Earlier]]]:
         """What was filed of this conversation before: this version with its attempts, earlier ones and where they lie.
 
-        An item missing because an attempt that got as far as its successor took it out is not its owner's doing.
+        An item missing because an attempt that got as far as its successor took it out is not its owner's doing; nor
+        is one that was being taken from somebody who may not see it.
         """
         if not priors:
             return {}, 0, {}
         same, found = planning.overlapping(priors, conversation, version)
         flat = [(delivery, covered) for each in found.values() for delivery, covered in each]
         open_ones = [delivery for delivery in same.values() if delivery.state is DeliveryState.ATTEMPTED]
-        named = [delivery for delivery in [*open_ones, *(d for d, _ in flat)] if delivery.name]
+        known = [*open_ones, *(delivery for delivery, _ in flat)]
+        named = [delivery for delivery in known if delivery.name]
         lying = self._store.locate_all([Where(d.mailbox, d.folder, d.name) for d in named])
         flags = {d.number: lies.flags for d, lies in zip(named, lying, strict=True) if lies is not None}
         by_us = {
             number
-            for delivery in named
-            if delivery.state is DeliveryState.ATTEMPTED and delivery.number in flags
+            for delivery in known
+            if delivery.state is DeliveryState.ATTEMPTED and (delivery.number in flags or not delivery.name)
             for number in delivery.replaces
             if number not in flags
         }
         earlier: dict[str, list[Earlier]] = {}
         for delivery, covered in flat:
-            if delivery.number not in by_us:
-                each = Earlier(delivery, covered, flags.get(delivery.number))
-                earlier.setdefault(delivery.mailbox, []).append(each)
+            each = Earlier(delivery, covered, flags.get(delivery.number), delivery.number in by_us)
+            earlier.setdefault(delivery.mailbox, []).append(each)
         attempts = max((prior.attempts for prior in priors if prior.version == version), default=0)
         return same, attempts if open_ones else 0, earlier
 
@@ -292,10 +293,10 @@ class Filer:
             ):
                 begun(work, filing)
             self._put([chosen for work in batch.works for chosen in self._render(work, tally)], now)
+            # Before the end is on record: what is filed isn't looked at again. A crash counts somebody twice at worst.
+            if people := [(source, address, seen) for (source, address), seen in sorted(batch.strangers.items())]:
+                self._journal.note_strangers(people, now)
             self._finish(batch, now, tally)
-        if batch.strangers:
-            people = [(source, address, seen) for (source, address), seen in sorted(batch.strangers.items())]
-            self._journal.note_strangers(people, now)
         if settled := batch.settled():
             self._journal.finish_places(settled)
         batch.clear()

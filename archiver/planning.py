@@ -22,12 +22,14 @@ class Earlier(Struct, frozen=True):
     """An earlier delivery to a mailbox that covers events of the conversation now planned.
 
     `covered` are those of its events that the new version has too, as a mask over them; `flags` are the Maildir flags
-    the item bears now, None where it is not in its folder.
+    the item bears now, None where it is not in its folder. `ours`: not its owner took it out, but an attempt that was
+    cut short before it could say so.
     """
 
     delivery: Delivery
     covered: int
     flags: str | None
+    ours: bool = False
 
 
 class Planned(Struct, frozen=True):
@@ -169,7 +171,7 @@ def is_gone(earlier: Earlier) -> bool:
     """Moved, deleted or trashed by its owner, or dropped. An attempt that left nothing was none."""
     if earlier.delivery.state in (DeliveryState.GONE, DeliveryState.DROPPED):
         return True
-    return earlier.delivery.state is DeliveryState.FILED and earlier.flags is None
+    return earlier.delivery.state is DeliveryState.FILED and earlier.flags is None and not earlier.ours
 
 
 _KEPT_BACK = frozenset({DeliveryState.WITHHELD, DeliveryState.PARKED})
@@ -220,6 +222,6 @@ def forsaken(views: Iterable[View], earlier: Mapping[str, Sequence[Earlier]]) ->
             continue
         numbers = tuple(e.delivery.number for e in mine)
         folder = mine[0].delivery.folder
-        nothing = Delivery(mailbox, folder, "", 0, DeliveryState.FILED, "not theirs to see", 0, numbers)
+        nothing = Delivery(mailbox, folder, "", 0, DeliveryState.ATTEMPTED, "not theirs to see", 0, numbers)
         made.append(Planned(nothing, outdated=_lying(mine, "")))
     return made
