@@ -22,14 +22,13 @@ from archiver.events import (
     SECOND,
     SENT,
     STARTED,
-    TOPIC_CHANGED,
     Captured,
     Event,
     Kind,
     Message,
     target,
 )
-from archiver.presence import Attendance, Interval
+from archiver.presence import Attendance, Interval, topic_after
 from archiver.types import Conversation, Participation, Presence, Role, Roster, View
 
 MINUTE = 60 * SECOND
@@ -169,13 +168,13 @@ def conversations(
 def fold_roster(events: Iterable[Captured], roster: Roster, rules: Rules, *, partial: bool = False) -> Roster:
     """The roster that `events`, about to be forgotten, leave behind."""
     attendances = _Attendances(roster, rules, partial)
-    topic, last = roster.topic, 0
+    last = 0
     for ordinal, captured in enumerate(events):
         attendances.of(captured.event, captured.time).apply(captured.event, captured.time, ordinal)
-        topic = topic_after(captured.event, topic)
         last = captured.time
-    attendances.shared.arrive(FOREVER, 0)
-    return Roster(tuple(attendances.shared.roster(last)), topic)
+    shared = attendances.shared
+    shared.arrive(FOREVER, 0)
+    return Roster(tuple(shared.roster(last)), shared.topic, shared.topic_since)
 
 
 class _Session(Struct):
@@ -246,7 +245,7 @@ class _Run:
         self.heard = 0
         self.ended: int | None = None
 
-    def begin(self, captured: Captured, topic: str | None) -> None:
+    def begin(self, captured: Captured) -> None:
         """Start the next part with `captured`, which has not been applied to the attendance yet."""
         self.part += 1
         self.events: list[Captured] = []
@@ -254,7 +253,7 @@ class _Run:
         self.references: list[Reference] = []
         self.voices: set[str] = set()
         self.size = 0
-        self.roster = Roster(tuple(self.attendance.roster(captured.time)), topic)
+        self.roster = Roster(tuple(self.attendance.roster(captured.time)), self.attendance.topic)
 
     def add(self, captured: Captured, ordinal: int, references: tuple[Reference, ...]) -> None:
         self.events.append(captured)
@@ -301,7 +300,6 @@ class _Fold:
         self._rules = rules
         self._partial = partial
         self._attendances = _Attendances(roster, rules, partial)
-        self._topic = roster.topic
         self._runs: dict[str | None, _Run] = {}
 
     def step(self, captured: Captured, ordinal: int) -> Iterator[Conversation]:
@@ -325,7 +323,6 @@ class _Fold:
             self._open(run, captured, ordinal)
         attendance.apply(event, time, ordinal)
         run.add(captured, ordinal, self._survey.references.get(event.id, ()))
-        self._topic = topic_after(event, self._topic)
 
     def rest(self) -> Iterator[Conversation]:
         for run in self._runs.values():
@@ -335,7 +332,7 @@ class _Fold:
         earliest = min((r.ordinals[0] for r in self._runs.values() if r is not run), default=ordinal)
         run.attendance.prune(earliest, ordinal, captured.time)
         run.attendance.arrive(captured.time, ordinal)
-        run.begin(captured, self._topic)
+        run.begin(captured)
 
     def _cuts(self, run: _Run, time: int) -> bool:
         return time - run.last > self._rules.idle or time - run.started >= self._rules.span
@@ -363,14 +360,6 @@ class _Fold:
         if time <= self._survey.sessions.get(session, 0):
             return False
         return time - run.last > (self._rules.tail if run.ended is not None else self._rules.silence)
-
-
-def topic_after(event: Event, known: str | None) -> str | None:
-    """The topic from an event on; an empty one takes it away."""
-    said = event.data.conversation.topic
-    if event.type == TOPIC_CHANGED and event.data.topic is not None:
-        said = event.data.topic
-    return known if said is None else said or None
 
 
 def _members(events: list[Captured]) -> bool:

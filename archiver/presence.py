@@ -1,4 +1,4 @@
-"""Who is present in a place, folded event by event (pure).
+"""Who is present in a place, and its topic, folded event by event (pure).
 
 Presence is what decides who sees what. It is folded over all events of a place, not of one conversation, so it
 carries over idle gaps, span cuts and parts. Nothing here knows where conversations begin or end.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archiver.events import INVITED, JOINED, LEFT, RENAMED, Event, Participant
+from archiver.events import INVITED, JOINED, LEFT, RENAMED, TOPIC_CHANGED, Event, Participant
 from archiver.types import Presence, Roster
 
 CARRIED = -1
@@ -59,6 +59,14 @@ class Interval:
         return Presence(self.addresses, self.name, self.hidden, self.joined, self.acted, self.since)
 
 
+def topic_after(event: Event, known: str | None) -> str | None:
+    """The topic from an event on; an empty one takes it away."""
+    said = event.data.conversation.topic
+    if event.type == TOPIC_CHANGED and event.data.topic is not None:
+        said = event.data.topic
+    return known if said is None else said or None
+
+
 class Attendance:
     """The fold: feed `apply` every event of the place in order, with its ordinal.
 
@@ -73,11 +81,16 @@ class Attendance:
         self.here: dict[str, Interval] = {p.addresses[-1]: Interval.carried(p) for p in roster.present}
         self.past: list[Interval] = []
         self._to_come: list[Interval] | None = None
+        self.topic: str | None = None
+        self.topic_since: int | None = None
+        self._topic_to_come: Roster | None = roster
 
     def apply(self, event: Event, time: int, ordinal: int) -> None:
-        if self._to_come is None or self._to_come:
+        if self._to_come is None or self._to_come or self._topic_to_come is not None:
             self.arrive(time, ordinal)
         data = event.data
+        if data.conversation.topic is not None or event.type == TOPIC_CHANGED:
+            self._say_topic(event, time)
         actor = data.actor
         if actor is not None:
             interval = self.here.get(actor.address)
@@ -96,7 +109,7 @@ class Attendance:
             move(self, event, who, time, ordinal)
 
     def arrive(self, time: int, ordinal: int) -> None:
-        """Let those of the roster come who had come before `time`, that of event `ordinal`.
+        """Let those of the roster come who had come before `time`, that of event `ordinal`; and so the topic.
 
         The roster is of the time up to which events were forgotten. When one from before comes late, some of its
         people may not have been here yet.
@@ -105,6 +118,9 @@ class Attendance:
         if self._to_come is None:
             self.here = {}
         self._to_come = []
+        known = self._topic_to_come
+        if known is not None and (known.topic_since is None or known.topic_since < time):
+            self.topic, self.topic_since, self._topic_to_come = known.topic, known.topic_since, None
         for interval in coming:
             if interval.since is not None and interval.since >= time:
                 self._to_come.append(interval)
@@ -121,6 +137,9 @@ class Attendance:
         else:  # did something that came late
             known.name, known.hidden = interval.name or known.name, known.hidden or interval.hidden
             known.acted = max(known.acted or 0, interval.acted or 0) or None
+
+    def _say_topic(self, event: Event, time: int) -> None:
+        self.topic, self.topic_since = topic_after(event, self.topic), time
 
     @property
     def inferred(self) -> bool:

@@ -37,10 +37,14 @@ class Presence(Struct, frozen=True):
 
 
 class Roster(Struct, frozen=True):
-    """What earlier events of a place add up to: who is present, and the topic."""
+    """What earlier events of a place add up to: who is present, and the topic.
+
+    `topic_since` is when it was last said; None where that isn't known.
+    """
 
     present: tuple[Presence, ...] = ()
     topic: str | None = None
+    topic_since: int | None = None
 
 
 class Participation(Struct, frozen=True):

@@ -410,6 +410,20 @@ def test_only_joins_and_leaves_are_no_content() -> None:
     assert is_content(unknown)
 
 
+def test_each_instance_of_a_conference_has_a_topic_of_its_own() -> None:
+    first = [join("a", 0, topic="lunch"), say("a", "1", HOUR, where="conference", session="S", topic="salaries")]
+    second = [say("b", "2", DAY, where="conference", session="T"), say("b", "3", 2 * DAY)]
+    assert [made.topic for made in cut([*first, *second])] == ["lunch", "salaries", None, "lunch"]
+    again = cut(second, roster=fold_roster(first, Roster(), RULES))
+    assert [made.topic for made in again] == [None, "lunch"]
+
+
+def test_a_topic_from_before_the_roster_is_of_its_own_time() -> None:
+    forgotten = [say("a", "1", DAY, topic="new")]
+    late = [say("a", "2", 0, topic="old"), say("a", "3", 2 * DAY)]
+    assert [made.topic for made in cut(late, roster=fold_roster(forgotten, Roster(), RULES))] == ["old", "new"]
+
+
 # What must hold for all inputs
 
 PEOPLE = ["a", "b", "c", "d"]
