@@ -24,7 +24,8 @@ def restored():
     """Logging is one for the whole process: put back what was there."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in ("mail", "apscheduler", "asyncio")}
+    levels = {name: logging.getLogger(name).level for name in ("mail", "mail.log", "apscheduler", "asyncio")}
+    logging.getLogger("mail.log").setLevel(logging.NOTSET)  # an SMTP source in an earlier test sets it
     yield
     root.handlers[:] = before
     root.setLevel(level)
