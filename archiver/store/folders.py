@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from archiver.exceptions import ItemError, UsageError
+from archiver.store import keywords
 from archiver.store.draft import sweep
 from archiver.store.faults import fault
 from archiver.store.names import INBOX, Encoding, checked_name, file_name, folder_from_disk, folder_on_disk
@@ -115,6 +116,20 @@ class MaildirFolders:
                 if content is not None:
                     return content
         raise UsageError(f"no item {name!r} in folder {folder!r} of {mailbox}", mailbox=mailbox, item=name)
+
+    def keywords(self, mailbox: str, folder: str) -> dict[str, str]:
+        """The folder's keywords by the letter that stands for each in flags, as the mail server keeps them there.
+
+        None where it keeps none, or not as Dovecot does.
+        """
+        with self._using() as tree:
+            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self._encoding))
+            try:
+                return keywords.read(tree.directory(place.parts))
+            except OSError as error:
+                if error.errno not in _CLOSED:
+                    raise
+                return {}
 
     def messages(self, mailbox: str, folder: str, wanted: Callable[[str, str], bool]) -> Iterator[tuple[Found, bytes]]:
         """Those of which `wanted` says so by base name and Message-ID (empty where the name is ours), with their bytes.

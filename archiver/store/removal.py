@@ -25,6 +25,8 @@ class Removal:
                 os.unlink(at[0].file, dir_fd=self._tree.directory(parts))
             except FileNotFoundError:  # renamed since: it gained a flag
                 continue
+            except IsADirectoryError:  # planted under the item's name: no item of ours
+                return False
             self._changed[parts] = None
             return True
         return False
