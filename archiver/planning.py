@@ -168,8 +168,8 @@ def _lying(earlier: Iterable[Earlier], name: str) -> tuple[Delivery, ...]:
 
 
 def is_gone(earlier: Earlier) -> bool:
-    """Moved, deleted or trashed by its owner, or dropped. An attempt that left nothing was none."""
-    if earlier.delivery.state in (DeliveryState.GONE, DeliveryState.DROPPED):
+    """Moved, deleted or trashed by its owner, dropped or purged. An attempt that left nothing was none."""
+    if earlier.delivery.state in (DeliveryState.GONE, DeliveryState.DROPPED, DeliveryState.PURGED):
         return True
     return earlier.delivery.state is DeliveryState.FILED and earlier.flags is None and not earlier.ours
 

@@ -267,6 +267,8 @@ class DeliveryState(StrEnum):
     """Moved, deleted or trashed by its owner: only what came after it is filed again."""
     DROPPED = "dropped"
     """Withheld, then given up by a person's command: as if its owner had deleted it."""
+    PURGED = "purged"
+    """Taken out again because its time was over: as if its owner had deleted it."""
 
 
 class Delivery(Struct, frozen=True):

@@ -51,7 +51,7 @@ class Scene:
         self.spool.drop_withheld("a@x", person="me", reason="old", now=START, conversation="given up")
         self.parked = self.file("parked", DeliveryState.PARKED)
         self.attempted = self.file("attempted", DeliveryState.ATTEMPTED)
-        self.file("old", DeliveryState.FILED)
+        self.filed = self.file("old", DeliveryState.FILED)
         self.spool.park_place(self.leases["parked place"], "no idea", START)
         self.spool.release([self.leases["free"]])
         self.spool.hold_blobs("delivery:1", [PICTURE])
@@ -145,6 +145,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "note_failures": lambda s: s.spool.note_failures([(s.unarchived.deliveries[0].number, "full")], START),
     "count_put_off": lambda s: s.spool.count_put_off("chat1", 3, START),
     "note_strangers": lambda s: s.spool.note_strangers([("irc:a", "bob", 1)], START),
+    "purged": lambda s: s.spool.purged([s.filed.deliveries[0].number], START),
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
     "keep_local": lambda s: s.spool.keep_local([copy_of(s.lease(), "new")], START),
     "mark_exported": lambda s: s.spool.mark_exported([1], START),
@@ -167,6 +168,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "feeds": lambda s: s.spool.feeds(),
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
     "rooms": lambda s: s.spool.rooms(),
+    "aged": lambda s: list(s.spool.aged(2**62)),
     "watermark": lambda s: s.spool.watermark(s.lease().place, START, 0),
     "priors": lambda s: s.spool.priors(s.leases["old"].place, 0, START),
     "versions": lambda s: s.spool.versions(s.leases["old"].place),

@@ -303,8 +303,12 @@ class _Finish:
             self._others.add(filing)
 
     def _old(self, number: int) -> Known | None:
-        row = self._connection.execute(f"{_KNOWN} WHERE n = ?", (number,)).fetchone()
-        return None if row is None else _known_from_row(row)
+        return known(self._connection, number)
+
+
+def known(connection: sqlite3.Connection, number: int) -> Known | None:
+    row = connection.execute(f"{_KNOWN} WHERE n = ?", (number,)).fetchone()
+    return None if row is None else _known_from_row(row)
 
 
 def filing_from_row(connection: sqlite3.Connection, row: Sequence[Any]) -> Filing:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from archiver.events import Kind
-from archiver.types import Delivery, Item
+from archiver.types import Delivery, Destination, Item
 
 
 class Outcome(StrEnum):
@@ -230,6 +230,20 @@ class LocalCopy(Struct, frozen=True):
     version: bytes
     item: Item
     mailboxes: tuple[str, ...]
+
+
+class AgedDelivery(Struct, frozen=True):
+    """A filed delivery, and the times and kind of its conversation: all that its retention asks for."""
+
+    number: int
+    mailbox: str
+    destination: Destination
+    folder: str
+    name: str
+    size: int
+    started: int
+    ended: int
+    kind: Kind
 
 
 class LocalItem(Struct, frozen=True):

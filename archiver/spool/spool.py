@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import UsageError
 from archiver.spool import (
+    aging,
     audit,
     chains,
     dropping,
@@ -41,6 +42,7 @@ from archiver.spool import (
 from archiver.spool.batch import Sealed
 from archiver.spool.database import Connections, faults
 from archiver.spool.records import (
+    AgedDelivery,
     Appended,
     Audited,
     Checked,
@@ -385,6 +387,16 @@ class Spool:
     def drop_local(self, numbers: Iterable[int]) -> int:
         """Take these out of the local archive for good; how many there were."""
         return local.drop(self._connections, numbers)
+
+    # Retention
+
+    def aged(self, before: int, mailbox: str | None = None) -> Iterator[list[AgedDelivery]]:
+        """Filed deliveries, of one mailbox if it is named, whose conversations ended before this time; lot by lot."""
+        return aging.aged(self._connections, before, mailbox)
+
+    def purged(self, deliveries: Collection[int], now: int) -> None:
+        """The items of these deliveries were taken out because their time was over."""
+        aging.purged(self._connections, deliveries, now)
 
     def checkpoint(self) -> None:
         """Housekeeping: bring the write-ahead log into the file."""
