@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from archiver import gate, policy
+from archiver import gate, policy, retention
 from archiver.config import CSV_READERS, Config
 from archiver.config.archiving import Configuration, Policy, Scoped, moving_faults
 from archiver.conversation import Rules
@@ -18,6 +18,7 @@ from archiver.rendering import Limits, folder_name, is_base_name
 from archiver.spool import Spool
 from archiver.store import ArchiveStore, MaildirStore, Ownership
 from archiver.store.names import Encoding
+from archiver.types import Destination
 
 
 def rules_of(config: Config) -> Rules:
@@ -102,6 +103,13 @@ def _configuration_of(table: Configuration, scope: str) -> policy.Configuration:
 
 def _policy_of(table: Policy, scope: str) -> policy.Policy:
     return policy.Policy(scope, table.internal, table.external)
+
+
+def retention_of(config: Config) -> retention.Rules:
+    return retention.Rules(
+        tuple(retention.Rule(r.mailbox, Destination(r.folder), r.days, r.hour) for r in config.retention),
+        tuple(retention.Label(label.keyword, label.days or None) for label in config.retention_label),
+    )
 
 
 def terms_of(config: Config) -> Terms:

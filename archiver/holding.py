@@ -78,6 +78,20 @@ def covering(holds: Sequence[Hold], look: Callable[[], Facts | None]) -> tuple[H
     return tuple(hold for hold, query in zip(holds, queries, strict=True) if facts is None or covers(query, facts))
 
 
+def may_cover(holds: Sequence[Hold], started: int | None, ended: int, kind: Kind | None) -> bool:
+    """Whether one of the standing holds covers something of which only this is known: what isn't (None) may be so."""
+    return bool(holds) and (is_all(holds) or any(_may_cover(_read(hold), started, ended, kind) for hold in holds))
+
+
+def _may_cover(query: Query, started: int | None, ended: int, kind: Kind | None) -> bool:
+    return not query.groups or any(
+        (group.after is None or ended >= group.after)
+        and (group.before is None or started is None or started < group.before)
+        and (group.kind is None or kind is None or kind == group.kind)
+        for group in query.groups
+    )
+
+
 def is_all(holds: Iterable[Hold]) -> bool:
     """Whether so many words are asked for that everything is held."""
     return sum(_read(hold).keywords for hold in holds) > MOST_KEYWORDS

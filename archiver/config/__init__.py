@@ -20,7 +20,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from archiver import settings, templates
-from archiver.config.archiving import Archiving, Notice, Policies, contradictions, moving_faults
+from archiver.config.archiving import (
+    Archiving,
+    Notice,
+    Policies,
+    Retention,
+    RetentionLabel,
+    contradictions,
+    labelled_once,
+    moving_faults,
+    unreachable,
+)
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Wrong
 from archiver.store.template import check_template
@@ -264,6 +274,8 @@ class Config(Struct, frozen=True):
     archiving: Annotated[Archiving, Setting({}, Table(Archiving), "")]
     policy: Annotated[Policies, Setting({}, Table(Policies), "")]
     notice: Annotated[Notice, Setting({}, Table(Notice), "")]
+    retention: Annotated[tuple[Retention, ...], Setting([], Tables(Retention, unreachable), "")]
+    retention_label: Annotated[tuple[RetentionLabel, ...], Setting([], Tables(RetentionLabel, labelled_once), "")]
     smtp: Annotated[Smtp, Setting({}, Table(Smtp), "")]
     schedule: Annotated[Schedule, Setting({}, Table(Schedule), "")]
     log: Annotated[Log, Setting({}, Table(Log), "")]

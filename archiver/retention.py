@@ -1,0 +1,107 @@
+"""How long filed items stay, and which may go now: hold before label before policy (pure).
+
+    hold     while one stands that covers the item, or may: it stays
+    label    a keyword on the item, which keeps or shortens; of several the one that keeps longest
+    policy   the first rule for its mailbox and folder
+
+Answers from records and `now`: no item is read. Where a hold asks for what only the item could tell, the item stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from archiver import holding
+from archiver.events import SECOND, Kind
+from archiver.types import Destination, Hold
+
+_HOUR = 3_600 * SECOND
+DAY = 24 * _HOUR
+EVERY_HOUR = frozenset(range(24))
+
+
+class Rule(Struct, frozen=True):
+    """For mailboxes that fit a pattern and one of their folders: days from an item's last event, and when it goes."""
+
+    mailbox: str
+    destination: Destination
+    days: int
+    hour: int = 2
+
+
+class Label(Struct, frozen=True):
+    """A keyword on an item, and the days it stays for; None: for good."""
+
+    keyword: str
+    days: int | None
+
+
+class Rules(Struct, frozen=True):
+    """In the order in which they are written: the first that fits is a mailbox's."""
+
+    rules: tuple[Rule, ...] = ()
+    labels: tuple[Label, ...] = ()
+
+    def rule(self, mailbox: str, destination: Destination) -> Rule | None:
+        fitting = (r for r in self.rules if r.destination is destination and fnmatchcase(mailbox, r.mailbox))
+        return next(fitting, None)
+
+    def days(self, mailbox: str, destination: Destination, hours: frozenset[int]) -> int | None:
+        """Days for a mailbox's folder, if its rule is one of these hours'."""
+        rule = self.rule(mailbox, destination)
+        return rule.days if rule is not None and rule.hour in hours else None
+
+    def youngest(self, now: int) -> int | None:
+        """What ended after it is too young for any rule and label; None where nothing ever goes."""
+        if not self.rules:
+            return None
+        days = [rule.days for rule in self.rules]
+        days += [label.days for label in self.labels if label.days is not None]
+        return now - min(days) * DAY
+
+
+class Aged(Struct, frozen=True):
+    """What is on record of an item; what isn't, is None. `labels` are keywords it bears, case-folded."""
+
+    ended: int
+    started: int | None = None
+    kind: Kind | None = None
+    labels: frozenset[str] = frozenset()
+
+
+class Verdict(StrEnum):
+    GOES = "goes"
+    HELD = "held"
+    LABELLED = "kept by its label"
+    STAYS = "stays"
+
+
+def judge(item: Aged, days: int | None, rules: Rules, holds: Sequence[Hold], now: int) -> Verdict:
+    """`days` is what policy says for it, None where it says nothing: then nothing is asked."""
+    if days is None:
+        return Verdict.STAYS
+    said = [label.days for label in rules.labels if label.keyword.casefold() in item.labels]
+    kept = days if not said else _longest(said)
+    if kept is not None and item.ended + kept * DAY < now:
+        return Verdict.HELD if holding.may_cover(holds, item.started, item.ended, item.kind) else Verdict.GOES
+    return Verdict.LABELLED if said and item.ended + days * DAY < now else Verdict.STAYS
+
+
+def _longest(days: Iterable[int | None]) -> int | None:
+    known = list(days)
+    return None if None in known else max(each for each in known if each is not None)
+
+
+def hours_due(last: int | None, now: int) -> frozenset[int]:
+    """The hours of the day, in UTC, that began since the last purge and until now; without one, only this hour.
+
+    A clock that went back has nothing due before its hour comes again.
+    """
+    this = now // _HOUR
+    if last is None:
+        return frozenset({this % 24})
+    return frozenset(hour % 24 for hour in range(max(last // _HOUR, this - 24) + 1, this + 1))

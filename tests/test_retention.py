@@ -1,0 +1,134 @@
+"""Retention: which items may go, by hold, label and policy, and at which hour. Pure."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver import config as configuration
+from archiver.assembly import retention_of
+from archiver.events import SECOND
+from archiver.exceptions import ConfigError
+from archiver.retention import DAY, Aged, Label, Rule, Rules, Verdict, hours_due, judge
+from archiver.types import Destination, Hold
+
+NOW = 20_000 * DAY
+ALICE = "alice@example.org"
+HISTORY, ARCHIVE = Destination.HISTORY, Destination.ARCHIVE
+LABELS = (Label("keep", None), Label("long", 1000), Label("short", 5))
+RULES = Rules((Rule(ALICE, HISTORY, 30), Rule("*@example.org", HISTORY, 90), Rule("*", ARCHIVE, 365, 4)), LABELS)
+
+
+def aged(days: float, *labels: str) -> Aged:
+    ended = NOW - round(days * DAY)
+    return Aged(ended, ended - SECOND, "group", frozenset(labels))
+
+
+def hold(query: str = "", released: int | None = None) -> Hold:
+    return Hold(1, ALICE, "counsel", "case", NOW - DAY, released, query)
+
+
+@pytest.mark.parametrize(
+    ("item", "days", "holds", "verdict"),
+    [
+        pytest.param(aged(31), 30, [], Verdict.GOES, id="policy: older"),
+        pytest.param(aged(30), 30, [], Verdict.STAYS, id="policy: on the day itself"),
+        pytest.param(aged(9_999), None, [], Verdict.STAYS, id="policy: says nothing"),
+        pytest.param(aged(9_999, "short"), None, [], Verdict.STAYS, id="label without policy"),
+        pytest.param(aged(31, "keep"), 30, [], Verdict.LABELLED, id="label: for good"),
+        pytest.param(aged(31, "long"), 30, [], Verdict.LABELLED, id="label: longer"),
+        pytest.param(aged(1001, "long"), 30, [], Verdict.GOES, id="label: longer, and over"),
+        pytest.param(aged(6, "short"), 30, [], Verdict.GOES, id="label: shorter"),
+        pytest.param(aged(31, "short", "long"), 30, [], Verdict.LABELLED, id="labels: the longest"),
+        pytest.param(aged(31, "other"), 30, [], Verdict.GOES, id="label: none of ours"),
+        pytest.param(aged(31), 30, [hold()], Verdict.HELD, id="hold before policy"),
+        pytest.param(aged(6, "short"), 30, [hold()], Verdict.HELD, id="hold before label"),
+        pytest.param(aged(31), 30, [hold("merger")], Verdict.HELD, id="hold: only the item could tell"),
+        pytest.param(aged(31), 30, [hold("kind:im merger")], Verdict.GOES, id="hold: of another kind"),
+        pytest.param(aged(31), 30, [hold("after:2024-01-01")], Verdict.HELD, id="hold: of its time"),
+        pytest.param(aged(31), 30, [hold("before:2020-01-01 merger")], Verdict.GOES, id="hold: of another time"),
+        pytest.param(aged(31), 30, [hold("before:2020-01-01 OR merger")], Verdict.HELD, id="hold: an alternative"),
+    ],
+)
+def test_hold_goes_before_label_and_label_before_policy(item, days, holds, verdict):
+    assert judge(item, days, RULES, holds, NOW) is verdict
+
+
+def test_the_first_rule_that_fits_is_a_mailboxs():
+    every = frozenset(range(24))
+    assert RULES.days(ALICE, HISTORY, every) == 30
+    assert RULES.days("bob@example.org", HISTORY, every) == 90
+    assert RULES.days("bob@example.net", HISTORY, every) is None
+    assert RULES.days(ALICE, ARCHIVE, frozenset({2})) is None
+    assert RULES.days(ALICE, ARCHIVE, frozenset({4})) == 365
+
+
+@given(
+    st.floats(0, 3000),
+    st.sets(st.sampled_from(["keep", "long", "short", "other"])),
+    st.one_of(st.none(), st.integers(1, 2000)),
+    st.sampled_from(["", "merger", "kind:im", "after:2024-01-01", "before:2000-01-01"]),
+)
+def test_a_hold_only_ever_keeps_and_time_only_ever_frees(age, labels, days, query):
+    item, later = aged(age, *labels), aged(age + 1, *labels)
+    free = judge(item, days, RULES, [], NOW)
+    held = judge(item, days, RULES, [hold(query)], NOW)
+    assert held is free or (free is Verdict.GOES and held is Verdict.HELD)
+    assert free is not Verdict.GOES or judge(later, days, RULES, [], NOW) is Verdict.GOES
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "hours"),
+    [
+        (None, 5.5, {5}),
+        (5.1, 5.9, set()),
+        (5.9, 6.0, {6}),
+        (5.9, 8.2, {6, 7, 8}),
+        (22.5, 25.5, {23, 0, 1}),
+        (1.0, 100.0, set(range(24))),
+        (9.0, 5.0, set()),
+    ],
+)
+def test_hours_that_passed_while_nobody_ran_are_due_too(last, now, hours):
+    hour = DAY // 24
+    begin = None if last is None else round((480_000 + last) * hour)
+    assert hours_due(begin, round((480_000 + now) * hour)) == hours
+
+
+def test_what_never_goes_is_not_looked_for():
+    assert Rules(labels=LABELS).youngest(NOW) is None
+    assert RULES.youngest(NOW) == NOW - 5 * DAY
+
+
+def test_the_configuration_gives_the_rules():
+    config = configuration.parse(
+        {
+            "retention": [{"mailbox": ALICE, "folder": "history", "days": 30}, {"folder": "archive", "days": 365}],
+            "retention_label": [{"keyword": "Keep", "days": 0}],
+        }
+    )
+    rules = retention_of(config)
+    assert rules.rules == (Rule(ALICE, HISTORY, 30), Rule("*", ARCHIVE, 365))
+    assert rules.labels == (Label("Keep", None),)
+
+
+def test_what_is_wrong_is_named_by_its_key():
+    with pytest.raises(ConfigError) as raised:
+        configuration.parse(
+            {
+                "retention": [
+                    {"folder": "history", "days": 30},
+                    {"mailbox": ALICE, "folder": "history", "days": 90},
+                    {"folder": "inbox", "days": 0, "hour": 24},
+                ],
+                "retention_label": [{"keyword": "two words", "days": 1}],
+            }
+        )
+    keys = " ".join(raised.value.problems)
+    for key in ("retention[3].folder", "retention[3].days", "retention[3].hour", "retention_label[1].keyword"):
+        assert key in keys
+    with pytest.raises(ConfigError, match=r"retention\[2\]\.mailbox"):
+        configuration.parse(
+            {"retention": [{"folder": "history", "days": 30}, {"mailbox": ALICE, "folder": "history", "days": 90}]}
+        )
