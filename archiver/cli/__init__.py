@@ -26,6 +26,7 @@ from archiver.cli.hold import hold
 from archiver.cli.inspect import inspect
 from archiver.cli.output import Unread, complain
 from archiver.cli.policy import policy
+from archiver.cli.purge import purge
 from archiver.cli.run import run
 from archiver.cli.status import status
 from archiver.exceptions import ArchiverError, ConfigError, EnvironmentFault, UsageError
@@ -103,5 +104,5 @@ def main(context: click.Context, data: Path, config: Path | None, json_: bool) -
     context.obj = App(data.absolute(), config, json_)
 
 
-for command in (run, backfill, inspect, status, doctor, policy, explain, hold, exclusion, audit, export):
+for command in (run, backfill, inspect, status, doctor, policy, explain, hold, exclusion, audit, export, purge):
     main.add_command(command)

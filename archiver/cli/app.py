@@ -12,7 +12,8 @@ import click
 
 from archiver import config as configuration
 from archiver import logs
-from archiver.assembly import open_spool
+from archiver.addresses import normal
+from archiver.assembly import directory_of, open_spool
 from archiver.config import Config
 from archiver.exceptions import UsageError
 from archiver.spool import Spool
@@ -29,6 +30,13 @@ class App:
     def config(self) -> Config:
         """Reads the file; raises `ConfigError` with every problem in it."""
         return configuration.load(self.config_file)
+
+    def mailbox(self, address: str) -> str:
+        """Also of somebody whom the directory names no longer: who has left is held and erased all the same."""
+        mailbox = directory_of(self.config()).mailbox_of("", address) or normal("", address)
+        if mailbox is None:
+            raise UsageError(f"{address}: not a mailbox address", hint="write it as alice@example.org")
+        return mailbox
 
     @contextmanager
     def spool(self) -> Iterator[Spool]:

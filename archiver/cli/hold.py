@@ -9,12 +9,11 @@ import click
 from msgspec import to_builtins
 
 from archiver import holding, preserving
-from archiver.addresses import normal
-from archiver.assembly import archive_of, directory_of, store_of
+from archiver.assembly import archive_of, store_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import decides, exactly
 from archiver.cli.output import as_json, complain, counted, say, table
-from archiver.exceptions import ArchiverError, UsageError
+from archiver.exceptions import ArchiverError
 from archiver.spool import Spool
 from archiver.types import Hold
 
@@ -41,7 +40,7 @@ def place(app: App, address: str, query: str, by: str, reason: str) -> None:
     user that the archiver runs as, else by the daemon's next round.
     """
     holding.parse(query)
-    mailbox = _mailbox(app, address)
+    mailbox = app.mailbox(address)
     with app.spool() as spool:
         placed = spool.place_hold(mailbox, by=by, reason=reason, query=query, now=time.time_ns() // 1_000)
         standing = spool.standing_holds([mailbox])[mailbox]
@@ -78,7 +77,7 @@ def _items(kept: int) -> str:
 @reads
 def list_(app: App, address: str | None, all_: bool) -> None:
     """Lists the holds that stand, of all mailboxes or that of ADDRESS."""
-    mailbox = None if address is None else _mailbox(app, address)
+    mailbox = None if address is None else app.mailbox(address)
     with app.reading_spool() as spool:
         found = spool.holds(mailbox)
         untaken = {each.number for each in spool.untaken_holds()}
@@ -116,11 +115,3 @@ def release(app: App, number: int, by: str, reason: str) -> None:
         return as_json(released)
     more = f"; still standing on it: {', '.join(str(each.number) for each in left)}" if left else ""
     return say(f"Hold {number} on {released.mailbox} is released{more}.")
-
-
-def _mailbox(app: App, address: str) -> str:
-    """Also of somebody whom the directory names no longer: who has left is held all the same."""
-    mailbox = directory_of(app.config()).mailbox_of("", address) or normal("", address)
-    if mailbox is None:
-        raise UsageError(f"{address}: not a mailbox address", hint="write it as alice@example.org")
-    return mailbox

@@ -14,8 +14,8 @@ from typing import cast
 import structlog
 from msgspec import Struct
 
-from archiver import moving, policy, sifting
-from archiver.assembly import archive_of, rules_of, store_of, terms_of
+from archiver import moving, policy, retention, sifting
+from archiver.assembly import archive_of, retention_of, rules_of, store_of, terms_of
 from archiver.config import Config
 from archiver.conversation import fold_roster
 from archiver.daemon.telling import tell
@@ -25,8 +25,9 @@ from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.gathering import ATTEMPTS, SUSPECT, Tally
 from archiver.pipeline import Filer, Journal, Terms
 from archiver.preserving import Keeper, take_all
+from archiver.purging import Purge
 from archiver.spool import Cache, Spool
-from archiver.store import MaildirStore
+from archiver.store import ArchiveStore, MaildirStore
 from archiver.types import Filing, Lease, Roster
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,8 @@ class _Means(Struct, frozen=True):
     store: MaildirStore
     keeper: Keeper
     terms: Terms
+    archive: ArchiveStore
+    retention: retention.Rules
     filer: Filer
     waking: Waking
 
@@ -110,7 +113,7 @@ class Job:
         watched = _UntilStopped(self._spool, self._stopping)
         filer = Filer(cast(Spool, watched), cast(Journal, watched), store, archive, terms)
         keeper, waking = Keeper(archive, self._spool, self._spool), Waking(self._spool, terms)
-        self._means = _Means(config, store, keeper, terms, filer, waking)
+        self._means = _Means(config, store, keeper, terms, archive, retention_of(config), filer, waking)
 
     def clean_up(self) -> None:
         """What dead processes left behind."""
@@ -226,17 +229,47 @@ class Job:
         if forgotten or swept:
             log.info("forgot", events=forgotten, blobs=swept)
 
+    # Retention
+
+    def purge(self) -> None:
+        """What the rules of the hours since the last purge let go."""
+        now, stamp = clock(), self._data / "run" / "purging"
+        hours = retention.hours_due(_touched(stamp), now)
+        if not hours:
+            return
+        means = self._means
+        purging = Purge(
+            self._spool,
+            means.store,
+            means.archive,
+            means.retention,
+            means.terms.policy,
+            hours=hours,
+            stopping=self._stopping,
+        )
+        report = purging.run(now, "archiver", "retention as configured")
+        if report.whole:
+            stamp.touch()
+        if report.gone.items or report.failed:
+            log.info("purged", items=report.gone.items, bytes=report.gone.bytes, failed=report.failed)
+
     @property
     def house_is_due(self) -> bool:
         """Whether the last housekeeping of this data directory, by whichever process, was long ago."""
-        try:
-            return clock() - self._stamp.stat().st_mtime_ns // 1_000 >= HOUSEKEEPING * SECOND
-        except FileNotFoundError:
-            return True
+        last = _touched(self._stamp)
+        return last is None or clock() - last >= HOUSEKEEPING * SECOND
 
     @property
     def _stamp(self) -> Path:
         return self._data / "run" / "housekeeping"
+
+
+def _touched(stamp: Path) -> int | None:
+    """When a stamp was last set, None if never."""
+    try:
+        return stamp.stat().st_mtime_ns // 1_000
+    except FileNotFoundError:
+        return None
 
 
 def cache_of(rules: policy.Rules) -> Cache | None:

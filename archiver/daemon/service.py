@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 CONTACT = 30
 """Seconds between signs of life of the live feeds; the spool takes a feed for down after 90."""
+PURGING = 600
+"""Seconds between looks whether another hour's retention is due."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _HEARD = (*_STOP, signal.SIGHUP)
 
@@ -47,6 +49,7 @@ def run_once(config: Config, data: Path) -> Tally:
         tally = job.file()
         if job.house_is_due and not stopping():
             job.keep_house()
+        job.purge()
     return tally
 
 
@@ -133,7 +136,13 @@ class Daemon:
         every = self._job.config.schedule.every / SECOND
         now = datetime.now(UTC)
         house = now if self._job.house_is_due else now + timedelta(seconds=HOUSEKEEPING)
-        for name, seconds, first in (("file", every, now), ("contact", CONTACT, now), ("house", HOUSEKEEPING, house)):
+        rounds = (
+            ("file", every, now),
+            ("contact", CONTACT, now),
+            ("house", HOUSEKEEPING, house),
+            ("purge", PURGING, now),
+        )
+        for name, seconds, first in rounds:
             self._scheduler.add_job(
                 self._round,
                 "interval",
@@ -150,7 +159,8 @@ class Daemon:
 
     def _round(self, name: str) -> None:
         """One round; whatever happens in it, the next one comes."""
-        work = {"file": self._job.file, "house": self._job.keep_house, "contact": self._contact}[name]
+        job = self._job
+        work = {"file": job.file, "house": job.keep_house, "purge": job.purge, "contact": self._contact}[name]
         try:
             work()
         except ArchiverError as error:
