@@ -6,6 +6,7 @@
     backfill    a million events: speed and memory
     live        what capture waits for while a backfill runs
 
-Each part is one module with `run(bench) -> list[Figure]`. Ratios come from interleaved pairs within one run, because no
-two runs find the same machine. Nothing of the product is changed or imported by it, and none of this is installed.
+Each part is one module with `run(bench)`, which gives each figure as soon as it is known. Ratios come from interleaved
+pairs within one run, because no two runs find the same machine. Nothing of the product is changed or imported by it,
+and none of this is installed.
 """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 from bench import backfilling, filing, live, machine, policy, rendering, spooling
 from bench.measure import ROOT, Bench, Figure, Sizes
 
-PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
+PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "spool": spooling.run,
     "filing": filing.run,
     "rendering": rendering.run,
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
 }
 QUICK = 50_000
 _IN_MEMORY = {"tmpfs", "ramfs"}
+_INTERRUPTED = 130
 _STAMP = "removed"
 _SETTLED = 600
 """Seconds after a removal of many files until ext4 makes new ones as fast as before."""
@@ -42,12 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work = home / datetime.now().strftime("run-%Y%m%d-%H%M%S-%f")
     bench = Bench(work, sizes, frozenset(given.without))
     _note_removal(bench, home)
-    report, failed = _run(bench, given.only or list(PARTS))
+    signal.signal(signal.SIGTERM, _interrupt)
+    report = _run(bench, given.only or list(PARTS))
     _print(report, given.out)
+    if report["interrupted"]:
+        bench.say("interrupted: the report has what was known; this run's files go at the end of the next")
+        return _INTERRUPTED
     if not given.keep:
         bench.say("removing this run's files, and those of runs before it")
         _remove(home)
-    return 1 if failed or bench.missing else 0
+    return 1 if report["failures"] or bench.missing else 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,32 +73,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(bench: Bench, names: Sequence[str]) -> tuple[dict[str, Any], bool]:
-    """All parts, whatever becomes of the others: a run takes long."""
+def _run(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
+    """All parts, whatever becomes of the others: a run takes long. Stopped by a signal, it keeps what is known."""
     parts: dict[str, Any] = {}
     failures: dict[str, str] = {}
     about = machine.description(bench.work.parent)
+    interrupted = False
     for name in names:
         started = time.monotonic()
+        figures: list[Figure] = []
         try:
-            figures = PARTS[name](bench)
+            for figure in PARTS[name](bench):
+                figures.append(figure)
+                bench.say(_line(figure))
         except Exception as error:
             traceback.print_exc()
             failures[name] = f"{type(error).__name__}: {error}"
-            continue
-        parts[name] = {"seconds": round(time.monotonic() - started, 1), "figures": figures}
-        for figure in figures:
-            bench.say(_line(figure))
-    report = {
+        except KeyboardInterrupt:
+            interrupted = True
+            machine.end_children()
+        if figures or name not in failures:
+            parts[name] = {"seconds": round(time.monotonic() - started, 1), "figures": figures}
+        if interrupted:
+            break
+    return {
         "machine": about,
         "events": bench.sizes.events,
         "parts": parts,
         "missed": [each.name for part in parts.values() for each in part["figures"] if each.met is False],
         "failures": failures,
+        "interrupted": interrupted,
         "missing": bench.missing,
         "notes": bench.notes,
     }
-    return report, bool(failures)
 
 
 def _line(figure: Figure) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Iterator
 
 from bench import child, corpus
 from bench.corpus import Ids
@@ -18,17 +19,13 @@ GROWTH_AIM = 1.1
 _MIB = 1024 * 1024
 
 
-def run(bench: Bench) -> list[Figure]:
-    figures: list[Figure] = []
+def run(bench: Bench) -> Iterator[Figure]:
     for ids in SPEED_AIMS:
         speed, memory = _one(bench, ids, bench.sizes.events)
-        figures += [
-            at_least(SPEED_AIMS[ids], speed.name, speed.what, speed.value, speed.unit, facts=speed.facts),
-            at_most(MEMORY_AIM, memory.name, memory.what, memory.value, memory.unit, facts=memory.facts),
-        ]
+        yield at_least(SPEED_AIMS[ids], speed.name, speed.what, speed.value, speed.unit, facts=speed.facts)
+        yield at_most(MEMORY_AIM, memory.name, memory.what, memory.value, memory.unit, facts=memory.facts)
         if bench.sizes.ten:
-            figures += _ten(bench, ids, memory.value)
-    return figures
+            yield from _ten(bench, ids, memory.value)
 
 
 def _ten(bench: Bench, ids: Ids, once: float) -> list[Figure]:

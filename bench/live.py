@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
 from itertools import islice
 
 from msgspec import Struct
@@ -36,7 +37,7 @@ class Appends(Struct):
         return [took for due, took in self.taken if start <= due < end]
 
 
-def run(bench: Bench) -> list[Figure]:
+def run(bench: Bench) -> Iterator[Figure]:
     data, events = bench.fresh("live"), min(bench.sizes.events, _MOST)
     bench.say(f"live: writing {events:,} events for the backfill")
     path = corpus.write(bench.fresh("live-export") / "export.ndjson", events, "random")
@@ -46,11 +47,12 @@ def run(bench: Bench) -> list[Figure]:
         source = _Source()
         bench.say("live: alone")
         _append(spool, feed, source, alone, until=time.monotonic() + bench.sizes.quiet_seconds)
+        yield plain("live.alone", "live appends, 99th percentile", percentile([ms for _, ms in alone.taken], 99), "ms")
         bench.say("live: beside a backfill")
         process = child.start(data, "events", path)
         _append(spool, feed, source, beside, beside_of=process)
         done = child.ended(process)
-    return _figures(alone, beside, done, events)
+    yield from _figures(beside, done, events)
 
 
 class _Source:
@@ -86,7 +88,7 @@ def _append(
         due += 1 / _A_SECOND
 
 
-def _figures(alone: Appends, beside: Appends, done: child.Done, events: int) -> list[Figure]:
+def _figures(beside: Appends, done: child.Done, events: int) -> list[Figure]:
     took = beside.between(done.began, float("inf"))
     reading, filing = beside.between(done.began, done.filing_from), beside.between(done.filing_from, float("inf"))
     facts = {
@@ -103,5 +105,4 @@ def _figures(alone: Appends, beside: Appends, done: child.Done, events: int) -> 
             AIM, "live.p99", "live appends beside a backfill, 99th percentile", percentile(took, 99), "ms", facts=facts
         ),
         at_most(0, "live.refused", "live appends answered with try later", beside.refused, "appends"),
-        plain("live.alone", "the same with no backfill", percentile([ms for _, ms in alone.taken], 99), "ms"),
     ]

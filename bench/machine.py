@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,13 @@ def tree(root: int) -> list[int]:
     for each in found:
         found += children.get(each, [])
     return found
+
+
+def end_children() -> None:
+    """All processes below this one: a signal to it alone doesn't reach them."""
+    for process in tree(os.getpid())[1:]:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def _parent(entry: Path) -> int | None:

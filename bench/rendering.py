@@ -42,17 +42,17 @@ class Made(Struct):
     seconds: float = 0.0
 
 
-def run(bench: Bench) -> list[Figure]:
+def run(bench: Bench) -> Iterator[Figure]:
     terms = terms_of(load())
     irc = importer("irc")
     log = _captured(irc.read(DAY, Options(channel="#ubuntu", network="libera"), received=_RECEIVED))
-    figures = _day(bench, terms, "irc", "a day of #ubuntu", log, partial=irc.partial_presence)
+    yield from _day(bench, terms, "irc", "a day of #ubuntu", log, partial=irc.partial_presence)
     messages, people = bench.sizes.room
     path = corpus.write_rooms(bench.fresh("room") / "room.ndjson", 1, messages, people)
     room = _captured(importer("events").read(path, Options(), received=_RECEIVED))
     title = f"a made-up day of {people} people who join and leave twice"
-    figures += _day(bench, terms, "room", title, room, partial=False)
-    return [*figures, _backfill(bench)]
+    yield from _day(bench, terms, "room", title, room, partial=False)
+    yield _backfill(bench)
 
 
 def _captured(pieces: Iterable[object]) -> list[Captured]:

@@ -29,9 +29,10 @@ _TABLE = """CREATE TABLE event (n INTEGER PRIMARY KEY, source TEXT NOT NULL, id 
 _INSERT = "INSERT OR IGNORE INTO event (source, id, place, time, received, feed, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
-def run(bench: Bench) -> list[Figure]:
+def run(bench: Bench) -> Iterator[Figure]:
     kinds: tuple[Ids, Ids] = ("serial", "random")
-    return [figure for ids in kinds for figure in _figures(bench, ids)]
+    for ids in kinds:
+        yield from _figures(bench, ids)
 
 
 def _figures(bench: Bench, ids: Ids) -> list[Figure]:

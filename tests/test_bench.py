@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -68,6 +69,27 @@ def test_every_part_gives_its_figures_with_their_aims(part: str, tmp_path: Path)
     assert aims == {name: aim for name, aim in AIMS.items() if name in FIGURES[part]}
     assert report["missed"] == [name for name, figure in figures.items() if figure.get("met") is False]
     assert all(figure["value"] > 0 for name, figure in figures.items() if name != "live.refused")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_run_that_is_stopped_keeps_what_it_knew(number: signal.Signals, tmp_path: Path) -> None:
+    parts = ["--only", "policy", "--only", "live"]
+    command = [sys.executable, "-m", "bench", "--events", "9000", "--work", str(tmp_path), *parts]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None and process.stdout is not None
+        told = next(line for line in process.stderr if "live.alone" in line)
+        while len(machine.tree(process.pid)) == 1:
+            assert process.poll() is None
+        below = machine.tree(process.pid)[1:]
+        process.send_signal(number)
+        report = json.loads(process.stdout.read())
+    assert process.returncode == 130 and report["interrupted"] and report["failures"] == {}
+    assert {part: [figure["name"] for figure in each["figures"]] for part, each in report["parts"].items()} == {
+        "policy": ["policy.warm", "policy.cold"],
+        "live": ["live.alone"],
+    }
+    assert f"{report['parts']['live']['figures'][0]['value']:,} ms" in told
+    assert not [each for each in below if machine.proportional(each)]
 
 
 @pytest.mark.slow
