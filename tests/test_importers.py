@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from contracts.importer import RECEIVED, ImporterContract
 
-from archiver.events import Captured, Rejected
+from archiver.events import LINE_LIMIT, Captured, Rejected
 from archiver.exceptions import UsageError
 from archiver.importers import IMPORTERS, Options, importer
+from archiver.importers.ndjson import UNREADABLE_LIMIT
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -23,6 +24,24 @@ class TestEvents(ImporterContract):
     def test_counts(self) -> None:
         found = Counter(type(each) for each in self.read(*self.samples[0]))
         assert found == {Captured: 20, Rejected: 16}
+
+    def test_a_file_of_something_else_is_kept_whole_and_not_line_by_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "picture"
+        path.write_bytes(b"\x89\n" * (LINE_LIMIT // 2 + 1))
+        *lines, whole = self.read(path, Options())
+        assert len(lines) == UNREADABLE_LIMIT
+        assert isinstance(whole, Rejected) and whole.position == str(path)
+        assert whole.content == path.read_bytes()[:LINE_LIMIT]
+        assert "1,000 lines are no events and 0 are: not read further than" in whole.reason
+        assert "picture:1000; here only its first 16,777,216 bytes" in whole.reason
+
+    def test_a_log_with_many_faults_is_read_to_its_end(self, tmp_path: Path) -> None:
+        sound = self.samples[0][0].parent / "bad_input.ndjson"
+        (line, *_) = [each.body for each in self.read(sound, Options()) if isinstance(each, Captured)]
+        path = tmp_path / "log"
+        path.write_bytes((line + b"\n{broken\n") * (UNREADABLE_LIMIT + 5))
+        found = Counter(type(each) for each in self.read(path, Options()))
+        assert found == {Captured: UNREADABLE_LIMIT + 5, Rejected: UNREADABLE_LIMIT + 5}
 
     def test_attachments_lie_beside_the_file(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_bytes(b"a")
