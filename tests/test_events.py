@@ -363,6 +363,9 @@ def test_content_is_taken_out_of_the_event() -> None:
         ({"content": "\u00e9"}, "attachment content isn't base64"),
         ({"content": "QQ==", "sha256": "0" * 64}, "attachment digest differed"),
         ({"path": "missing.txt"}, "attachment file unavailable"),
+        ({"size": -1}, "attachment size below zero"),
+        ({"sha256": "0" * 63, "size": 5}, "attachment digest isn't SHA-256"),
+        ({"sha256": "0" * 64 + "\n"}, "attachment digest isn't SHA-256"),
     ],
 )
 def test_the_event_stands_without_what_cannot_be_had(attachment: dict[str, Any], note: str, tmp_path: Path) -> None:

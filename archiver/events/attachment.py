@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 CHUNK = 1024 * 1024
+_DIGEST = re.compile("[0-9a-fA-F]{64}")
 
 
 class Content(NamedTuple):
@@ -21,11 +23,29 @@ class Content(NamedTuple):
 
 def take_content(attachment: dict[str, Any], folder: Path | None, notes: list[str]) -> Content | None:
     """Replace `content` or `path` by `sha256` and `size`; None where there is nothing to store."""
+    content = None
     if attachment.get("content") is not None:
-        return _inline(attachment, notes)
-    if attachment.get("path") is not None:
-        return _beside(attachment, folder, notes)
-    return None
+        content = _inline(attachment, notes)
+    elif attachment.get("path") is not None:
+        content = _beside(attachment, folder, notes)
+    if content is None:
+        _check_claims(attachment, notes)
+    return content
+
+
+def _check_claims(attachment: dict[str, Any], notes: list[str]) -> None:
+    """What is only said of a file: no size below nothing, and no digest that is none."""
+    if (attachment.get("size") or 0) < 0:
+        del attachment["size"]
+        notes.append("attachment size below zero")
+    digest = attachment.get("sha256")
+    if digest is None:
+        return
+    if _DIGEST.fullmatch(digest):
+        attachment["sha256"] = digest.lower()
+    else:
+        del attachment["sha256"]
+        notes.append("attachment digest isn't SHA-256")
 
 
 def _inline(attachment: dict[str, Any], notes: list[str]) -> Content | None:
