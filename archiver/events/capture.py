@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import structs
 
 from archiver.events.attachment import Content, take_content
 from archiver.events.record import (
@@ -68,11 +69,13 @@ def capture(
     folder: Path | None = None,
     original: bytes | None = None,
     notes: tuple[str, ...] = (),
+    position: str = "",
 ) -> Captured:
     """Take in one event: a JSON line as it came, or a record an importer built.
 
     A time outside 1970 to `received` plus a day becomes `previous`, else `file_date`, else `received`. `folder` is
-    where `attachments[].path` may lie. An importer passes the `original` bytes it read and `notes` of what it mended.
+    where `attachments[].path` may lie. An importer passes the `original` bytes it read,
+    `notes` of what it mended and the `position` where.
     Raises `EventError` with a reason where nothing can be made of it.
     """
     decoded: Event | None = None
@@ -87,7 +90,8 @@ def capture(
         if quick is not None:
             return quick
     given = line if original is None else original
-    return _thorough(line, given, received, previous, file_date, folder, list(notes))
+    made = _thorough(line, given, received, previous, file_date, folder, list(notes))
+    return structs.replace(made, position=position) if made.cleaned and position else made
 
 
 def ndjson(events: Iterable[Captured]) -> bytes:

@@ -65,7 +65,14 @@ def read_events(
         try:
             if fault:
                 raise EventError(fault)
-            captured = capture(line, received=received, previous=previous, file_date=file_date, folder=folder)
+            captured = capture(
+                line,
+                received=received,
+                previous=previous,
+                file_date=file_date,
+                folder=folder,
+                position=f"{name}:{number}",
+            )
         except EventError as reason:
             yield Rejected(line, f"{name}:{number}", str(reason), _source(line))
             continue

@@ -130,6 +130,8 @@ class Captured(Struct, frozen=True, gc=False):
     original: bytes | None = None
     attached: tuple[tuple[str, bytes | Path], ...] = ()
     """Contents still to be stored as blobs, by SHA-256: bytes, or a file beside the event file."""
+    position: str = ""
+    """Where a cleaned event stood in its input."""
 
 
 class Rejected(Struct, frozen=True):

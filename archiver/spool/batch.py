@@ -24,7 +24,7 @@ class Sealed(Struct, array_like=True, frozen=True, gc=False):
 
     `shares` are the digests of its attachments, `attached` the contents to store: by SHA-256, bytes, or None and the
     path of the file that has them. `ends` tells a `conversation.ended`. `cleaned` says what was mended, `original` how
-    it came.
+    it came, `position` where.
     """
 
     key: int
@@ -41,6 +41,12 @@ class Sealed(Struct, array_like=True, frozen=True, gc=False):
     cleaned: str = ""
     original: bytes | None = None
     attached: tuple[tuple[str, bytes | None, str], ...] = ()
+    position: str = ""
+
+    @property
+    def where(self) -> str:
+        """In quarantine: where it stood, if that is known, and its id."""
+        return f"{self.position} ({self.id})" if self.position else self.id
 
 
 def seal(captured: Captured) -> Sealed:
@@ -71,6 +77,7 @@ def seal(captured: Captured) -> Sealed:
             (sha256, data, "") if isinstance(data, bytes) else (sha256, None, str(data))
             for sha256, data in captured.attached
         ),
+        captured.position,
     )
 
 
@@ -116,7 +123,7 @@ def prepare(items: Sequence[Captured | Sealed | Rejected]) -> Batch:
     )
     for i, sealed in enumerate(events):
         if sealed.original is not None:
-            batch.quarantine += _quarantine_entries(sealed.original, sealed.cleaned, sealed.id)
+            batch.quarantine += _quarantine_entries(sealed.original, sealed.cleaned, sealed.where)
         for sha256, content, path in sealed.attached:
             _prepare_blob(batch, i, sha256, Path(path) if content is None else content)
     return batch

@@ -298,7 +298,7 @@ class _Step:
             if sealed.original is not None:
                 outcomes[batch.positions[i]] = Outcome.CLEANED
                 rows.append(
-                    self._quarantined(sealed.source, sealed.id, sealed.cleaned, sealed.original, self._base + i)
+                    self._quarantined(sealed.source, sealed.where, sealed.cleaned, sealed.original, self._base + i)
                 )
         cleaned = len(rows)
         for i, reason in batch.spoiled:

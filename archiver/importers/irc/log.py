@@ -262,7 +262,8 @@ class _Log:
             archivercharset=charset,
         )
         notes = ("undecodable bytes",) if charset is not None and "\ufffd" in text else ()
-        return capture(event, received=self._received, original=raw, notes=notes)
+        position = f"{self._path}:{number}"
+        return capture(event, received=self._received, original=raw, notes=notes, position=position)
 
     def _tell_time(self, line: Line) -> None:
         if line.stamp == self._stamp or not line.when:
