@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct, structs
 
@@ -25,7 +26,7 @@ from archiver.events import (
     Captured,
     Event,
     Kind,
-    Message,
+    parties,
     target,
 )
 from archiver.presence import Attendance, Interval, topic_after
@@ -34,6 +35,7 @@ from archiver.types import Conversation, Participation, Presence, Role, Roster, 
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 FOREVER = 2**62
+NOTHING: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 _HOLDING = frozenset({SENT, POLL_OPENED})
 """What references refer to; only where there is none, something else of that id."""
@@ -448,10 +450,16 @@ def is_content(conversation: Conversation) -> bool:
     return any(content(conversation))
 
 
-def views(conversation: Conversation, mailbox_of: Callable[[str], str | None], rules: Rules) -> tuple[View, ...]:
+def views(
+    conversation: Conversation,
+    mailbox_of: Callable[[str], str | None],
+    rules: Rules,
+    whispered: Mapping[str, frozenset[str]] = NOTHING,
+) -> tuple[View, ...]:
     """What the owner of each mailbox could see: the union of what their addresses could, whispers only to the parties.
 
-    `mailbox_of` says None for people without a mailbox. A view without content is left out, but for a missed one.
+    `mailbox_of` says None for people without a mailbox; `whispered` between whom messages were that are forgotten. A
+    view without content is left out, but for a missed one.
     """
     seen: dict[str, _Seen] = {}
     for participation in conversation.participations:
@@ -459,13 +467,13 @@ def views(conversation: Conversation, mailbox_of: Callable[[str], str | None], r
             mailbox = mailbox_of(address)
             if mailbox is not None:
                 seen.setdefault(mailbox, _Seen()).add(participation)
-    whispers = [(1 << index, parties, set(map(mailbox_of, parties))) for index, parties in _whispers(conversation)]
+    whispers = [(1 << index, who, set(map(mailbox_of, who))) for index, who in _whispers(conversation, whispered)]
     said, marks = content(conversation)
     made: list[View] = []
     for mailbox, one in seen.items():
         mask = one.mask
-        for bit, parties, mailboxes in whispers:
-            if mask & bit and mailbox not in mailboxes and not one.bears(parties, bit):
+        for bit, who, mailboxes in whispers:
+            if mask & bit and mailbox not in mailboxes and not one.bears(who, bit):
                 mask &= ~bit
         # Marks alone make an item only where the conversation has nothing else: late ones, to a forgotten message.
         if mask & (said or marks) or (mask and one.invited_only and (said or marks)):
@@ -491,10 +499,10 @@ class _Seen:
         self.addresses.update(participation.addresses)
         self.invited_only = self.invited_only and participation.invited
 
-    def bears(self, parties: frozenset[str], bit: int) -> bool:
+    def bears(self, who: frozenset[str], bit: int) -> bool:
         """True where they went by the name of a party then: every name a participation bore is the same person,
         but once another bears it, it is theirs no longer."""
-        return any(share.mask & bit and not parties.isdisjoint(share.addresses) for share in self.shares)
+        return any(share.mask & bit and not who.isdisjoint(share.addresses) for share in self.shares)
 
 
 def _role(conversation: Conversation, one: _Seen, rules: Rules) -> Role:
@@ -523,34 +531,36 @@ def _acted(conversation: Conversation, addresses: set[str]) -> bool:
     return False
 
 
-def _whispers(conversation: Conversation) -> list[tuple[int, frozenset[str]]]:
-    """The events that only some may see, and who: whispers, and what refers to one."""
+def absent(conversation: Conversation) -> set[str]:
+    """The messages and polls that references in it refer to and that it doesn't hold."""
+    targets: dict[bool, set[str]] = {False: set(), True: set()}
+    for captured in conversation.events:
+        if (key := target(captured.event)) is not None:
+            targets[captured.event.type in REFERENCES].add(key)
+    return targets[True] - targets[False]
+
+
+def _whispers(conversation: Conversation, forgotten: Mapping[str, frozenset[str]]) -> list[tuple[int, frozenset[str]]]:
+    """The events that only some may see, and who: whispers, and what refers to one, a `forgotten` one too."""
     messages = [
         (index, captured.event, captured.event.data.message)
         for index, captured in enumerate(conversation.events)
         if captured.event.data.message is not None
     ]
-    if all(message.to is None for _, _, message in messages):
+    if not forgotten and all(message.to is None for _, _, message in messages):
         return []
-    whispered = {
-        message.id: _parties(event, message)
-        for _, event, message in messages
-        if message.to is not None and event.type not in REFERENCES
-    }
+    whispered = dict(forgotten)
+    for _, event, message in messages:
+        if event.type not in REFERENCES and (only := parties(event)) is not None:
+            whispered[message.id] = only
     found: list[tuple[int, frozenset[str]]] = []
     for index, event, message in messages:
-        parties = whispered.get(message.id) if event.type in REFERENCES else None
-        if message.to is not None:
-            own = _parties(event, message)
-            parties = own if parties is None else parties & own
-        if parties is not None:
-            found.append((index, parties))
+        may_see = whispered.get(message.id) if event.type in REFERENCES else None
+        if (own := parties(event)) is not None:
+            may_see = own if may_see is None else may_see & own
+        if may_see is not None:
+            found.append((index, may_see))
     return found
-
-
-def _parties(event: Event, message: Message) -> frozenset[str]:
-    actor = event.data.actor
-    return frozenset([who.address for who in message.to or ()] + ([actor.address] if actor is not None else []))
 
 
 def content(conversation: Conversation) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from archiver import planning
 from archiver.conversation import Rules
-from archiver.events import REFERENCES, RETRACTED, Captured, target
+from archiver.events import EDITED, REFERENCES, RETRACTED, Captured, target
 from archiver.exceptions import ArchiverError
 from archiver.planning import Planned
 from archiver.rebuilding import rebuild
@@ -27,6 +27,7 @@ class Memory(Protocol):
     """What is asked of the spool: which filings hold messages whose events it has forgotten."""
 
     def recalled(self, place: int, targets: Iterable[str]) -> list[tuple[str, Filing]]: ...
+    def whispered(self, place: int, targets: Iterable[str]) -> dict[str, frozenset[str]]: ...
     def priors(self, place: int, started: int, ended: int) -> list[Filing]: ...
     def blob(self, sha256: str) -> bytes | None: ...
 
@@ -50,6 +51,7 @@ def renew(
 ) -> Iterator[Renewed]:
     """The items that `late` retractions change, with their text gone. Those already renewed are left out."""
     by_target = {key: captured for captured in late if (key := target(captured.event)) is not None}
+    whispered = memory.whispered(place, by_target)
     for key, origin in memory.recalled(place, by_target):
         captured = by_target[key]
         priors = memory.priors(place, origin.started, origin.ended)
@@ -57,12 +59,13 @@ def renew(
             continue
         for prior in priors:
             if set(prior.events) & set(origin.events):
-                yield from _renewed(memory, store, prior, captured, rules, limits)
+                yield from _renewed(memory, store, prior, captured, rules, limits, whisper=key in whispered)
 
 
 def _renewed(
-    memory: Memory, store: Store, prior: Filing, captured: Captured, rules: Rules, limits: Limits
+    memory: Memory, store: Store, prior: Filing, captured: Captured, rules: Rules, limits: Limits, *, whisper: bool
 ) -> Iterator[Renewed]:
+    """`whisper`: not everybody who has an item of it may know of the message."""
     shared: dict[str, list[tuple[Delivery, Found]]] = {}
     filed = [d for d in prior.deliveries if _is_in_history(d)]
     for delivery, found in zip(filed, store.locate_all([_where(d) for d in filed]), strict=True):
@@ -75,6 +78,8 @@ def _renewed(
             item = store.read(first.mailbox, first.folder, first.name)
             conversation, look = rebuild(item, rules, (captured,))
         except ArchiverError:  # moved this moment, or damaged: then there is nothing to renew
+            continue
+        if whisper and not _holds(conversation, captured):
             continue
         showing = Showing(conversation, memory.blob, rules, limits)
         version = planning.version([*events, *name.encode()])
@@ -99,6 +104,12 @@ def _renewed(
             prior.place, version, prior.started, prior.ended, prior.part, events, tuple(p.delivery for p in planned)
         )
         yield Renewed(showing, filing, planned)
+
+
+def _holds(conversation: Conversation, retraction: Captured) -> bool:
+    """True where a text of what is retracted is there to be taken out."""
+    texts = (c.event for c in conversation.events if c.event.type == EDITED or c.event.type not in REFERENCES)
+    return target(retraction.event) in map(target, texts)
 
 
 def _is_in_history(delivery: Delivery) -> bool:

@@ -177,6 +177,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "local_items": lambda s: list(s.spool.local_items()),
     "local_content": lambda s: s.spool.local_content(1),
     "recalled": lambda s: s.spool.recalled(s.leases["old"].place, ["m"]),
+    "whispered": lambda s: s.spool.whispered(s.leases["old"].place, ["m"]),
     "sources": lambda s: s.spool.sources(),
     "mailboxes": lambda s: s.spool.mailboxes(),
     "withheld": lambda s: s.spool.withheld(),

@@ -9,7 +9,7 @@ from archive_builder import CONFIG, FOLDER, Archive
 from builders import BASE, DAY, edit, event, react, retract, say
 
 from archiver.assembly import terms_of
-from archiver.events import SECOND
+from archiver.events import SECOND, Captured
 from archiver.pipeline import Filer
 from archiver.rendering import lines_of
 
@@ -67,6 +67,27 @@ def test_what_merely_names_a_message_does_not_stand_for_it(archive: Archive) -> 
     assert archive.forget(9 * DAY) == 3
     archive.take([RETRACTED], LATE + 60)
     assert not any("my secret" in text for text in archive.texts("b@x.org"))
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        edit("a@x.org", "m2", "our secret", LATE),
+        react("b@x.org", "m2", "+", LATE),
+        retract("a@x.org", "m2", LATE),
+    ],
+    ids=["edit", "reaction", "retraction"],
+)
+def test_what_refers_to_a_whisper_is_for_its_parties_though_it_is_forgotten(archive: Archive, late: Captured) -> None:
+    people = ["a@x.org", "b@x.org", "c@x.org"]
+    archive.take([say("a@x.org", "hello", 0, present=people), say("a@x.org", "psst", 5, id="m2", to=people[:2])], 60)
+    assert archive.forget(8 * DAY) == 2
+    before = {who: archive.texts(who) for who in people}
+    archive.take([late], LATE + 60)
+    assert archive.texts("c@x.org") == before["c@x.org"]
+    for who in people[:2]:
+        assert archive.texts(who) != before[who]
+        assert not any("psst" in text for text in archive.texts(who)) or late.event.type != "message.retracted"
 
 
 def test_doing_it_again_changes_nothing(archive: Archive) -> None:

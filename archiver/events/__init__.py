@@ -41,6 +41,7 @@ from archiver.events.record import (
     microseconds,
     moment,
     named,
+    parties,
     target,
 )
 from archiver.events.schema import json_schema
@@ -88,6 +89,7 @@ __all__ = [
     "named",
     "ndjson",
     "open_events",
+    "parties",
     "read_events",
     "target",
 ]

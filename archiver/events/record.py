@@ -189,3 +189,11 @@ def target(event: Event) -> str | None:
     if event.data.message is not None:
         return event.data.message.id
     return "poll:" + event.data.poll.id if event.data.poll is not None else None
+
+
+def parties(event: Event) -> frozenset[str] | None:
+    """Who alone may see a whisper: who sent it and whom it is to; None where it is none."""
+    message, actor = event.data.message, event.data.actor
+    if message is None or message.to is None:
+        return None
+    return frozenset([who.address for who in message.to] + ([actor.address] if actor is not None else []))

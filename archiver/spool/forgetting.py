@@ -1,7 +1,8 @@
 """Forgetting: events long filed leave the spool; what they add up to stays as the place's roster.
 
-Their identities stay for ever, and for each message one small row that says which filing holds it, and another for
-that of an edit which came late. Holds the rule which events may go; how they fold into a roster is passed in.
+Their identities stay for ever, and for each message one small row that says which filing holds it, another for that
+of an edit which came late, and for a whisper one more that says between whom it was. Holds the rule which events may
+go; how they fold into a roster is passed in.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct, json
 
-from archiver.events import EDITED, REFERENCES, Captured, target
+from archiver.events import EDITED, REFERENCES, Captured, parties, target
 from archiver.spool import reading
 from archiver.spool.database import Connections
 from archiver.spool.identity import number
@@ -119,6 +120,7 @@ class _Place:
         self._before = before
         self._nobodys_before = nobodys_before
         self._recalls: list[tuple[int, int, int]] = []
+        self._whispers: set[tuple[int, int, str]] = set()
         self._holders: list[str] = []
 
     def forget(self, fold: Fold, now: int) -> int:
@@ -200,6 +202,9 @@ class _Place:
             connection.executemany(
                 "INSERT OR IGNORE INTO recall (place, target, filing) VALUES (?, ?, ?)", sorted(self._recalls)
             )
+            connection.executemany(
+                "INSERT OR IGNORE INTO whisper (place, target, parties) VALUES (?, ?, ?)", sorted(self._whispers)
+            )
             connection.executemany("DELETE FROM blob_holder WHERE holder = ?", [(each,) for each in self._holders])
 
     def _going(self, floor: int, upto: int, filing_of: dict[int, int]) -> Iterator[Captured]:
@@ -211,6 +216,8 @@ class _Place:
             filing = filing_of.get(captured.number)
             if message is not None and filing is not None:
                 self._recalls.append((self._place, number(message.encode()), filing))
+            if message is not None and (only := parties(captured.event)) is not None:
+                self._whispers.add((self._place, number(message.encode()), json.encode(sorted(only)).decode()))
             if captured.event.data.attachments:
                 self._holders.append(f"event:{captured.number}")
             yield captured

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+from msgspec import json
+
 from archiver.spool import files
 from archiver.spool.database import Connections
 from archiver.spool.identity import number
@@ -144,6 +146,19 @@ def recalled(connections: Connections, place: int, targets: Iterable[str]) -> li
                 (place, number(target.encode())),
             ).fetchall()
             found += [(target, filing_from_row(connection, row)) for row in rows]
+    return found
+
+
+def whispered(connections: Connections, place: int, targets: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Those of the targets that are forgotten whispers, and who alone may see them."""
+    found: dict[str, frozenset[str]] = {}
+    with connections.reading() as connection:
+        for target in targets:
+            for (packed,) in connection.execute(
+                "SELECT parties FROM whisper WHERE place = ? AND target = ?", (place, number(target.encode()))
+            ):
+                who = frozenset(json.decode(packed, type=list[str]))
+                found[target] = who & found.get(target, who)
     return found
 
 

@@ -390,6 +390,16 @@ def notices(db: Database) -> None:
     )
 
 
+@migrations()
+def whispers(db: Database) -> None:
+    """Between whom forgotten whispers were: a JSON list of addresses, more than one where an id was used again."""
+    db.execute(
+        """CREATE TABLE whisper (
+            place INTEGER NOT NULL, target INTEGER NOT NULL, parties TEXT NOT NULL, PRIMARY KEY (place, target, parties)
+        ) STRICT, WITHOUT ROWID"""
+    )
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

@@ -366,6 +366,10 @@ class Spool:
         """The filings that hold texts of these messages though their events are forgotten."""
         return kept.recalled(self._connections, place, targets)
 
+    def whispered(self, place: int, targets: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Between whom these messages were, where they were whispers and their events are forgotten."""
+        return kept.whispered(self._connections, place, targets)
+
     # The local archive
 
     def keep_local(self, copies: Sequence[LocalCopy], now: int) -> None:
