@@ -35,10 +35,11 @@ COMMANDS = [
     "exclusion",
     "audit",
     "export",
+    "purge",
 ]
 READING = [
     *(["backfill", "--list"], ["inspect"], ["status"], ["doctor"], ["policy"], ["run", "--once"], ["audit"]),
-    *(["hold", "list"], ["exclusion", "list"]),
+    *(["hold", "list"], ["exclusion", "list"], ["purge", "--dry-run"]),
 ]
 
 
