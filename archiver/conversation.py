@@ -235,6 +235,11 @@ class _Attendances:
         return time - state.last <= self._rules.silence
 
 
+def _heard(captured: Captured) -> int:
+    """When an event counts: a date in the future blocks nothing."""
+    return min(captured.time, captured.received) if captured.received else captured.time
+
+
 class _Run:
     """A conversation being gathered: the events of its current part."""
 
@@ -263,7 +268,7 @@ class _Run:
         self.size += len(captured.body)
         if captured.event.type not in REFERENCES:  # not even one to nothing known extends idle time
             self.last = captured.time
-        heard = min(captured.time, captured.received) if captured.received else captured.time
+        heard = _heard(captured)
         self.heard = max(self.heard, heard)
         if captured.event.type == ENDED:
             self.ended = heard
@@ -321,7 +326,7 @@ class _Fold:
             run = self._runs[session] = _Run(attendance, session, time)
             self._open(run, captured, ordinal)
         elif len(run.events) >= self._rules.part_events or run.size + len(captured.body) > self._rules.part_bytes:
-            yield run.finish(ripe=time, partial=self._partial)
+            yield run.finish(ripe=_heard(captured), partial=self._partial)
             self._open(run, captured, ordinal)
         attendance.apply(event, time, ordinal)
         run.add(captured, ordinal, self._survey.references.get(event.id, ()))

@@ -410,6 +410,12 @@ def test_only_joins_and_leaves_are_no_content() -> None:
     assert is_content(unknown)
 
 
+def test_a_full_part_waits_for_no_event_from_the_future() -> None:
+    events = [say("a", "x", n, id=f"{n:05}", received=n + 5) for n in range(1000)]
+    made = cut([*events, say("a", "y", 1500, received=1006)])
+    assert [part.part for part in made] == [1, 2] and made[0].ripe == (BASE + 1006) * SECOND
+
+
 def test_each_instance_of_a_conference_has_a_topic_of_its_own() -> None:
     first = [join("a", 0, topic="lunch"), say("a", "1", HOUR, where="conference", session="S", topic="salaries")]
     second = [say("b", "2", DAY, where="conference", session="T"), say("b", "3", 2 * DAY)]
