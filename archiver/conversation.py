@@ -18,6 +18,7 @@ from archiver.events import (
     BARE,
     EDITED,
     ENDED,
+    INVITED,
     POLL_OPENED,
     REFERENCES,
     SECOND,
@@ -62,6 +63,10 @@ class Rules(Struct, frozen=True):
     missed_quiet: int = HOUR
     """A one-to-one is missed by a party silent in it and this long before."""
 
+    def cuts(self, started: int, last: int, time: int) -> bool:
+        """Whether something at `time` begins another conversation than the one without a session so far."""
+        return time - last > self.idle or time - started >= self.span
+
 
 class Reference(Struct, frozen=True):
     """An edit, reaction … and who was present at its own time, which decides who sees it."""
@@ -74,12 +79,14 @@ class Survey(Struct, frozen=True):
     """What `conversations` must know beforehand.
 
     `references` stand by the id of the event they belong to; ids of references to messages that this place doesn't
-    (any longer) hold are `orphans`: they are events of their own. `sessions` says when each was last heard of.
+    (any longer) hold are `orphans`: they are events of their own. `sessions` says when each was last heard of,
+    `followed` which invitations somebody followed, if only in a later part of their conversation.
     """
 
     references: Mapping[str, tuple[Reference, ...]]
     orphans: frozenset[str]
     sessions: Mapping[str, int]
+    followed: frozenset[str] = frozenset()
 
 
 def order(captured: Captured) -> tuple[int, bool, str, str]:
@@ -94,15 +101,22 @@ def order(captured: Captured) -> tuple[int, bool, str, str]:
 def survey(read: Callable[[], Iterable[Captured]], roster: Roster, rules: Rules, *, partial: bool = False) -> Survey:
     """Look ahead over the events of one place. `read` gives them in order, anew at each call."""
     sessions: dict[str, int] = {}
-    refers = False
+    refers = invites = False
+    events = size = 0
     for captured in read():
         session = captured.event.data.conversation.session
         if session is not None:
             sessions[session] = captured.time
         refers = refers or captured.event.type in REFERENCES
-    if not refers:
-        return Survey({}, frozenset(), sessions)
-    return _resolve(_references(read(), roster, rules, partial), read(), sessions)
+        invites = invites or captured.event.type == INVITED
+        events += 1
+        size += len(captured.body)
+    known = Survey({}, frozenset(), sessions)
+    if refers:
+        known = _resolve(_references(read(), roster, rules, partial), read(), sessions)
+    if invites and (events > rules.part_events or size > rules.part_bytes):
+        known = structs.replace(known, followed=_Followed(known, roster, rules, partial).found(read()))
+    return known
 
 
 def _references(events: Iterable[Captured], roster: Roster, rules: Rules, partial: bool) -> dict[str, list[Reference]]:
@@ -240,6 +254,45 @@ def _heard(captured: Captured) -> int:
     return min(captured.time, captured.received) if captured.received else captured.time
 
 
+class _Followed:
+    """Finds the invitations whose guest came while their conversation went on, maybe in a later part of it."""
+
+    def __init__(self, survey: Survey, roster: Roster, rules: Rules, partial: bool) -> None:
+        self._orphans = survey.orphans
+        self._rules = rules
+        self._attendances = _Attendances(roster, rules, partial)
+        self._open: dict[str | None, dict[str, list[str]]] = {}
+        self._found: set[str] = set()
+        self._started = self._last = 0
+
+    def found(self, events: Iterable[Captured]) -> frozenset[str]:
+        """Their ids."""
+        for ordinal, captured in enumerate(events):
+            self._step(captured, ordinal)
+        return frozenset(self._found)
+
+    def _step(self, captured: Captured, ordinal: int) -> None:
+        event, time = captured.event, captured.time
+        session = self._attendances.session(event, time)
+        attendance = self._attendances.instance(session, event.data.conversation.kind)
+        attendance.apply(event, time, ordinal)
+        attendance.past.clear()
+        if event.type in REFERENCES and event.id not in self._orphans:
+            return
+        if session is None:
+            if self._rules.cuts(self._started, self._last, time):
+                self._open.pop(None, None)
+                self._started = time
+            if event.type not in REFERENCES:
+                self._last = time
+        waiting = self._open.get(session, {})
+        for address in waiting.keys() & attendance.here.keys():
+            self._found.update(waiting.pop(address))
+        guest = event.data.subject
+        if event.type == INVITED and guest is not None and guest.address not in attendance.here:
+            self._open.setdefault(session, {}).setdefault(guest.address, []).append(event.id)
+
+
 class _Run:
     """A conversation being gathered: the events of its current part."""
 
@@ -278,7 +331,7 @@ class _Run:
         if actor is not None and captured.event.type not in BARE:
             self.voices.add(actor.address)
 
-    def finish(self, *, ripe: int, partial: bool) -> Conversation:
+    def finish(self, *, ripe: int, partial: bool, followed: frozenset[str]) -> Conversation:
         """The current part as a conversation."""
         kinds = {captured.event.data.conversation.kind for captured in self.events}
         kind: Kind = "im" if kinds == {"im"} else "group" if "group" in kinds else "conference"
@@ -293,7 +346,7 @@ class _Run:
             topic=topic_after(first.event, self.roster.topic),
             events=events,
             roster=self.roster,
-            participations=_participations(self, events, places, kind, _members(self.events)),
+            participations=_participations(self, events, places, kind, followed),
             started=first.time,
             ended=self.events[-1].time,
             ripe=ripe,
@@ -320,20 +373,20 @@ class _Fold:
             yield from self._close_silent(session, time)
         run = self._runs.get(session)
         if run is not None and session is None and self._cuts(run, time):
-            yield run.finish(ripe=self._ripe(run, time), partial=self._partial)
+            yield self._finish(run, self._ripe(run, time))
             run = None
         if run is None:
             run = self._runs[session] = _Run(attendance, session, time)
             self._open(run, captured, ordinal)
         elif len(run.events) >= self._rules.part_events or run.size + len(captured.body) > self._rules.part_bytes:
-            yield run.finish(ripe=_heard(captured), partial=self._partial)
+            yield self._finish(run, _heard(captured))
             self._open(run, captured, ordinal)
         attendance.apply(event, time, ordinal)
         run.add(captured, ordinal, self._survey.references.get(event.id, ()))
 
     def rest(self) -> Iterator[Conversation]:
         for run in self._runs.values():
-            yield run.finish(ripe=self._ripe(run, None), partial=self._partial)
+            yield self._finish(run, self._ripe(run, None))
 
     def _open(self, run: _Run, captured: Captured, ordinal: int) -> None:
         earliest = min((r.ordinals[0] for r in self._runs.values() if r is not run), default=ordinal)
@@ -341,8 +394,11 @@ class _Fold:
         run.attendance.arrive(captured.time, ordinal)
         run.begin(captured)
 
+    def _finish(self, run: _Run, ripe: int) -> Conversation:
+        return run.finish(ripe=ripe, partial=self._partial, followed=self._survey.followed)
+
     def _cuts(self, run: _Run, time: int) -> bool:
-        return time - run.last > self._rules.idle or time - run.started >= self._rules.span
+        return self._rules.cuts(run.started, run.last, time)
 
     def _ripe(self, run: _Run, following: int | None) -> int:
         """The watermark from which nothing ordinary can change the run any more."""
@@ -357,7 +413,7 @@ class _Fold:
             if session == current or not self._over(session, run, time):
                 continue
             del self._runs[session]
-            yield run.finish(ripe=self._ripe(run, time), partial=self._partial)
+            yield self._finish(run, self._ripe(run, time))
             if session is not None:
                 self._attendances.drop(session)
 
@@ -383,9 +439,13 @@ def _merge(run: _Run) -> tuple[tuple[Captured, ...], list[int] | None]:
 
 
 def _participations(
-    run: _Run, events: tuple[Captured, ...], places: list[int] | None, kind: Kind, members: bool
+    run: _Run, events: tuple[Captured, ...], places: list[int] | None, kind: Kind, followed: frozenset[str]
 ) -> tuple[Participation, ...]:
-    """The intervals that overlap the run, as masks over its events. In one-to-one both parties see all of it."""
+    """The intervals that overlap the run, as masks over its events. In one-to-one both parties see all of it.
+
+    Who was invited here and came in a later part has no part in this one.
+    """
+    members = _members(run.events)
     times = [captured.time for captured in run.events] if run.attendance.inferred else []
     everything = (1 << len(events)) - 1
     made: list[Participation] = []
@@ -396,11 +456,22 @@ def _participations(
             high = min(high, bisect_right(times, interval.until))
         if kind == "im" and not interval.invited:
             made.append(_participation(interval, everything, run.voices))
-        elif low < high:
+        elif low < high and not (interval.invited and _comes_later(interval, run, followed)):
             made.append(_participation(interval, _mask(low, high, places), run.voices))
     if run.references and kind != "im":
         made = _with_references(made, run, events)
     return tuple(made)
+
+
+def _comes_later(invitation: Interval, run: _Run, followed: frozenset[str]) -> bool:
+    if not followed or run.events[bisect_left(run.ordinals, invitation.first)].event.id not in followed:
+        return False
+    return not any(
+        invitation.addresses[0] in each.addresses
+        and not each.invited
+        and (each.last is None or each.last >= run.ordinals[0])
+        for each in run.attendance.intervals()
+    )
 
 
 def _mask(low: int, high: int, places: list[int] | None) -> int:

@@ -396,6 +396,18 @@ def test_invited_and_joined_took_part() -> None:
     assert view_of(made, "c") == ["i", "j", "2"] and find(made, "c").role is Role.TOOK_PART
 
 
+def test_invited_in_one_part_and_joined_in_the_next_missed_nothing() -> None:
+    rules = Rules(part_events=3)
+    first = [say("a", "1", 0, id="1"), invite("a", "c", 1, id="i"), say("a", "2", 2, id="2")]
+    second = [say("a", "3", 3, id="3"), join("c", 4, id="j"), say("a", "4", 5, id="4")]
+    made = cut([*first, *second], rules=rules)
+    assert [view_of(part, "c") for part in made] == [None, ["j", "4"]]
+    joined_another = [*first, say("a", "3", 3, id="3"), join("c", HOUR, id="j"), say("a", "4", HOUR + 5, id="4")]
+    made = cut(joined_another, rules=rules)
+    assert [view_of(part, "c") for part in made] == [["i"], None, ["j", "4"]]
+    assert find(made[0], "c").role is Role.MISSED
+
+
 def test_both_parties_of_a_one_to_one_see_all_of_it() -> None:
     (made,) = cut(
         [say("a", "1", 0, id="1", where="im"), leave("a", 1, id="l", where="im"), say("b", "2", 2, id="2", where="im")]
