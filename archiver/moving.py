@@ -15,6 +15,8 @@ from archiver.settings import day
 from archiver.spool import Spool
 from archiver.types import Mailbox
 
+ADVICE = 'finish it and write migration = "mailbox", or give it more time in migration_ends; meanwhile both go on'
+
 
 def migrating(directory: Directory) -> list[Mailbox]:
     """Those that are in two stores now."""
@@ -24,6 +26,11 @@ def migrating(directory: Directory) -> list[Mailbox]:
 
 def overdue(directory: Directory, now: int) -> list[Mailbox]:
     return [mailbox for mailbox in migrating(directory) if is_overdue(mailbox, now)]
+
+
+def told(mailbox: Mailbox) -> str:
+    """What is said of one that is overdue."""
+    return f"{mailbox.address} was to be moved by {day(mailbox.migration_ends or 0)} and is still in two stores"
 
 
 def take_up(config: Config, directory: Directory, spool: Spool, now: int) -> None:

@@ -1,18 +1,22 @@
-"""Migrations that end in the past: refused where they are new, overdue where they were known; and what doctor says."""
+"""Migrations that end in the past: refused where they are new, overdue where they were known; and who says so."""
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import say
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from archiver import doctor, moving
 from archiver.assembly import directory_of
 from archiver.cli import main
-from archiver.config import Config, parse
+from archiver.config import Config, load, parse
 from archiver.daemon.job import Job
 from archiver.events import ndjson
 from archiver.exceptions import ConfigError
@@ -114,6 +118,51 @@ def test_doctor_says_what_is_under_way_and_what_is_overdue(data):
     late = told(config(), data, ENDS)
     assert late["migration overdue"] == "carol@example.org was to be moved by 2026-11-30 and is still in two stores"
     assert "migrations" not in late and "migrations" not in told(config(state="mailbox"), data, ENDS)
+
+
+@pytest.fixture
+def late(data, tmp_path, monkeypatch):
+    """A configuration file whose one migration is overdue since long ago."""
+    monkeypatch.chdir(tmp_path)
+    Path("c.toml").write_text(
+        "[[mailbox]]\naddress='carol@example.org'\nmigration='migrating'\nmigration_ends=2020-01-31"
+    )
+    with Spool.open(data) as spool:
+        spool.note_migrations({"carol@example.org": last_day("2020-01-31")})
+    return load("c.toml")
+
+
+LATE = "carol@example.org was to be moved by 2020-01-31 and is still in two stores"
+
+
+def test_status_names_what_is_overdue(data, late):
+    command = ["--data", str(data), "--config", "c.toml", "status"]
+    said = CliRunner().invoke(main, command)
+    assert said.exit_code == 0
+    assert "1 migration OVERDUE:" in said.stdout and f"{LATE}." in said.stdout
+    (told,) = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)["overdue"]
+    assert (told["address"], told["migration_ends"]) == ("carol@example.org", last_day("2020-01-31"))
+
+
+def test_status_says_nothing_of_a_migration_that_has_time(data):
+    with Spool.open(data) as spool:
+        take_up(config("2099-01-31"), spool, ENDS)
+    assert "OVERDUE" not in CliRunner().invoke(main, ["--data", str(data), "status"]).stdout
+
+
+def test_the_daemon_warns_of_what_is_overdue_once_a_day(data, late):
+    def warnings(config: Config) -> list[str]:
+        with Spool.open(data) as spool, capture_logs() as logged:
+            Job(spool, config, data).keep_house()
+        return [each["why"] for each in logged if each["log_level"] == "warning"]
+
+    assert warnings(late) == [LATE]
+    assert warnings(late) == []
+    yesterday = time.time() - 86_400
+    os.utime(data / "run" / "overdue", (yesterday, yesterday))
+    assert warnings(late) == [LATE]
+    os.utime(data / "run" / "overdue", (yesterday, yesterday))
+    assert warnings(parse({})) == []
 
 
 def test_doctor_says_who_is_held_and_yet_not_archived(data):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import click
 import msgspec
 
-from archiver import critical
-from archiver.assembly import archiving_of
+from archiver import critical, moving
+from archiver.assembly import archiving_of, directory_of
 from archiver.cli.app import App, reads
 from archiver.cli.output import age, as_json, counted, say, size, table, when
 from archiver.critical import Outage
@@ -17,7 +17,7 @@ from archiver.events import SECOND
 from archiver.spool import Spool
 from archiver.spool.records import Feed, Kept
 from archiver.spool.watermark import SILENCE
-from archiver.types import Destination
+from archiver.types import Destination, Mailbox
 
 _MOST = 1_000
 """Rows of a list; the newest where there are more."""
@@ -66,6 +66,7 @@ def _overview(app: App, spool: Spool, now: int) -> None:
             right=(1, 2, 3, 4),
         )
     _critical(app, spool, now)
+    _overdue(app, spool, now)
     _feeds(spool, now)
     for_history, for_archive = _by_store(spool.withheld())
     _kept("Withheld by the gate; filed by itself once the answer is yes:", for_history, now)
@@ -97,6 +98,7 @@ def _everything(app: App, spool: Spool, now: int) -> dict[str, object]:
         "parked": spool.parked(),
         "outages": [_outage(each, now) for each in _outages(app, spool)],
         "put_off": spool.put_off(),
+        "overdue": _late(app, spool, now),
         "dropped": spool.dropped(),
         "strangers": spool.strangers(),
         "daemon": spool.holder("daemon"),
@@ -120,6 +122,19 @@ def _critical(app: App, spool: Spool, now: int) -> None:
     for each in spool.put_off():
         pool = f"pool {each.pool}" if each.pool else "sources in no pool"
         say(f"{counted(each.events, 'event')} of {pool} put off by critical mode so far, last {when(each.last)} UTC.")
+
+
+def _late(app: App, spool: Spool, now: int) -> list[Mailbox]:
+    """Mailboxes whose migration is overdue; where none is under way nobody is looked up."""
+    return moving.overdue(directory_of(app.config()), now) if spool.migrations() else []
+
+
+def _overdue(app: App, spool: Spool, now: int) -> None:
+    if late := _late(app, spool, now):
+        say(f"\n{counted(len(late), 'migration')} OVERDUE:")
+        for mailbox in late:
+            say(f"  {moving.told(mailbox)}.")
+        say(f"  To mend it: {moving.ADVICE}.")
 
 
 def _feeds(spool: Spool, now: int) -> None:

@@ -36,6 +36,8 @@ PLACES = 100
 """Places claimed at once."""
 HOUSEKEEPING = 3_600
 """Seconds from one housekeeping to the next: it looks at every place of the last days."""
+WARNING = 86_400
+"""Seconds from one warning of overdue migrations to the next."""
 _FORGOTTEN_AT_ONCE = 50
 
 
@@ -225,15 +227,24 @@ class Job:
         swept = self._spool.sweep_blobs()
         self._spool.audit_heads(clock())
         self._spool.checkpoint()
-        self._stamp.touch()
+        self._warn()
+        self._stamp("housekeeping").touch()
         if forgotten or swept:
             log.info("forgot", events=forgotten, blobs=swept)
+
+    def _warn(self) -> None:
+        """Once a day, of migrations that should be over."""
+        late = moving.overdue(self._means.terms.directory, clock())
+        if late and self._is_long_ago("overdue", WARNING):
+            for mailbox in late:
+                log.warning("migration overdue", why=moving.told(mailbox), hint=moving.ADVICE)
+            self._stamp("overdue").touch()
 
     # Retention
 
     def purge(self) -> None:
         """What the rules of the hours since the last purge let go."""
-        now, stamp = clock(), self._data / "run" / "purging"
+        now, stamp = clock(), self._stamp("purging")
         hours = retention.hours_due(_touched(stamp), now)
         if not hours:
             return
@@ -256,12 +267,15 @@ class Job:
     @property
     def house_is_due(self) -> bool:
         """Whether the last housekeeping of this data directory, by whichever process, was long ago."""
-        last = _touched(self._stamp)
-        return last is None or clock() - last >= HOUSEKEEPING * SECOND
+        return self._is_long_ago("housekeeping", HOUSEKEEPING)
 
-    @property
-    def _stamp(self) -> Path:
-        return self._data / "run" / "housekeeping"
+    def _is_long_ago(self, what: str, seconds: int) -> bool:
+        last = _touched(self._stamp(what))
+        return last is None or clock() - last >= seconds * SECOND
+
+    def _stamp(self, what: str) -> Path:
+        """The file that bears the time at which something was last done, by whichever process."""
+        return self._data / "run" / what
 
 
 def _touched(stamp: Path) -> int | None:

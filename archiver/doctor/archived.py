@@ -9,7 +9,6 @@ from archiver import holding, moving
 from archiver.assembly import directory_of, open_spool
 from archiver.config import Config
 from archiver.doctor.finding import Check, Finding, Verdict
-from archiver.settings import day
 from archiver.spool import Spool
 
 
@@ -18,11 +17,8 @@ def migrations(config: Config, data: Path, now: int) -> Iterator[Finding]:
     late = moving.overdue(directory, now)
     if under_way := len(moving.migrating(directory)) - len(late):
         yield Finding("migrations", Verdict.OK, f"{under_way:,} under way, in two stores each")
-    advice = 'finish it and write migration = "mailbox", or give it more time in migration_ends; meanwhile both go on'
     for mailbox in late:
-        ended = day(mailbox.migration_ends or 0)
-        found = f"{mailbox.address} was to be moved by {ended} and is still in two stores"
-        yield Finding("migration overdue", Verdict.WARN, found, advice)
+        yield Finding("migration overdue", Verdict.WARN, moving.told(mailbox), moving.ADVICE)
 
 
 def held_yet_not_archived(config: Config, data: Path, now: int) -> Iterator[Finding]:
