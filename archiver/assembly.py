@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import grp
+import io
 import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from archiver import gate, policy, retention
-from archiver.config import CSV_READERS, Config
+from archiver.config import CSV_READERS, Config, content_of
 from archiver.config.archiving import Configuration, Policy, Scoped, moving_faults
 from archiver.conversation import Rules
 from archiver.directory import Directory, Person, read_people
@@ -19,6 +20,9 @@ from archiver.spool import Spool
 from archiver.store import ArchiveStore, MaildirStore, Ownership
 from archiver.store.names import Encoding
 from archiver.types import Destination
+
+_MOST_PEOPLE = 256 * 1024 * 1024
+"""Bytes of the people file: a million people have less."""
 
 
 def rules_of(config: Config) -> Rules:
@@ -69,7 +73,8 @@ def said_in(config: Config, address: str) -> str:
 
 def _rows(file: str) -> tuple[Person, ...]:
     try:
-        with open(file, encoding="utf-8", newline="") as lines:
+        content = content_of(Path(file), _MOST_PEOPLE)
+        with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="") as lines:
             return read_people(lines, file, CSV_READERS)
     except OSError as error:
         raise ConfigError([f"directory.file = {file!a}: {error.strerror}"]) from error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +233,7 @@ FORBIDDEN = [
     ["--data", "{}/in/data", "doctor", "--unpark", "all"],
     ["--data", "{}/in/data", "run", "--once"],
     ["--config", "{}/in/archiver.toml", "status"],
+    ["--config", "{}.toml", "status"],
     ["backfill", "events", "{}/in/e.ndjson"],
     ["backfill", "{}/in/e.ndjson"],
     ["backfill", "events", "{}"],
@@ -243,6 +246,7 @@ def test_what_may_not_be_looked_into_is_told(tmp_path, data, arguments):
     closed = tmp_path / "closed"
     (closed / "in").mkdir(parents=True)
     events(closed / "in" / "e.ndjson", *talk())
+    closed.with_suffix(".toml").touch(0)
     closed.chmod(0)
     try:
         ended = unprivileged("--data", str(data), *(each.format(closed) for each in arguments))
@@ -261,7 +265,51 @@ def unprivileged(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("named", ["--data", "--config"])
+def test_a_path_that_is_empty_is_not_the_current_folder(call, named):
+    assert "is empty" in call(named, "", "status", status=2).stderr
+
+
+def test_a_configuration_is_a_file_of_bounded_size(call, tmp_path):
+    assert "not a regular file" in call("--config", "/dev/zero", "status", status=2).stderr
+    os.mkfifo(tmp_path / "pipe")
+    assert "not a regular file" in call("--config", tmp_path / "pipe", "status", status=2).stderr
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "larger than" in call("--config", tmp_path / "large", "status", status=2).stderr
+    people = tmp_path / "people.toml"
+    people.write_text('[directory]\nfile = "/dev/zero"\n')
+    assert "not a regular file" in call("--config", people, "doctor", status=2).stderr
+
+
+def test_interrupted_while_it_loads_it_ends_at_once_and_says_nothing():
+    command = [sys.executable, "-X", "importtime", "-m", "archiver", "status"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "archiver.exceptions" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in said
+
+
+def test_installed_or_as_a_module_it_begins_the_same():
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"archiver": "archiver.__main__:main"}
+
+
 # --- backfill
+
+
+def test_where_a_mended_event_stood_is_told(call, data, tmp_path):
+    path = events(tmp_path / "e.ndjson", *talk())
+    path.write_bytes(path.read_bytes().replace(b"hello", b"hel\xffo", 1))
+    call("backfill", "events", path)
+    (mended,) = json.loads(call("status", "--quarantine", "--json").stdout)
+    assert mended["position"] == f"{path}:1 (hello-0)"
+    assert f"{path}:1" in (data / "quarantine" / f"{mended['file']}.reason").read_text()
 
 
 def test_formats_are_listed_and_recognised(call, data):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from archiver import settings
 from archiver.config import Config, keys, load, parse
 from archiver.config.archiving import meet
-from archiver.exceptions import ConfigError, EnvironmentFault
+from archiver.exceptions import ConfigError
 from archiver.settings import Endpoint, Wrong
 from archiver.templates import collide
 
@@ -336,15 +336,6 @@ def test_a_file_that_is_not_there_or_no_file(tmp_path):
         with pytest.raises(ConfigError) as caught:
             load(path)
         assert str(path) in caught.value.problems[0]
-
-
-def test_a_forbidden_file_is_the_environments_fault(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(EnvironmentFault):
-        load(tmp_path / "secret.toml")
 
 
 # --- values ------------------------------------------------------------------------------------------------------

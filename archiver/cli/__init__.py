@@ -57,6 +57,20 @@ class Commands(click.Group):
             context.exit(MACHINES)
 
 
+class Named(click.Path):
+    """A path that was named: empty, as from a variable nobody set, it would be the current folder.
+
+    Whether it can be read is for those to tell who read it: it is the machine's fault, not the user's.
+    """
+
+    def convert(
+        self, value: str | os.PathLike[str], parameter: click.Parameter | None, context: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        if not os.fspath(value):
+            self.fail("is empty; name one, or leave the option out", parameter, context)
+        return super().convert(value, parameter, context)
+
+
 def _tell(error: ArchiverError) -> None:
     if isinstance(error, ConfigError):
         complain("archiver: the configuration can't be used:")
@@ -78,7 +92,7 @@ def _status(error: ArchiverError) -> int:
 @click.version_option(__version__, prog_name="archiver")
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Named(file_okay=False, readable=False, path_type=Path),
     envvar="ARCHIVER_DATA",
     default=Path("archiver-data"),
     show_default=True,
@@ -86,7 +100,7 @@ def _status(error: ArchiverError) -> int:
 )
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=Named(readable=False, path_type=Path),
     envvar="ARCHIVER_CONFIG",
     help="The configuration, one TOML file; none is needed. Also ARCHIVER_CONFIG.",
 )

@@ -7,8 +7,11 @@ exists is doctor's business. Joiners hand its parts to the layers; no layer impo
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -37,6 +40,10 @@ from archiver.store.template import check_template
 from archiver.types import Mailbox
 
 _FS = "LAYOUT=fs is not offered: items are filed as Maildir++, where a folder is .Name beside cur, new and tmp"
+
+
+_MOST = 16 * 1024 * 1024
+"""Bytes of a configuration: with a table for each of 100,000 mailboxes it is smaller."""
 
 
 class Store(Struct, frozen=True):
@@ -309,7 +316,7 @@ def load(path: Path | str | None = None) -> Config:
         return parse({})
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        raw = tomllib.loads(content_of(path, _MOST).decode("utf-8-sig"))
     except PermissionError as error:
         raise EnvironmentFault(f"{path} can't be read: permission denied", hint="let the archiver read it") from error
     except OSError as error:
@@ -318,6 +325,20 @@ def load(path: Path | str | None = None) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError([f"{path}: is not TOML: {error}"], hint="see the example in the README") from error
     return parse(raw, path)
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """A file's bytes; `ConfigError` for what is none, as a device that never ends, or has more bytes than `most`."""
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # a pipe may have no writer
+        status = os.fstat(file.fileno())
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError([f"{path}: is not a regular file"], hint="save what it gives as a file, and name that")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ConfigError([f"{path}: is larger than {most:,} bytes"], hint="name the file that was meant")
+    return content
 
 
 def parse(raw: dict[str, Any], path: Path | None = None) -> Config:
