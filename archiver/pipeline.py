@@ -283,10 +283,12 @@ class Filer:
         folder = mailbox.folder or terms.folder_of(mailbox.locale)
         before = earlier.get(view.mailbox, ())
         decision = gate.decide(mailbox, conversation.kind, terms.gate)
-        if not decision.allowed:
-            return planning.withhold(conversation, view, folder, decision.reason, before, said)
-        look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
-        return planning.plan(conversation, view, look, folder, before, showing.name, said)
+        if decision.allowed:
+            look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
+            made = planning.plan(conversation, view, look, folder, before, showing.name, said)
+        else:
+            made = planning.withhold(conversation, view, folder, decision.reason, before, said)
+        return planning.given_up(done) if made is None else made
 
     def _file(self, batch: Batch, tally: Tally) -> None:
         """Begin, render, put, finish: everything gathered so far."""

@@ -212,6 +212,16 @@ def _union(masks: Iterable[int]) -> int:
     return union
 
 
+def given_up(same: Delivery | None) -> Planned | None:
+    """Of a view of which nothing is left: what was withheld of it waits no longer."""
+    if same is None or same.state is not DeliveryState.WITHHELD:
+        return None
+    nothing = structs.replace(
+        same, name="", mask=0, state=DeliveryState.FILED, reason="taken away by its owner", size=0
+    )
+    return Planned(nothing)
+
+
 def forsaken(views: Iterable[View], earlier: Mapping[str, Sequence[Earlier]]) -> list[Planned]:
     """Take out the items of mailboxes whose owners, as it turned out later, could see none of it."""
     served = {view.mailbox for view in views}

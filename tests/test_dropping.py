@@ -109,6 +109,20 @@ def test_a_later_version_brings_only_what_is_new(spool: Spool, closed: bool) -> 
     assert texts(spool, ALICE) == [["a line 0", "a line 1", "a line 40"]]
 
 
+def test_what_its_owner_took_away_meanwhile_waits_no_longer(spool: Spool) -> None:
+    bring(spool, line(0), line(1))
+    file(spool)
+    bring(spool, react(BOB, "a-0", "+", 20, room="a", present=PEOPLE))
+    file(spool, **CLOSED)
+    assert spool.withheld_mailboxes() == {BOB}
+    store = store_of(configuration.parse({}), spool.data)
+    (item,) = store.items(BOB, "Conversation History")
+    store.remove(BOB, "Conversation History", item.name)
+    assert spool.wake([BOB], NOW) == 1
+    file(spool)
+    assert spool.withheld_mailboxes() == set() and texts(spool, BOB) == []
+
+
 def test_dropping_all_versions_that_wait_leaves_nothing(spool: Spool) -> None:
     bring(spool, line(0), line(1))
     file(spool, **CLOSED)
