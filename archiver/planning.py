@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from msgspec import Struct, structs
 
-from archiver.events import SENT, Captured
+from archiver.events import INVITED, REFERENCES, SENT, Captured
 from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing, Look, Role, View
 
 FULL = "The mailbox can't take it now: "
@@ -180,16 +180,35 @@ _KEPT_BACK = frozenset({DeliveryState.WITHHELD, DeliveryState.PARKED})
 def _flags(conversation: Conversation, view: View, mask: int, replaced: Sequence[Earlier]) -> str:
     """The Maildir flags of the item: its predecessors' where there are any, else seen unless missed.
 
-    Seen goes only where the item brings messages that its owner didn't write.
+    Seen goes only where the item brings messages that its owner didn't write; it comes where it was missed only so far.
     """
     found = [e for e in replaced if e.flags is not None]
     if not found:
         return "" if view.role is Role.MISSED else "S"
     letters = set().union(*(e.flags or "" for e in found)) - {"S"}
+    known = [e for e in found if not _was_missed(conversation, view, e.covered)]
     fresh = mask & ~_union(e.covered for e in found)
-    if all("S" in (e.flags or "") for e in found) and not _brings(conversation, fresh, view.addresses):
+    unread = not all("S" in (e.flags or "") for e in known)
+    if not known or not (unread or _brings(conversation, fresh, view.addresses)):
         letters.add("S")
     return "".join(sorted(letters))
+
+
+def _was_missed(conversation: Conversation, view: View, covered: int) -> bool:
+    """True where an earlier item was of something missed, but its owner, as is known now, came or answered.
+
+    They would have had it as seen in the first place.
+    """
+    if view.role is Role.MISSED:
+        return False
+    if conversation.kind != "im":
+        return all(captured.event.type == INVITED for captured in _seen(conversation, covered))
+    acts = 0
+    for index, captured in enumerate(conversation.events):
+        actor = captured.event.data.actor
+        if actor is not None and actor.address in view.addresses and captured.event.type not in REFERENCES:
+            acts |= 1 << index
+    return bool(acts) and not acts & covered
 
 
 def _brings(conversation: Conversation, fresh: int, addresses: frozenset[str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from archive_builder import FOLDER, Archive
-from builders import DAY, HOUR, MINUTE, event, join, leave, react, say
+from builders import DAY, HOUR, MINUTE, event, invite, join, leave, react, say
 
 from archiver.events import Captured
 
@@ -63,6 +63,42 @@ def test_a_reference_alone_is_shown_as_found_though_what_was_before_came_late(tm
             archive.take(turn, 4 * HOUR)
         names.append({found.name for found in archive.store.items("a@x.org", FOLDER)})
     assert len(names[0]) == 2 and names[1] == names[0]
+
+
+BOTH = ["a@x.org", "b@x.org"]
+
+
+@pytest.mark.parametrize(
+    ("missed", "then", "owner"),
+    [
+        (
+            [say("a@x.org", "there?", 0, where="im", present=BOTH)],
+            [say("b@x.org", "yes", 60, where="im"), say("a@x.org", "good", 61, where="im")],
+            "b@x.org",
+        ),
+        (
+            [say("a@x.org", "hello", 0), invite("a@x.org", "c@x.org", 1)],
+            [join("c@x.org", 60), say("a@x.org", "welcome", 61)],
+            "c@x.org",
+        ),
+    ],
+    ids=["answered", "joined"],
+)
+def test_what_was_missed_only_so_far_is_seen_at_last(
+    tmp_path: Path, missed: list[Captured], then: list[Captured], owner: str
+) -> None:
+    archive = Archive(tmp_path)
+    archive.take(missed, HOUR)
+    assert list(archive.items(owner)) == [""]
+    archive.take(then, 2 * HOUR)
+    assert list(archive.items(owner)) == ["S"], "as it would have been in time"
+
+
+def test_what_is_still_missed_stays_unread(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    archive.take([say("a@x.org", "there?", 0, where="im", present=BOTH)], HOUR)
+    archive.take([say("a@x.org", "hello?", 60, where="im", present=BOTH)], 2 * HOUR)
+    assert list(archive.items("b@x.org")) == [""]
 
 
 # Those from before what is forgotten by now
