@@ -132,7 +132,7 @@ class ArchiveStore(MaildirFolders):
             except ItemError as error:
                 receipt.outcomes[index] = error
                 continue
-            yield Placed(index, change, place, folder_from_disk(place.folder, self._encoding) or INBOX)
+            yield Placed(index, change, place, folder_from_disk(place.folder, self.encoding) or INBOX)
 
     def head(self, mailbox: str) -> Head | None:
         """Where a mailbox's manifest ends now; None where there is none."""
@@ -163,7 +163,7 @@ class ArchiveStore(MaildirFolders):
         with self._using() as tree:
             parts = self._existing(tree, mailbox)
             first = None if parts == self._template.raw_parts(mailbox) else _first(mailbox)
-            yield from Verification(tree, mailbox, parts, self._encoding).run(first, heads)
+            yield from Verification(tree, mailbox, parts, self.encoding).run(first, heads)
 
 
 @lru_cache(maxsize=4096)

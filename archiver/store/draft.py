@@ -12,7 +12,8 @@ import fcntl
 import os
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from archiver.store.tree import Ownership, own
 from archiver.types import Item
@@ -76,20 +77,40 @@ def _write(descriptor: int, content: bytes) -> None:
 def sweep(directory: int) -> int:
     """Take away named drafts whose writer is dead from a `tmp`; how many there were."""
     with os.scandir(directory) as entries:
-        leftovers = [entry.name for entry in entries if _LEFTOVER.fullmatch(entry.name)]
-    return sum(_swept(directory, name) for name in leftovers)
+        return sum([take_away(directory, entry.name) for entry in list(entries) if is_draft(entry.name)])
 
 
-def _swept(directory: int, name: str) -> bool:
+def is_draft(name: str) -> bool:
+    return _LEFTOVER.fullmatch(name) is not None
+
+
+def take_away(directory: int, name: str) -> bool:
+    """A draft whose writer is dead; False where it lives."""
+    with _left(directory, name) as is_left:
+        if is_left:
+            os.unlink(name, dir_fd=directory)
+        return is_left
+
+
+def is_left(directory: int, name: str) -> bool:
+    """Whether a draft's writer is dead."""
+    with _left(directory, name) as left:
+        return left
+
+
+@contextmanager
+def _left(directory: int, name: str) -> Iterator[bool]:
+    """Its lock is ours meanwhile, if nobody has it."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
-        return False
+        yield False
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(name, dir_fd=directory)
     except OSError:  # its writer lives
-        return False
+        yield False
+    else:
+        yield True
     finally:
         os.close(descriptor)
-    return True

@@ -16,9 +16,11 @@ from archiver.exceptions import ItemError, UsageError
 from archiver.store import keywords
 from archiver.store.draft import sweep
 from archiver.store.faults import fault
+from archiver.store.mending import Mender
 from archiver.store.names import INBOX, Encoding, checked_name, file_name, folder_from_disk, folder_on_disk
 from archiver.store.protocol import Found, Outcome, Put, Where
 from archiver.store.search import Search
+from archiver.store.survey import Survey
 from archiver.store.template import Template
 from archiver.store.tree import Mended, Ownership, Parts, Place, Tree
 
@@ -50,7 +52,7 @@ class MaildirFolders:
     ) -> None:
         self._template = Template(template, data=data, domains=domains)
         self._ownership = ownership or Ownership()
-        self._encoding: Encoding = encoding
+        self.encoding: Encoding = encoding
         self._ours = ours
         self._mended = Mended()
 
@@ -98,18 +100,18 @@ class MaildirFolders:
         """A directory that no folder name leads to (raw bytes where modified UTF-7 is expected) is left out."""
         with self._using() as tree:
             names = _directories(tree, self._existing(tree, mailbox))
-            found = {folder_from_disk(name, self._encoding) for name in names}
+            found = {folder_from_disk(name, self.encoding) for name in names}
             return sorted({folder for folder in found if folder} | ({INBOX} if "cur" in names else set()))
 
     def items(self, mailbox: str, folder: str) -> Iterator[Found]:
         with self._using() as tree:
-            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self._encoding))
+            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
             yield from Search(tree, self._ours).entries(place)
 
     def read(self, mailbox: str, folder: str, name: str) -> bytes:
         """Also reads others' messages, by the names that `items` gives."""
         with self._using() as tree:
-            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self._encoding))
+            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
             search = Search(tree, self._ours)
             while "/" not in name and (at := search.find(place, name)):
                 content = search.content(place, at[0])
@@ -123,7 +125,7 @@ class MaildirFolders:
         None where it keeps none, or not as Dovecot does.
         """
         with self._using() as tree:
-            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self._encoding))
+            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
             try:
                 return keywords.read(tree.directory(place.parts))
             except OSError as error:
@@ -137,8 +139,19 @@ class MaildirFolders:
         Each is read once, in no order; of all others in the folder no more than the header.
         """
         with self._using() as tree:
-            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self._encoding))
+            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
             yield from Search(tree, self._ours).messages(place, wanted)
+
+    @contextmanager
+    def surveying(self, mailbox: str, *, mends: bool = False) -> Iterator[tuple[Survey, Mender]]:
+        """To walk a mailbox, and to mend it; the mender changes nothing where it isn't asked to."""
+        with self._using() as tree, self._using(make=mends) as making:
+            parts = self._existing(tree, mailbox)
+            yield Survey(tree, mailbox, parts, self.encoding, self._ownership), Mender(making, self._ownership)
+
+    def directory_of(self, folder: str) -> str:
+        """As it stands on disk."""
+        return folder_on_disk(folder, self.encoding)
 
     def sweep(self) -> int:
         """Take away what a killed writer left in `tmp`, only under names of ours; how many. For the start."""
@@ -161,7 +174,7 @@ class MaildirFolders:
             yield index, put, place
 
     def _place(self, mailbox: str, folder: str) -> Place:
-        return Place(self._template.parts(mailbox), folder_on_disk(folder, self._encoding))
+        return Place(self._template.parts(mailbox), folder_on_disk(folder, self.encoding))
 
     def _existing(self, tree: Tree, mailbox: str) -> Parts:
         """For reading: also takes the name on disk by which `mailboxes` lists an address too long for its path."""
@@ -169,9 +182,9 @@ class MaildirFolders:
         return raw if raw and _directories(tree, raw) else self._template.parts(mailbox)
 
     @contextmanager
-    def _using(self) -> Iterator[Tree]:
+    def _using(self, *, make: bool = False) -> Iterator[Tree]:
         try:
-            with Tree(self.root, self._ownership, make=False) as tree:
+            with Tree(self.root, self._ownership, make=make) as tree:
                 yield tree
         except OSError as error:
             raise fault(error, str(error.filename or self.root)) from error

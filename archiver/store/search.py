@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from archiver.store.names import split_file_name
 from archiver.store.protocol import Found
-from archiver.store.tree import Place, Tree
+from archiver.store.tree import Parts, Place, Tree
 
 _HEADER = 64 * 1024
 """Bytes read in search of a Message-ID: ours stands far before, and a planted giant costs no more than this."""
@@ -84,7 +84,7 @@ class Search:
         An owner who never stops changing a large folder is not followed for ever.
         """
         settled = not listing.stamp or time.time_ns() - max(listing.stamp) > _TICK
-        return (settled and self._stamp(place) == listing.stamp) or self._counts[place] >= _ATTEMPTS
+        return (settled and self.stamp(place) == listing.stamp) or self._counts[place] >= _ATTEMPTS
 
     def has_message(self, place: Place, message_id: str) -> bool:
         """Whether a file under another's name is this message: a client copied it within its folder, or put it back."""
@@ -126,14 +126,7 @@ class Search:
                         yield at[1], content
 
     def content(self, place: Place, spot: Spot, limit: int = -1) -> bytes | None:
-        """The bytes of a regular file, None if it isn't there any more."""
-        try:
-            directory = self._tree.directory((*place.parts, spot.subdirectory))
-            descriptor = os.open(spot.file, _OPEN, dir_fd=directory)
-        except FileNotFoundError:
-            return None
-        with open(descriptor, "rb") as file:
-            return file.read(limit) if S_ISREG(os.fstat(descriptor).st_mode) else None
+        return read_file(self._tree, (*place.parts, spot.subdirectory), spot.file, limit)
 
     def _message_id(self, place: Place, spot: Spot) -> str:
         try:
@@ -143,14 +136,15 @@ class Search:
         return str(BytesHeaderParser().parsebytes(content or b"").get("Message-ID", "")).strip()
 
     def _list(self, place: Place) -> Listing:
-        stamp = self._stamp(place)
+        stamp = self.stamp(place)
         files = (Spot(sub, file) for sub in SUBDIRECTORIES for file in self.files(place, sub))
         self._counts[place] += 1
         listing = Listing({split_file_name(spot.file)[0]: spot for spot in files}, stamp)
         self._listings[place] = listing
         return listing
 
-    def _stamp(self, place: Place) -> Stamp:
+    def stamp(self, place: Place) -> Stamp:
+        """When `new` and `cur` last changed; empty where one of them isn't there."""
         try:
             folders = [self._tree.directory((*place.parts, sub)) for sub in SUBDIRECTORIES]
         except FileNotFoundError:
@@ -168,3 +162,13 @@ class Search:
         name, flags = split_file_name(spot.file)
         is_new = spot.subdirectory == "new"
         return Found(name, "" if is_new else flags, is_new, status.st_size, status.st_mtime_ns // 1000)
+
+
+def read_file(tree: Tree, parts: Parts, file: str, limit: int = -1) -> bytes | None:
+    """The bytes of a regular file, None if it isn't there any more."""
+    try:
+        descriptor = os.open(file, _OPEN, dir_fd=tree.directory(parts))
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as opened:
+        return opened.read(limit) if S_ISREG(os.fstat(descriptor).st_mode) else None

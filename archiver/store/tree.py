@@ -23,7 +23,7 @@ Parts = tuple[str, ...]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAILDIR = ("cur", "new", "tmp")
-_MARK = "maildirfolder"
+MARK = "maildirfolder"
 _TICK = 2_000_000_000
 """Nanoseconds in which two changes of a directory may bear the same time, on the coarsest file system."""
 
@@ -190,6 +190,13 @@ class Tree:
         self._used.close(place.mailbox)
         self._above.close(place.mailbox)
 
+    def complete(self, place: Place) -> None:
+        """Make what is missing of a folder, whatever was seen of it before."""
+        maildir = self._ancestor(place.parts)
+        self._complete(maildir)
+        if place.folder:
+            self._mark(maildir)
+
     def _mend(self, maildir: int, *, marked: bool) -> None:
         if self._mended.has(maildir):
             return
@@ -205,11 +212,11 @@ class Tree:
 
     def _mark(self, folder: int) -> None:
         """`maildirfolder`, empty: a delivery agent sees that the folder isn't a whole mailbox (Maildir++)."""
-        if _exists(folder, _MARK):
+        if _exists(folder, MARK):
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            mark = os.open(_MARK, flags, self._ownership.mode, dir_fd=folder)
+            mark = os.open(MARK, flags, self._ownership.mode, dir_fd=folder)
         except FileExistsError:
             return
         try:
