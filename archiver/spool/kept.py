@@ -17,7 +17,7 @@ from archiver.spool.journal import Tally, filing_from_row
 from archiver.types import Filing, Lease
 
 _AT_ONCE = 1_000
-_WAKE = "UPDATE place SET due_at = min(ifnull(due_at, ?1), ?1) WHERE n = ?2 AND parked_at IS NULL"
+WAKE = "UPDATE place SET due_at = min(ifnull(due_at, ?1), ?1) WHERE n = ?2 AND parked_at IS NULL"
 
 
 def withheld_mailboxes(connections: Connections) -> set[str]:
@@ -59,7 +59,7 @@ def wake_one(connections: Connections, reason: str, now: int) -> bool:
 def make_due(connections: Connections, places: Sequence[int], now: int) -> None:
     for start in range(0, len(places), _AT_ONCE):
         with connections.writing() as transaction:
-            transaction.connection.executemany(_WAKE, [(now, place) for place in places[start : start + _AT_ONCE]])
+            transaction.connection.executemany(WAKE, [(now, place) for place in places[start : start + _AT_ONCE]])
 
 
 def fail(connections: Connections, filings: Iterable[Filing], error: str, now: int) -> int | None:
@@ -104,7 +104,7 @@ def unpark(connections: Connections, filings: Iterable[int], places: Iterable[in
             if row is not None:
                 done += 1
                 _move(connection, filing, "parked", "attempted", "", now)
-                connection.execute(_WAKE, (now, row[0]))
+                connection.execute(WAKE, (now, row[0]))
         for place in places:
             done += connection.execute(
                 """UPDATE place SET parked_at = NULL, error = NULL, attempts = 0, due_at = ?

@@ -23,6 +23,7 @@ from archiver.spool import (
     exclusions,
     failures,
     feeds,
+    filed,
     files,
     forgetting,
     holds,
@@ -69,7 +70,7 @@ from archiver.spool.records import (
     Watermark,
 )
 from archiver.spool.watermark import watermark
-from archiver.types import Exclusion, Failure, Filing, Head, Hold, Lease
+from archiver.types import Delivery, DeliveryState, Exclusion, Failure, Filing, Head, Hold, Lease
 
 IDLE = 600 * SECOND
 LATENESS = 120 * SECOND
@@ -554,6 +555,17 @@ class Spool:
     def traced(self, place: int, mailbox: str, *, limit: int = 100) -> list[Traced]:
         """What became of a place's conversations for one mailbox; the newest first. Masks are left out."""
         return tracing.traced(self._connections, place, mailbox, limit)
+
+    def deliveries(self, mailbox: str | None = None, *, after: int = 0) -> Iterator[Delivery]:
+        """All that Conversation History ever got, or should have: of one mailbox or of all, numbers above `after`."""
+        return filed.deliveries(self._connections, mailbox, after)
+
+    def delivery_state(self, number: int) -> DeliveryState | None:
+        return filed.state_of(self._connections, number)
+
+    def attempt_again(self, number: int, now: int) -> bool:
+        """Let a run file once more what is there no more; False where its events are forgotten."""
+        return filed.attempt_again(self._connections, number, now)
 
     def totals(self) -> Totals:
         return status.totals(self._connections)
