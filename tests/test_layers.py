@@ -53,6 +53,7 @@ JOINERS = {
         "purging",
         "rebuilding",
         "recall",
+        "reproducing",
         "showing",
         "sifting",
         "workers",
