@@ -17,6 +17,8 @@ from archiver.config import load
 from archiver.spool import Spool
 from archiver.store import PURGES, ArchiveStore, Put
 
+FIELDS = {"kind", "code", "mailbox", "place", "found", "advice", "mended"}
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -52,14 +54,14 @@ def item(archive: ArchiveStore, number: int = 0) -> Path:
 
 def test_what_is_sound_is_said_to_be(archive, verify, data):
     before = {path: path.stat().st_mtime_ns for path in archive.root.rglob("*")}
-    assert verify(status=0).output == "2 archives checked, all as filed.\n"
-    assert verify(ALICE, status=0).output == "1 archive checked, all as filed.\n"
+    assert verify(status=0).output == "0 mailboxes and 2 archives checked, all as filed.\n"
+    assert verify(ALICE, status=0).output == "0 mailboxes and 1 archive checked, all as filed.\n"
     assert json.loads(verify("--json", status=0).stdout) == []
     assert {path: path.stat().st_mtime_ns for path in archive.root.rglob("*")} == before
 
 
 def test_where_nothing_is_archived_nothing_is_wrong(verify, data):
-    assert verify(status=0).output == "0 archives checked, all as filed.\n"
+    assert verify(status=0).output == "0 mailboxes and 0 archives checked, all as filed.\n"
     assert not data.exists()
 
 
@@ -70,10 +72,10 @@ def test_a_problem_is_named_with_place_and_advice(archive, verify):
     told = verify(ALICE, status=1).output
     assert f"item-changed {ALICE} {PURGES}/{make_item(0).name}: " in told
     assert f"item-missing {ALICE} {PURGES}/{make_item(2).name}: " in told
-    assert told.count("backup") == 2 and told.endswith("1 archive checked, 2 problems found.\n")
+    assert told.count("backup") == 2 and told.endswith("0 mailboxes and 1 archive checked, 2 problems found.\n")
     problems = json.loads(verify("--json", status=1).stdout)
     assert [problem["code"] for problem in problems] == ["item-changed", "item-missing"]
-    assert all(set(problem) == {"code", "mailbox", "place", "found", "advice"} for problem in problems)
+    assert all(set(problem) == FIELDS for problem in problems)
     assert verify(BOB, status=0)
 
 

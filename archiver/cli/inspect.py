@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from archiver import inspection
 from archiver.addresses import normal
-from archiver.assembly import archive_of, store_of
+from archiver.assembly import store_of
+from archiver.cli import verify as verifying
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, counted, say, size, table, when, write
-from archiver.exceptions import UsageError
-from archiver.logs import plain
 from archiver.rendering import lines_of
-from archiver.spool import Spool
 from archiver.store import Store
-from archiver.types import Head
 
 
 @click.command()
@@ -22,9 +21,24 @@ from archiver.types import Head
 @click.argument("item", required=False)
 @click.option("--raw", is_flag=True, help="The item's exact bytes.")
 @click.option("--events", is_flag=True, help="The exact events the item carries, one JSON object a line.")
-@click.option("--verify", is_flag=True, help="Check the compliance archive, or ADDRESS's, against its manifest.")
+@click.option("--verify", is_flag=True, help="Check whether all that was filed, or ADDRESS's, is there as it was.")
+@click.option("--repair", is_flag=True, help="With --verify: mend what can be mended without loss.")
+@click.option(
+    "--maildir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --verify: a copied Maildir.",
+)
 @reads
-def inspect(app: App, address: str | None, item: str | None, raw: bool, events: bool, verify: bool) -> None:
+def inspect(
+    app: App,
+    address: str | None,
+    item: str | None,
+    raw: bool,
+    events: bool,
+    verify: bool,
+    repair: bool,
+    maildir: Path | None,
+) -> None:
     """Lists mailboxes; with ADDRESS its folders and items; with ITEM that one as text.
 
     ITEM is its number in the list, or a unique beginning of its name, key or Message-ID.
@@ -34,10 +48,16 @@ def inspect(app: App, address: str | None, item: str | None, raw: bool, events: 
     if raw and events:
         raise click.UsageError("--raw and --events at once can't be told apart: name one")
     if verify and (item or raw or events):
-        raise click.UsageError("--verify checks whole archives: it takes an ADDRESS and nothing more")
+        raise click.UsageError("--verify checks whole mailboxes: it takes an ADDRESS and nothing more")
+    if (repair or maildir) and not verify:
+        raise click.UsageError("--repair and --maildir belong to --verify")
+    if maildir and address:
+        raise click.UsageError("--maildir is somebody's copy: it has no ADDRESS")
+    if maildir:
+        return verifying.verify_copy(app, maildir, repair=repair)
     mailbox = (normal("", address) or address) if address else None  # also as `sip:` or `xmpp:` has it, in any case
     if verify:
-        return _verify(app, mailbox)
+        return verifying.verify(app, mailbox, repair=repair)
     store = store_of(app.config(), app.data)
     if mailbox is None:
         return _folders(app, store)
@@ -101,37 +121,3 @@ def _item(app: App, shown: inspection.Shown) -> None:
         say(f"{name}: {value}")
     say()
     return say(shown.text.rstrip("\n"))
-
-
-def _verify(app: App, mailbox: str | None) -> None:
-    """Says each problem; the exit status tells whether there is any."""
-    archive = archive_of(app.config(), app.data)
-    heads = _heads(app)
-    checked = inspection.archives(archive, heads)
-    if mailbox is not None and mailbox not in checked:
-        raise UsageError(f"there is no archive of {mailbox}", hint="`archiver inspect --verify` checks all there are")
-    checked = checked if mailbox is None else [mailbox]
-    problems = list(inspection.verify(archive, checked, heads))
-    if app.json:
-        as_json(problems)
-    else:
-        _problems(problems, len(checked))
-    if problems:
-        click.get_current_context().exit(1)
-
-
-def _problems(problems: list[inspection.Problem], archives: int) -> None:
-    for each in problems:
-        say(plain(f"{each.code} {each.mailbox} {each.place}: {each.found}"))  # one line, whatever a file is called
-        say(f"      {each.advice}")
-    what = f"{counted(archives, 'archive')} checked"
-    say(f"{what}, {counted(len(problems), 'problem')} found." if problems else f"{what}, all as filed.")
-
-
-def _heads(app: App) -> dict[str, list[Head]]:
-    """Where, by the spool, manifests end: as noted when items were filed, and as the audit log has it."""
-    if not Spool.exists(app.data):
-        return {}
-    with app.reading_spool() as spool:
-        noted, told = spool.heads(), spool.audited_heads()
-    return {mailbox: [heads[mailbox] for heads in (noted, told) if mailbox in heads] for mailbox in noted | told}

@@ -33,7 +33,25 @@ def complain(text: str) -> None:
 
 def as_json(value: Any) -> None:
     """One JSON document; bytes as base64, times as they are (microseconds)."""
-    _write(_escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
+    _write(_json(value))
+
+
+def _json(value: Any) -> str:
+    return _escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+class JsonList:
+    """One JSON array, written as its elements come: it may be long."""
+
+    def __init__(self) -> None:
+        self._before = "["
+
+    def add(self, value: Any) -> None:
+        _write(f"{self._before}\n{_json(value)}")
+        self._before = ","
+
+    def end(self) -> None:
+        _write("[]" if self._before == "[" else "]")
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,7 @@
-"""Whether archives are still what was filed: every problem a value with code, place and advice. Mends nothing."""
+"""Whether archives are still what was filed, and what a problem is: a value with code, place and advice.
+
+Mends nothing; `examining` does for Conversation History what the archive does for itself.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,19 @@ from archiver.store.damage import Damage
 from archiver.types import Head
 
 
-class Problem(Struct, frozen=True):
-    """One thing found wrong: what, where exactly, and what a person can do about it."""
+class Problem(Struct, frozen=True, tag_field="kind", tag="problem"):
+    """One thing found wrong: what, where exactly, what a person can do about it, and what was done ("": nothing)."""
 
     code: str
     mailbox: str
     place: str
     found: str
     advice: str
+    mended: str = ""
+
+
+def problem(damage: Damage, mended: str = "") -> Problem:
+    return Problem(damage.code, damage.mailbox, damage.place, damage.found, damage.advice, mended)
 
 
 class Verifiable(Protocol):
@@ -38,4 +46,4 @@ def verify(archive: Verifiable, mailboxes: Iterable[str], heads: Mapping[str, It
     """All problems of these mailboxes' archives. `heads` are those that the spool has on record."""
     for mailbox in mailboxes:
         for damage in archive.verify(mailbox, heads.get(mailbox, ())):
-            yield Problem(damage.code, damage.mailbox, damage.place, damage.found, damage.advice)
+            yield problem(damage)

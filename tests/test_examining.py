@@ -1,0 +1,300 @@
+"""`archiver inspect --verify` on Conversation History: each kind of damage on a real store found, named and mended."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree, rmtree
+
+import pytest
+from builders import HOUR, say
+from click.testing import CliRunner, Result
+
+from archiver.cli import main
+from archiver.events import Captured, ndjson
+from archiver.rendering import lines_of
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+HISTORY = ".Conversation History"
+OLD = 1_000_000_000
+
+
+def talk(room: str, begin: float, *texts: str) -> list[Captured]:
+    people = [ALICE, BOB]
+    return [
+        say(people[n % 2], text, begin + n, id=f"{room}-{begin}-{n}", room=room, present=people)
+        for n, text in enumerate(texts)
+    ]
+
+
+class Scene:
+    """A data directory with three items for each of two people, all of them sound."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.backfill(
+            [*talk("one", 0, "hello", "hi"), *talk("two", HOUR, "what?", "that"), *talk("three", 9, "a", "b")]
+        )
+        self.items = sorted(self.cur.iterdir())
+
+    def backfill(self, events: list[Captured]) -> None:
+        path = self.data.parent / f"events-{len(list(self.data.parent.glob('events-*')))}.ndjson"
+        path.write_bytes(ndjson(events))
+        self.run("backfill", "events", str(path))
+
+    def run(self, *arguments: str, status: int = 0) -> Result:
+        result = CliRunner().invoke(main, ["--data", str(self.data), *arguments])
+        assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
+        return result
+
+    def told(self, *arguments: str, status: int) -> list[dict[str, str]]:
+        return json.loads(self.run("--json", "inspect", "--verify", *arguments, status=status).stdout)  # type: ignore[no-any-return]
+
+    @property
+    def mailbox(self) -> Path:
+        return self.data / "mail/example.org/alice"
+
+    @property
+    def folder(self) -> Path:
+        return self.mailbox / HISTORY
+
+    @property
+    def cur(self) -> Path:
+        return self.folder / "cur"
+
+    def alone(self, number: int = 0) -> Path:
+        """An item with a file of its own: changing it changes nobody else's."""
+        path = self.items[number]
+        content, status = path.read_bytes(), path.stat()
+        path.unlink()
+        path.write_bytes(content)
+        path.chmod(0o600)
+        os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        return path
+
+    def rewrite(self, change: Callable[[bytes], bytes], number: int = 0) -> None:
+        path = self.alone(number)
+        when = path.stat().st_mtime_ns
+        path.write_bytes(change(path.read_bytes()))
+        os.utime(path, ns=(when, when))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return Scene(tmp_path_factory.mktemp("made") / "data")
+
+
+@pytest.fixture
+def scene(made: Scene, tmp_path: Path) -> Scene:
+    copied = object.__new__(Scene)
+    copied.data = tmp_path / "data"
+    copytree(made.data, copied.data)
+    copied.items = sorted(copied.cur.iterdir())
+    return copied
+
+
+def name(path: Path) -> str:
+    return path.name.partition(":")[0]
+
+
+def repacked(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Changes the events an item carries, and keeps it as long at least."""
+
+    def changed(content: bytes) -> bytes:
+        lines = b"".join(line + b"\n" for line in lines_of(content))
+        (old,) = re.findall(rb'conversation.ndjson.gz"\n\n([A-Za-z0-9+/=\n]+)\n--', content)
+        return content.replace(old, b64encode(gzip.compress(change(lines), mtime=0)) + b"\n") + b" " * 999
+
+    return changed
+
+
+def swap(scene: Scene) -> None:
+    one, two = scene.alone(0), scene.alone(1)
+    first, second = one.stat().st_mtime_ns, two.stat().st_mtime_ns
+    content = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(content)
+    os.utime(one, ns=(first, first))
+    os.utime(two, ns=(second, second))
+
+
+def folder(scene: Scene, directory: str, *parts: str) -> None:
+    for part in ("", *parts):
+        (scene.mailbox / directory / part).mkdir(mode=0o700, exist_ok=True)
+
+
+def aside(scene: Scene, where: str, file: str = "") -> Path:
+    if where.startswith(".") and where != HISTORY:
+        folder(scene, where.split("/")[0], "cur", "new", "tmp")
+    return scene.mailbox / where / (file or scene.items[0].name)
+
+
+def move(scene: Scene, where: str, file: str = "") -> None:
+    scene.items[0].rename(aside(scene, where, file))
+
+
+def copy(scene: Scene, where: str, file: str = "", content: bytes | None = None) -> None:
+    target = aside(scene, where, file)
+    target.write_bytes(scene.items[0].read_bytes() if content is None else content)
+    target.chmod(0o600)
+    when = scene.items[0].stat().st_mtime_ns
+    os.utime(target, ns=(when, when))
+
+
+def replace(path: Path, made: Callable[[Path], object]) -> None:
+    rmtree(path) if path.is_dir() else path.unlink()
+    made(path)
+
+
+def plant(scene: Scene, file: str, where: str = "tmp", *, age: int = OLD) -> None:
+    path = scene.folder / where / file
+    path.write_bytes(b"From: x\n\nx")
+    path.chmod(0o600)
+    os.utime(path, (age, age))
+
+
+def of_another(scene: Scene) -> None:
+    people = ["carol@example.org", "dave@example.org"]
+    scene.backfill([say(who, "ours", n, id=who, room="theirs", present=people) for n, who in enumerate(people)])
+    (theirs,) = (scene.data / "mail/example.org/carol" / HISTORY / "cur").iterdir()
+    os.link(theirs, scene.cur / theirs.name)
+
+
+def outdated(scene: Scene) -> None:
+    before = {path: path.read_bytes() for path in scene.items}
+    times = {path: path.stat().st_mtime_ns for path in scene.items}
+    scene.backfill(talk("one", 20, "more"))
+    (gone,) = [path for path in before if not path.exists()]
+    gone.write_bytes(before[gone])
+    gone.chmod(0o600)
+    os.utime(gone, ns=(times[gone], times[gone]))
+
+
+def unlisted(scene: Scene) -> None:
+    """Made by the archiver, of nothing this journal knows."""
+    (scene.data.parent / "other").mkdir()
+    other = Scene(scene.data.parent / "other" / "data")
+    other.backfill(talk("elsewhere", 0, "x", "y"))
+    (path,) = [path for path in other.cur.iterdir() if path.name not in {each.name for each in scene.items}]
+    os.link(path, scene.cur / path.name)
+
+
+X = "conversation-archiver"
+MENDED, STAYS = True, False
+
+DAMAGES: dict[str, tuple[Callable[[Scene], object], list[str], bool]] = {
+    "an item deleted": (lambda s: s.items[0].unlink(), ["item-missing"], MENDED),
+    "all items deleted": (lambda s: [path.unlink() for path in s.items], ["item-missing"] * 3, MENDED),
+    "a folder removed": (lambda s: rmtree(s.folder), ["item-missing"] * 3, MENDED),
+    "a mailbox removed": (lambda s: rmtree(s.mailbox), ["item-missing"] * 3 + ["mailbox-missing"], MENDED),
+    "an item emptied": (lambda s: s.rewrite(lambda c: b""), ["item-cut"], STAYS),
+    "an item cut short": (lambda s: s.rewrite(lambda c: c[:-200]), ["item-cut"], STAYS),
+    "a word of the text": (lambda s: s.rewrite(lambda c: c.replace(b"hello", b"hullo", 1)), ["item-changed"], STAYS),
+    "a header": (
+        lambda s: s.rewrite(lambda c: c.replace(b"\nFrom: ", b"\nFrom: Mallory ", 1)),
+        ["item-changed"],
+        STAYS,
+    ),
+    "something behind": (lambda s: s.rewrite(lambda c: c + b"more\n"), ["item-changed"], STAYS),
+    "an event's text": (
+        lambda s: s.rewrite(repacked(lambda e: e.replace(b"hello", b"hullo"))),
+        ["events-changed"],
+        STAYS,
+    ),
+    "an event taken out": (
+        lambda s: s.rewrite(repacked(lambda e: e.partition(b"\n")[2])),
+        ["events-changed"],
+        STAYS,
+    ),
+    "events that are none": (
+        lambda s: s.rewrite(repacked(lambda e: b"{}\n" + e)),
+        ["events-unreadable"],
+        STAYS,
+    ),
+    "events not packed": (lambda s: s.rewrite(lambda c: c.replace(b"H4sI", b"AAAA")), ["events-unreadable"], STAYS),
+    "no events": (
+        lambda s: s.rewrite(lambda c: c.replace(b"conversation.ndjson.gz", b"conversation.ndjson.xx")),
+        ["events-missing"],
+        STAYS,
+    ),
+    "something else instead": (lambda s: s.rewrite(lambda c: b"\xff\x00" * len(c)), ["events-missing"], STAYS),
+    "two items swapped": (swap, ["item-swapped"] * 2, STAYS),
+    "an item of nobody": (unlisted, ["item-unlisted"], STAYS),
+    "an item of another mailbox": (of_another, ["item-of-another-mailbox"], STAYS),
+    "an item that was replaced": (outdated, ["item-outdated"], MENDED),
+    "in another folder": (lambda s: move(s, ".Else/cur"), ["item-in-wrong-folder"], STAYS),
+    "in INBOX": (lambda s: move(s, "cur"), ["item-in-wrong-folder"], STAYS),
+    "also in another folder": (lambda s: copy(s, ".Else/cur"), ["item-doubled"], MENDED),
+    "in new and cur": (lambda s: copy(s, f"{HISTORY}/new", name(s.items[0])), ["item-doubled"], MENDED),
+    "twice under other flags": (
+        lambda s: copy(s, f"{HISTORY}/cur", f"{name(s.items[0])}:2,"),
+        ["item-doubled"],
+        MENDED,
+    ),
+    "twice, one changed": (
+        lambda s: copy(s, f"{HISTORY}/new", name(s.items[0]), s.items[0].read_bytes() + b"x"),
+        ["item-changed", "item-doubled"],
+        STAYS,
+    ),
+    "left in tmp": (lambda s: move(s, f"{HISTORY}/tmp"), ["item-misplaced"], MENDED),
+    "left in the folder itself": (lambda s: move(s, HISTORY), ["item-misplaced"], MENDED),
+    "a colon lost": (lambda s: move(s, f"{HISTORY}/cur", f"{name(s.items[0])};2,S"), ["item-misnamed"], MENDED),
+    "flags lost": (lambda s: move(s, f"{HISTORY}/cur", name(s.items[0])), ["item-misnamed"], MENDED),
+    "experimental flags": (lambda s: move(s, f"{HISTORY}/cur", f"{name(s.items[0])}:1,x"), ["item-misnamed"], MENDED),
+    "another date": (lambda s: os.utime(s.alone(), (OLD, OLD)), ["item-misdated"], MENDED),
+    "a link for an item": (
+        lambda s: replace(s.items[0], lambda p: p.symlink_to(s.items[1])),
+        ["item-not-a-file"],
+        STAYS,
+    ),
+    "a directory for an item": (lambda s: replace(s.items[0], Path.mkdir), ["item-not-a-file"], STAYS),
+    "a FIFO for an item": (lambda s: replace(s.items[0], os.mkfifo), ["item-not-a-file"], STAYS),
+    "no tmp": (lambda s: (s.folder / "tmp").rmdir(), ["folder-half-made"], MENDED),
+    "no new": (lambda s: (s.folder / "new").rmdir(), ["folder-half-made"], MENDED),
+    "no mark": (lambda s: (s.folder / "maildirfolder").unlink(), ["folder-half-made"], MENDED),
+    "no new in INBOX": (lambda s: (s.mailbox / "new").rmdir(), ["folder-half-made"], MENDED),
+    "only cur in another folder": (lambda s: folder(s, ".Else", "cur"), ["folder-half-made"], MENDED),
+    "a file for new": (lambda s: replace(s.folder / "new", lambda p: p.write_bytes(b"")), ["folder-blocked"], STAYS),
+    "a link for tmp": (lambda s: replace(s.folder / "tmp", lambda p: p.symlink_to("/")), ["folder-blocked"], STAYS),
+    "a folder in raw bytes": (lambda s: folder(s, ".Gespräche", "cur", "new", "tmp"), ["folder-without-name"], STAYS),
+    "a killed writer's draft": (lambda s: plant(s, f"archiver.{'0' * 32}.part"), ["tmp-leftover"], MENDED),
+    "somebody's old draft": (lambda s: plant(s, "1.2.host"), ["tmp-stuck"], STAYS),
+    "an item for all to read": (lambda s: s.alone().chmod(0o644), ["mode-wrong"], MENDED),
+    "an item for nobody": (lambda s: s.alone().chmod(0o000), ["mode-wrong"], MENDED),
+    "a folder for all to read": (lambda s: s.folder.chmod(0o755), ["mode-wrong"], MENDED),
+    "a directory for all to write": (lambda s: s.cur.chmod(0o777), ["mode-wrong"], MENDED),
+    "a mailbox for all to read": (lambda s: s.mailbox.chmod(0o755), ["mode-wrong"], MENDED),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_found_named_and_where_possible_mended(scene: Scene, damage: str) -> None:
+    make, codes, is_mended = DAMAGES[damage]
+    before = {name(path): path.read_bytes() for path in scene.items}
+    make(scene)
+    found = scene.told(ALICE, status=1)
+    assert sorted(each["code"] for each in found) == codes
+    assert all(each["kind"] == "problem" and each["mailbox"] == ALICE for each in found)
+    assert all(each["place"] and each["found"] and each["advice"] and not each["mended"] for each in found)
+    assert scene.told(ALICE, status=1) == found, "looking changes nothing"
+    assert scene.told(BOB, status=0) == []
+    mended = scene.told(ALICE, "--repair", status=1)
+    assert sorted(each["code"] for each in mended) == codes
+    if not is_mended:
+        assert scene.told(ALICE, status=1) == found and mended == found
+        return
+    assert all(each["mended"] for each in mended)
+    assert scene.told(ALICE, status=0) == []
+    if damage != "an item that was replaced":
+        lying = {name(path): path.read_bytes() for path in [*scene.cur.iterdir(), *(scene.folder / "new").iterdir()]}
+        assert lying == before
+
+
+def test_there_are_many_kinds() -> None:
+    assert len(DAMAGES) >= 25
+    assert len({code for _, codes, _ in DAMAGES.values() for code in codes}) >= 20
