@@ -55,10 +55,9 @@ def renew(
     for key, origin in memory.recalled(place, by_target):
         captured = by_target[key]
         priors = memory.priors(place, origin.started, origin.ended)
-        if any(_is_done(prior, captured) for prior in priors if prior.started == origin.started):
-            continue
         for prior in priors:
-            if set(prior.events) & set(origin.events):
+            # One that covers it is renewed already. Others may still wait: each name has a filing of its own.
+            if captured.number not in prior.events and set(prior.events) & set(origin.events):
                 yield from _renewed(memory, store, prior, captured, rules, limits, whisper=key in whispered)
 
 
@@ -115,11 +114,6 @@ def _holds(conversation: Conversation, retraction: Captured) -> bool:
 def _is_in_history(delivery: Delivery) -> bool:
     """In an archive every version stays as it is."""
     return delivery.destination is Destination.HISTORY and delivery.state is DeliveryState.FILED and delivery.name != ""
-
-
-def _is_done(prior: Filing, captured: Captured) -> bool:
-    attempted = any(delivery.state is DeliveryState.ATTEMPTED for delivery in prior.deliveries)
-    return captured.number in prior.events and not attempted
 
 
 def _where(delivery: Delivery) -> Where:

@@ -110,6 +110,27 @@ def test_an_item_its_owner_deleted_stays_deleted(archive: Archive) -> None:
     assert b"my secret" not in archive.items("a@x.org")["S"]
 
 
+def test_one_that_waits_because_the_old_item_cannot_be_kept_is_renewed_once_it_can(archive: Archive) -> None:
+    archive.take(TALK, 60)
+    archive.forget(8 * DAY)
+    archive.spool.place_hold("b@x.org", by="legal", reason="case 7", now=BASE * SECOND)
+    in_the_way = archive.spool.data / "archive"
+    in_the_way.write_text("a file in its place")
+    archive.take([RETRACTED], LATE + 60)
+    for minutes in range(2, 9):
+        assert b"my secret" in archive.items("b@x.org")["S"] and b"my secret" not in archive.items("a@x.org")["S"]
+        assert [kept.mailbox for kept in archive.spool.withheld()] == ["b@x.org"]
+        archive.spool.wake(["b@x.org"], (BASE + LATE) * SECOND + minutes * 60 * SECOND)
+        archive.file(LATE + minutes * 60)
+    in_the_way.unlink()
+    archive.spool.wake(["b@x.org"], (BASE + LATE + 3600) * SECOND)
+    archive.file(LATE + 3600)
+    assert archive.spool.withheld() == []
+    (item,) = archive.items("b@x.org").values()
+    assert b"my secret" not in item and b"thanks" in item
+    assert any(b"my secret" in kept for kept in archive.archived("b@x.org").values())
+
+
 def test_a_forgotten_partial_place_keeps_only_who_may_still_be_there(archive: Archive) -> None:
     """Where leaves are not recorded, a roster must not grow by everybody who ever spoke."""
     events = [say(f"p{n}@x.org", "hello", n * 3600) for n in range(30)]
