@@ -346,7 +346,21 @@ class Filer:
         own = [each for each in chosen if each.destination is Destination.HISTORY]
         if len(own) < len(chosen):
             self._archives.put([each for each in chosen if each.destination is not Destination.HISTORY], now)
-        self._put_history(self._quotas.admitted(own))
+        self._put_history(self._quotas.admitted(self._replacing(own)))
+
+    def _replacing(self, chosen: list[Chosen]) -> list[Chosen]:
+        """Those that may take out what they replace: what a hold covers of it is kept first. The others wait."""
+        replaced = [each.work.planned[each.index].outdated for each in chosen]
+        unkept = self._store.unkept([_where(old) for outdated in replaced for old in outdated])
+        if not unkept:
+            return chosen
+        admitted: list[Chosen] = []
+        for each, outdated in zip(chosen, replaced, strict=True):
+            if error := next((unkept[_where(old)] for old in outdated if _where(old) in unkept), None):
+                withheld(each.work, each.index, len(each.put.item.content), str(error))
+            else:
+                admitted.append(each)
+        return admitted
 
     def _put_history(self, chosen: list[Chosen]) -> None:
         for careful in (False, True):
@@ -367,20 +381,33 @@ class Filer:
         """Take out what was replaced, then record all. In this order: see `_earlier`."""
         outdated: list[Where] = []
         filings: list[Filing] = []
+        self._settle(batch.works)
         for work in batch.works:
-            for index, planned in enumerate(work.planned):
-                if planned.look is None and planned.delivery.state is DeliveryState.ATTEMPTED:
-                    filed(work, index, planned.delivery.size)
             if work.error:
                 park_or_retry(work, batch, now)
             for planned in work.planned:
                 if planned.delivery.state is DeliveryState.FILED:
-                    outdated += [Where(d.mailbox, d.folder, d.name) for d in planned.outdated]
+                    outdated += map(_where, planned.outdated)
             filings.append(structs.replace(work.filing, deliveries=tuple(p.delivery for p in work.planned)))
             count(work, tally)
         self._keep_blobs(batch)
         self._store.remove_all(outdated)
         self._journal.finish(filings, now, gone=[number for work in batch.works for number in work.gone])
+
+    def _settle(self, works: Sequence[Work]) -> None:
+        """Deliveries that put nothing: of some the journal alone has news, others only take out what isn't theirs."""
+        mere = [
+            (work, index, planned)
+            for work in works
+            for index, planned in enumerate(work.planned)
+            if planned.look is None and planned.delivery.state is DeliveryState.ATTEMPTED
+        ]
+        unkept = self._store.unkept([_where(old) for *_, planned in mere for old in planned.outdated])
+        for work, index, planned in mere:
+            if error := next((unkept[_where(old)] for old in planned.outdated if _where(old) in unkept), None):
+                withheld(work, index, planned.delivery.size, str(error))
+            else:
+                filed(work, index, planned.delivery.size)
 
     def _keep_blobs(self, batch: Batch) -> None:
         """Files too large for an item stay in the blob store as long as the item that names them."""
@@ -394,3 +421,7 @@ class Filer:
                     self._journal.hold_blobs(holder(planned.delivery), sorted(kept))
                 for delivery in planned.outdated:
                     self._journal.drop_blobs(holder(delivery))
+
+
+def _where(delivery: Delivery) -> Where:
+    return Where(delivery.mailbox, delivery.folder, delivery.name)

@@ -1,7 +1,7 @@
 """What holds cover is copied into the compliance archive before its owner can delete it.
 
     file       under a hold: the copy, DURABLE, then the item becomes visible to its owner
-    replace    what a newer version takes out is copied first
+    replace    what a newer version takes out is copied first, else the newer version waits
     take       a new hold: what lies in its mailbox already, in whichever folder its owner has it
 
 Joins holds, the mail tree and the archive. A copy is a file of its own, never a link: one inode has one owner and mode.
@@ -105,20 +105,27 @@ class HeldStore:
         return self.remove_all([Where(mailbox, folder, name)])[0]
 
     def remove_all(self, unwanted: Sequence[Where]) -> list[bool]:
-        held = self._keeper.register.standing_holds({where.mailbox for where in unwanted})
-        copies = list(self._copies(held, unwanted))
-        for error in self._keeper.keep(copies):
-            if error is not None:
-                raise error
+        """Raises `NotKept` where one can't be kept: then none is removed. `unkept` tells before."""
+        for error in self.unkept(unwanted).values():
+            raise error
         return self._store.remove_all(unwanted)
 
-    def _copies(self, held: Mapping[str, tuple[Hold, ...]], unwanted: Sequence[Where]) -> Iterator[Put]:
+    def unkept(self, unwanted: Sequence[Where]) -> dict[Where, NotKept]:
+        """Keep what holds cover of what is about to go; those whose copies can't be kept, and why."""
+        if not unwanted:
+            return {}
+        held = self._keeper.register.standing_holds({where.mailbox for where in unwanted})
+        copies = dict(self._copies(held, unwanted)) if held else {}
+        outcomes = zip(copies, self._keeper.keep(list(copies.values())), strict=True)
+        return {where: NotKept(why_not(error, where.mailbox)) for where, error in outcomes if error is not None}
+
+    def _copies(self, held: Mapping[str, tuple[Hold, ...]], unwanted: Sequence[Where]) -> Iterator[tuple[Where, Put]]:
         wanted = [where for where in unwanted if where.mailbox in held]
         for where, found in zip(wanted, self._store.locate_all(wanted), strict=True):
             if found is not None:
                 content = self._store.read(where.mailbox, where.folder, where.name)
                 if _is_covered(held[where.mailbox], content):
-                    yield _copy(where.mailbox, found, content)
+                    yield where, _copy(where.mailbox, found, content)
 
     def locate(self, mailbox: str, folder: str, name: str) -> Found | None:
         return self._store.locate(mailbox, folder, name)

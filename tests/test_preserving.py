@@ -8,19 +8,22 @@ from shutil import rmtree
 from typing import Any
 
 import pytest
-from builders import BASE, HOUR, say
+from builders import BASE, HOUR, retract, say
+from conversation_builder import text_of
 
 from archiver import preserving
+from archiver.archiving import PASSING
 from archiver.assembly import archive_of, open_spool, store_of, terms_of
 from archiver.config import Config, load
 from archiver.daemon.job import Job
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ItemError, OverQuota
+from archiver.gathering import ATTEMPTS
 from archiver.pipeline import Filer, Tally
-from archiver.preserving import HeldStore, Keeper, take, take_all
+from archiver.preserving import HeldStore, Keeper, NotKept, take, take_all
 from archiver.rendering import is_base_name
 from archiver.spool import Spool
-from archiver.store import PURGES, ArchiveStore, MaildirStore, Put
+from archiver.store import PURGES, ArchiveStore, MaildirStore, Put, Receipt
 from archiver.types import Hold
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
@@ -79,6 +82,16 @@ class Unaware:
 
     def standing_holds(self, mailboxes: object) -> dict[str, tuple[Hold, ...]]:
         return {}
+
+
+class Late(Unaware):
+    """The spool of somebody who hears of a hold just before taking out what was replaced."""
+
+    asked = 0
+
+    def standing_holds(self, mailboxes: Any) -> dict[str, tuple[Hold, ...]]:
+        self.asked += bool(list(mailboxes))
+        return self._spool.standing_holds(mailboxes) if self.asked > 2 else {}
 
 
 def contents(store: MaildirStore | ArchiveStore, mailbox: str, folder: str) -> list[bytes]:
@@ -194,11 +207,81 @@ def test_nothing_of_it_is_taken_out_where_the_archive_is_full(held: Held) -> Non
     (item,) = held.history.items(ALICE, FOLDER)
     full = ArchiveStore(CONFIG.store.archive, data=held.data, limit=1)
     store = HeldStore(held.history, Keeper(full, held.spool, held.spool))
-    with pytest.raises(OverQuota):
+    with pytest.raises(NotKept, match="is full"):
         store.remove(ALICE, FOLDER, item.name)
     assert len(held.shown()) == 1
     assert HeldStore(held.history, held.keeper).remove(ALICE, FOLDER, item.name)
     assert held.shown() == [] and len(held.kept()) == 1
+
+
+BROKEN = b"no longer in any form that fits"
+
+
+class Picky(ArchiveStore):
+    """An archive that has room for what is new, but not for one old item."""
+
+    def put(self, puts: Sequence[Put], now: int, **rest: Any) -> Receipt:
+        full = [index for index, put in enumerate(puts) if BROKEN in put.item.content]
+        receipt = super().put([put for index, put in enumerate(puts) if index not in full], now, **rest)
+        for index in full:
+            receipt.outcomes.insert(index, OverQuota("full"))
+        return receipt
+
+
+@pytest.fixture
+def picky(held: Held) -> Held:
+    """An item of Alice's under a hold of which no copy can be kept."""
+    held.file(*talk("room", BROKEN.decode(), "two"))
+    held.hold()
+    held.archive = Picky(CONFIG.store.archive, data=held.data)
+    held.keeper = Keeper(held.archive, held.spool, held.spool)
+    return held
+
+
+def relent(held: Held) -> None:
+    held.archive = archive_of(CONFIG, held.data)
+
+
+CHANGES = {
+    "continued": (talk("room", "three", begin=60), "three"),
+    "retracted": ([retract(ALICE, "room-0-0", 60, room="room", present=[ALICE, BOB])], "retracted"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_would_replace_an_item_that_cannot_be_kept_waits_and_is_never_parked(picky: Held, change: str) -> None:
+    """However often it is tried: that the archive has no room for it is no fault of the conversation."""
+    (old,) = picky.shown()
+    events, word = CHANGES[change]
+    picky.file(*events)
+    for round in range(2 * ATTEMPTS):
+        (waiting,) = picky.spool.withheld()
+        assert waiting.mailbox == ALICE and waiting.reason == f"{PASSING}the archive of {ALICE} is full"
+        assert picky.shown() == [old], "as it was"
+        assert len(picky.shown(BOB)) == 1 and word in text_of(*picky.shown(BOB))
+        assert not picky.spool.parked_filings() and not picky.spool.parked_places()
+        picky.spool.wake([ALICE], NOW + round * HOUR * SECOND)
+        assert picky.run(NOW + round * HOUR * SECOND).failed == 0
+    relent(picky)
+    assert Job(picky.spool, CONFIG, picky.data).file().copies == 1, "by itself"
+    assert picky.spool.withheld() == []
+    (new,) = picky.shown()
+    assert picky.kept() == sorted([old, new]) and word in text_of(new)
+
+
+def test_a_hold_placed_between_put_and_removal_is_seen_at_the_next_attempt(picky: Held) -> None:
+    (old,) = picky.shown()
+    late = Late(picky.spool)
+    with pytest.raises(NotKept):
+        picky.file(*talk("room", "three", begin=60), reader=late)
+    assert old in picky.shown()
+    picky.run(NOW + HOUR * SECOND)
+    (waiting,) = picky.spool.withheld()
+    assert waiting.reason.endswith("is full") and old in picky.shown()
+    relent(picky)
+    assert Job(picky.spool, CONFIG, picky.data).file().copies == 1
+    (new,) = picky.shown()
+    assert new != old and old in picky.kept()
 
 
 def test_two_versions_under_one_name_are_both_kept(held: Held) -> None:
