@@ -24,6 +24,7 @@ LAYERS = {
     "spool": {"spool"},
     "conversation": {"conversation", "presence", "projection"},
     "excluding": {"excluding"},
+    "withholding": {"withholding"},
     "directory": {"directory", "addresses"},
     "gate": {"gate", "capability", "critical", "holding", "policy", "retention"},
     "planning": {"planning", "archiving"},
@@ -44,6 +45,7 @@ JOINERS = {
         "daemon",
         "doctor",
         "exporting",
+        "erasure",
         "explaining",
         "gathering",
         "moving",
@@ -74,7 +76,7 @@ SPECIAL = {
 }
 """Imports across layers that have a reason: (top-level importer, imported module)."""
 
-PURE = {"conversation", "directory", "excluding", "gate", "planning", "rendering"}
+PURE = {"conversation", "directory", "excluding", "gate", "planning", "rendering", "withholding"}
 WORLD = {
     "asyncio",
     "os",
