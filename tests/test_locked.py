@@ -147,6 +147,12 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "count_put_off": lambda s: s.spool.count_put_off("chat1", 3, START),
     "note_strangers": lambda s: s.spool.note_strangers([("irc:a", "bob", 1)], START),
     "purged": lambda s: s.spool.purged([s.filed.deliveries[0].number], START),
+    "rewrite_events": lambda s: s.spool.rewrite_events(
+        [replace(e, body=b"{}") for e in s.spool.events(s.lease().place, s.lease().upto)]
+    ),
+    "rewrite_conflicts": lambda s: s.spool.rewrite_conflicts(lambda captured: replace(captured, body=b"{}")),
+    "replace_local": lambda s: s.spool.replace_local(next(s.spool.local_items()), "n", "s", b"other", "a@x"),
+    "rename_deliveries": lambda s: s.spool.rename_deliveries([(s.filed.deliveries[0].number, "new", 7)], START),
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
     "keep_local": lambda s: s.spool.keep_local([copy_of(s.lease(), "new")], START),
     "mark_exported": lambda s: s.spool.mark_exported([1], START),
@@ -169,6 +175,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "feeds": lambda s: s.spool.feeds(),
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
     "rooms": lambda s: s.spool.rooms(),
+    "drop_quarantined": lambda s: s.spool.drop_quarantined(lambda *_: False),
     "aged": lambda s: list(s.spool.aged(2**62)),
     "watermark": lambda s: s.spool.watermark(s.lease().place, START, 0),
     "priors": lambda s: s.spool.priors(s.leases["old"].place, 0, START),
@@ -209,7 +216,19 @@ READS: dict[str, Callable[[Scene], object]] = {
     "heads": lambda s: s.spool.heads(),
     "audited_heads": lambda s: s.spool.audited_heads(),
 }
-APART = {"open", "exists", "shrink", "hurry", "close", "reap", "sweep_blobs", "hold", "checkpoint"}
+APART = {
+    "drop_quarantined",
+    "scrub",
+    "open",
+    "exists",
+    "shrink",
+    "hurry",
+    "close",
+    "reap",
+    "sweep_blobs",
+    "hold",
+    "checkpoint",
+}
 """Tested by name below: what they do depends on more than the file."""
 
 
@@ -306,6 +325,14 @@ def test_writing_while_another_writes(name: str, scene: Scene, locker: Locker) -
     assert scene.rows() == before
     WRITES[name](scene)
     assert scene.rows() != before
+
+
+def test_the_file_is_not_made_anew_while_another_writes(scene: Scene, locker: Locker) -> None:
+    before = scene.rows()
+    with locker.locked(scene.spool.data):
+        refused(scene, lambda s: s.spool.scrub())
+    scene.spool.scrub()
+    assert sorted(scene.rows()) == sorted(before)
 
 
 @pytest.mark.parametrize("name", READS)

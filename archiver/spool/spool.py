@@ -20,6 +20,7 @@ from archiver.spool import (
     audit,
     chains,
     dropping,
+    erasing,
     exclusions,
     failures,
     feeds,
@@ -392,6 +393,32 @@ class Spool:
     def drop_local(self, numbers: Iterable[int]) -> int:
         """Take these out of the local archive for good; how many there were."""
         return local.drop(self._connections, numbers)
+
+    # Erasure
+
+    def rewrite_events(self, events: Sequence[Captured]) -> None:
+        """Events by their numbers, without what is erased of them. Their identities stay."""
+        erasing.rewrite(self._connections, events)
+
+    def rewrite_conflicts(self, without: erasing.Without) -> int:
+        return erasing.conflicts(self._connections, without)
+
+    def drop_quarantined(self, is_theirs: erasing.IsTheirs) -> int:
+        """Contents that are somebody's; what was wrong with them stays on record."""
+        with faults(self.data):
+            return erasing.quarantined(self._connections, self._quarantine, is_theirs)
+
+    def replace_local(self, old: LocalItem, name: str, sha256: str, content: bytes, left: str) -> None:
+        """Another content for an item of the local archive, which is no longer that of the person `left`."""
+        erasing.replace_local(self._connections, old, name, sha256, content, left)
+
+    def rename_deliveries(self, items: Iterable[tuple[int, str, int]], now: int) -> None:
+        """Number, and the name and size of the item that stands there now; no name: it was taken out."""
+        erasing.renamed(self._connections, items, now)
+
+    def scrub(self) -> None:
+        """Nothing of what was removed stays in the file's free pages or its write-ahead log. Needs room for a copy."""
+        erasing.scrub(self._connections)
 
     # Retention
 
