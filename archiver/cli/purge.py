@@ -6,10 +6,14 @@ import time
 
 import click
 
-from archiver.assembly import archive_of, archiving_of, retention_of, store_of
+from archiver import sifting
+from archiver.assembly import archive_of, archiving_of, retention_of, rules_of, store_of, terms_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import Text
 from archiver.cli.output import as_json, counted, say, size, table
+from archiver.erasure import Erasure
+from archiver.erasure import Report as Erased
+from archiver.logs import plain
 from archiver.purging import Purge, Report
 
 
@@ -18,15 +22,34 @@ from archiver.purging import Purge, Report
 @click.option("--dry-run", is_flag=True, help="Show what would go, and what only a hold or a label keeps.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who decides this.")
 @click.option("--reason", type=Text(), help="Why: a case, a request, an agreement.")
+@click.option("--erase", type=Text(), metavar="ADDRESS", help="Instead: erase what this person said, everywhere.")
+@click.option("--peer", type=Text(), metavar="ADDRESS", help="With --erase: only in conversations with this one.")
 @reads
-def purge(app: App, address: str | None, dry_run: bool, by: str | None, reason: str | None) -> None:
+def purge(
+    app: App,
+    address: str | None,
+    dry_run: bool,
+    by: str | None,
+    reason: str | None,
+    erase: str | None,
+    peer: str | None,
+) -> None:
     """Takes out what is older than [[retention]] and [archiving] say, of all mailboxes or that of ADDRESS.
 
     The daemon does this by itself, each rule at its hour; here all are asked. What a standing hold covers stays,
     and what a hold's words would have to be looked up for stays too.
+
+    --erase takes one person's words out of everybody's items, the archives and the spool, and their own items with
+    them; the daemon must be stopped for it. It is refused while a hold stands on any mailbox concerned.
     """
+    if erase is None and peer is not None:
+        raise click.UsageError("--peer goes with --erase")
+    if erase is not None and (address is not None or dry_run):
+        raise click.UsageError("--erase names whom it is about: it takes no other ADDRESS, and no --dry-run")
     if not dry_run and (by is None or reason is None):
         raise click.UsageError("--by and --reason say who decides this and why; --dry-run only shows what would go")
+    if erase is not None:
+        return _erase(app, erase, peer, by or "", reason or "")
     config, now = app.config(), time.time_ns() // 1_000
     mailbox = None if address is None else app.mailbox(address)
     with app.spool() as spool:
@@ -43,8 +66,48 @@ def purge(app: App, address: str | None, dry_run: bool, by: str | None, reason: 
         as_json({"done": not dry_run, "failed": report.failed, "counts": _rows(report)})
     else:
         _tell(report, done=not dry_run)
-    if report.failed:
-        click.get_current_context().exit(1)
+    return click.get_current_context().exit(1) if report.failed else None
+
+
+def _erase(app: App, address: str, peer: str | None, by: str, reason: str) -> None:
+    config, now = app.config(), time.time_ns() // 1_000
+    with app.spool() as spool:
+        erasure = Erasure(
+            spool,
+            store_of(config, app.data),
+            archive_of(config, app.data),
+            rules_of(config),
+            terms_of(config).limits,
+            sifting.whose_of(config),
+            app.mailbox(address),
+            None if peer is None else app.mailbox(peer),
+        )
+        report = erasure.run(now, by, reason)
+    if app.json:
+        as_json(report)
+    else:
+        _tell_erasure(report)
+    return click.get_current_context().exit(1) if report.failed else None
+
+
+def _tell_erasure(report: Erased) -> None:
+    for count, what, more in (
+        (report.removed, "item", "of their own taken out"),
+        (report.replaced, "item", "of others replaced"),
+        (report.archived, "item", "of compliance archives replaced or taken out"),
+        (report.local, "item", "of the local archive replaced or taken out"),
+        (report.events, "event", "in the spool"),
+        (report.conflicts, "conflict", ""),
+        (report.quarantined, "piece", "of quarantined input"),
+        (report.blobs, "file", "that nobody else shares"),
+    ):
+        if count:
+            say(f"{counted(count, what)} {more}".rstrip())
+    for moved in report.moved:
+        say(plain(f"NOT touched, its owner moved it: {moved.mailbox}: {moved.folder}/{moved.name}"))
+    for failed in report.failed:
+        say(plain(f"NOT erased: {failed}"))
+    say("Nothing else of theirs was found." if report.mailboxes else "Nothing of theirs was found.")
 
 
 def _rows(report: Report) -> list[dict[str, object]]:
