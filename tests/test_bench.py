@@ -58,7 +58,7 @@ def bench(work: Path, *arguments: str, path: str | None = None) -> tuple[int, di
 
 
 @pytest.mark.parametrize(
-    "part", [pytest.param(part, marks=[pytest.mark.slow] if part == "backfill" else []) for part in FIGURES]
+    "part", [pytest.param(part, marks=[] if part in ("spool", "policy") else [pytest.mark.slow]) for part in FIGURES]
 )
 def test_every_part_gives_its_figures_with_their_aims(part: str, tmp_path: Path) -> None:
     status, report = bench(tmp_path, "--only", part, "--without", "mblaze")
@@ -71,6 +71,7 @@ def test_every_part_gives_its_figures_with_their_aims(part: str, tmp_path: Path)
     assert all(figure["value"] > 0 for name, figure in figures.items() if name != "live.refused")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_run_that_is_stopped_keeps_what_it_knew(number: signal.Signals, tmp_path: Path) -> None:
     parts = ["--only", "policy", "--only", "live"]
