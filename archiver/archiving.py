@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from archiver.events import Kind
 from archiver.planning import Planned, overlapping
 from archiver.types import (
     ArchiveDecision,
@@ -24,8 +23,8 @@ from archiver.types import (
     Role,
 )
 
-IsArchived = Callable[[str, Kind], bool]
-"""Whether events of a type are archived in conversations of a kind."""
+IsArchived = Callable[[str], bool]
+"""Whether events of a type are archived."""
 
 PASSING = "The archive can't take it now: "
 """What the reasons begin with for which an item is withheld until a fault is over."""
@@ -38,7 +37,7 @@ def complete_look(conversation: Conversation, is_archived: IsArchived, locale: s
     """The one look at all that is archived of a conversation, whoever saw it; None where nothing is."""
     mask = 0
     for index, captured in enumerate(conversation.events):
-        if is_archived(captured.event.type, conversation.kind):
+        if is_archived(captured.event.type):
             mask |= 1 << index
     return Look(mask, Role.TOOK_PART, None, locale, zone, show_retracted=True, complete=True) if mask else None
 

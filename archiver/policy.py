@@ -148,18 +148,12 @@ _NEVER = frozenset({"annotation", "audio", "call", "screen", "speech", "video"})
 """First parts of event types that never are: media and what is drawn on shared content, and what tells of them."""
 
 
-def is_archived(event_type: str, kind: Kind) -> bool:
-    """Whether an event is archived; a file sent from one person to another isn't, one put into a conference is.
+def is_archived(event_type: str) -> bool:
+    """Whether an event is archived. Of a file that two people send each other only its description is: see `rendering`.
 
     A type we don't know is: the archive must not lack what the original had no name for.
     """
-    area = event_type.partition(".")[0]
-    return area not in _NEVER and not (area == "file" and kind == "im")
-
-
-def has_content(event_type: str, kind: Kind) -> bool:
-    """Whether the contents of an event's files are archived with it; else only what they are called."""
-    return kind != "im" and is_archived(event_type, kind)
+    return event_type.partition(".")[0] not in _NEVER
 
 
 # --- one mailbox -------------------------------------------------------------------------------------------------
@@ -361,9 +355,3 @@ def _by_policy(case: _Case, findings: list[Finding]) -> Archiving:
 def conversation_is_archived(decisions: Iterable[ArchiveDecision]) -> bool:
     """One participant who is archived is enough."""
     return any(decision.archiving is not Archiving.NONE for decision in decisions)
-
-
-def is_droppable(decisions: Iterable[ArchiveDecision], configuration: Configuration, ended: int, now: int) -> bool:
-    """Whether what was kept for the archive alone can go: nobody is archived, and the interval is over."""
-    over = now >= ended + configuration.cache_interval
-    return over and not conversation_is_archived(decisions)

@@ -15,7 +15,7 @@ from msgspec import structs
 from archiver.conversation import Rules
 from archiver.projection import Past, bounds, gather, seen
 from archiver.rendering import Hidden, Limits, Rendering, Shared
-from archiver.types import Conversation, Item, Look
+from archiver.types import Conversation, Item, Look, Participation, Presence
 
 
 class Showing:
@@ -73,6 +73,9 @@ class Showing:
         which = bounds(self.conversation)
         if complete or not self._hidden.addresses:
             whole = gather(events, roster, self._rules, which)
+            if complete and (others := self._without_a_part(whole)):
+                roster = structs.replace(roster, present=(*roster.present, *others))
+                whole = gather(events, roster, self._rules, which)
             return Rendering(whole, self._shared, complete=complete), _as_it_is
         veil = self._hidden.veil(roster, events)
         if which.session is not None:
@@ -83,6 +86,21 @@ class Showing:
             return look if look.side is None else structs.replace(look, side=veil.address(look.side))
 
         return Rendering(veiled, self._shared), as_seen
+
+    def _without_a_part(self, whole: Conversation) -> tuple[Presence, ...]:
+        """Who was there, but did only what isn't archived (placed a call): among the people of a complete item too."""
+        known = {address for each in whole.participations for address in each.addresses}
+        return tuple(
+            {
+                each.addresses[-1]: self._found(each)
+                for each in self.conversation.participations
+                if not each.invited and known.isdisjoint(each.addresses)
+            }.values()
+        )
+
+    def _found(self, who: Participation) -> Presence:
+        acted = self.conversation.events[who.first].time if self.conversation.partial else None
+        return Presence(who.addresses[-1:], who.name, who.hidden, None, acted)
 
 
 def _as_it_is(look: Look) -> Look:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from archive_builder import Archive
 from builders import DAY, HOUR, join, say
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from test_archiving import ALICE, BOB, CAROL, TOO_OLD, config, talk
 
 from archiver.events import Captured
@@ -47,6 +50,19 @@ def test_the_interval_is_the_configuration_s(tmp_path: Path) -> None:
     assert archive.forget(FILED + 4 * HOUR - 1) == 0
     assert archive.forget(FILED + 4 * HOUR + 1) == 2
     archive.spool.close()
+
+
+@settings(max_examples=15, deadline=None)
+@given(hours=st.integers(4, 168), off=st.integers(-400 * HOUR, 400 * HOUR), one_of_ours=st.booleans())
+@example(hours=4, off=-1, one_of_ours=False)
+@example(hours=168, off=1, one_of_ours=False)
+def test_no_never_removes_an_event_whose_interval_is_not_over(hours: int, off: int, one_of_ours: bool) -> None:
+    with TemporaryDirectory() as data:
+        archive = Archive(Path(data), config(archiving={"archive": "im", "cache_purge_hours": hours}))
+        archive.take(talk(who=(EVE, BOB)) if one_of_ours else strangers(), FILED)
+        gone = archive.forget(FILED + hours * HOUR + off, window=10_000 * HOUR)
+        assert gone == (2 if off > 0 and not one_of_ours else 0) or off == 0
+        archive.spool.close()
 
 
 def test_a_longer_one_keeps_what_history_would_let_go(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from builders import edit, event, join, react, retract, say
 from conversation_builder import everything, from_file, html_of, made_up, parsed, text_of, whole
 from golden import stored
@@ -30,11 +31,11 @@ def events_in(item: Item) -> list[bytes]:
 
 
 def assert_complete(conversation: Conversation) -> None:
-    if not any(is_archived(c.event.type, conversation.kind) for c in conversation.events):
+    if not any(is_archived(c.event.type) for c in conversation.events):
         return
     item = archived(conversation)
     assert item.content.count(b"\nX-Archiver-Transcript: complete\n") == 1
-    kept = [c for c in conversation.events if is_archived(c.event.type, conversation.kind)]
+    kept = [c for c in conversation.events if is_archived(c.event.type)]
     assert events_in(item) == [captured.body for captured in kept]
     assert_same(item)
 
@@ -108,6 +109,35 @@ def test_what_two_people_send_each_other_as_files_is_only_named() -> None:
     assert stored(DOT)
 
 
+def test_a_file_that_one_person_sends_another_is_named_and_no_more() -> None:
+    (conversation,) = cut(
+        [
+            say("a", "here it is", 0, where="im", present=["a", "b"]),
+            event("file.shared", 1, "a", where="im", attachments=[{"name": "plan.pdf", "sha256": DOT, "size": 70}]),
+        ]
+    )
+    content = archived(conversation).content
+    assert "plan.pdf" in text_of(content) and DOT[:4] in text_of(content)
+    assert [part.get_filename() for part in parsed(content).walk() if part.get_filename()] == ["conversation.ndjson.gz"]
+    assert_complete(conversation)
+
+
+@pytest.mark.parametrize("where", ["im", "group", "conference"])
+def test_who_only_placed_a_call_stands_among_its_people(where: str) -> None:
+    events = [
+        say("a@x.org", "hi", 0, id="1", where=where),
+        event("call.started", 1, "carol@x.org", id="2", where=where),
+        event("call.ended", 2, "carol@x.org", id="3", where=where),
+        say("b@x.org", "ho", 3, id="4", where=where),
+    ]
+    for conversation in [*cut(events), *cut(events, partial=True)]:
+        item = archived(conversation)
+        assert "carol@x.org" in text_of(item.content)
+        assert "carol@x.org" in f"{parsed(item.content)['To']}"
+        assert "call" not in text_of(item.content)
+        assert_complete(conversation)
+
+
 def test_what_is_uploaded_to_several_people_is_in_it() -> None:
     (conversation,) = cut([event("file.shared", 0, "a", attachments=[{"sha256": DOT}])])
     types = [part.get_content_type() for part in parsed(archived(conversation).content).walk()]
@@ -124,4 +154,4 @@ def test_it_is_another_item_than_a_view_of_everything() -> None:
 
 def test_of_what_is_not_archived_there_is_no_item() -> None:
     (conversation,) = cut([event("call.started", 0, "a"), event("call.ended", 1, "a")])
-    assert complete_look(conversation, lambda kind, where: False, "en", "UTC") is None
+    assert complete_look(conversation, lambda kind: False, "en", "UTC") is None

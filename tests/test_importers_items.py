@@ -44,7 +44,7 @@ def item(conversation: Conversation) -> bytes:
 def test_a_complete_item_gives_its_events_back(
     tmp_path_factory: pytest.TempPathFactory, conversation: Conversation
 ) -> None:
-    wanted = [c.body for c in conversation.events if is_archived(c.event.type, conversation.kind)]
+    wanted = [c.body for c in conversation.events if is_archived(c.event.type)]
     if wanted:
         path = tmp_path_factory.mktemp("items") / "item.eml"
         path.write_bytes(item(conversation))
