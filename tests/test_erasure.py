@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -262,3 +265,50 @@ def test_the_command(archive: Archive, tmp_path: Path) -> None:
     assert (begun.action, begun.subject, begun.by, ended.action) == ("erasure begun", BOB, "Ann", "erasure ended")
     assert ended.details["replaced"] == 4
     assert len(list(archive.archive.items(ALICE, PURGES))) == 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_erasure as t
+from archive_builder import Archive
+archive = Archive(Path(sys.argv[2]), t.config())
+left = int(sys.argv[4])
+def after(owner, name):
+    real = getattr(owner, name)
+    def wrapped(*a, **k):
+        global left
+        result = real(*a, **k)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(owner, name, wrapped)
+spool, history, archived = type(archive.spool), type(archive.store), type(archive.archive)
+after(dict(spool=spool, history=history, archive=archived)[sys.argv[3].split(".")[0]], sys.argv[3].split(".")[1])
+t.erase(archive)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "step",
+    [
+        "spool.audit",
+        "spool.rewrite_events",
+        "history.put",
+        "history.remove",
+        "archive.erase",
+        "spool.rename_deliveries",
+    ],
+)
+def test_killed_after_any_step_the_next_one_ends_it(archive: Archive, step: str) -> None:
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(archive.spool.data), step, "1"]
+    done = subprocess.run(command, check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    archive.spool.reap(NOW)
+    assert erase(archive).failed == []
+    assert traces(archive) == []
+    assert list(archive.archive.verify(ALICE, archive.spool.heads().values())) == []
+    assert [len(archive.texts(who)) for who in (ALICE, BOB, CAROL)] == [2, 0, 2]
