@@ -6,10 +6,11 @@ left out when it was said. Holds no store; whose mailbox an address is, is passe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
-from fnmatch import fnmatchcase
+from functools import lru_cache
 
-from archiver.events import LEFT, RETRACTED, Captured, Event, Rejected
+from archiver.events import LEFT, RETRACTED, Captured, Event, Rejected, any_of
 from archiver.types import Exclusion
 
 _KNOWN_SOURCES = 10_000
@@ -53,8 +54,18 @@ class Sieve:
         if source not in self._of_source:
             if len(self._of_source) >= _KNOWN_SOURCES:
                 self._of_source.clear()
-            self._of_source[source] = [each for each in self._places if fnmatchcase(source, each.source)]
+            self._of_source[source] = [each for each in self._places if covers(each, source)]
         return self._of_source[source]
+
+
+@lru_cache(maxsize=1_000)
+def _pattern(source: str) -> re.Pattern[str]:
+    return any_of([source])
+
+
+def covers(exclusion: Exclusion, source: str) -> bool:
+    """Whether a source is one of those that an exclusion names."""
+    return _pattern(exclusion.source).fullmatch(source) is not None
 
 
 def concerning(exclusions: Iterable[Exclusion], source: str, conversation: str, person: str) -> tuple[Exclusion, ...]:
@@ -62,8 +73,7 @@ def concerning(exclusions: Iterable[Exclusion], source: str, conversation: str, 
     return tuple(
         each
         for each in exclusions
-        if (each.person == person if each.person else fnmatchcase(source, each.source))
-        and each.conversation in ("", conversation)
+        if (each.person == person if each.person else covers(each, source)) and each.conversation in ("", conversation)
     )
 
 

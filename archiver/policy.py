@@ -10,13 +10,12 @@ passed in. Conversation History is not decided here: it is the gate's, with a sw
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
 
-from archiver.events import SECOND, Kind, moment
+from archiver.events import SECOND, Kind, any_of, moment
 from archiver.gate import GLOBAL, MAILBOX, Feature, capable
 from archiver.types import ArchiveDecision, Archiving, Finding, Hold, Mailbox
 
@@ -87,7 +86,7 @@ class Rules:
         self.sites = tuple(sites)
         self.users = dict(users or {})
         self.pairing = pairing
-        self._patterns = [(pool, _any_of(pool.sources)) for pool in self.pools]
+        self._patterns = [(pool, any_of(pool.sources)) for pool in self.pools]
         self._home = {name: site for site in self.sites for name in site.pools}
         self._places: dict[str, tuple[Pool | None, Site | None]] = {}
 
@@ -135,11 +134,6 @@ class Rules:
     def _find(self, source: str) -> tuple[Pool | None, Site | None]:
         pool = next((pool for pool, pattern in self._patterns if pattern.fullmatch(source)), None)
         return pool, self._home.get(pool.name) if pool else None
-
-
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    escaped = (re.escape(each).replace(r"\*", ".*").replace(r"\?", ".") for each in patterns)
-    return re.compile("|".join(escaped), re.DOTALL)
 
 
 # --- which events ------------------------------------------------------------------------------------------------

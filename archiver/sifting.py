@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
@@ -16,7 +15,7 @@ from archiver.assembly import directory_of
 from archiver.config import Config
 from archiver.directory import Directory
 from archiver.events import Captured, Rejected
-from archiver.excluding import Sieve, Whose
+from archiver.excluding import Sieve, Whose, covers
 from archiver.spool import Spool
 from archiver.types import Exclusion
 
@@ -58,6 +57,6 @@ def sift(
 def spooled(spool: Spool, exclusion: Exclusion, known: Whose) -> list[Spooled]:
     """Room by room."""
     sieve = Sieve([exclusion], known)
-    rooms = [room for room in spool.rooms() if exclusion.person or fnmatchcase(room.source, exclusion.source)]
+    rooms = [room for room in spool.rooms() if exclusion.person or covers(exclusion, room.source)]
     found = ((room, [e.time for e in spool.events(room.place, _EVERY) if sieve.of(e, e.time)]) for room in rooms)
     return [Spooled(room.source, room.conversation, len(times), times[0], times[-1]) for room, times in found if times]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from archiver.addresses import normal
 from archiver.events import SECOND, Captured, Rejected
-from archiver.excluding import Sieve
+from archiver.excluding import Sieve, covers
+from archiver.policy import Pool, Rules
 from archiver.types import Exclusion
 
 AT = BASE * SECOND
@@ -24,6 +25,24 @@ def exclusion(
 def left_out(piece: Captured | Rejected, *exclusions: Exclusion) -> int:
     found = Sieve(exclusions, normal).of(piece, AT)
     return found.number if found else 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "source", "fits"),
+    [
+        ("irc:*", "irc:libera/#ubuntu", True),
+        ("irc:?", "irc:ab", False),
+        ("irc:#[ab]", "irc:#[ab]", True),
+        ("irc:#[ab]", "irc:#a", False),
+        ("irc:*", "xirc:a", False),
+        ("irc:a.c", "irc:abc", False),
+        ("irc:*", "irc:a\nb", True),
+    ],
+)
+def test_pools_and_exclusions_read_patterns_alike(pattern: str, source: str, fits: bool) -> None:
+    assert covers(exclusion(pattern), source) is fits
+    pool, _ = Rules(pools=[Pool("pool", (pattern,))]).place(source)
+    assert (pool is not None) is fits
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def exclusion() -> None:
 
 
 @exclusion.command()
-@click.option("--source", type=Text(), help="A source, or many: 'irc:libera/#ubuntu', 'irc:*'.")
+@click.option("--source", type=Text(), help="A source, or many, by * and ?: 'irc:libera/#ubuntu', 'irc:*'.")
 @click.option("--room", type=Text(), help="One room of the source, by the source's own id.")
 @click.option("--person", type=Text(), metavar="ADDRESS", help="What this person says and does.")
 @click.option("--from", "since", type=Moment(), help="From when on, UTC; now, if left out.")

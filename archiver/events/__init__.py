@@ -6,6 +6,7 @@ Holds no I/O but reading the files it is given, and nothing of conversations.
 """
 
 from archiver.events.capture import EVENT_LIMIT, capture, ndjson
+from archiver.events.matching import any_of
 from archiver.events.reading import LINE_LIMIT, chunks, date_of, lines, open_events, read_events
 from archiver.events.record import (
     BARE,
@@ -79,6 +80,7 @@ __all__ = [
     "Poll",
     "Record",
     "Rejected",
+    "any_of",
     "capture",
     "chunks",
     "date_of",
