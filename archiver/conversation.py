@@ -19,6 +19,7 @@ from archiver.events import (
     EDITED,
     ENDED,
     INVITED,
+    JOINED,
     POLL_OPENED,
     REFERENCES,
     SECOND,
@@ -254,6 +255,13 @@ def _heard(captured: Captured) -> int:
     return min(captured.time, captured.received) if captured.received else captured.time
 
 
+def _restarts(event: Event, since: int, tail: int) -> bool:
+    """Whether an event this long after its session's end says that it goes on: then it isn't ready at that end."""
+    if event.type == STARTED:
+        return True
+    return since > tail and event.type not in REFERENCES and (event.type == JOINED or event.type not in BARE)
+
+
 class _Followed:
     """Finds the invitations whose guest came while their conversation went on, maybe in a later part of it."""
 
@@ -315,13 +323,15 @@ class _Run:
         self.size = 0
         self.roster = Roster(tuple(self.attendance.roster(captured.time)), self.attendance.topic)
 
-    def add(self, captured: Captured, ordinal: int, references: tuple[Reference, ...]) -> None:
+    def add(self, captured: Captured, ordinal: int, references: tuple[Reference, ...], tail: int) -> None:
         self.events.append(captured)
         self.ordinals.append(ordinal)
         self.size += len(captured.body)
         if captured.event.type not in REFERENCES:  # not even one to nothing known extends idle time
             self.last = captured.time
         heard = _heard(captured)
+        if self.ended is not None and _restarts(captured.event, heard - self.ended, tail):
+            self.ended = None
         self.heard = max(self.heard, heard)
         if captured.event.type == ENDED:
             self.ended = heard
@@ -382,7 +392,7 @@ class _Fold:
             yield self._finish(run, _heard(captured))
             self._open(run, captured, ordinal)
         attendance.apply(event, time, ordinal)
-        run.add(captured, ordinal, self._survey.references.get(event.id, ()))
+        run.add(captured, ordinal, self._survey.references.get(event.id, ()), self._rules.tail)
 
     def rest(self) -> Iterator[Conversation]:
         for run in self._runs.values():

@@ -422,6 +422,18 @@ def test_only_joins_and_leaves_are_no_content() -> None:
     assert is_content(unknown)
 
 
+def test_a_session_that_goes_on_after_its_end_is_not_ready_at_that_end() -> None:
+    call = {"session": "S", "where": "conference"}
+    ended = [say("a", "1", 0, id="1", **call), event("conversation.ended", 60, id="e", **call)]
+    (straggling,) = cut([*ended, leave("a", 70, **call), leave("b", HOUR, **call), react("a", "1", "+", HOUR, **call)])
+    assert straggling.ripe == (BASE + 60) * SECOND
+    for again in (event("conversation.started", 90, **call), say("a", "2", HOUR, **call), join("a", HOUR, **call)):
+        (open_again,) = cut([*ended, again])
+        assert open_again.ripe == again.time + 4 * HOUR * SECOND
+        (made,) = cut([*ended, again, event("conversation.ended", 2 * HOUR, **call)])
+        assert made.ripe == (BASE + 2 * HOUR) * SECOND
+
+
 def test_a_full_part_waits_for_no_event_from_the_future() -> None:
     events = [say("a", "x", n, id=f"{n:05}", received=n + 5) for n in range(1000)]
     made = cut([*events, say("a", "y", 1500, received=1006)])
