@@ -107,7 +107,12 @@ def _tell_erasure(report: Erased) -> None:
         say(plain(f"NOT touched, its owner moved it: {moved.mailbox}: {moved.folder}/{moved.name}"))
     for failed in report.failed:
         say(plain(f"NOT erased: {failed}"))
-    say("Nothing else of theirs was found." if report.mailboxes else "Nothing of theirs was found.")
+    if not report.mailboxes:
+        say("Nothing of theirs was found.")
+    elif report.failed or report.moved:
+        say("What is named above is still there; the rest of what was found is gone.")
+    else:
+        say("All that was found is gone.")
 
 
 def _rows(report: Report) -> list[dict[str, object]]:
