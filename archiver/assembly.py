@@ -147,7 +147,12 @@ def store_of(config: Config, data: Path) -> MaildirStore:
 def archive_of(config: Config, data: Path) -> ArchiveStore:
     """Always the archiver's own, whoever owns the mail."""
     return ArchiveStore(
-        config.store.archive, data=data, encoding=_encoding_of(config), domains=config.directory.domains
+        config.store.archive,
+        data=data,
+        encoding=_encoding_of(config),
+        domains=config.directory.domains,
+        warning=config.archiving.quota_warning,
+        limit=config.archiving.quota_limit,
     )
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import click
 import msgspec
 
 from archiver import critical, moving
-from archiver.assembly import archiving_of, directory_of
+from archiver.assembly import archive_of, archiving_of, directory_of
 from archiver.cli.app import App, reads
 from archiver.cli.output import age, as_json, counted, say, size, table, when
 from archiver.critical import Outage
 from archiver.events import SECOND
+from archiver.exceptions import EnvironmentFault
 from archiver.spool import Spool
 from archiver.spool.records import Feed, Kept
 from archiver.spool.watermark import SILENCE
+from archiver.store import Usage
 from archiver.types import Destination, Mailbox
 
 _MOST = 1_000
@@ -67,6 +70,7 @@ def _overview(app: App, spool: Spool, now: int) -> None:
         )
     _critical(app, spool, now)
     _overdue(app, spool, now)
+    _nearly_full(app, spool)
     _feeds(spool, now)
     for_history, for_archive = _by_store(spool.withheld())
     _kept("Withheld by the gate; filed by itself once the answer is yes:", for_history, now)
@@ -99,6 +103,7 @@ def _everything(app: App, spool: Spool, now: int) -> dict[str, object]:
         "outages": [_outage(each, now) for each in _outages(app, spool)],
         "put_off": spool.put_off(),
         "overdue": _late(app, spool, now),
+        "nearly_full": [{"mailbox": m, **msgspec.to_builtins(usage)} for m, usage in _filling(app, spool)],
         "dropped": spool.dropped(),
         "strangers": spool.strangers(),
         "daemon": spool.holder("daemon"),
@@ -135,6 +140,20 @@ def _overdue(app: App, spool: Spool, now: int) -> None:
         for mailbox in late:
             say(f"  {moving.told(mailbox)}.")
         say(f"  To mend it: {moving.ADVICE}.")
+
+
+def _filling(app: App, spool: Spool) -> list[tuple[str, Usage]]:
+    """Archives that are nearly full. Who may not look into them is told by `archiver doctor`."""
+    with suppress(EnvironmentFault):
+        return list(archive_of(app.config(), app.data).nearly_full(sorted(spool.heads())))
+    return []
+
+
+def _nearly_full(app: App, spool: Spool) -> None:
+    if found := _filling(app, spool):
+        say(f"\n{counted(len(found), 'archive')} NEARLY FULL:")
+        for mailbox, usage in found:
+            say(f"  {mailbox}: {usage}.")
 
 
 def _feeds(spool: Spool, now: int) -> None:

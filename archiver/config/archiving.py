@@ -16,6 +16,7 @@ from msgspec import Struct
 from archiver import settings
 from archiver.settings import REQUIRED, Fault, Setting, Tables
 
+_quota = settings.size("1MiB", "1024TiB")
 _NAMING = {"name", "sources", "pools"}
 _name = settings.matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must be a plain name of letters, digits and . _ -")
 
@@ -104,6 +105,14 @@ class Site(Scoped, frozen=True, kw_only=True):
 class Archiving(Configuration, frozen=True, kw_only=True):
     """How to archive: the global scope, and the sites and pools that differ."""
 
+    quota_warning: Annotated[
+        int,
+        Setting("20GiB", _quota, "A mailbox's archive that holds more is nearly full, and said to be."),
+    ]
+    quota_limit: Annotated[
+        int,
+        Setting("30GiB", _quota, "A mailbox's archive that would hold more takes nothing; what is for it waits."),
+    ]
     site: Annotated[tuple[Site, ...], Setting([], Tables(Site), "")]
     pool: Annotated[tuple[Pool, ...], Setting([], Tables(Pool), "")]
 
@@ -188,6 +197,9 @@ def contradictions(archiving: Archiving, policies: Policies) -> Iterator[Fault]:
     yield from _twice("archiving.site", "name", [site.name for site in sites])
     yield from _twice("policy.site", "name", [policy.name for policy in policies.site])
     yield from _twice("policy.user", "address", [policy.address for policy in policies.user])
+    if archiving.quota_warning > archiving.quota_limit:
+        warning = f"{archiving.quota_warning // 1024**2}MiB"
+        yield "archiving.quota_warning", warning, "is over quota_limit: the warning would come too late"
     yield from _unnamed(archiving, policies)
     yield from _in_two_sites(sites)
     yield from _in_two_pools(pools)

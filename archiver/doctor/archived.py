@@ -1,4 +1,4 @@
-"""What archiving comes to: migrations that are late, and people who are held and yet not archived."""
+"""What archiving comes to: late migrations, people who are held and yet not archived, archives that are nearly full."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archiver import holding, moving
-from archiver.assembly import directory_of, open_spool
+from archiver.assembly import archive_of, directory_of, open_spool
 from archiver.config import Config
 from archiver.doctor.finding import Check, Finding, Verdict
 from archiver.spool import Spool
@@ -37,4 +37,16 @@ def held_yet_not_archived(config: Config, data: Path, now: int) -> Iterator[Find
             yield Finding("held, not archived", Verdict.WARN, found, advice)
 
 
-CHECKS: tuple[Check, ...] = (migrations, held_yet_not_archived)
+def nearly_full(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    if not Spool.exists(data):
+        return
+    with open_spool(config, data, readonly=True) as spool:
+        mailboxes = sorted(spool.heads())
+    for mailbox, usage in archive_of(config, data).nearly_full(mailboxes):
+        found = f"the archive of {mailbox} holds {usage}"
+        yield Finding("archive nearly full", Verdict.WARN, found, ROOM)
+
+
+ROOM = "raise [archiving] quota_limit, or purge what its rules let go; what is for a full archive waits"
+
+CHECKS: tuple[Check, ...] = (migrations, held_yet_not_archived, nearly_full)

@@ -10,6 +10,7 @@ to Conversation History: one inode has one owner and one mode. Whom to archive, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +36,7 @@ PURGES = "Recoverable Items/Purges"
 """The folder of the original that its owner doesn't see."""
 
 GIB = 1024**3
+_MIB = 1024**2
 _UNKNOWN: Mapping[str, Head] = {}
 
 
@@ -48,6 +50,9 @@ class Usage(Struct, frozen=True):
     @property
     def is_nearly_full(self) -> bool:
         return self.held > self.warning
+
+    def __str__(self) -> str:
+        return f"{self.held // _MIB:,} MiB of the {self.limit // _MIB:,} MiB it may hold"
 
 
 class ArchiveStore(MaildirFolders):
@@ -143,6 +148,14 @@ class ArchiveStore(MaildirFolders):
         """Reads no more than the manifest's last line."""
         tail = self._tail(mailbox)
         return Usage(tail.held if tail else 0, self._warning, self._limit)
+
+    def nearly_full(self, mailboxes: Iterable[str]) -> Iterator[tuple[str, Usage]]:
+        """Those whose archives hold more than the warning. One with a damaged manifest is `verify`'s business."""
+        for mailbox in mailboxes:
+            with suppress(ItemError):
+                usage = self.usage(mailbox)
+                if usage.is_nearly_full:
+                    yield mailbox, usage
 
     def _tail(self, mailbox: str) -> Tail | None:
         with self._using() as tree:
