@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from archiver.cli import main
 from archiver.events import Captured, ndjson
 from archiver.rendering import lines_of
+from archiver.spool import Spool
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 HISTORY = ".Conversation History"
@@ -298,3 +299,107 @@ def test_damage_is_found_named_and_where_possible_mended(scene: Scene, damage: s
 def test_there_are_many_kinds() -> None:
     assert len(DAMAGES) >= 25
     assert len({code for _, codes, _ in DAMAGES.values() for code in codes}) >= 20
+
+
+# What isn't damage, and what can't be mended
+
+
+def kinds(told: list[dict[str, str]]) -> set[tuple[str, str]]:
+    return {(each["kind"], each["code"]) for each in told}
+
+
+def test_all_that_the_samples_come_to_is_as_filed(tmp_path: Path, fixtures: Path) -> None:
+    scene = object.__new__(Scene)
+    scene.data = tmp_path / "data"
+    samples = [path for path in sorted((fixtures / "events").glob("*.ndjson")) if "bad" not in path.stem]
+    for path in samples:
+        scene.run("backfill", "events", str(path))
+    scene.run("backfill", "bigbluebutton", str(fixtures / "copyleft/bbb/events-2.5-polls.xml"))
+    assert len(list((scene.data / "mail").glob(f"*/*/{HISTORY}/cur/*"))) > 12
+    assert [each for each in scene.told(status=0) if each["kind"] == "problem"] == []
+    for mailbox in sorted((scene.data / "mail").glob("*/*")):
+        assert scene.told("--maildir", str(mailbox), status=0) == []
+
+
+def test_an_item_of_another_renderer_says_which_made_it(scene: Scene) -> None:
+    older = (b" babel/", b" babel/0."), (b"hello", b"hallo!")
+    scene.rewrite(lambda content: content.replace(*older[0], 1).replace(*older[1], 1))
+    (told,) = scene.told(ALICE, status=0)
+    assert (told["kind"], told["code"]) == ("information", "other-renderer") and "babel/0." in told["found"]
+    scene.rewrite(repacked(lambda events: events.replace(b"hello", b"hullo")))
+    assert ("problem", "events-changed") in kinds(scene.told(ALICE, status=1)), "its key still binds its events"
+
+
+def test_an_item_whose_events_are_forgotten_is_not_filed_again(scene: Scene) -> None:
+    scene.items[0].unlink()
+    with Spool.open(scene.data) as spool:
+        spool._connections.db.execute("DELETE FROM event")
+    (problem,) = scene.told(ALICE, "--repair", status=1)
+    assert problem["code"] == "item-missing" and not problem["mended"] and "backup" in problem["advice"]
+
+
+def test_while_a_daemon_runs_it_is_the_one_that_files_again(scene: Scene) -> None:
+    scene.items[0].unlink()
+    with Spool.open(scene.data) as spool, spool.hold("daemon", "archiver run"):
+        said = scene.run("inspect", "--verify", "--repair", ALICE, status=1).stdout
+        assert "mended: it is to be filed anew" in said and "The daemon files 1 missing item at its next run." in said
+        assert not scene.items[0].exists()
+    scene.run("run", "--once")
+    assert scene.items[0].exists() and scene.told(ALICE, status=0) == []
+
+
+def test_what_is_said_to_people_is_one_line_a_problem(scene: Scene) -> None:
+    scene.items[0].unlink()
+    (scene.folder / "tmp" / "\x1b[2J\nx").write_bytes(b"")
+    os.utime(scene.folder / "tmp" / "\x1b[2J\nx", (OLD, OLD))
+    said = scene.run("inspect", "--verify", ALICE, status=1).stdout
+    assert "\x1b" not in said and len(said.splitlines()) == 5
+    assert said.endswith("1 mailbox and 0 archives checked, 2 problems found.\n")
+    assert "\x1b" not in scene.run("--json", "inspect", "--verify", ALICE, status=1).stdout
+
+
+def test_mail_of_others_is_theirs(scene: Scene) -> None:
+    for number, content in enumerate((b"", b"\xff\x00", b"From: a@b\n\nhello", b"Message-ID: <[\n\nx")):
+        plant(scene, f"{number}.host:2,S", "cur")
+        (scene.cur / f"{number}.host:2,S").write_bytes(content)
+    (scene.cur / "9.host:2,").symlink_to("/nowhere")
+    assert scene.told(ALICE, status=0) == []
+
+
+def test_an_earlier_version_that_its_owner_kept_stays(scene: Scene) -> None:
+    outdated(scene)
+    (scene.folder / "dovecot-uidlist").write_bytes(b"3 V1 N9\n")
+    files = sorted(scene.cur.iterdir())
+    assert kinds(scene.told(ALICE, "--repair", status=0)) == {("information", "copied")}
+    assert sorted(scene.cur.iterdir()) == files
+
+
+def test_what_a_mail_server_s_user_took_away_is_told_as_theirs(scene: Scene) -> None:
+    (scene.folder / "dovecot-uidlist").write_bytes(b"3 V1 N9\n")
+    scene.items[0].unlink()
+    scene.items[1].rename(scene.cur / f"{name(scene.items[1])}:2,FST")
+    told = kinds(scene.told(ALICE, "--repair", status=0))
+    assert told == {("information", "deleted"), ("information", "flagged")}
+    assert not scene.items[0].exists()
+
+
+def test_a_copy_needs_no_spool_and_leaves_none(scene: Scene, tmp_path: Path) -> None:
+    elsewhere = object.__new__(Scene)
+    elsewhere.data = tmp_path / "nothing"
+    copy = tmp_path / "copy"
+    copytree(scene.mailbox, copy)
+    assert elsewhere.told("--maildir", str(copy), status=0) == []
+    item = sorted((copy / HISTORY / "cur").iterdir())[0]
+    item.write_bytes(item.read_bytes().replace(b"hello", b"hullo", 1))
+    (copy / HISTORY / "tmp").rmdir()
+    (problem, other) = elsewhere.told("--maildir", str(copy), "--repair", status=1)
+    assert {problem["code"], other["code"]} == {"folder-half-made", "item-changed"}
+    assert (copy / HISTORY / "tmp").is_dir() and not elsewhere.data.exists()
+
+
+def test_a_store_whose_spool_is_lost_is_checked_as_a_copy(scene: Scene) -> None:
+    for path in scene.data.glob("spool.db*"):
+        path.unlink()
+    assert scene.told(status=0) == []
+    scene.rewrite(lambda content: content.replace(b"hello", b"hullo", 1))
+    assert kinds(scene.told(ALICE, status=1)) == {("problem", "item-changed")}

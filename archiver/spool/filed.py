@@ -14,7 +14,7 @@ from archiver.spool.packing import unpack_numbers
 from archiver.spool.reading import floor
 from archiver.types import Delivery, DeliveryState
 
-_AT_ONCE = 5_000
+_AT_ONCE = 1_000
 _PAGE = """SELECT delivery.n, address, folder, name, state, reason, size FROM delivery
     JOIN mailbox ON mailbox.n = mailbox
     WHERE delivery.n > ?1 AND destination = 'history' AND name <> '' AND ifnull(address = ?2, 1)
