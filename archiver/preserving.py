@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 
 import structlog
 from msgspec import Struct, structs
@@ -21,7 +22,7 @@ from msgspec import Struct, structs
 from archiver import holding, rebuilding
 from archiver.compliance import Memory, Record, note, refusal, why_not
 from archiver.events import SECOND
-from archiver.exceptions import ArchiverError, ItemError, OverQuota, UsageError
+from archiver.exceptions import ArchiverError, EnvironmentFault, ItemError, OverQuota, UsageError
 from archiver.holding import Facts
 from archiver.rendering import is_base_name, is_message_id
 from archiver.spool import Spool
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 100
 _BYTES = 16 * 1024 * 1024
+_LARGEST = 512 * 1024 * 1024
+"""Bytes of an item that are read: what its owner can have planted must not fill the memory."""
 UNDER_WAY = 60 * SECOND
 """Who read the holds before one was placed has put its items by then."""
 
@@ -180,6 +183,10 @@ def take(hold: Hold, history: MaildirStore, keeper: Keeper, stopping: Callable[[
     """Keep what a hold covers of all that lies in its mailbox, wherever its owner moved it. Again, it adds nothing."""
     taken, lot, size = Taken(), [], 0
     for copy in _lying(hold, history):
+        if isinstance(copy, Unread):
+            taken.failed += 1
+            log.error("not kept under a hold", mailbox=hold.mailbox, item=copy.where, why=copy.why)
+            continue
         lot.append(copy)
         size += len(copy.item.content)
         if len(lot) >= _AT_ONCE or size >= _BYTES:
@@ -200,15 +207,31 @@ def _keep(keeper: Keeper, lot: Sequence[Put], taken: Taken) -> None:
             log.error("not kept under a hold", mailbox=copy.mailbox, item=copy.item.name, why=str(error))
 
 
-def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put]:
+class Unread(NamedTuple):
+    """What can't be looked into: the folders and items beside it are kept all the same."""
+
+    where: str
+    why: str
+
+
+def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
     try:
         folders = history.folders(hold.mailbox)
     except ItemError:  # an address that no mailbox can have: nothing was ever filed for it
         return
     for folder in folders:
-        for found, content in history.messages(hold.mailbox, folder, _is_ours):
-            if _is_covered([hold], content):
-                yield _copy(hold.mailbox, found, content)
+        try:
+            yield from _lying_in(folder, hold, history)
+        except EnvironmentFault as error:
+            yield Unread(folder, str(error))
+
+
+def _lying_in(folder: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
+    for found, content in history.messages(hold.mailbox, folder, _is_ours, _LARGEST):
+        if content is None:
+            yield Unread(f"{folder}/{found.name}", f"it can't be read, or has more than {_LARGEST:,} bytes")
+        elif _is_covered([hold], content):
+            yield _copy(hold.mailbox, found, content)
 
 
 def _is_ours(name: str, message_id: str) -> bool:

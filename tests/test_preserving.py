@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import rmtree
@@ -386,6 +387,25 @@ def test_one_mailbox_that_cannot_be_looked_into_stops_no_other(held: Held) -> No
     held.take(HOUR * SECOND)
     assert len(held.kept(BOB)) == 1
     assert held.spool.untaken_holds() == [broken]
+
+
+def test_what_its_owner_planted_keeps_nothing_beside_it_from_being_kept(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder whose `cur` is a link, and a giant under a name of ours: both are told, and the rest is taken."""
+    monkeypatch.setattr(preserving, "_LARGEST", 1_000_000)
+    held.file(*talk("a", "one", "two"), *talk("b", "one", "two"))
+    root = held.history.root / "example.org/alice"
+    (root / ".A" / "new").mkdir(parents=True)
+    (root / ".A" / "cur").symlink_to("/etc")
+    planted, _ = sorted((root / ".Conversation History" / "cur").iterdir())
+    os.truncate(planted, 8 * 1024**3)
+    hold = held.hold()
+    taken = take(hold, held.history, held.keeper)
+    assert (taken.kept, taken.failed) == (1, 2)
+    assert len(held.kept()) == 1
+    held.take(HOUR * SECOND)
+    assert held.spool.untaken_holds() == [hold], "not all is kept yet"
 
 
 def test_a_hold_on_somebody_who_has_no_mailbox_yet_stands(held: Held) -> None:

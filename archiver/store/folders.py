@@ -133,14 +133,17 @@ class MaildirFolders:
                     raise
                 return {}
 
-    def messages(self, mailbox: str, folder: str, wanted: Callable[[str, str], bool]) -> Iterator[tuple[Found, bytes]]:
+    def messages(
+        self, mailbox: str, folder: str, wanted: Callable[[str, str], bool], most: int
+    ) -> Iterator[tuple[Found, bytes | None]]:
         """Those of which `wanted` says so by base name and Message-ID (empty where the name is ours), with their bytes.
 
-        Each is read once, in no order; of all others in the folder no more than the header.
+        Each is read once, in no order; of all others in the folder no more than the header. None stands for the bytes
+        of what can't be read or has more than `most`.
         """
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
-            yield from Search(tree, self._ours).messages(place, wanted)
+            yield from Search(tree, self._ours).messages(place, wanted, most)
 
     @contextmanager
     def surveying(self, mailbox: str, *, mends: bool = False) -> Iterator[tuple[Survey, Mender]]:

@@ -111,19 +111,31 @@ class Search:
             if found:
                 yield found
 
-    def messages(self, place: Place, wanted: Callable[[str, str], bool]) -> Iterator[tuple[Found, bytes]]:
+    def messages(
+        self, place: Place, wanted: Callable[[str, str], bool], most: int
+    ) -> Iterator[tuple[Found, bytes | None]]:
         """With their bytes, those of which `wanted` says so by base name and Message-ID; renamed ones are followed.
 
-        Of all others no more than the header is read, and of those with names of ours nothing.
+        Of all others no more than the header is read, and of those with names of ours nothing. None stands for the
+        bytes of what can't be read, or has more than `most`: an owner can have planted it.
         """
         for sub in SUBDIRECTORIES:
             for file in self.files(place, sub):
                 spot, name = Spot(sub, file), split_file_name(file)[0]
                 if wanted(name, "" if self._ours(name) else self._message_id(place, spot)):
-                    at = self.find(place, name)
-                    content = self.content(place, at[0]) if at else None
-                    if at and content is not None:
-                        yield at[1], content
+                    yield from self._message(place, name, most)
+
+    def _message(self, place: Place, name: str, most: int) -> Iterator[tuple[Found, bytes | None]]:
+        at = self.find(place, name)
+        if at is None:
+            return
+        try:
+            content = self.content(place, at[0], most + 1)
+        except OSError:  # a link since, or closed to us
+            yield at[1], None
+            return
+        if content is not None:
+            yield at[1], content if len(content) <= most else None
 
     def content(self, place: Place, spot: Spot, limit: int = -1) -> bytes | None:
         return read_file(self._tree, (*place.parts, spot.subdirectory), spot.file, limit)
