@@ -20,6 +20,7 @@ from archiver.cli import main
 from archiver.conversation import fold_roster
 from archiver.daemon.job import Job
 from archiver.events import SECOND, Captured
+from archiver.exceptions import UsageError
 from archiver.spool import Spool
 from archiver.types import Delivery, DeliveryState, Filing
 
@@ -179,6 +180,19 @@ def test_many_are_dropped_in_short_transactions_under_one_record(spool: Spool) -
     assert drop(spool) == 450
     assert [(each.deliveries, each.bytes) for each in spool.dropped()] == [(450, 4500)]
     assert [each.details["items"] for each in spool.audits()] == [200, 200, 50]
+
+
+def test_under_a_hold_nothing_is_dropped(spool: Spool) -> None:
+    bring(spool, line(0), line(1))
+    file(spool, **CLOSED)
+    hold = spool.place_hold(BOB, by="legal", reason="case 7", query="line", now=NOW)
+    with pytest.raises(UsageError, match=f"under hold {hold.number}"):
+        drop(spool)
+    assert "under hold" in call(spool, "doctor", "--drop-withheld", BOB, "--reason", "r", status=2)
+    assert (spool.totals().withheld, spool.dropped()) == (1, [])
+    assert [told.action for told in spool.audits()] == ["hold placed"]
+    spool.release_hold(hold.number, by="legal", reason="over", now=NOW)
+    assert drop(spool) == 1
 
 
 # --- the command

@@ -57,7 +57,7 @@ class Scene:
         self.spool.hold_blobs("delivery:1", [PICTURE])
         self.spool._connections.db.execute("DELETE FROM blob_holder WHERE holder LIKE 'event:%'")
         self.spool.note_strangers([("irc:a", "bob", 1)], START)
-        self.hold = self.spool.place_hold("a@x", by="judge", reason="case 1", now=START).number
+        self.hold = self.spool.place_hold("b@x", by="judge", reason="case 1", now=START).number
         self.exclusion = self.spool.add_exclusion(EXCLUSION, START).number
         self.spool.note_heads({"a@x": Head(1, "aa")})
         self.spool.keep_local([copy_of(self.leases["old"], "old")], START)

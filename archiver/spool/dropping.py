@@ -11,7 +11,7 @@ import sqlite3
 
 from msgspec import Struct
 
-from archiver.spool import audit
+from archiver.spool import audit, holds
 from archiver.spool.database import Connections
 from archiver.spool.journal import Tally, settle
 from archiver.spool.records import Dropped, Entry
@@ -40,7 +40,8 @@ class Order(Struct, frozen=True):
 
 
 def drop(connections: Connections, order: Order, now: int) -> int:
-    """In short transactions, each complete in itself and told in the audit log; how many."""
+    """In short transactions, each complete in itself and told in the audit log; how many. Refused under a hold: what
+    is withheld may be all there is of a conversation."""
     dropped = 0
     while True:
         with connections.writing() as transaction:
@@ -51,6 +52,7 @@ def drop(connections: Connections, order: Order, now: int) -> int:
 
 
 def _some(connection: sqlite3.Connection, order: Order, now: int) -> int:
+    holds.refuse_while_held(connection, order.mailbox)
     found = connection.execute(_WITHHELD, (order.mailbox, order.conversation, _AT_ONCE)).fetchall()
     if not found:
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
@@ -61,6 +62,18 @@ def standing(connections: Connections, mailboxes: Iterable[str]) -> dict[str, tu
             for hold in map(from_row, rows):
                 found[hold.mailbox] = (*found.get(hold.mailbox, ()), hold)
     return found
+
+
+def refuse_while_held(connection: sqlite3.Connection, mailbox: str) -> None:
+    """Within the transaction that would give something of a mailbox up for good."""
+    rows = connection.execute("SELECT n FROM hold WHERE released IS NULL AND mailbox = ? ORDER BY n", (mailbox,))
+    numbers = [str(number) for (number,) in rows]
+    if numbers:
+        raise UsageError(
+            f"{mailbox} is under hold {', '.join(numbers)}: nothing of it is given up",
+            hint="release the hold first, if that is meant; see `archiver hold list`",
+            mailbox=mailbox,
+        )
 
 
 def untaken(connections: Connections) -> list[Hold]:
