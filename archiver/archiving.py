@@ -113,35 +113,55 @@ class _Box:
 
     def planned(self) -> Iterator[Planned]:
         unwanted: list[int] = []
+        for destination in self._same:
+            if not self._is_going(destination) and (waiting := self._waiting(destination)):
+                if self._decision.archiving is Archiving.NONE:
+                    yield self._still(destination, waiting)
+                else:
+                    unwanted += [each.number for each in waiting]
         for destination, same in self._same.items():
-            if destination in self._decision.destinations or _is_under_way(same):
-                continue
-            if same is None or same.state is not DeliveryState.WITHHELD:
-                continue
-            if self._decision.archiving is Archiving.NONE:
-                yield Planned(structs.replace(same, reason=self._decision.reason))
-            else:
-                unwanted.append(same.number)
-        for destination, same in self._same.items():
-            if destination in self._decision.destinations or _is_under_way(same):
+            if self._is_going(destination):
                 yield self._one(destination, same, unwanted)
+
+    def _is_going(self, destination: Destination) -> bool:
+        return destination in self._decision.destinations or _is_under_way(self._same[destination])
+
+    def _waiting(self, destination: Destination) -> list[Delivery]:
+        """What was to go there and hasn't: of this version, else of those before it, whose events it has."""
+        same = self._same[destination]
+        if same is not None:
+            return [same] if same.state is DeliveryState.WITHHELD else []
+        return self._never_put(destination)
+
+    def _never_put(self, destination: Destination) -> list[Delivery]:
+        return [each for each in self._earlier[destination] if each.state in _NEVER_PUT]
+
+    def _still(self, destination: Destination, waiting: Sequence[Delivery]) -> Planned:
+        """Nothing is archived any more; what waits goes on waiting, in its newest version."""
+        same = self._same[destination]
+        if same is not None:
+            return Planned(structs.replace(same, reason=self._decision.reason))
+        return Planned(self._delivery(destination, waiting))
+
+    def _delivery(self, destination: Destination, replaced: Iterable[Delivery]) -> Delivery:
+        return Delivery(
+            self._mailbox,
+            self._version.folder if destination is Destination.ARCHIVE else "",
+            "",
+            self._version.look.mask,
+            DeliveryState.WITHHELD,
+            self._decision.reason,
+            sum(len(captured.body) for captured in self._version.conversation.events),
+            tuple(each.number for each in replaced),
+            destination=destination,
+        )
 
     def _one(self, destination: Destination, same: Delivery | None, unwanted: Iterable[int]) -> Planned:
         if same is not None and same.state not in _OPEN:
-            return Planned(same)
+            return Planned(structs.replace(same, replaces=(*same.replaces, *unwanted)))
         version, earlier = self._version, self._earlier[destination]
-        replaces = [each.number for each in earlier if each.state in _NEVER_PUT]
-        delivery = Delivery(
-            self._mailbox,
-            version.folder if destination is Destination.ARCHIVE else "",
-            "",
-            version.look.mask,
-            DeliveryState.WITHHELD,
-            self._decision.reason,
-            sum(len(captured.body) for captured in version.conversation.events),
-            (*replaces, *unwanted),
-            destination=destination,
-        )
+        delivery = self._delivery(destination, self._never_put(destination))
+        delivery = structs.replace(delivery, replaces=(*delivery.replaces, *unwanted))
         if destination is Destination.ARCHIVE and not self._decision.allowed and not _is_under_way(same):
             return Planned(delivery)
         delivery = structs.replace(delivery, name=version.name, state=DeliveryState.ATTEMPTED, reason="", size=0)

@@ -65,9 +65,10 @@ class Archives:
 
     # Planning
 
-    def is_on(self, source: str) -> bool:
-        """The one question that a conversation nobody archives costs."""
-        return self._rules.policy.configuration(source).archive != "none"
+    def concerns(self, source: str, priors: Sequence[Filing]) -> bool:
+        """The one question that a conversation nobody archives costs. What was to be archived before isn't forgotten
+        when archiving is switched off."""
+        return self._rules.policy.configuration(source).archive != "none" or _has_archived(priors)
 
     def plan(self, showing: Showing, digest: bytes, priors: Sequence[Filing], now: int) -> list[Planned]:
         """What the archives are to get of a version, decided once for each who was in it."""

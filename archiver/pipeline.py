@@ -225,7 +225,7 @@ class Filer:
             for e in found
             if planning.is_gone(e) and e.delivery.state is DeliveryState.FILED
         ]
-        if self._archives.is_on(conversation.source):
+        if self._archives.concerns(conversation.source, priors):
             planned += self._archives.plan(showing, version, priors, batch.now())
         filing = structs.replace(filing, deliveries=tuple(made.delivery for made in planned))
         yield Work(conversation, showing, filing, planned, gone, tried)
