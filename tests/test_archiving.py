@@ -32,6 +32,7 @@ OLD = "Version 14.3 (Build 123.4)"
 
 ALWAYS = {"address": ALICE, "exchange_archiving": "mailbox"}
 TOO_OLD = {**ALWAYS, "version": OLD}
+LOCALLY = {"address": ALICE, "internal": True, "external": True}
 
 
 def config(*mailbox: dict[str, Any], **more: Any) -> Config:
@@ -285,6 +286,73 @@ def test_the_daemon_asks_again_only_where_the_answer_may_be_another(tmp_path: Pa
     assert job.file().archived == 1
     assert not [kept for kept in archive.spool.withheld() if kept.destination == "archive"]
     archive.spool.close()
+
+
+@pytest.mark.parametrize(
+    "off", [{"archiving": {"archive": "none"}}, {"mailbox": [ALWAYS | {"exchange_archiving": "none"}]}]
+)
+def test_what_waited_while_archiving_was_off_is_archived_once_it_is_on_again(
+    tmp_path: Path, at: Callable[[int], None], off: dict[str, Any]
+) -> None:
+    """Though the conversation went on meanwhile: its newest version waits in the place of the one before."""
+    archive = Archive(tmp_path, config(TOO_OLD))
+    archive.take(talk(), HOUR)
+    archive.use(config(**off))
+    archive.take([say(BOB, "later", 5, id="l", present=[ALICE, BOB])], HOUR + 60)
+    assert states(archive)["alice", "archive", "withheld"] == 1
+    (kept,) = [kept for kept in archive.spool.withheld() if kept.destination == "archive"]
+    assert "none" in kept.reason or "Nothing of it is archived" in kept.reason
+    archive.use(config())
+    at(2 * HOUR)
+    assert job_of(archive).file().archived == 1
+    (item,) = archive.archived(ALICE).values()
+    assert "later" in text_of(item)
+    assert ("alice", "archive", "withheld") not in states(archive)
+    archive.spool.close()
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_what_waited_for_one_archive_goes_to_the_other_that_is_asked_for_now(
+    tmp_path: Path, at: Callable[[int], None], continued: bool
+) -> None:
+    archive = Archive(tmp_path, config(TOO_OLD))
+    archive.take(talk(), HOUR)
+    archive.use(config({"address": ALICE, "exchange_archiving": "local"}, policy={"user": [LOCALLY]}))
+    at(2 * HOUR)
+    if continued:
+        archive.take([say(BOB, "later", 5, id="l", present=[ALICE, BOB])], HOUR + 60)
+    else:
+        job_of(archive).file()
+    assert states(archive)["alice", "local", "filed"] == 1
+    assert not archive.spool.withheld()
+    archive.spool.close()
+
+
+def test_where_both_were_asked_for_and_one_got_it_the_other_waits_no_more_than_asked(
+    tmp_path: Path, at: Callable[[int], None]
+) -> None:
+    """A migration is broken off: back where it came from, what its own archive lacks is in the local one."""
+    moving = {"address": ALICE, "version": OLD, "migration": "migrating", "migration_ends": "2999-01-01"}
+    archive = Archive(tmp_path, config(moving, policy={"user": [LOCALLY]}))
+    archive.take(talk(), HOUR)
+    assert states(archive)["alice", "archive", "withheld"] == states(archive)["alice", "local", "filed"] == 1
+    archive.use(config({"address": ALICE, "migration": "legacy"}, policy={"user": [LOCALLY]}))
+    at(2 * HOUR)
+    job_of(archive).file()
+    assert not archive.spool.withheld()
+    assert len(list(archive.spool.local_items())) == 1
+    archive.spool.close()
+
+
+def test_a_clock_that_jumps_back_keeps_nothing_waiting(archive: Archive, at: Callable[[int], None]) -> None:
+    (archive.spool.data / "archive").write_text("in the way")
+    archive.take(talk(), HOUR)
+    job = job_of(archive)
+    at(1_000 * HOUR)
+    assert job.file().unarchived == 1
+    os.unlink(archive.spool.data / "archive")
+    at(6 * HOUR)
+    assert job.file().archived == 1
 
 
 def test_where_one_pool_allows_it_each_conversation_is_asked_once(tmp_path: Path, at: Callable[[int], None]) -> None:

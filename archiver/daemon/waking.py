@@ -70,12 +70,17 @@ class Waking:
         over = {reason for reason, count in counts.items() if count < self._counts.get(reason, 0)}
         for reason in over:
             self._spool.wake(mailboxes[reason], now)
-        due = [reason for reason in counts if self._asked.get(reason, now - ASK_AGAIN) <= now - ASK_AGAIN]
+        due = [reason for reason in counts if self._is_due(reason, now)]
         for reason in sorted(set(due) - over, key=lambda each: self._asked.get(each, 0))[:_AT_ONCE]:
             self._spool.wake_one(reason, now)
             self._asked[reason] = now
         self._asked = {reason: at for reason, at in self._asked.items() if reason in counts}
         self._counts = dict(counts)
+
+    def _is_due(self, reason: str, now: int) -> bool:
+        """Also where the clock has jumped back behind the last time."""
+        asked = self._asked.get(reason)
+        return asked is None or not asked <= now < asked + ASK_AGAIN
 
 
 def _key(kept: Kept) -> tuple[str, str, str]:
