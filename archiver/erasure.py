@@ -19,14 +19,14 @@ from archiver import rebuilding
 from archiver.compliance import note
 from archiver.conversation import Rules
 from archiver.events import Captured, named
-from archiver.exceptions import ArchiverError, UsageError
+from archiver.exceptions import ArchiverError, EnvironmentFault, UsageError
 from archiver.projection import bounds, gather
 from archiver.rendering import Limits, is_base_name, is_message_id
 from archiver.showing import Showing
 from archiver.spool import Spool
 from archiver.spool.records import Entry, LocalItem
-from archiver.store import PURGES, ArchiveStore, MaildirStore
-from archiver.store.protocol import Put, Where
+from archiver.store import LARGEST, PURGES, ArchiveStore, MaildirStore
+from archiver.store.protocol import Found, Put, Where
 from archiver.types import Destination, Item
 from archiver.withholding import Person
 
@@ -125,13 +125,22 @@ class Erasure:
     def _contents(self) -> Iterator[tuple[Where, bytes]]:
         for mailbox in self._history.mailboxes():
             for folder in self._history.folders(mailbox):
-                for found, content in self._history.messages(mailbox, folder, _is_ours):
+                for found, content in self._messages(mailbox, folder):
                     yield Where(mailbox, folder, found.name), content
         for mailbox in self._archive.mailboxes():
             for found in self._archive.items(mailbox, PURGES):
                 yield Where(mailbox, PURGES, found.name), self._archive.read(mailbox, PURGES, found.name)
         for item in self._spool.local_items():
             yield Where("", "", item.name), self._spool.local_content(item.number) or b""
+
+    def _messages(self, mailbox: str, folder: str) -> Iterator[tuple[Found, bytes]]:
+        for found, content in self._history.messages(mailbox, folder, _is_ours, LARGEST):
+            if content is None:
+                raise EnvironmentFault(
+                    f"{mailbox}: {folder}/{found.name} can't be read, or has more than {LARGEST:,} bytes",
+                    hint="take it out of the mailbox: nothing is erased before everything can be looked at",
+                )
+            yield found, content
 
     def _is_concerned(self, content: bytes) -> bool:
         events = _events(content)
@@ -151,7 +160,7 @@ class Erasure:
         found: list[_Found] = []
         for mailbox in self._history.mailboxes():
             for folder in self._history.folders(mailbox):
-                for lying, content in self._history.messages(mailbox, folder, _is_ours):
+                for lying, content in self._messages(mailbox, folder):
                     where = Where(mailbox, folder, lying.name)
                     if not self._is_concerned(content):
                         continue

@@ -26,7 +26,7 @@ from archiver.exceptions import ArchiverError, EnvironmentFault, ItemError, Over
 from archiver.holding import Facts
 from archiver.rendering import is_base_name, is_message_id
 from archiver.spool import Spool
-from archiver.store import PURGES, ArchiveStore, MaildirStore
+from archiver.store import LARGEST, PURGES, ArchiveStore, MaildirStore
 from archiver.store.protocol import Found, Outcome, Put, Store, Where
 from archiver.types import Hold, Item
 
@@ -34,8 +34,6 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 100
 _BYTES = 16 * 1024 * 1024
-_LARGEST = 512 * 1024 * 1024
-"""Bytes of an item that are read: what its owner can have planted must not fill the memory."""
 UNDER_WAY = 60 * SECOND
 """Who read the holds before one was placed has put its items by then."""
 
@@ -227,9 +225,9 @@ def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
 
 
 def _lying_in(folder: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
-    for found, content in history.messages(hold.mailbox, folder, _is_ours, _LARGEST):
+    for found, content in history.messages(hold.mailbox, folder, _is_ours, LARGEST):
         if content is None:
-            yield Unread(f"{folder}/{found.name}", f"it can't be read, or has more than {_LARGEST:,} bytes")
+            yield Unread(f"{folder}/{found.name}", f"it can't be read, or has more than {LARGEST:,} bytes")
         elif _is_covered([hold], content):
             yield _copy(hold.mailbox, found, content)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from archiver.cli import main
 from archiver.config import Config
 from archiver.erasure import Erasure, Report
 from archiver.events import SECOND, Captured, Rejected
-from archiver.exceptions import InUse, UsageError
+from archiver.exceptions import EnvironmentFault, InUse, UsageError
 from archiver.rendering import lines_of
 from archiver.store import PURGES
 
@@ -206,6 +207,19 @@ def test_what_its_owner_moved_is_listed_and_not_touched(archive: Archive) -> Non
     report = erase(archive)
     assert [(each.mailbox, each.folder) for each in report.moved] == [(CAROL, "Mine")]
     assert traces(archive) == [str(Path("mail/example.org/carol/.Mine/cur") / moved.name)]
+
+
+def test_what_cannot_be_looked_at_is_named_before_anything_is_erased(archive: Archive) -> None:
+    """A giant that its owner planted under a name of ours must not fill the memory either."""
+    (planted, *_) = archive.store.root.glob("example.org/carol/.Conversation History/cur/*")
+    planted.unlink()  # others' items may share its inode
+    planted.touch()
+    os.truncate(planted, 8 * 1024**3)
+    before = len(archive.texts(ALICE)), archive.spool.totals()
+    with pytest.raises(EnvironmentFault, match=planted.name.partition(":")[0]):
+        erase(archive)
+    assert (len(archive.texts(ALICE)), archive.spool.totals()) == before
+    assert not [told for told in archive.spool.audits() if "erasure" in told.action]
 
 
 def test_only_what_was_said_with_one_other(archive: Archive) -> None:

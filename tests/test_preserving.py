@@ -393,7 +393,7 @@ def test_what_its_owner_planted_keeps_nothing_beside_it_from_being_kept(
     held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder whose `cur` is a link, and a giant under a name of ours: both are told, and the rest is taken."""
-    monkeypatch.setattr(preserving, "_LARGEST", 1_000_000)
+    monkeypatch.setattr(preserving, "LARGEST", 1_000_000)
     held.file(*talk("a", "one", "two"), *talk("b", "one", "two"))
     root = held.history.root / "example.org/alice"
     (root / ".A" / "new").mkdir(parents=True)

@@ -6,10 +6,12 @@ from archiver.store.damage import Code, Damage
 from archiver.store.maildir import MaildirStore
 from archiver.store.memory import MemoryStore
 from archiver.store.protocol import Folders, Found, Outcome, Put, Store, Where
+from archiver.store.search import LARGEST
 from archiver.store.template import check_template
 from archiver.store.tree import Ownership
 
 __all__ = [
+    "LARGEST",
     "PURGES",
     "ArchiveStore",
     "Code",

@@ -21,6 +21,9 @@ from archiver.store.tree import Parts, Place, Tree
 _HEADER = 64 * 1024
 """Bytes read in search of a Message-ID: ours stands far before, and a planted giant costs no more than this."""
 
+LARGEST = 512 * 1024 * 1024
+"""Bytes of an item that are read where its owner can have planted it: more must not fill the memory."""
+
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NONBLOCK: a FIFO planted under a message's name must not stop the daemon."""
 
