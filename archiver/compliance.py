@@ -17,7 +17,6 @@ from msgspec import Struct
 
 from archiver import archiving, holding, policy
 from archiver.archiving import PASSING, Version
-from archiver.conversation import content
 from archiver.directory import Directory
 from archiver.exceptions import ArchiverError, OverQuota
 from archiver.gathering import MACHINE, Chosen, filed, withheld
@@ -26,6 +25,7 @@ from archiver.showing import Showing
 from archiver.spool.records import LocalCopy
 from archiver.store import PURGES, ArchiveStore, Receipt, Where
 from archiver.types import ArchiveDecision, Conversation, Destination, Filing, Head, Hold
+from archiver.views import content
 
 log = structlog.get_logger(__name__)
 

@@ -17,11 +17,11 @@ from msgspec import Struct
 
 from archiver import rebuilding
 from archiver.compliance import note
-from archiver.conversation import Rules
 from archiver.events import Captured, named
 from archiver.exceptions import ArchiverError, EnvironmentFault, UsageError
 from archiver.projection import bounds, gather
 from archiver.rendering import Limits, is_base_name, is_message_id
+from archiver.rules import Rules
 from archiver.showing import Showing
 from archiver.spool import Spool
 from archiver.spool.records import Entry, LocalItem

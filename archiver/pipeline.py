@@ -1,8 +1,8 @@
 """The way of a conversation into its participants' folders: calls everything in order and decides nothing.
 
     claim       leased places come in, each with the events up to its claim
-    converse    conversation.survey, .conversations      events -> conversations, ripe or not yet
-    gate        conversation.views, directory, gate      -> who gets which view, or why not yet
+    converse    survey, conversation                     events -> conversations, ripe or not yet
+    gate        views, directory, gate                   -> who gets which view, or why not yet
     plan        planning                                 -> deliveries, with what they replace
                 compliance: policy, holds, archiving     -> what the archives get besides
     begin       journal                                  the attempt is on record before it is made
@@ -22,11 +22,11 @@ from typing import Protocol
 import structlog
 from msgspec import Struct, structs
 
-from archiver import conversation as conversing
 from archiver import gate, planning, policy, recall
+from archiver import views as viewing
 from archiver.compliance import Archives
 from archiver.compliance import Rules as ArchiveRules
-from archiver.conversation import Rules
+from archiver.conversation import conversations
 from archiver.directory import Directory
 from archiver.events import SECOND, Captured
 from archiver.gathering import (
@@ -48,10 +48,12 @@ from archiver.planning import Earlier, Planned
 from archiver.preserving import HeldStore, Keeper, NotKept
 from archiver.quotas import Quotas
 from archiver.rendering import Limits
+from archiver.rules import Rules
 from archiver.showing import Showing
 from archiver.spool.records import LocalCopy, Watermark
 from archiver.store import ArchiveStore
 from archiver.store.protocol import Put, Store, Where
+from archiver.survey import survey
 from archiver.types import (
     Conversation,
     Delivery,
@@ -168,8 +170,8 @@ class Filer:
         if mark.time is None:
             return
         read = self._reading(lease)
-        looked = conversing.survey(read, lease.roster, rules, partial=partial)
-        for conversation in conversing.conversations(read(), looked, lease.roster, rules, partial=partial):
+        looked = survey(read, lease.roster, rules, partial=partial)
+        for conversation in conversations(read(), looked, lease.roster, rules, partial=partial):
             if conversation.ripe > mark.time:
                 # A feed that is down holds its watermark back: then look again in a while.
                 yield max(conversation.ripe + self._terms.lateness, now + LOOK_AGAIN), conversation
@@ -193,25 +195,25 @@ class Filer:
     def _plan(self, lease: Lease, conversation: Conversation, batch: Batch, renewed: Sequence[Work]) -> Iterator[Work]:
         """What the conversation asks for, if it has news: nothing of a mere mark for who has it in a renewed item."""
         numbers = tuple(captured.number for captured in conversation.events)
-        version = planning.version_of(conversation, conversing.awake(conversation, self._terms.rules))
+        version = planning.version_of(conversation, viewing.awake(conversation, self._terms.rules))
         if lease.filed and version in batch.versions(lease.place, self._reader.versions):
             return
         filing = Filing(
             lease.place, version, conversation.started, conversation.ended, conversation.part, numbers, deliveries=()
         )
         showing = Showing(conversation, self._reader.blob, self._terms.rules, self._terms.limits)
-        if not conversing.is_content(conversation):
+        if not viewing.is_content(conversation):
             yield Work(conversation, showing, structs.replace(filing, empty=True), [], [])
             return
-        said, _marks = conversing.content(conversation)
+        said, _marks = viewing.content(conversation)
         told = {planned.delivery.mailbox for work in renewed for planned in work.planned} if not said else set()
         views = [
             view
-            for view in conversing.views(
+            for view in viewing.views(
                 conversation,
                 batch.mailbox_of(conversation.source, self._terms.directory),
                 self._terms.rules,
-                self._reader.whispered(lease.place, conversing.absent(conversation)) if lease.filed else {},
+                self._reader.whispered(lease.place, viewing.absent(conversation)) if lease.filed else {},
             )
             if view.mailbox not in told
         ]

@@ -12,12 +12,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from archiver import planning
-from archiver.conversation import Rules
 from archiver.events import EDITED, REFERENCES, RETRACTED, Captured, target
 from archiver.exceptions import ArchiverError
 from archiver.planning import Planned
 from archiver.rebuilding import rebuild
 from archiver.rendering import Limits
+from archiver.rules import Rules
 from archiver.showing import Showing
 from archiver.store import Found, Store, Where
 from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing

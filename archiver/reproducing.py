@@ -15,10 +15,10 @@ from itertools import islice, product
 
 from msgspec import Struct
 
-from archiver.conversation import Rules
 from archiver.exceptions import UsageError
 from archiver.rebuilding import rebuild
 from archiver.rendering import RENDERER, Limits
+from archiver.rules import Rules
 from archiver.showing import Showing
 from archiver.store.damage import Code
 from archiver.types import Conversation, Item, Look

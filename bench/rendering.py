@@ -12,13 +12,16 @@ from statistics import median
 
 from msgspec import Struct
 
-from archiver import conversation as conversing
+from archiver import views as viewing
 from archiver.assembly import terms_of
 from archiver.config import load
+from archiver.conversation import conversations
 from archiver.events import SENT, Captured
 from archiver.importers import Options, importer
 from archiver.pipeline import Terms
+from archiver.rules import order
 from archiver.showing import Showing
+from archiver.survey import survey
 from archiver.types import Conversation, Look, Roster
 from bench import child, corpus
 from bench.measure import ROOT, Bench, Figure, at_least, plain
@@ -56,7 +59,7 @@ def run(bench: Bench) -> Iterator[Figure]:
 
 
 def _captured(pieces: Iterable[object]) -> list[Captured]:
-    return sorted((piece for piece in pieces if isinstance(piece, Captured)), key=conversing.order)
+    return sorted((piece for piece in pieces if isinstance(piece, Captured)), key=order)
 
 
 def _day(bench: Bench, terms: Terms, name: str, title: str, events: list[Captured], *, partial: bool) -> list[Figure]:
@@ -88,15 +91,15 @@ def _day(bench: Bench, terms: Terms, name: str, title: str, events: list[Capture
 
 def _jobs(events: list[Captured], terms: Terms, *, partial: bool) -> Iterator[Job]:
     """Conversations with all looks that their views come to, as filing would choose them."""
-    looked = conversing.survey(lambda: events, _ALONE, terms.rules, partial=partial)
-    for each in conversing.conversations(events, looked, _ALONE, terms.rules, partial=partial):
-        if conversing.is_content(each):
+    looked = survey(lambda: events, _ALONE, terms.rules, partial=partial)
+    for each in conversations(events, looked, _ALONE, terms.rules, partial=partial):
+        if viewing.is_content(each):
             yield each, _looks(each, terms)
 
 
 def _looks(conversation: Conversation, terms: Terms) -> list[Look]:
     directory, looks = terms.directory, []
-    for view in conversing.views(conversation, lambda who: directory.mailbox_of(conversation.source, who), terms.rules):
+    for view in viewing.views(conversation, lambda who: directory.mailbox_of(conversation.source, who), terms.rules):
         box = directory.mailbox(view.mailbox)
         looks.append(Look(view.mask, view.role, view.side, box.locale, box.zone, terms.show_retracted))
     return looks

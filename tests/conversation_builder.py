@@ -13,12 +13,15 @@ from builders import event
 from hypothesis import strategies as st
 
 from archiver.archiving import complete_look
-from archiver.conversation import Rules, conversations, survey, views
+from archiver.conversation import conversations
 from archiver.events import Captured, Event, microseconds
 from archiver.policy import is_archived
 from archiver.rendering import Limits
+from archiver.rules import Rules
 from archiver.showing import Showing
+from archiver.survey import survey
 from archiver.types import Conversation, Item, Look, Role, Roster
+from archiver.views import views
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 RULES = Rules(idle=10**15, span=10**16)

@@ -9,10 +9,13 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.conversation import Rules, awake, conversations, fold_roster, is_content, order, survey, views
+from archiver.conversation import conversations, fold_roster
 from archiver.events import REFERENCES, SECOND, Captured
 from archiver.planning import version_of
+from archiver.rules import Rules, order
+from archiver.survey import survey
 from archiver.types import Conversation, Role, Roster, View
+from archiver.views import awake, is_content, views
 
 RULES = Rules()
 

@@ -22,7 +22,7 @@ LAYERS = {
     "sources": {"sources"},
     "importers": {"importers"},
     "spool": {"spool"},
-    "conversation": {"conversation", "presence", "projection"},
+    "conversation": {"conversation", "presence", "projection", "rules", "survey", "views"},
     "excluding": {"excluding"},
     "withholding": {"withholding"},
     "directory": {"directory", "addresses"},

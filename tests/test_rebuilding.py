@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from msgspec import json, structs
 from test_conversation import cut, logs
 
-from archiver.conversation import Rules, views
 from archiver.events import SECOND, Captured, Event
 from archiver.exceptions import UsageError
 from archiver.importers import Options, importer
@@ -25,8 +24,10 @@ from archiver.projection import bounds, gather
 from archiver.rebuilding import rebuild
 from archiver.rendering import Limits
 from archiver.rendering.evidence import REDACTED, ROSTER, events_of
+from archiver.rules import Rules
 from archiver.showing import Showing
 from archiver.types import Conversation, Item, Look, Presence, Role, Roster
+from archiver.views import views
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 RULES = Rules()
