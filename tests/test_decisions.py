@@ -195,6 +195,12 @@ def test_a_pause_ends_and_what_was_said_in_it_stays_left_out(call, told, data):
     assert told("status")["totals"]["spooled"] == 2
 
 
+def test_the_audit_log_writes_times_as_people_do(call, told):
+    call("exclusion", "add", "--source", "*", "--from", "2010-01-01", "--until", "2011-02-03", *WHO)
+    assert "since=2010-01-01 00:00:00 UTC until=2011-02-03 00:00:00 UTC" in call("audit").stdout
+    assert told("audit")["entries"][0]["details"]["since"] == 1_262_304_000_000_000
+
+
 def test_an_exclusion_ends_now_where_nothing_else_is_said(call, told):
     call("exclusion", "add", "--source", "*", *WHO)
     assert "was left out from" in call("exclusion", "end", 1, *WHO).stdout

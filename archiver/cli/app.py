@@ -43,7 +43,7 @@ class App:
         """To change something in it; there must be one, or a misspelt --data would make another."""
         config = self.config()
         if not Spool.exists(self.data):
-            raise UsageError(f"there is no spool in {self.data}", hint="name another data directory with --data")
+            raise Spool.missing(self.data)
         with open_spool(config, self.data) as spool:
             yield spool
 

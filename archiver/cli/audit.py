@@ -10,6 +10,7 @@ import msgspec
 from archiver.cli.app import App, reads
 from archiver.cli.decision import exactly
 from archiver.cli.output import as_json, complain, counted, say, table
+from archiver.events import SECOND
 
 
 @click.command()
@@ -42,9 +43,17 @@ def audit(app: App, known: str | None) -> None:
         click.get_current_context().exit(1)
 
 
+_TIMES = frozenset({"since", "until", "clock"})
+"""Details that are times."""
+_LAST = 253_402_300_800 * SECOND
+"""The end of the year 9999: no later day can be written."""
+
+
 def _in_words(details: dict[str, Any]) -> str:
-    return " ".join(f"{name}={_value(value)}" for name, value in details.items() if value not in ("", None))
+    return " ".join(f"{name}={_value(name, value)}" for name, value in details.items() if value not in ("", None))
 
 
-def _value(value: Any) -> str:
+def _value(name: str, value: Any) -> str:
+    if name in _TIMES and isinstance(value, int) and 0 <= value < _LAST:  # a forged entry may say anything
+        return f"{exactly(value)} UTC"
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

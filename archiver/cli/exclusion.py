@@ -57,7 +57,7 @@ def add(
         found = sifting.spooled(spool, added, sifting.whose_of(app.config()))
     if app.json:
         return as_json({"exclusion": added, "spooled": found})
-    say(f"Exclusion {added.number}: {added.title} is left out {_when(added)}.")
+    say(f"Exclusion {added.number}: {added.title} is left out {_when(added)} (UTC).")
     return _spooled(found)
 
 
@@ -108,7 +108,9 @@ def end(app: App, number: int, until: int | None, by: str, reason: str) -> None:
         ended = spool.end_exclusion(number, at, by=by, reason=reason, now=now)
     if app.json:
         return as_json(ended)
-    return say(f"Exclusion {number}: {ended.title} was left out {_when(ended)} ({counted(ended.events, 'event')}).")
+    return say(
+        f"Exclusion {number}: {ended.title} was left out {_when(ended)} (UTC), {counted(ended.events, 'event')}."
+    )
 
 
 def _one(exclusions: list[Exclusion], number: int) -> Exclusion:

@@ -123,6 +123,11 @@ class Spool:
         with faults(data):
             return (data / "spool.db").exists()
 
+    @staticmethod
+    def missing(data: Path) -> UsageError:
+        hint = "name another data directory with --data; `archiver run` and `archiver backfill` make a new one"
+        return UsageError(f"there is no spool in {data}", hint=hint)
+
     @classmethod
     def open(
         cls,
@@ -139,7 +144,7 @@ class Spool:
         """
         data = Path(data)
         if readonly and not cls.exists(data):
-            raise UsageError(f"there is no spool in {data}", hint="name another data directory with --data")
+            raise cls.missing(data)
         return cls(data, idle=idle, lateness=lateness, readonly=readonly, patience=patience)
 
     def close(self) -> None:
