@@ -116,6 +116,10 @@ class Directory:
         """What is known of a mailbox, by its normal form: its own facts, else the defaults."""
         return self._known.get(address) or _complete(address, {}, self._default)
 
+    def has(self, mailbox: str) -> bool:
+        """Whether somebody's address may lead to this mailbox."""
+        return mailbox in self._named or self._ours(mailbox) is not None
+
     def own(self, address: str) -> frozenset[str]:
         """Which facts of a mailbox are its own, and no defaults."""
         return frozenset(self._own.get(address, ()))

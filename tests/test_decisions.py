@@ -57,6 +57,32 @@ def backfill(call: Callable[..., Result], data: Path, *rooms: str, source: str =
 # --- holds
 
 
+def test_a_hold_on_what_is_no_mailbox_stands_and_is_told(call, data, tmp_path):
+    config = tmp_path / "archiver.toml"
+    config.write_text('[directory]\ndomains = ["example.org"]\npeople = { "eve" = "eve@example.net" }\n')
+    placed = call("--config", config, "hold", "place", "bbo@example.com", *WHO)
+    assert "bbo@example.com is no mailbox" in placed.stderr
+    for mailbox in (BOB, "eve@example.net"):
+        assert not call("--config", config, "hold", "place", mailbox, *WHO).stderr
+    findings = json.loads(call("--config", config, "doctor", "--json").stdout)
+    assert [each["found"].split()[0] for each in findings if each["check"] == "held, no mailbox"] == ["bbo@example.com"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("explain", ALICE, "\udcff"),
+        ("explain", ALICE, "room", "--source", "\udcff"),
+        ("explain", "\udcff"),
+        ("hold", "place", ALICE, "--query", "merger\udcff", *WHO),
+        ("doctor", "--drop-withheld", ALICE, "--reason", "\udcff"),
+        ("doctor", "--drop-withheld", ALICE, "--reason", "r", "--conversation", "\udcff"),
+    ],
+)
+def test_what_is_no_text_is_the_users_mistake(call, asked):
+    assert "is not text" in call(*asked, status=2).stderr
+
+
 def test_a_hold_is_placed_listed_and_released(call, told):
     said = call("hold", "place", "SIP:Alice@Example.ORG", "--query", "kind:im OR merger", *WHO).stdout
     assert "Hold 1 on alice@example.org stands: kind:im OR merger." in said

@@ -12,16 +12,21 @@ from archiver.holding import date_of
 
 
 class Text(click.ParamType[str]):
-    """A few words that a person wrote: not empty, and text in any script."""
+    """A few words that a person wrote: text in any script, and not empty, unless that says something too."""
 
     name = "text"
+
+    def __init__(self, *, may_be_empty: bool = False) -> None:
+        self._may_be_empty = may_be_empty
 
     def convert(self, value: str, parameter: click.Parameter | None, context: click.Context | None) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
             self.fail("is not text in this terminal's charset", parameter, context)
-        return value.strip() or self.fail("is empty", parameter, context)
+        if not value.strip() and not self._may_be_empty:
+            self.fail("is empty", parameter, context)
+        return value.strip()
 
 
 class Moment(click.ParamType[int]):

@@ -11,6 +11,7 @@ import click
 from archiver import doctor as examining
 from archiver.addresses import normal
 from archiver.cli.app import App, reads
+from archiver.cli.decision import Text
 from archiver.cli.output import as_json, counted, say
 from archiver.doctor import Verdict
 from archiver.exceptions import UsageError
@@ -20,8 +21,15 @@ from archiver.exceptions import UsageError
 @click.option("--close-import", metavar="FEED", help="End an import that died: what it brought so far is filed.")
 @click.option("--unpark", metavar="NAME", multiple=True, help="Try once more what was set aside: its name, or `all`.")
 @click.option("--drop-withheld", metavar="ADDRESS", help="Give up for good what the gate withholds for a mailbox.")
-@click.option("--conversation", metavar="ID", help="With --drop-withheld: only of this conversation.")
-@click.option("--reason", metavar="TEXT", help="With --drop-withheld: why, for the record.")
+@click.option(
+    "--conversation",
+    type=Text(may_be_empty=True),
+    metavar="ID",
+    help="With --drop-withheld: only of this conversation.",
+)
+@click.option(
+    "--reason", type=Text(may_be_empty=True), metavar="TEXT", help="With --drop-withheld: why, for the record."
+)
 @reads
 def doctor(
     app: App,

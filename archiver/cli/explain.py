@@ -9,6 +9,7 @@ import click
 from archiver import explaining
 from archiver.assembly import open_spool, terms_of
 from archiver.cli.app import App, reads
+from archiver.cli.decision import Text
 from archiver.cli.output import as_json, counted, say, table, when
 from archiver.explaining import Answered, Explanation, Told
 from archiver.spool.records import Traced
@@ -26,9 +27,13 @@ _ARCHIVED = {
 
 
 @click.command()
-@click.argument("address")
-@click.argument("conversation", required=False)
-@click.option("--source", help="The source that ADDRESS or CONVERSATION is of; without it, any that is in no pool.")
+@click.argument("address", type=Text())
+@click.argument("conversation", type=Text(may_be_empty=True), required=False)
+@click.option(
+    "--source",
+    type=Text(may_be_empty=True),
+    help="The source that ADDRESS or CONVERSATION is of; without it, any that is in no pool.",
+)
 @reads
 def explain(app: App, address: str, conversation: str | None, source: str | None) -> None:
     """Every rule asked for ADDRESS, in order, with its answer and where it was set.

@@ -9,9 +9,9 @@ import click
 from msgspec import to_builtins
 
 from archiver import holding, preserving
-from archiver.assembly import archive_of, store_of
+from archiver.assembly import archive_of, directory_of, store_of
 from archiver.cli.app import App, reads
-from archiver.cli.decision import decides, exactly
+from archiver.cli.decision import Text, decides, exactly
 from archiver.cli.output import as_json, complain, counted, say, table
 from archiver.exceptions import ArchiverError
 from archiver.spool import Spool
@@ -30,7 +30,7 @@ def hold() -> None:
 
 @hold.command()
 @click.argument("address")
-@click.option("--query", default="", help="What is covered; everything, if left out.")
+@click.option("--query", type=Text(may_be_empty=True), default="", help="What is covered; everything, if left out.")
 @decides
 @reads
 def place(app: App, address: str, query: str, by: str, reason: str) -> None:
@@ -49,6 +49,8 @@ def place(app: App, address: str, query: str, by: str, reason: str) -> None:
         return as_json(to_builtins(placed) | {"kept": kept})
     say(f"Hold {placed.number} on {mailbox} stands: {query or 'everything'}.")
     say("What lies there already is kept by the daemon's next round." if kept is None else f"{_items(kept)} kept.")
+    if not directory_of(app.config()).has(mailbox):
+        complain(f"archiver: {mailbox} is no mailbox by this configuration: unless it was one, the hold keeps nothing")
     if holding.is_all(standing):
         say(f"All holds on it together ask for more than {holding.MOST_KEYWORDS} words: everything in it is held.")
     return None

@@ -21,6 +21,9 @@ def migrations(config: Config, data: Path, now: int) -> Iterator[Finding]:
         yield Finding("migration overdue", Verdict.WARN, moving.told(mailbox), moving.ADVICE)
 
 
+_NOBODY = "if its owner has another address now, or it was mistyped, hold that one too: this keeps nothing new"
+
+
 def held_yet_not_archived(config: Config, data: Path, now: int) -> Iterator[Finding]:
     """A mailbox's own rule is obeyed, a hold or not; that both were meant is unlikely."""
     if not Spool.exists(data):
@@ -30,7 +33,10 @@ def held_yet_not_archived(config: Config, data: Path, now: int) -> Iterator[Find
         standing = holding.standing(spool.holds())
     advice = 'take exchange_archiving = "none" from it, or release the hold'
     for hold in standing:
-        if directory.mailbox(hold.mailbox).exchange_archiving == "none":
+        if not directory.has(hold.mailbox):
+            found = f"{hold.mailbox} is under hold {hold.number}, and is no mailbox by this configuration"
+            yield Finding("held, no mailbox", Verdict.WARN, found, _NOBODY)
+        elif directory.mailbox(hold.mailbox).exchange_archiving == "none":
             found = (
                 f'{hold.mailbox} is under hold {hold.number}, but exchange_archiving = "none" archives nothing of it'
             )
