@@ -146,6 +146,12 @@ class HeldStore:
     def read(self, mailbox: str, folder: str, name: str) -> bytes:
         return self._store.read(mailbox, folder, name)
 
+    def names(self, mailbox: str, folder: str) -> list[str]:
+        return self._store.names(mailbox, folder)
+
+    def read_all(self, wanted: Iterable[Where], limit: int = -1) -> Iterator[tuple[Found, bytes] | None]:
+        return self._store.read_all(wanted, limit)
+
 
 class Taken(Struct):
     """What was done for a new hold: items `kept`, those that could not be, and whether all was looked at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from builders import say
 from click.testing import CliRunner, Result
 
 import archiver.cli as cli
-from archiver import __version__
+from archiver import __version__, inspection
 from archiver.cli import main, output
 from archiver.events import ndjson
 from archiver.exceptions import ConfigError, EnvironmentFault, InUse, ItemError, TryLater, UsageError
@@ -65,10 +66,10 @@ def events(path: Path, *lines: Any) -> Path:
     return path
 
 
-def talk(name: str = "hello", **more: Any) -> list[Any]:
+def talk(name: str = "hello", at: float = 0, **more: Any) -> list[Any]:
     return [
-        say(PEOPLE[0], name, 0, id=f"{name}-0", room="ab", present=PEOPLE, **more),
-        say(PEOPLE[1], "hi", 5, id=f"{name}-1", room="ab", present=PEOPLE, **more),
+        say(PEOPLE[0], name, at, id=f"{name}-0", room="ab", present=PEOPLE, **more),
+        say(PEOPLE[1], "hi", at + 5, id=f"{name}-1", room="ab", present=PEOPLE, **more),
     ]
 
 
@@ -421,6 +422,44 @@ def test_what_is_parked_counts_is_named_and_taken_up_again(call, data):
     assert "1 conversation taken up" in call("doctor", "--unpark", f"p{number}").stdout
     assert "Filed 2 items" in call("run", "--once").stdout
     call("status")
+
+
+# --- listings
+
+
+def test_a_mailbox_is_listed_with_filters_order_and_csv(call, tmp_path):
+    call("backfill", "events", events(tmp_path / "a.ndjson", *talk("hello")))
+    call("backfill", "events", events(tmp_path / "b.ndjson", *talk("=later", at=3_600)))
+    address = PEOPLE[0]
+
+    def numbers(*arguments: str) -> list[int]:
+        return [item["number"] for item in json.loads(call("inspect", address, *arguments, "--json").stdout)]
+
+    assert numbers() == [2, 1] and numbers("--reverse") == [1, 2]
+    assert numbers("--text", "LATER") == [2] and numbers("--with", "bob@", "--kind", "group") == [2, 1]
+    assert numbers("--since", "2012-10-13") == numbers("--has-file") == numbers("--missed") == []
+    assert numbers("--until", "2012-10-12", "--sort", "messages") == [2, 1]
+    later, hello = csv.DictReader(call("inspect", "ali", "--csv").stdout.splitlines())
+    assert (later["number"], hello["messages"], hello["minutes"]) == ("2", "2", "1")
+    assert hello["date"] == "2012-10-12T00:00:00Z" and later["missed"] == "false"
+    (row, _) = csv.DictReader(call("inspect", "--csv").stdout.splitlines())
+    assert (row["mailbox"], row["items"]) == (address, "2")
+    assert "begin so: 2, 1" in call("inspect", address, "ab", status=2).stderr
+    for wrong in (["--csv", "1"], ["--verify", "--missed"]):
+        assert "go with an ADDRESS alone" in call("inspect", address, *wrong, status=2).stderr
+    assert "name its ADDRESS" in call("inspect", "--missed", status=2).stderr
+
+
+def test_a_spreadsheet_takes_nothing_for_a_formula(capsys):
+    row = inspection.FolderSummary("=1+1", "a\x1b,b", 1, 0, 5, None, 1_000_000)
+    output.as_csv(inspection.FolderSummary, [row], times=("first", "last"))
+    assert capsys.readouterr().out.splitlines()[1] == '\'=1+1,"a\\x1b,b",1,0,5,,1970-01-01T00:00:01Z'
+
+
+def test_a_long_table_stays_aligned(capsys):
+    output.table(("name", "count"), ((f"row {n:03}", n) for n in range(200)), right=(1,))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 201 and len({len(line) for line in lines}) == 1
 
 
 # --- hostile text

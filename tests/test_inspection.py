@@ -52,15 +52,18 @@ def test_folders_tell_counts_sizes_and_times(store):
     assert list(inspection.folders(store, ["bob@example.org"])) == [bob]
 
 
-def test_items_come_by_date_whatever_their_folder(store):
+def listed(store: Store, **wanted: object) -> list[inspection.ItemSummary]:
+    return list(inspection.items(store, ALICE, inspection.Wanted(**wanted)))
+
+
+def test_items_come_newest_first_whatever_their_folder(store):
     put(store, 300, message("third"))
     put(store, 100, message("first"))
     put(store, 200, message("second"), folder="Elsewhere")
-    listed = inspection.items(store, ALICE)
-    assert [(i.number, i.subject, i.folder) for i in listed] == [
-        (1, "first", HISTORY),
-        (2, "second", "Elsewhere"),
+    assert [(i.number, i.subject, i.folder) for i in listed(store)] == [
         (3, "third", HISTORY),
+        (2, "second", "Elsewhere"),
+        (1, "first", HISTORY),
     ]
 
 
@@ -72,7 +75,7 @@ def test_an_item_tells_what_its_headers_say(store):
         "X_Archiver_Item_Class": "IPM.Note.Microsoft.Missed",
     }
     put(store, 100, message("交談", **headers), flags="F")
-    (item,) = inspection.items(store, ALICE)
+    (item,) = listed(store)
     assert (item.subject, item.kind, item.missed, item.unseen) == ("交談", "group", True, True)
     assert (item.people, item.message_id, item.flags) == (3, "<it@example.org>", "F")
     assert item.date == 1_350_028_800 * SECOND
@@ -100,18 +103,82 @@ def test_what_is_no_mailbox_is_a_mistake(store, mailbox):
         inspection.items(store, mailbox)
 
 
-def test_what_its_owner_takes_away_meanwhile_is_left_out(store, monkeypatch):
+def test_what_its_owner_takes_away_meanwhile_is_left_out(store):
     put(store, 100, message("stays"))
     put(store, 200, message("goes"))
-    read = store.read
+    found = inspection.items(store, ALICE)
+    assert store.remove(ALICE, HISTORY, f"200.K{200:032x}")
+    assert [(i.number, i.subject) for i in found] == [(1, "stays")]
 
-    def vanishing(mailbox: str, folder: str, name: str) -> bytes:
-        if name.startswith("200"):
-            raise UsageError("no item")
-        return read(mailbox, folder, name)
 
-    monkeypatch.setattr(store, "read", vanishing)
-    assert [(i.number, i.subject) for i in inspection.items(store, ALICE)] == [(1, "stays")]
+def with_file(subject: str) -> bytes:
+    made = EmailMessage()
+    made["Subject"] = subject
+    made.set_content("see the Straße plan")
+    made.add_attachment(b"x", maintype="image", subtype="png", filename="plan.png")
+    return made.as_bytes()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, ["file", "missed", "early"]),
+        ({"missed": True}, ["missed"]),
+        ({"has_file": True}, ["file"]),
+        ({"text": "STRASSE"}, ["file"]),
+        ({"text": "hello"}, ["missed", "early"]),
+        ({"text": "file"}, ["file"]),
+        ({"kind": "im"}, ["missed"]),
+        ({"kind": "mail"}, ["file", "early"]),
+        ({"person": "BOB@"}, ["missed", "early"]),
+        ({"person": "bob@", "kind": "im"}, ["missed"]),
+        ({"person": "nobody"}, []),
+        ({"room": "raum/ü"}, ["missed"]),
+        ({"source": "irc:"}, ["missed"]),
+        ({"since": DAY}, ["file", "missed"]),
+        ({"until": DAY}, ["early"]),
+        ({"since": 2 * DAY, "until": 3 * DAY}, ["missed"]),
+    ],
+)
+def test_filters_must_all_hold(store, wanted, found):
+    put(store, 100, message("early", Date="Thu, 01 Jan 1970 00:01:40 +0000"))
+    headers = {
+        "Date": "Fri, 02 Jan 1970 23:59:00 +0000",
+        "X_Archiver_Last": "1970-01-03T00:01:30+00:00",
+        "X_Archiver_Kind": "im",
+        "X_Archiver_Source": "irc:one",
+        "X_Archiver_Conversation": "Raum/%C3%BC",
+        "X_Archiver_Item_Class": "IPM.Note.Microsoft.Missed",
+    }
+    put(store, 172_740, message("missed", **headers))
+    put(store, 864_000, with_file("file"))
+    assert [item.subject for item in listed(store, **wanted)] == found
+
+
+def test_an_item_tells_how_long_it_went_on(store):
+    headers = {"Date": "Thu, 01 Jan 1970 00:00:00 +0000", "X_Archiver_Last": "1970-01-01T00:02:01+00:00"}
+    put(store, 100, message("x", **headers))
+    (item,) = listed(store)
+    assert (item.minutes, item.messages, item.files) == (3, None, 0)
+
+
+def test_a_mailbox_by_a_beginning_that_no_other_has(store):
+    for mailbox in (ALICE, "albert@example.org", "bob@example.org"):
+        put(store, 100, message("x"), mailbox=mailbox)
+    assert inspection.mailbox_of(store, "B") == "bob@example.org"
+    assert inspection.mailbox_of(store, ALICE) == ALICE
+    assert inspection.mailbox_of(store, "nobody") == "nobody"
+    with pytest.raises(UsageError, match="2 mailboxes begin with al: albert@"):
+        inspection.mailbox_of(store, "al")
+
+
+def test_one_item_by_its_conversation_unless_there_are_several(store):
+    for number, room in ((100, "a%2Froom"), (200, "a%2Froom2"), (300, "ab"), (400, "ab")):
+        put(store, number, message(room, X_Archiver_Conversation=room))
+    assert inspection.find(store, ALICE, "a/room").number == 1
+    assert inspection.find(store, ALICE, "a/room2").number == 2
+    with pytest.raises(UsageError, match="2 items are called ab, or begin so: 4, 3"):
+        inspection.find(store, ALICE, "ab")
 
 
 def test_an_item_is_shown_by_its_plain_text_and_a_few_headers(store):
@@ -120,7 +187,7 @@ def test_an_item_is_shown_by_its_plain_text_and_a_few_headers(store):
     made.set_content("plain ✓")
     made.add_alternative("<b>rich</b>", subtype="html")
     put(store, 100, made.as_bytes())
-    (item,) = inspection.items(store, ALICE)
+    (item,) = listed(store)
     shown = inspection.show(store, item)
     assert shown.text == "plain ✓\n" and shown.headers == {"Subject": "x"}
     assert inspection.content(store, item) == made.as_bytes()
@@ -146,7 +213,7 @@ HOSTILE = [
 def test_no_message_stops_a_listing(store, content):
     put(store, 100, content)
     put(store, 200, message("sound"))
-    first, second = inspection.items(store, ALICE)
+    second, first = listed(store)
     assert second.subject == "sound"
     shown = inspection.show(store, first)
     assert isinstance(shown.text, str)

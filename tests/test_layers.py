@@ -73,6 +73,7 @@ SPECIAL = {
     ("importers", "rendering.evidence"),
     # The inspector reads with the writer's types, so that it can't disagree with the archiver.
     ("inspection", "store"),
+    ("inspection", "rendering.evidence"),
 }
 """Imports across layers that have a reason: (top-level importer, imported module)."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -12,8 +11,8 @@ from archiver import exporting
 from archiver.addresses import normal
 from archiver.assembly import open_spool
 from archiver.cli.app import App, reads
+from archiver.cli.days import span
 from archiver.cli.output import as_json, counted, say, size
-from archiver.events import microseconds
 from archiver.exceptions import UsageError
 from archiver.exporting import Wanted
 
@@ -45,20 +44,8 @@ def export(app: App, folder: Path, since: str | None, until: str | None, address
 
 
 def _wanted(since: str | None, until: str | None, address: str | None, *, fresh: bool) -> Wanted:
-    first, last = _day(since), _day(until)
-    if first is not None and last is not None and last < first:
-        raise UsageError(f"--until {until} is before --since {since}")
+    first, end = span(since, until)
     mailbox = None if address is None else normal("", address)
     if address is not None and mailbox is None:
         raise UsageError(f"--address {address}: is not an address")
-    end = None if last is None else last + timedelta(days=1)
-    return Wanted(
-        None if first is None else microseconds(first), None if end is None else microseconds(end), mailbox, fresh
-    )
-
-
-def _day(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError as error:
-        raise UsageError(f"{text}: is not a day; write it as YYYY-MM-DD") from error
+    return Wanted(first, end, mailbox, fresh)

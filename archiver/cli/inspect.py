@@ -9,9 +9,11 @@ import click
 from archiver import inspection
 from archiver.addresses import normal
 from archiver.assembly import store_of
+from archiver.cli import listing
 from archiver.cli import verify as verifying
 from archiver.cli.app import App, reads
-from archiver.cli.output import as_json, counted, say, size, table, when, write
+from archiver.cli.listing import Asked
+from archiver.cli.output import as_csv, as_json, counted, say, size, table, when, write
 from archiver.rendering import lines_of
 from archiver.store import Store
 
@@ -19,6 +21,7 @@ from archiver.store import Store
 @click.command()
 @click.argument("address", required=False)
 @click.argument("item", required=False)
+@listing.options
 @click.option("--raw", is_flag=True, help="The item's exact bytes.")
 @click.option("--events", is_flag=True, help="The exact events the item carries, one JSON object a line.")
 @click.option("--verify", is_flag=True, help="Check whether all that was filed, or ADDRESS's, is there as it was.")
@@ -38,10 +41,12 @@ def inspect(
     verify: bool,
     repair: bool,
     maildir: Path | None,
+    asked: Asked,
 ) -> None:
-    """Lists mailboxes; with ADDRESS its folders and items; with ITEM that one as text.
+    """Lists mailboxes and their folders; with ADDRESS its items, newest first; with ITEM that one as text.
 
-    ITEM is its number in the list, or a unique beginning of its name, key or Message-ID.
+    ADDRESS is a mailbox, or a beginning that no other has. ITEM is its number in the list, its Message-ID, name or
+    key, or the conversation's id, or a beginning of these that no other has.
     """
     if (raw or events) and item is None:
         raise click.UsageError("--raw and --events need an ADDRESS and an ITEM")
@@ -49,6 +54,8 @@ def inspect(
         raise click.UsageError("--raw and --events at once can't be told apart: name one")
     if verify and (item or raw or events):
         raise click.UsageError("--verify checks whole mailboxes: it takes an ADDRESS and nothing more")
+    if verify or item:
+        asked.refuse("filters, --sort and --csv are for lists: they go with an ADDRESS alone")
     if (repair or maildir) and not verify:
         raise click.UsageError("--repair and --maildir belong to --verify")
     if maildir and address:
@@ -60,9 +67,10 @@ def inspect(
         return verifying.verify(app, mailbox, repair=repair)
     store = store_of(app.config(), app.data)
     if mailbox is None:
-        return _folders(app, store)
+        return _folders(app, store, asked)
+    mailbox = inspection.mailbox_of(store, mailbox)
     if item is None:
-        return _items(app, store, mailbox)
+        return listing.print_items(app, store, mailbox, asked)
     found = inspection.find(store, mailbox, item)
     if raw or events:
         content = inspection.content(store, found)
@@ -70,8 +78,12 @@ def inspect(
     return _item(app, inspection.show(store, found))
 
 
-def _folders(app: App, store: Store) -> None:
+def _folders(app: App, store: Store, asked: Asked) -> None:
+    if asked.has_filter:
+        raise click.UsageError("filters and --sort list the items of one mailbox: name its ADDRESS")
     found = list(inspection.folders(store))
+    if asked.csv:
+        return as_csv(inspection.FolderSummary, found, times=("first", "last"))
     if app.json:
         return as_json(found)
     if not found:
@@ -87,31 +99,6 @@ def _folder_table(found: list[inspection.FolderSummary]) -> None:
         [(f.mailbox, f.folder, f.items, f.unseen, size(f.bytes), when(f.first), when(f.last)) for f in found],
         right=(2, 3, 4),
     )
-
-
-def _items(app: App, store: Store, mailbox: str) -> None:
-    found = inspection.items(store, mailbox)
-    if app.json:
-        return as_json(found)
-    _folder_table(list(inspection.folders(store, [mailbox])))
-    say()
-    several = len({i.folder for i in found}) > 1
-    table(
-        ("#", "date (UTC)", "subject", "from", "people", "kind", "", "size", "folder" if several else ""),
-        [
-            (i.number, when(i.date), i.subject, i.sender, i.people, i.kind, _marks(i), size(i.size), i.folder)[
-                : 9 if several else 8
-            ]
-            for i in found
-        ],
-        right=(0, 4, 7),
-    )
-    return say(f"\nOne of them as text: archiver inspect {mailbox} NUMBER") if found else None
-
-
-def _marks(item: inspection.ItemSummary) -> str:
-    marks = {"missed": item.missed, "unread": item.unseen, "flagged": "F" in item.flags, "deleted": "T" in item.flags}
-    return ", ".join(word for word, is_so in marks.items() if is_so)
 
 
 def _item(app: App, shown: inspection.Shown) -> None:

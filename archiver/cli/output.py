@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain, islice
 from typing import Any
 
 import click
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 from archiver.events import SECOND, moment
 from archiver.logs import plain
+
+_PIECE = 64
+"""Rows of a table that come at a time: more than a screen shows, and few enough to come at once."""
 
 
 class Unread(Exception):
@@ -84,17 +92,99 @@ def _write(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
-    """Columns aligned; cut to the terminal where one looks on, else as wide as need be."""
-    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for index, column in enumerate(columns):
-        made.add_column(column, justify="right" if index in right else "left", no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        made.add_row(*(_cell(value) for value in row))
+    for lines in table_lines(columns, rows, right=right):
+        _write(lines)
+
+
+def table_lines(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()
+) -> Iterator[str]:
+    """Columns aligned; cut to the terminal where one looks on, else as wide as need be.
+
+    Comes in pieces, as the rows do: the first of them say how wide the columns are.
+    """
     wide = None if sys.stdout.isatty() else 10_000
     console = Console(file=sys.stdout, width=wide, highlight=False, markup=False, emoji=False)
+    cells = ([_cell(value) for value in row] for row in rows)
+    first = list(islice(cells, _PIECE))
+    widths = _fitting([max(map(cell_len, column)) for column in zip(columns, *first, strict=True)], console.width)
+    yield _piece(console, columns, first, widths, right, header=True)
+    while piece := list(islice(cells, _PIECE)):
+        yield _piece(console, columns, piece, widths, right, header=False)
+
+
+def _fitting(widths: list[int], room: int) -> list[int]:
+    """The widest columns give way where there is less room."""
+    over = sum(widths) + 2 * (len(widths) - 1) - room
+    while over > 0 and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+        over -= 1
+    return widths
+
+
+def _piece(
+    console: Console,
+    columns: Sequence[str],
+    rows: list[list[str]],
+    widths: list[int],
+    right: Sequence[int],
+    *,
+    header: bool,
+) -> str:
+    made = Table(
+        box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=header, padding=(0, 2, 0, 0)
+    )
+    for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        made.add_column(
+            column,
+            justify="right" if index in right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=width,
+            max_width=width if console.is_terminal else None,
+        )
+    for row in rows:
+        made.add_row(*row)
     with console.capture() as capture:
         console.print(made)
-    _write("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def paged(pieces: Iterable[str]) -> None:
+    """On a terminal through $PAGER, or less, which ends by itself where one screen holds it; else as it comes."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        for piece in pieces:
+            _write(piece)
+        return
+    os.environ.setdefault("LESS", "-FRX")
+    click.echo_via_pager((f"{piece}\n" for piece in pieces), color=True)
+
+
+_FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet would calculate, if a cell began so."""
+
+
+def as_csv(record: type[msgspec.Struct], rows: Iterable[msgspec.Struct], *, times: Collection[str] = ()) -> None:
+    """RFC 4180 with a line of names; `times` as RFC 3339. What a spreadsheet would take for a formula gets a `'`."""
+    names = record.__struct_fields__
+    paged(chain([_csv_line(names)], (_csv_line(_csv_cells(names, row, times)) for row in rows)))
+
+
+def _csv_cells(names: Sequence[str], row: msgspec.Struct, times: Collection[str]) -> Iterator[str]:
+    for name in names:
+        value = getattr(row, name)
+        if isinstance(value, str):
+            yield plain(f"'{value}" if value.startswith(_FORMULA) else value)
+        elif name in times and value is not None:
+            yield f"{moment(value):%Y-%m-%dT%H:%M:%SZ}"
+        else:
+            yield "" if value is None else str(value).lower()
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
 
 
 def _cell(value: object) -> str:

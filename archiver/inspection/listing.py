@@ -1,18 +1,23 @@
-"""Listings of a store: folders with counts, items with what their headers say, one item with its text."""
+"""Listings of a store: folders with counts, items with what they tell of themselves, one item with its text.
+
+Items come newest first and one by one: of a large mailbox no more is read than somebody looks at.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
 from msgspec import Struct
 
 from archiver.events import SECOND
 from archiver.exceptions import ItemError, UsageError
-from archiver.inspection.messages import date_of, header, headers_of, parsed, people_of, text_of
-from archiver.store.protocol import Folders, Found
+from archiver.inspection.filtering import Wanted, by_body, by_header
+from archiver.inspection.item import ItemSummary, item_of
+from archiver.inspection.messages import header, parsed, text_of
+from archiver.store.protocol import Folders, Found, Where
 
-_MISSED = "IPM.Note.Microsoft.Missed"
+HEADER = 64 * 1024
+"""Bytes read where only the header is asked for."""
 
 
 class FolderSummary(Struct, frozen=True):
@@ -27,31 +32,19 @@ class FolderSummary(Struct, frozen=True):
     last: int | None
 
 
-class ItemSummary(Struct, frozen=True):
-    """One item as its headers tell. `number` counts from 1 within the mailbox, by date."""
-
-    number: int
-    mailbox: str
-    folder: str
-    name: str
-    message_id: str
-    date: int
-    subject: str
-    sender: str
-    people: int
-    kind: str
-    missed: bool
-    flags: str
-    unseen: bool
-    size: int
-
-
 class Shown(Struct, frozen=True):
     """One item to read: chosen headers, the plain text."""
 
     summary: ItemSummary
     headers: dict[str, str]
     text: str
+
+
+class Numbered(Struct, frozen=True, gc=False):
+    """Where an item lies, and its number in its mailbox: 1 is the oldest."""
+
+    number: int
+    where: Where
 
 
 def folders(store: Folders, mailboxes: Iterable[str] | None = None) -> Iterator[FolderSummary]:
@@ -71,30 +64,54 @@ def _summary(mailbox: str, folder: str, found: Iterable[Found]) -> FolderSummary
         count += 1
         unseen += not item.seen
         size += item.size
-        began = _began(item)
+        began = _began(item.name)
+        began = item.modified if began is None else began
         first = began if first is None else min(first, began)
         last = item.modified if last is None else max(last, item.modified)
     return FolderSummary(mailbox, folder, count, unseen, size, first, last)
 
 
-def _began(item: Found) -> int:
-    """Our names begin with the second of the first event; others' don't say."""
-    seconds, dot, _ = item.name.partition(".")
-    if dot and seconds.isdecimal() and len(seconds) < 12:
-        return int(seconds) * SECOND
-    return item.modified
+def _began(name: str) -> int | None:
+    """Our names begin with the second of the first event, most others' with that of their delivery."""
+    seconds, dot, _ = name.partition(".")
+    return int(seconds) * SECOND if dot and seconds.isdecimal() and len(seconds) < 12 else None
 
 
-def items(store: Folders, mailbox: str) -> list[ItemSummary]:
-    """All items of a mailbox, by date."""
-    found = [(folder, item) for folder in _folders(store, mailbox) for item in store.items(mailbox, folder)]
-    found.sort(key=lambda each: (_began(each[1]), each[1].name, each[0]))
-    listed: list[ItemSummary] = []
-    for folder, item in found:
-        with suppress(UsageError):  # moved away by its owner since
-            content = store.read(mailbox, folder, item.name)
-            listed.append(_item(len(listed) + 1, mailbox, folder, item, content))
-    return listed
+def numbered(store: Folders, mailbox: str) -> list[Numbered]:
+    """Everything in a mailbox, newest first, by name alone: nothing is read but of names that tell no time."""
+    dated: list[tuple[int, str, str]] = []
+    for folder in _folders(store, mailbox):
+        names = store.names(mailbox, folder)
+        times = [_began(name) for name in names]
+        dated += [(time, name, folder) for time, name in zip(times, names, strict=True) if time is not None]
+        silent = [Where(mailbox, folder, name) for time, name in zip(times, names, strict=True) if time is None]
+        dated += [(read[0].modified, read[0].name, folder) for read in store.read_all(silent, 0) if read]
+    dated.sort(reverse=True)
+    return [Numbered(len(dated) - index, Where(mailbox, folder, name)) for index, (_, name, folder) in enumerate(dated)]
+
+
+def items(store: Folders, mailbox: str, wanted: Wanted = Wanted()) -> Iterator[ItemSummary]:  # noqa: B008
+    """The items of a mailbox that are wanted, newest first; a mailbox that isn't there is told at once."""
+    return _items(store, numbered(store, mailbox), wanted)
+
+
+def _items(store: Folders, found: list[Numbered], wanted: Wanted) -> Iterator[ItemSummary]:
+    if wanted != Wanted():
+        found = list(_fitting(store, found, wanted))
+    reading = store.read_all(each.where for each in found)
+    for each, read in zip(found, reading, strict=True):
+        if read is None:  # moved away by its owner since
+            continue
+        item = item_of(each.number, each.where, *read)
+        if by_body(item, lambda content=read[1]: text_of(parsed(content)), wanted):  # type: ignore[misc]
+            yield item
+
+
+def _fitting(store: Folders, found: list[Numbered], wanted: Wanted) -> Iterator[Numbered]:
+    reading = store.read_all((each.where for each in found), HEADER)
+    for each, read in zip(found, reading, strict=True):
+        if read and by_header(item_of(each.number, each.where, *read, whole=False), wanted):
+            yield each
 
 
 def _folders(store: Folders, mailbox: str) -> list[str]:
@@ -105,45 +122,6 @@ def _folders(store: Folders, mailbox: str) -> list[str]:
     if not found:
         raise UsageError(f"there is no mailbox {mailbox}", hint="`archiver inspect` lists those there are")
     return found
-
-
-def _item(number: int, mailbox: str, folder: str, found: Found, content: bytes) -> ItemSummary:
-    message = headers_of(content)
-    date = date_of(message)
-    return ItemSummary(
-        number=number,
-        mailbox=mailbox,
-        folder=folder,
-        name=found.name,
-        message_id=header(message, "Message-ID"),
-        date=found.modified if date is None else date,
-        subject=header(message, "Subject"),
-        sender=header(message, "From"),
-        people=len(people_of(message)),
-        kind=header(message, "X-Archiver-Kind") or "mail",
-        missed=header(message, "X-Archiver-Item-Class") == _MISSED,
-        flags=found.flags,
-        unseen=not found.seen,
-        size=found.size,
-    )
-
-
-def find(store: Folders, mailbox: str, wanted: str) -> ItemSummary:
-    """One item by its number in the listing, or by a unique beginning of its name, key or Message-ID."""
-    listed = items(store, mailbox)
-    if wanted.isdecimal() and 1 <= int(wanted) <= len(listed):
-        return listed[int(wanted) - 1]
-    bare = wanted.strip("<>")
-    fitting = [each for each in listed if bare and _is_called(each, bare)]
-    if len(fitting) == 1:
-        return fitting[0]
-    what = f"{len(fitting)} items begin with {wanted}" if fitting else f"{mailbox} has no item {wanted}"
-    raise UsageError(what, hint=f"`archiver inspect {mailbox}` lists its items")
-
-
-def _is_called(item: ItemSummary, beginning: str) -> bool:
-    key = item.name.partition(".K")[2]
-    return any(name.startswith(beginning) for name in (item.name, key, item.message_id.strip("<>")) if name)
 
 
 _SHOWN = ("Date", "From", "To", "Subject", "Message-ID", "References")

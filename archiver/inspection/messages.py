@@ -65,3 +65,11 @@ def _text(part: MIMEPart) -> str:
     except (LookupError, ValueError):  # a charset that nobody knows
         payload = part.get_payload(decode=True)
         return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+
+
+def attached(content: bytes) -> list[str]:
+    """File names of its parts."""
+    try:
+        return [name for part in message_from_bytes(content).walk() if (name := part.get_filename())]
+    except Exception:  # the parser fails in many ways on what it was never meant for
+        return []

@@ -108,16 +108,27 @@ class MaildirFolders:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
             yield from Search(tree, self._ours).entries(place)
 
-    def read(self, mailbox: str, folder: str, name: str) -> bytes:
-        """Also reads others' messages, by the names that `items` gives."""
+    def names(self, mailbox: str, folder: str) -> list[str]:
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
+            return Search(tree, self._ours).names(place)
+
+    def read(self, mailbox: str, folder: str, name: str) -> bytes:
+        """Also reads others' messages, by the names that `items` gives."""
+        (read,) = self.read_all([Where(mailbox, folder, name)])
+        if read is None:
+            raise UsageError(f"no item {name!r} in folder {folder!r} of {mailbox}", mailbox=mailbox, item=name)
+        return read[1]
+
+    def read_all(self, wanted: Iterable[Where], limit: int = -1) -> Iterator[tuple[Found, bytes] | None]:
+        with self._using() as tree:
             search = Search(tree, self._ours)
-            while "/" not in name and (at := search.find(place, name)):
-                content = search.content(place, at[0])
-                if content is not None:
-                    return content
-        raise UsageError(f"no item {name!r} in folder {folder!r} of {mailbox}", mailbox=mailbox, item=name)
+            known: dict[str, Parts] = {}
+            for where in wanted:
+                if where.mailbox not in known:
+                    known[where.mailbox] = self._existing(tree, where.mailbox)
+                place = Place(known[where.mailbox], folder_on_disk(where.folder, self.encoding))
+                yield _content(search, place, where.name, limit)
 
     def keywords(self, mailbox: str, folder: str) -> dict[str, str]:
         """The folder's keywords by the letter that stands for each in flags, as the mail server keeps them there.
@@ -191,6 +202,14 @@ class MaildirFolders:
                 yield tree
         except OSError as error:
             raise fault(error, str(error.filename or self.root)) from error
+
+
+def _content(search: Search, place: Place, name: str, limit: int) -> tuple[Found, bytes] | None:
+    while "/" not in name and (at := search.find(place, name)):
+        content = search.content(place, at[0], limit)
+        if content is not None:  # else renamed in between
+            return at[1], content
+    return None
 
 
 def _directories(tree: Tree, parts: Parts) -> list[str]:

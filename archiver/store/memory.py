@@ -5,7 +5,7 @@ Besides the protocol it has what a mail client does to items (`reflag`, `move`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -81,6 +81,14 @@ class MemoryStore:
         if kept is None:
             raise UsageError(f"no item {name!r} in folder {folder!r} of {mailbox}", mailbox=mailbox, item=name)
         return kept.item.content
+
+    def names(self, mailbox: str, folder: str) -> list[str]:
+        return sorted(self._folder(mailbox, folder))
+
+    def read_all(self, wanted: Iterable[Where], limit: int = -1) -> Iterator[tuple[Found, bytes] | None]:
+        for where in wanted:
+            kept = self._folder(where.mailbox, where.folder).get(where.name)
+            yield (kept.found, kept.item.content[: None if limit < 0 else limit]) if kept else None
 
     def reflag(self, mailbox: str, folder: str, name: str, flags: str) -> None:
         kept = self._folder(mailbox, folder)

@@ -30,7 +30,7 @@ class Put(Struct, frozen=True):
     flags: str = "S"
 
 
-class Where(Struct, frozen=True):
+class Where(Struct, frozen=True, gc=False):
     """An item by its computed name: what `locate` and `remove` ask for."""
 
     mailbox: str
@@ -86,6 +86,17 @@ class Folders(Protocol):
 
     def read(self, mailbox: str, folder: str, name: str) -> bytes:
         """The bytes of one item, under whatever flags; `UsageError` if there is none."""
+        ...
+
+    def names(self, mailbox: str, folder: str) -> list[str]:
+        """Base names of what lies in a folder, sorted. Asks for no file: some may be no item, or gone when read."""
+        ...
+
+    def read_all(self, wanted: Iterable[Where], limit: int = -1) -> Iterator[tuple[Found, bytes] | None]:
+        """For each in order how it lies, and its first `limit` bytes (-1: all); None if there is none.
+
+        One by one, as they are asked for; a folder is listed once at most, as long as nobody changes it.
+        """
         ...
 
 

@@ -114,6 +114,10 @@ class Search:
             if found:
                 yield found
 
+    def names(self, place: Place) -> list[str]:
+        """The base names alone, sorted: a large folder is listed without asking for each of its files."""
+        return sorted({split_file_name(file)[0] for sub in SUBDIRECTORIES for file in self.files(place, sub)})
+
     def messages(
         self, place: Place, wanted: Callable[[str, str], bool], most: int
     ) -> Iterator[tuple[Found, bytes | None]]:

@@ -136,6 +136,16 @@ class FilingContract:
         assert world.store.folders("nobody@example.org") == []
         assert list(world.store.items(ALICE, "No such folder")) == []
 
+    def test_names_and_contents_of_many(self, world: World) -> None:
+        world.store.put([Put(ALICE, HISTORY, TWO), Put(ALICE, HISTORY, ONE, "FRS")])
+        assert world.store.names(ALICE, HISTORY) == [ONE.name, TWO.name]
+        assert world.store.names(ALICE, "No such folder") == []
+        wanted = [Where(ALICE, HISTORY, name) for name in (TWO.name, "nothing", ONE.name)]
+        two, nothing, one = world.store.read_all(wanted)
+        assert nothing is None
+        assert two and one and [two[1], one[1], one[0].flags] == [TWO.content, ONE.content, "FRS"]
+        assert [read and read[1] for read in world.store.read_all(wanted, 4)] == [b"Subj", None, b"Subj"]
+
     def test_asking_makes_nothing(self, world: World) -> None:
         assert world.store.locate(ALICE, HISTORY, ONE.name) is None
         with pytest.raises(UsageError):

@@ -1,0 +1,142 @@
+"""The items of one mailbox as `archiver inspect` lists them: filters, order, table, JSON, CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from itertools import chain
+from typing import Any, get_args
+
+import click
+from msgspec import Struct
+
+from archiver import inspection
+from archiver.cli.app import App
+from archiver.cli.days import span
+from archiver.cli.output import as_csv, as_json, paged, size, table_lines, when
+from archiver.events import Kind
+from archiver.inspection import ItemSummary, Wanted
+from archiver.logs import plain
+from archiver.store import Store
+
+_ORDERS: dict[str, Callable[[ItemSummary], Any]] = {
+    "date": lambda item: -item.number,
+    "kind": lambda item: item.kind,
+    "subject": lambda item: item.subject.casefold(),
+    "people": lambda item: -item.people,
+    "messages": lambda item: -(item.messages or 0),
+    "minutes": lambda item: -item.minutes,
+    "size": lambda item: -item.size,
+}
+
+
+class Asked(Struct, frozen=True):
+    """What somebody wants listed, and how."""
+
+    wanted: Wanted
+    order: str
+    reverse: bool
+    csv: bool
+
+    @property
+    def has_filter(self) -> bool:
+        return self.wanted != Wanted() or self.order != "date" or self.reverse
+
+    def refuse(self, why: str) -> None:
+        if self.has_filter or self.csv:
+            raise click.UsageError(why)
+
+
+_OPTIONS = (
+    click.option("--since", metavar="DATE", help="Only with something said on this day (YYYY-MM-DD, UTC) or later."),
+    click.option("--until", metavar="DATE", help="Only begun on this day or before."),
+    click.option("--with", "person", metavar="PERSON", default="", help="Only with this in a name or an address."),
+    click.option("--kind", type=click.Choice([*get_args(Kind), "mail"]), help="Only of this kind."),
+    click.option("--room", metavar="ROOM", default="", help="Only with this in the conversation's id or the subject."),
+    click.option("--source", metavar="SOURCE", default="", help="Only with this in the source's name."),
+    click.option("--missed", is_flag=True, help="Only missed ones."),
+    click.option("--has-file", is_flag=True, help="Only with files."),
+    click.option("--text", metavar="TEXT", default="", help="Only with this in subject or text, in any case."),
+    click.option(
+        "--sort", "order", type=click.Choice(list(_ORDERS)), default="date", help="Newest, most, largest first."
+    ),
+    click.option("--reverse", is_flag=True, help="The other way round."),
+    click.option("--csv", is_flag=True, help="Print CSV."),
+)
+
+
+_FIELDS = ("person", "kind", "room", "source", "text")
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The filters of a listing: the command gets them as `asked`."""
+
+    @wraps(command)
+    def wrapped(
+        *args: Any, since: str | None, until: str | None, order: str, reverse: bool, csv: bool, **others: Any
+    ) -> Any:
+        first, end = span(since, until)
+        chosen: dict[str, Any] = {name: others.pop(name) or "" for name in _FIELDS}
+        chosen |= {name: others.pop(name) for name in ("missed", "has_file")}
+        asked = Asked(Wanted(since=first, until=end, **chosen), order, reverse, csv)
+        return command(*args, asked=asked, **others)
+
+    decorated: Callable[..., Any] = wrapped
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def print_items(app: App, store: Store, mailbox: str, asked: Asked) -> None:
+    found = _in_order(inspection.items(store, mailbox, asked.wanted), asked)
+    if asked.csv:
+        return as_csv(ItemSummary, found, times=("date", "last"))
+    if app.json:
+        return as_json(list(found))
+    return paged(_lines(found, mailbox))
+
+
+def _in_order(found: Iterator[ItemSummary], asked: Asked) -> Iterable[ItemSummary]:
+    """As they come where that is the order asked for: then the first are there at once."""
+    if asked.order == "date" and not asked.reverse:
+        return found
+    return sorted(found, key=_ORDERS[asked.order], reverse=asked.reverse)
+
+
+_COLUMNS = ("#", "date (UTC)", "kind", "subject", "people", "messages", "minutes", "size", "flags", "folder")
+
+
+def _lines(found: Iterable[ItemSummary], mailbox: str) -> Iterator[str]:
+    items = iter(found)
+    first = next(items, None)
+    if first is None:
+        yield plain(f"{mailbox} has no such item.")
+        return
+    yield from table_lines(_COLUMNS, (_row(item) for item in chain([first], items)), right=(0, 4, 5, 6, 7))
+    yield "\n" + plain(f"One of them as text: archiver inspect {mailbox} NUMBER")
+
+
+def _row(item: ItemSummary) -> tuple[object, ...]:
+    return (
+        item.number,
+        when(item.date),
+        item.kind,
+        item.subject,
+        item.people,
+        item.messages,
+        item.minutes,
+        size(item.size),
+        _marks(item),
+        item.folder,
+    )
+
+
+def _marks(item: ItemSummary) -> str:
+    marks = {
+        "missed": item.missed,
+        "unread": item.unseen,
+        "file": item.files > 0,
+        "flagged": "F" in item.flags,
+        "deleted": "T" in item.flags,
+    }
+    return ", ".join(word for word, is_so in marks.items() if is_so)

@@ -1,0 +1,100 @@
+"""One item as its own header and events tell it. Pure: reads what it is given, and no folder."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from email.message import EmailMessage
+from urllib.parse import unquote
+
+from msgspec import DecodeError, Struct, json
+
+from archiver.events import SECOND, SENT, microseconds
+from archiver.exceptions import UsageError
+from archiver.inspection.messages import attached, date_of, header, headers_of, people_of
+from archiver.rendering.evidence import FILE_NAME, lines_of
+from archiver.store.protocol import Found, Where
+
+_MISSED = "IPM.Note.Microsoft.Missed"
+
+
+class ItemSummary(Struct, frozen=True):
+    """One item as it tells itself. `number` counts from 1 within the mailbox, by date.
+
+    `date` and `last` are the times of the first and last event, `minutes` the begun ones between. `messages` and
+    `files` are told by what it carries; `messages` is None where that are no events of ours.
+    """
+
+    number: int
+    mailbox: str
+    folder: str
+    name: str
+    message_id: str
+    date: int
+    last: int
+    subject: str
+    sender: str
+    recipients: str
+    people: int
+    kind: str
+    room: str
+    source: str
+    missed: bool
+    minutes: int
+    messages: int | None
+    files: int
+    flags: str
+    unseen: bool
+    size: int
+
+
+def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: bool = True) -> ItemSummary:
+    """From its bytes, or where `whole` is false from their beginning: then nothing of what it carries is told."""
+    message = headers_of(content)
+    date = date_of(message)
+    began = found.modified if date is None else date
+    last = max(began, _last(message, began))
+    return ItemSummary(
+        number=number,
+        mailbox=where.mailbox,
+        folder=where.folder,
+        name=found.name,
+        message_id=header(message, "Message-ID"),
+        date=began,
+        last=last,
+        subject=header(message, "Subject"),
+        sender=header(message, "From"),
+        recipients=header(message, "To"),
+        people=len(people_of(message)),
+        kind=header(message, "X-Archiver-Kind") or "mail",
+        room=unquote(header(message, "X-Archiver-Conversation")),
+        source=unquote(header(message, "X-Archiver-Source")),
+        missed=header(message, "X-Archiver-Item-Class") == _MISSED,
+        minutes=-(-(last - began) // (60 * SECOND)),
+        messages=_messages(content) if whole else None,
+        files=sum(name != FILE_NAME for name in attached(content)) if whole else 0,
+        flags=found.flags,
+        unseen=not found.seen,
+        size=found.size,
+    )
+
+
+def _last(message: EmailMessage, began: int) -> int:
+    try:
+        return microseconds(datetime.fromisoformat(header(message, "X-Archiver-Last")))
+    except (ValueError, OverflowError):
+        return began
+
+
+class _Typed(Struct, frozen=True):
+    type: str
+
+
+_decode = json.Decoder(_Typed).decode
+
+
+def _messages(content: bytes) -> int | None:
+    """How many were said in it; None where it carries no events, or damaged ones."""
+    try:
+        return sum(_decode(line).type == SENT for line in lines_of(content))
+    except (UsageError, DecodeError):
+        return None
