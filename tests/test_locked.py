@@ -221,6 +221,7 @@ APART = {
     "scrub",
     "open",
     "exists",
+    "missing",
     "shrink",
     "hurry",
     "close",
