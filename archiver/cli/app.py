@@ -16,7 +16,7 @@ from archiver.addresses import normal
 from archiver.assembly import directory_of, open_spool
 from archiver.config import Config
 from archiver.exceptions import UsageError
-from archiver.spool import Spool
+from archiver.spool import Spool, missing
 
 
 class App:
@@ -43,7 +43,7 @@ class App:
         """To change something in it; there must be one, or a misspelt --data would make another."""
         config = self.config()
         if not Spool.exists(self.data):
-            raise Spool.missing(self.data)
+            raise missing(self.data)
         with open_spool(config, self.data) as spool:
             yield spool
 

@@ -11,7 +11,7 @@ from archiver.spool.forgetting import Cache
 from archiver.spool.locks import Lock
 from archiver.spool.pace import Pace
 from archiver.spool.records import Appended, Feed, Outcome, Watermark
-from archiver.spool.spool import Spool
+from archiver.spool.spool import Spool, missing
 from archiver.spool.watermark import FOREVER, watermark
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Sealed",
     "Spool",
     "Watermark",
+    "missing",
     "seal",
     "watermark",
 ]

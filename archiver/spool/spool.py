@@ -83,6 +83,11 @@ def clock() -> int:
     return time.time_ns() // 1_000
 
 
+def missing(data: Path) -> UsageError:
+    hint = "name another data directory with --data; `archiver run` and `archiver backfill` make a new one"
+    return UsageError(f"there is no spool in {data}", hint=hint)
+
+
 class Spool:
     """Open with `Spool.open`; safe to use from several threads; a forked child must open its own."""
 
@@ -123,11 +128,6 @@ class Spool:
         with faults(data):
             return (data / "spool.db").exists()
 
-    @staticmethod
-    def missing(data: Path) -> UsageError:
-        hint = "name another data directory with --data; `archiver run` and `archiver backfill` make a new one"
-        return UsageError(f"there is no spool in {data}", hint=hint)
-
     @classmethod
     def open(
         cls,
@@ -144,7 +144,7 @@ class Spool:
         """
         data = Path(data)
         if readonly and not cls.exists(data):
-            raise cls.missing(data)
+            raise missing(data)
         return cls(data, idle=idle, lateness=lateness, readonly=readonly, patience=patience)
 
     def close(self) -> None:
