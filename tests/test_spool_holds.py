@@ -52,7 +52,7 @@ def test_a_hold_is_placed_listed_and_released(spool: Spool) -> None:
     assert spool.holds(CAROL) == [released]
     assert spool.standing_holds([CAROL, DAVE]) == {DAVE: (second,)}
     told = [(a.action, a.subject, a.by, a.reason, a.details) for a in spool.audits()]
-    assert told[0] == ("hold placed", CAROL, "legal", "case 7", {"query": "kind:im"})
+    assert told[0] == ("hold placed", CAROL, "legal", "case 7", {"hold": 1, "query": "kind:im"})
     assert told[2] == ("hold released", CAROL, "judge", "settled", {"hold": 1})
 
 

@@ -19,8 +19,9 @@ _AT_ONCE = 1_000
 def place(connections: Connections, mailbox: str, by: str, reason: str, query: str, now: int) -> Hold:
     with connections.writing() as transaction:
         connection = transaction.connection
-        told = audit.append(connection, Entry("hold placed", mailbox, by, reason, {"query": query}), now)
         number = connection.execute("SELECT ifnull(max(n), 0) + 1 FROM hold").fetchone()[0]
+        details = {"hold": number, "query": query}
+        told = audit.append(connection, Entry("hold placed", mailbox, by, reason, details), now)
         hold = Hold(number, mailbox, by, reason, told.at, None, query)
         connection.execute(
             'INSERT INTO hold (n, mailbox, "by", reason, placed, "query") VALUES (?, ?, ?, ?, ?, ?)',
