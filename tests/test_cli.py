@@ -20,10 +20,11 @@ from click.testing import CliRunner, Result
 
 import archiver.cli as cli
 from archiver import __version__, inspection
-from archiver.cli import main, output
+from archiver.cli import main, output, transcript
 from archiver.events import ndjson
 from archiver.exceptions import ConfigError, EnvironmentFault, InUse, ItemError, TryLater, UsageError
 from archiver.spool import Spool
+from archiver.store import MaildirStore
 
 PEOPLE = ["alice@example.org", "bob@example.org"]
 COMMANDS = [
@@ -133,6 +134,7 @@ def test_data_and_configuration_come_from_the_environment_too(tmp_path):
         (["inspect", "nobody@example.org"], "there is no mailbox nobody@example.org"),
         (["inspect", "no-address"], "not a mailbox address"),
         (["inspect", "--raw"], "need an ADDRESS"),
+        (["inspect", "--history"], "need an ADDRESS"),
         (["inspect", "a@b", "1", "--raw", "--events"], "name one"),
         (["inspect", "a@b", "1", "--verify"], "it takes an ADDRESS and nothing more"),
         (["inspect", "nobody@example.org", "--verify"], "no mailbox and no archive of nobody@example.org"),
@@ -448,6 +450,25 @@ def test_a_mailbox_is_listed_with_filters_order_and_csv(call, tmp_path):
     for wrong in (["--csv", "1"], ["--verify", "--missed"]):
         assert "go with an ADDRESS alone" in call("inspect", address, *wrong, status=2).stderr
     assert "name its ADDRESS" in call("inspect", "--missed", status=2).stderr
+
+
+def test_an_item_tells_its_history(call, tmp_path):
+    call("backfill", "events", events(tmp_path / "a.ndjson", *talk("hello")))
+    (filed,) = json.loads(call("inspect", PEOPLE[0], "1", "--history", "--json").stdout)
+    assert filed["delivery"]["state"] == "filed" and filed["delivery"]["mailbox"] == PEOPLE[0]
+    call("backfill", "events", events(tmp_path / "b.ndjson", *talk("late", at=60)))
+    told = call("inspect", PEOPLE[0], "1", "--history").stdout.splitlines()[1:]
+    assert len(told) == 2 and " filed " in told[0] and " superseded " in told[1]
+
+
+def test_colours_are_put_on_safe_text_only(call, tmp_path):
+    call("backfill", "events", events(tmp_path / "a.ndjson", *talk("hello \x1b[31m\u202e")))
+    store = MaildirStore("{data}/mail/{domain}/{local}", data=tmp_path / "data")
+    (item,) = inspection.items(store, PEOPLE[0])
+    lines = list(transcript._lines(inspection.show(store, item), coloured=True))
+    (said,) = [line for line in lines if "hello" in line]
+    assert "\x1b[36m\x1b[1mAlice\x1b[0m: hello" in said and "\u202e" not in said and "\x1b[31m" not in said
+    assert "\x1b" not in call("inspect", PEOPLE[0], "1").stdout
 
 
 def test_a_spreadsheet_takes_nothing_for_a_formula(capsys):

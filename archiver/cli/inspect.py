@@ -9,7 +9,7 @@ import click
 from archiver import inspection
 from archiver.addresses import normal
 from archiver.assembly import store_of
-from archiver.cli import listing
+from archiver.cli import listing, transcript
 from archiver.cli import verify as verifying
 from archiver.cli.app import App, reads
 from archiver.cli.listing import Asked
@@ -24,6 +24,7 @@ from archiver.store import Store
 @listing.options
 @click.option("--raw", is_flag=True, help="The item's exact bytes.")
 @click.option("--events", is_flag=True, help="The exact events the item carries, one JSON object a line.")
+@click.option("--history", is_flag=True, help="Each version of the item's conversation in the journal, newest first.")
 @click.option("--verify", is_flag=True, help="Check whether all that was filed, or ADDRESS's, is there as it was.")
 @click.option("--repair", is_flag=True, help="With --verify: mend what can be mended without loss.")
 @click.option(
@@ -38,6 +39,7 @@ def inspect(
     item: str | None,
     raw: bool,
     events: bool,
+    history: bool,
     verify: bool,
     repair: bool,
     maildir: Path | None,
@@ -48,11 +50,11 @@ def inspect(
     ADDRESS is a mailbox, or a beginning that no other has. ITEM is its number in the list, its Message-ID, name or
     key, or the conversation's id, or a beginning of these that no other has.
     """
-    if (raw or events) and item is None:
-        raise click.UsageError("--raw and --events need an ADDRESS and an ITEM")
-    if raw and events:
-        raise click.UsageError("--raw and --events at once can't be told apart: name one")
-    if verify and (item or raw or events):
+    if (raw or events or history) and item is None:
+        raise click.UsageError("--raw, --events and --history need an ADDRESS and an ITEM")
+    if raw + events + history > 1:
+        raise click.UsageError("--raw, --events and --history at once can't be told apart: name one")
+    if verify and item:
         raise click.UsageError("--verify checks whole mailboxes: it takes an ADDRESS and nothing more")
     if verify or item:
         asked.refuse("filters, --sort and --csv are for lists: they go with an ADDRESS alone")
@@ -75,7 +77,9 @@ def inspect(
     if raw or events:
         content = inspection.content(store, found)
         return write(content if raw else b"".join(line + b"\n" for line in lines_of(content)))
-    return _item(app, inspection.show(store, found))
+    if history:
+        return transcript.print_history(app, found)
+    return transcript.print_item(app, inspection.show(store, found))
 
 
 def _folders(app: App, store: Store, asked: Asked) -> None:
@@ -99,12 +103,3 @@ def _folder_table(found: list[inspection.FolderSummary]) -> None:
         [(f.mailbox, f.folder, f.items, f.unseen, size(f.bytes), when(f.first), when(f.last)) for f in found],
         right=(2, 3, 4),
     )
-
-
-def _item(app: App, shown: inspection.Shown) -> None:
-    if app.json:
-        return as_json({"item": shown.summary, "headers": shown.headers, "text": shown.text})
-    for name, value in shown.headers.items():
-        say(f"{name}: {value}")
-    say()
-    return say(shown.text.rstrip("\n"))
