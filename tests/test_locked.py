@@ -221,7 +221,6 @@ APART = {
     "scrub",
     "open",
     "exists",
-    "missing",
     "shrink",
     "hurry",
     "close",

@@ -40,7 +40,8 @@ class Served:
 
     def kept(self) -> list[str]:
         """Of which rooms the archive has items, whole and as their manifest says."""
-        assert json.loads(self("inspect", "--verify", "--json")) == []
+        found = json.loads(self("inspect", "--verify", "--json"))
+        assert [each for each in found if each["kind"] == "problem"] == []
         items = [path.read_text() for path in self.root.glob("archive/example.org/alice/.Recoverable*/cur/*")]
         mark = "X-Archiver-Conversation: "
         return sorted(line.removeprefix(mark) for item in items for line in item.split("\n") if mark in line)
