@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -18,6 +19,10 @@ HERE = Path(__file__).parent
 FIXTURES = HERE.parent / "fixtures"
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
+
+# A plain shell has what it runs in the background ignore SIGINT; what the tests interrupt must not inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: one slow example on a busy machine is no defect. The suite must give the same answer twice, so what is
 # tried is fixed; `HYPOTHESIS_PROFILE=explore` looks elsewhere, longer, `quick` (scripts/test --quick) at less.
