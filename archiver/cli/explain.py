@@ -87,11 +87,12 @@ def _conversation(told: Told) -> None:
     say("\nWhat the journal says of it, the newest first:")
     return table(
         ("filing", "conversation from", "until (UTC)", "to", "state", "at (UTC)", "why"),
-        [(v.filing, when(v.started), when(v.ended), *_became(v)) for v in told.versions],
+        [(v.filing, when(v.started), when(v.ended), *became(v)) for v in told.versions],
     )
 
 
-def _became(version: Traced) -> tuple[str, str, str, str]:
+def became(version: Traced) -> tuple[str, str, str, str]:
+    """Where a version went, its state, since when and why."""
     it = version.delivery
     if it is None:
         return "", "", when(version.at), "nothing in it was for this mailbox"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from archiver.cli.app import App
+from archiver.cli.explain import became
 from archiver.cli.output import as_json, paged, table, when
 from archiver.exceptions import UsageError
 from archiver.inspection import ItemSummary, Shown
@@ -52,7 +53,10 @@ def print_history(app: App, item: ItemSummary) -> None:
         return as_json(versions)
     return table(
         ("filing", "conversation from", "until (UTC)", "to", "state", "at (UTC)", "why", "name"),
-        [(v.filing, when(v.started), when(v.ended), *_became(v)) for v in versions],
+        [
+            (v.filing, when(v.started), when(v.ended), *became(v), v.delivery.name if v.delivery else "")
+            for v in versions
+        ],
     )
 
 
@@ -68,10 +72,3 @@ def _versions(app: App, item: ItemSummary) -> list[Traced]:
             for version in spool.traced(place.place, item.mailbox, limit=_MOST)
         ]
     return [each for each in traced if each.delivery and each.started <= item.last and item.date <= each.ended]
-
-
-def _became(version: Traced) -> tuple[str, ...]:
-    it = version.delivery
-    if it is None:
-        return ("",) * 5
-    return it.destination, it.state, when(version.at), it.reason, it.name
