@@ -26,6 +26,19 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitpid(child, 0)[1]
 
 
+def noting(happened: list[str]) -> Callable[[str, Callable[..., object]], Callable[..., object]]:
+    """Wraps functions so that each call leaves its name in `happened`, in order."""
+
+    def note(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def noted(*arguments: object, **options: object) -> object:
+            happened.append(name)
+            return function(*arguments, **options)
+
+        return noted
+
+    return note
+
+
 class Killer:
     """Counts calls into the operating system and ends the process before the one of the given number."""
 

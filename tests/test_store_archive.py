@@ -16,7 +16,7 @@ from contracts.store import ALICE, BOB, HISTORY, make_item
 from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mishaps import CALLS, Killer, in_child, on_a_small_disk
+from mishaps import CALLS, Killer, in_child, noting, on_a_small_disk
 
 from archiver.exceptions import EnvironmentFault, ItemError, OverQuota
 from archiver.store import PURGES, ArchiveStore, Code, MaildirStore, Put, Receipt, Where, grouping, recording, syncing
@@ -596,14 +596,7 @@ def test_files_are_durable_before_their_lines(
     archive: ArchiveStore, monkeypatch: pytest.MonkeyPatch, people: int, grouped: bool
 ) -> None:
     happened: list[str] = []
-
-    def note(name: str, function: Callable[..., object]) -> Callable[..., object]:
-        def noted(*arguments: object, **options: object) -> object:
-            happened.append(name)
-            return function(*arguments, **options)
-
-        return noted
-
+    note = noting(happened)
     monkeypatch.setattr(syncing, "GROUPED", grouped)
     monkeypatch.setattr(Draft, "link", note("link", Draft.link))
     monkeypatch.setattr(os, "pwrite", note("line", os.pwrite))

@@ -9,13 +9,13 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from mailbox import Maildir
 from pathlib import Path
 
 import pytest
 from contracts.store import ALICE, BOB, CHANGED, HISTORY, make_item
-from mishaps import CALLS, Killer, in_child, on_a_small_disk
+from mishaps import CALLS, Killer, in_child, noting, on_a_small_disk
 
 from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.store import MaildirStore, Ownership, Put, batch, draft, syncing, tree
@@ -371,14 +371,7 @@ def test_nothing_is_visible_before_it_is_durable(
 ) -> None:
     """Contents, sync, links, sync; every directory made before the last one."""
     happened: list[str] = []
-
-    def note(name: str, function: Callable[..., object]) -> Callable[..., object]:
-        def noted(*arguments: object, **options: object) -> object:
-            happened.append(name)
-            return function(*arguments, **options)
-
-        return noted
-
+    note = noting(happened)
     monkeypatch.setattr(syncing, "GROUPED", grouped)
     monkeypatch.setattr(tree, "GROUPED", grouped)
     monkeypatch.setattr(draft, "_write", note("write", draft._write))
