@@ -8,14 +8,14 @@ import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from archiver import gate, policy, retention
 from archiver.config import CSV_READERS, Config, content_of
 from archiver.config.archiving import Configuration, Policy, Scoped, moving_faults
+from archiver.conversations.rules import Rules
+from archiver.decisions import gate, policy, retention
 from archiver.directory import Directory, Person, read_people
 from archiver.exceptions import ConfigError
-from archiver.pipeline import Terms
+from archiver.filing.pipeline import Terms
 from archiver.rendering import Limits, folder_name, is_base_name
-from archiver.rules import Rules
 from archiver.spool import Spool
 from archiver.store import ArchiveStore, MaildirStore, Ownership
 from archiver.store.names import Encoding

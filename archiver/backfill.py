@@ -20,18 +20,18 @@ from pathlib import Path
 import structlog
 from msgspec import Struct, field
 
-from archiver import moving, sifting
 from archiver.assembly import archive_of, directory_of, open_spool, store_of, terms_of
 from archiver.config import Config
+from archiver.decisions.excluding import Sieve
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
-from archiver.excluding import Sieve
-from archiver.gathering import Tally
+from archiver.filing import moving, sifting
+from archiver.filing.gathering import Tally
+from archiver.filing.pipeline import Filer, Journal
+from archiver.filing.workers import Child, filer, lots, reader, serve
 from archiver.importers import Importer, Options
-from archiver.pipeline import Filer, Journal
 from archiver.spool import Pace, Sealed, Spool
 from archiver.types import Exclusion, Lease
-from archiver.workers import Child, filer, lots, reader, serve
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from archiver.assembly import archive_of, open_spool, store_of, terms_of
 from archiver.config import Config, load
-from archiver.gathering import Tally
-from archiver.pipeline import Filer
+from archiver.filing.gathering import Tally
+from archiver.filing.pipeline import Filer
 from archiver.spool import Spool
 from archiver.store import MemoryStore, Outcome, Put
 from archiver.types import Item

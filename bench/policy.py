@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-from archiver import policy
+from archiver.decisions import policy
+from archiver.decisions.policy import Asked, Configuration, Policy, Pool, Rules, Site
 from archiver.directory import Directory, Person
-from archiver.policy import Asked, Configuration, Policy, Pool, Rules, Site
 from archiver.types import Archiving, Hold, Mailbox
 from bench.measure import Bench, Figure, at_most
 

@@ -12,16 +12,16 @@ from statistics import median
 
 from msgspec import Struct
 
-from archiver import views as viewing
 from archiver.assembly import terms_of
 from archiver.config import load
-from archiver.conversation import conversations
+from archiver.conversations import views as viewing
+from archiver.conversations.conversation import conversations
+from archiver.conversations.rules import order
+from archiver.conversations.survey import survey
 from archiver.events import SENT, Captured
+from archiver.filing.pipeline import Terms
+from archiver.filing.showing import Showing
 from archiver.importers import Options, importer
-from archiver.pipeline import Terms
-from archiver.rules import order
-from archiver.showing import Showing
-from archiver.survey import survey
 from archiver.types import Conversation, Look, Roster
 from bench import child, corpus
 from bench.measure import ROOT, Bench, Figure, at_least, plain

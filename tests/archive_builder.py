@@ -10,11 +10,11 @@ from conversation_builder import text_of
 
 from archiver.assembly import archive_of, open_spool, rules_of, store_of, terms_of
 from archiver.config import Config, load
-from archiver.conversation import fold_roster
+from archiver.conversations.conversation import fold_roster
 from archiver.daemon.job import cache_of
 from archiver.events import SECOND, Captured
-from archiver.gathering import Tally
-from archiver.pipeline import Filer
+from archiver.filing.gathering import Tally
+from archiver.filing.pipeline import Filer
 from archiver.spool import Spool
 from archiver.store import PURGES, ArchiveStore, MaildirStore
 from archiver.types import Roster

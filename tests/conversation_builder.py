@@ -12,16 +12,16 @@ import msgspec
 from builders import event
 from hypothesis import strategies as st
 
-from archiver.archiving import complete_look
-from archiver.conversation import conversations
+from archiver.conversations.conversation import conversations
+from archiver.conversations.rules import Rules
+from archiver.conversations.survey import survey
+from archiver.conversations.views import views
+from archiver.decisions.archiving import complete_look
+from archiver.decisions.policy import is_archived
 from archiver.events import Captured, Event, microseconds
-from archiver.policy import is_archived
+from archiver.filing.showing import Showing
 from archiver.rendering import Limits
-from archiver.rules import Rules
-from archiver.showing import Showing
-from archiver.survey import survey
 from archiver.types import Conversation, Item, Look, Role, Roster
-from archiver.views import views
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 RULES = Rules(idle=10**15, span=10**16)

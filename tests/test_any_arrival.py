@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from archiver.assembly import archive_of, open_spool, terms_of
 from archiver.config import Config, load
 from archiver.events import SECOND, Captured
-from archiver.pipeline import Filer
+from archiver.filing.pipeline import Filer
 from archiver.store import MemoryStore
 
 CONFIG: Config = load(None)

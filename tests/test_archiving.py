@@ -16,14 +16,14 @@ from conversation_builder import text_of
 
 from archiver import backfill
 from archiver import config as configuration
-from archiver.archiving import PASSING
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
+from archiver.decisions.archiving import PASSING
 from archiver.events import SECOND, Captured, capture, ndjson
-from archiver.gathering import ATTEMPTS
+from archiver.filing.gathering import ATTEMPTS
+from archiver.filing.showing import Showing
 from archiver.importers import importer
-from archiver.showing import Showing
 from archiver.types import Item, Look
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from archiver.capability import COLUMNS, LINES, OPENS, ROWS, Version, parse, products, supports
+from archiver.decisions.capability import COLUMNS, LINES, OPENS, ROWS, Version, parse, products, supports
 
 calm = profile(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

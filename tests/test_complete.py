@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from test_conversation import cut
 from test_rebuilding import VERA, assert_same, hide, looks_at, shown, tangles, unnamed
 
-from archiver.archiving import complete_look
+from archiver.decisions.archiving import complete_look
+from archiver.decisions.policy import is_archived
 from archiver.events import Captured
-from archiver.policy import is_archived
 from archiver.rendering.evidence import ROSTER, lines_of
 from archiver.types import Conversation, Item
 

@@ -13,12 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from archiver import settings
-from archiver.config import Config, keys, load, parse
+from archiver.config import Config, keys, load, parse, settings
 from archiver.config.archiving import meet
+from archiver.config.settings import Endpoint, Wrong
+from archiver.config.templates import collide
 from archiver.exceptions import ConfigError
-from archiver.settings import Endpoint, Wrong
-from archiver.templates import collide
 
 calm = profile(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "config"

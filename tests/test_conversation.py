@@ -9,13 +9,13 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.conversation import conversations, fold_roster
+from archiver.conversations.conversation import conversations, fold_roster
+from archiver.conversations.rules import Rules, order
+from archiver.conversations.survey import survey
+from archiver.conversations.views import awake, is_content, views
+from archiver.decisions.planning import version_of
 from archiver.events import REFERENCES, SECOND, Captured
-from archiver.planning import version_of
-from archiver.rules import Rules, order
-from archiver.survey import survey
 from archiver.types import Conversation, Role, Roster, View
-from archiver.views import awake, is_content, views
 
 RULES = Rules()
 

@@ -15,12 +15,12 @@ from conversation_builder import text_of
 from mishaps import in_child
 
 from archiver import config as configuration
-from archiver import gathering
 from archiver.assembly import archive_of, open_spool, store_of
 from archiver.config import Config
 from archiver.daemon.job import Job
 from archiver.events import SECOND, Captured, capture
-from archiver.pipeline import Filer
+from archiver.filing import gathering
+from archiver.filing.pipeline import Filer
 from archiver.spool import Spool
 from archiver.store import ArchiveStore, MaildirStore
 from archiver.store.manifest import Manifest

@@ -24,16 +24,16 @@ from archiver import config as configuration
 from archiver.assembly import archiving_of
 from archiver.cli import main
 from archiver.config import Config
-from archiver.critical import Met, Outage, is_refused, outages
 from archiver.daemon import capture as capturing
 from archiver.daemon import job as daemon_job
 from archiver.daemon.capture import Capture
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import Job
+from archiver.decisions.critical import Met, Outage, is_refused, outages
+from archiver.decisions.policy import Rules
 from archiver.doctor import Verdict, examine, spooled
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import Blocked, EnvironmentFault
-from archiver.policy import Rules
 from archiver.sources.smtp import Address, MailSource
 from archiver.spool import Spool
 from archiver.store import ArchiveStore

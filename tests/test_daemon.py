@@ -21,8 +21,8 @@ from archiver.daemon.capture import Capture, sources_of
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import Job
 from archiver.exceptions import ConfigError, EnvironmentFault
-from archiver.gathering import ATTEMPTS
-from archiver.pipeline import Filer
+from archiver.filing.gathering import ATTEMPTS
+from archiver.filing.pipeline import Filer
 from archiver.spool import Spool
 from archiver.types import Exclusion
 

@@ -13,8 +13,8 @@ from builders import say
 from click.testing import CliRunner, Result
 
 from archiver.cli import main
+from archiver.decisions.holding import MOST_KEYWORDS
 from archiver.events import ndjson
-from archiver.holding import MOST_KEYWORDS
 from archiver.spool import Spool
 
 ALICE, BOB = "alice@example.org", "bob@example.org"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from archiver.addresses import LONGEST, normal, place_of
 from archiver.assembly import directory_of
 from archiver.config import CSV_READERS, load
+from archiver.config.settings import last_day
 from archiver.directory import Directory, Person, read_people
 from archiver.exceptions import ConfigError
-from archiver.settings import last_day
 from archiver.store.names import normal_address
 from archiver.types import Mailbox
 

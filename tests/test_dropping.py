@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from archiver import config as configuration
 from archiver.assembly import rules_of, store_of
 from archiver.cli import main
-from archiver.conversation import fold_roster
+from archiver.conversations.conversation import fold_roster
 from archiver.daemon.job import Job
 from archiver.events import SECOND, Captured
 from archiver.exceptions import UsageError

@@ -19,13 +19,13 @@ from click.testing import CliRunner
 from conversation_builder import text_of
 
 from archiver import config as configuration
-from archiver import sifting
 from archiver.assembly import rules_of, terms_of
 from archiver.cli import main
+from archiver.compliance.erasure import Erasure, Report
 from archiver.config import Config
-from archiver.erasure import Erasure, Report
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import EnvironmentFault, InUse, UsageError
+from archiver.filing import sifting
 from archiver.rendering import lines_of
 from archiver.store import PURGES
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.addresses import normal
+from archiver.decisions.excluding import Sieve, covers
+from archiver.decisions.policy import Pool, Rules
 from archiver.events import SECOND, Captured, Rejected
-from archiver.excluding import Sieve, covers
-from archiver.policy import Pool, Rules
 from archiver.types import Exclusion
 
 AT = BASE * SECOND

@@ -10,9 +10,9 @@ import pytest
 from builders import say
 from click.testing import CliRunner, Result
 
-from archiver import explaining
 from archiver.assembly import open_spool, terms_of
 from archiver.cli import main
+from archiver.compliance import explaining
 from archiver.config import load
 from archiver.events import ndjson
 from archiver.spool import Spool

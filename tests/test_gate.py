@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from archiver import gate
-from archiver.gate import Feature, Rules, decide
+from archiver.decisions import gate
+from archiver.decisions.gate import Feature, Rules, decide
 from archiver.types import Finding, Mailbox
 
 calm = profile(deadline=None, suppress_health_check=[HealthCheck.too_slow])

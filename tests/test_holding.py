@@ -9,9 +9,7 @@ from builders import BASE, event, invite, say
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.events import SECOND, Kind
-from archiver.exceptions import UsageError
-from archiver.holding import (
+from archiver.decisions.holding import (
     MOST_KEYWORDS,
     Facts,
     Group,
@@ -23,6 +21,8 @@ from archiver.holding import (
     parse,
     standing,
 )
+from archiver.events import SECOND, Kind
+from archiver.exceptions import UsageError
 from archiver.types import Hold
 
 DAY = 86_400 * SECOND

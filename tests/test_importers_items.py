@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from test_conversation import cut
 from test_rebuilding import shown
 
+from archiver.decisions.policy import is_archived
 from archiver.events import Captured, Rejected
 from archiver.importers import IMPORTERS, Options
-from archiver.policy import is_archived
 from archiver.types import Conversation, Presence, Roster
 
 EXPECTED = Path(__file__).parent.parent / "fixtures" / "expected"

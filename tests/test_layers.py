@@ -22,52 +22,24 @@ LAYERS = {
     "sources": {"sources"},
     "importers": {"importers"},
     "spool": {"spool"},
-    "conversation": {"conversation", "presence", "projection", "rules", "survey", "views"},
-    "excluding": {"excluding"},
-    "withholding": {"withholding"},
+    "conversations": {"conversations"},
     "directory": {"directory", "addresses"},
-    "gate": {"gate", "capability", "critical", "holding", "policy", "retention"},
-    "planning": {"planning", "archiving"},
+    "decisions": {"decisions"},
     "rendering": {"rendering"},
     "store": {"store"},
-    "config": {"config", "settings", "templates"},
+    "config": {"config"},
     "logs": {"logs"},
     "inspection": {"inspection"},
 }
 """Top-level modules and folders of each layer."""
 
-JOINERS = {
-    *(
-        "assembly",
-        "backfill",
-        "cli",
-        "compliance",
-        "daemon",
-        "doctor",
-        "exporting",
-        "erasure",
-        "explaining",
-        "gathering",
-        "moving",
-        "pipeline",
-        "preserving",
-        "quotas",
-        "purging",
-        "rebuilding",
-        "recall",
-        "reproducing",
-        "showing",
-        "sifting",
-        "workers",
-    ),
-    "__main__",
-}
+JOINERS = {"assembly", "backfill", "cli", "compliance", "daemon", "doctor", "filing", "__main__"}
 
 SPECIAL = {
     # Who a hold names is compared in the form that mailboxes have.
-    ("holding", "addresses"),
+    ("decisions", "addresses"),
     # An address or a path template is wrong for the same reasons in the file as in use: one check, not two.
-    ("settings", "addresses"),
+    ("config", "addresses"),
     ("config", "store.template"),
     # What our own items carry is read by what writes it.
     ("importers", "rendering.evidence"),
@@ -77,7 +49,7 @@ SPECIAL = {
 }
 """Imports across layers that have a reason: (top-level importer, imported module)."""
 
-PURE = {"conversation", "directory", "excluding", "gate", "planning", "rendering", "withholding"}
+PURE = {"conversations", "decisions", "directory", "rendering"}
 WORLD = {
     "asyncio",
     "os",
@@ -128,7 +100,7 @@ def is_ours(module: str) -> bool:
 
 
 def resolved(module: str, name: str) -> str:
-    """`from archiver import gate` imports the module gate, `from archiver import __version__` the package."""
+    """`from archiver import logs` imports the module logs, `from archiver import __version__` the package."""
     inner = f"{module}.{name}".removeprefix("archiver.")
     return inner if inner in MODULES else module.removeprefix("archiver").lstrip(".")
 
@@ -189,7 +161,7 @@ def test_special_permissions_are_used():
     [
         ("spool.intake", "from archiver.store.names import escape", ["spool.intake imports store.names"]),
         ("spool.intake", "def f():\n    import archiver.config", ["spool.intake imports config"]),
-        ("spool.intake", "from archiver import gate", ["spool.intake imports gate"]),
+        ("spool.intake", "from archiver import logs", ["spool.intake imports logs"]),
         ("spool", "from ..store import protocol", ["spool imports store.protocol"]),
         ("spool.intake", "from ..store import protocol", ["spool.intake imports store.protocol"]),
         (
@@ -197,9 +169,9 @@ def test_special_permissions_are_used():
             "from . import places\nfrom archiver.events import Event\nfrom archiver import __version__",
             [],
         ),
-        ("types", "from archiver.gate import decide", ["types imports gate"]),
-        ("gate", "from archiver import capability", []),
-        ("gate", "from archiver.config import load", ["gate imports config"]),
+        ("types", "from archiver.decisions.gate import decide", ["types imports decisions.gate"]),
+        ("decisions.gate", "from archiver.decisions import capability", []),
+        ("decisions.gate", "from archiver.config import load", ["decisions.gate imports config"]),
         ("cli.run", "from archiver.config import load", []),
     ],
 )

@@ -13,14 +13,15 @@ from builders import say
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
-from archiver import doctor, moving
+from archiver import doctor
 from archiver.assembly import directory_of
 from archiver.cli import main
 from archiver.config import Config, load, parse
+from archiver.config.settings import last_day
 from archiver.daemon.job import Job
 from archiver.events import ndjson
 from archiver.exceptions import ConfigError
-from archiver.settings import last_day
+from archiver.filing import moving
 from archiver.spool import Spool
 
 ENDS = last_day("2026-11-30")

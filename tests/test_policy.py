@@ -12,11 +12,11 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from msgspec import structs
 
-from archiver import gate, policy
 from archiver.assembly import archiving_of, terms_of
 from archiver.config import keys, load, parse
-from archiver.exceptions import ConfigError
-from archiver.policy import (
+from archiver.config.settings import last_day
+from archiver.decisions import gate, policy
+from archiver.decisions.policy import (
     Asked,
     Configuration,
     Policy,
@@ -28,7 +28,7 @@ from archiver.policy import (
     is_archived,
     is_overdue,
 )
-from archiver.settings import last_day
+from archiver.exceptions import ConfigError
 from archiver.types import ArchiveDecision, Archiving, Destination, Finding, Hold, Mailbox
 
 calm = profile(deadline=None, suppress_health_check=[HealthCheck.too_slow])

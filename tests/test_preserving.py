@@ -12,16 +12,16 @@ import pytest
 from builders import BASE, HOUR, retract, say
 from conversation_builder import text_of
 
-from archiver import preserving
-from archiver.archiving import PASSING
 from archiver.assembly import archive_of, open_spool, store_of, terms_of
+from archiver.compliance import preserving
+from archiver.compliance.preserving import HeldStore, Keeper, NotKept, take, take_all
 from archiver.config import Config, load
 from archiver.daemon.job import Job
+from archiver.decisions.archiving import PASSING
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ItemError, OverQuota
-from archiver.gathering import ATTEMPTS
-from archiver.pipeline import Filer, Tally
-from archiver.preserving import HeldStore, Keeper, NotKept, take, take_all
+from archiver.filing.gathering import ATTEMPTS
+from archiver.filing.pipeline import Filer, Tally
 from archiver.rendering import is_base_name
 from archiver.spool import Spool
 from archiver.store import PURGES, ArchiveStore, MaildirStore, Put, Receipt

@@ -20,11 +20,11 @@ from click.testing import CliRunner
 from archiver import config as configuration
 from archiver.assembly import archiving_of, retention_of
 from archiver.cli import main
+from archiver.compliance.purging import Purge, Report
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
 from archiver.events import SECOND, Captured
-from archiver.purging import Purge, Report
 from archiver.store import PURGES
 
 ALICE, BOB = "alice@example.org", "bob@example.org"

@@ -14,8 +14,8 @@ from archiver import config as configuration
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
+from archiver.decisions.planning import FULL
 from archiver.events import SECOND, Captured
-from archiver.planning import FULL
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 MIB = 1024 * 1024

@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from msgspec import json, structs
 from test_conversation import cut, logs
 
+from archiver.conversations.projection import bounds, gather
+from archiver.conversations.rules import Rules
+from archiver.conversations.views import views
 from archiver.events import SECOND, Captured, Event
 from archiver.exceptions import UsageError
+from archiver.filing.rebuilding import rebuild
+from archiver.filing.showing import Showing
 from archiver.importers import Options, importer
-from archiver.projection import bounds, gather
-from archiver.rebuilding import rebuild
 from archiver.rendering import Limits
 from archiver.rendering.evidence import REDACTED, ROSTER, events_of
-from archiver.rules import Rules
-from archiver.showing import Showing
 from archiver.types import Conversation, Item, Look, Presence, Role, Roster
-from archiver.views import views
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 RULES = Rules()

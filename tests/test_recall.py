@@ -10,7 +10,7 @@ from builders import BASE, DAY, edit, event, react, retract, say
 
 from archiver.assembly import terms_of
 from archiver.events import SECOND, Captured
-from archiver.pipeline import Filer
+from archiver.filing.pipeline import Filer
 from archiver.rendering import lines_of
 
 

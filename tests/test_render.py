@@ -36,13 +36,13 @@ from golden import EXPECTED, GOLDEN, SAME_ZLIB, comparable, golden_item, golden_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archiver.conversations.views import views
 from archiver.events import SECOND, Event, moment
 from archiver.exceptions import ItemError, UsageError
-from archiver.rebuilding import rebuild
+from archiver.filing.rebuilding import rebuild
 from archiver.rendering import RENDERER, Limits, base_name, message_id
 from archiver.rendering.evidence import ROSTER, events_of, lines_of
 from archiver.types import Conversation, Look, Presence, Role, Roster
-from archiver.views import views
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 IM = {"where": "im", "room": f"{ALICE} {BOB}", "present": [ALICE, BOB], "source": "xmpp:chat.example.org"}

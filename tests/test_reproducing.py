@@ -10,11 +10,11 @@ from msgspec import json, structs
 from test_conversation import cut
 from test_rebuilding import looks_at
 
+from archiver.conversations.rules import Rules
 from archiver.events import Captured, Event
+from archiver.filing.reproducing import prove
+from archiver.filing.showing import Showing
 from archiver.rendering import Limits
-from archiver.reproducing import prove
-from archiver.rules import Rules
-from archiver.showing import Showing
 from archiver.store.damage import Code
 from archiver.types import Item
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from archiver import config as configuration
 from archiver.assembly import retention_of
+from archiver.decisions.retention import DAY, Aged, Label, Rule, Rules, Verdict, hours_due, judge
 from archiver.events import SECOND
 from archiver.exceptions import ConfigError
-from archiver.retention import DAY, Aged, Label, Rule, Rules, Verdict, hours_due, judge
 from archiver.types import Destination, Hold
 
 NOW = 20_000 * DAY

@@ -8,7 +8,7 @@ from conversation_builder import made_up
 from hypothesis import given
 
 from archiver.addresses import normal
-from archiver.withholding import MARK, Person
+from archiver.decisions.withholding import MARK, Person
 
 BOB = "bob@example.org"
 KEPT = {"specversion", "source", "id", "type", "time", "sequence"}

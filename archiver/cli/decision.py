@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from archiver.decisions.holding import date_of
 from archiver.events import moment
-from archiver.holding import date_of
 
 
 class Text(click.ParamType[str]):

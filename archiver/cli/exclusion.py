@@ -6,13 +6,13 @@ import time
 
 import click
 
-from archiver import sifting
 from archiver.addresses import normal
 from archiver.assembly import directory_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import Moment, Text, decides, exactly
 from archiver.cli.output import as_json, counted, say, table
 from archiver.exceptions import UsageError
+from archiver.filing import sifting
 from archiver.types import Exclusion
 
 

@@ -6,12 +6,12 @@ import time
 
 import click
 
-from archiver import explaining
 from archiver.assembly import open_spool, terms_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import Text
 from archiver.cli.output import as_json, counted, say, table, when
-from archiver.explaining import Answered, Explanation, Told
+from archiver.compliance import explaining
+from archiver.compliance.explaining import Answered, Explanation, Told
 from archiver.spool.records import Traced
 from archiver.types import ArchiveDecision, Archiving, Exclusion, Finding
 

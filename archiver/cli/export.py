@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from archiver import exporting
 from archiver.addresses import normal
 from archiver.assembly import open_spool
 from archiver.cli.app import App, reads
 from archiver.cli.days import span
 from archiver.cli.output import as_json, counted, say, size
+from archiver.compliance import exporting
+from archiver.compliance.exporting import Wanted
 from archiver.exceptions import UsageError
-from archiver.exporting import Wanted
 
 
 @click.command()

@@ -8,11 +8,12 @@ import time
 import click
 from msgspec import to_builtins
 
-from archiver import holding, preserving
 from archiver.assembly import archive_of, directory_of, store_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import Text, decides, exactly
 from archiver.cli.output import as_json, complain, counted, say, table
+from archiver.compliance import preserving
+from archiver.decisions import holding
 from archiver.exceptions import ArchiverError
 from archiver.spool import Spool
 from archiver.types import Hold

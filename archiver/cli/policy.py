@@ -8,9 +8,9 @@ import msgspec
 from archiver.assembly import archiving_of, directory_of
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, say, table
+from archiver.decisions.policy import Configuration, Policy, Pool, Rules, Site
 from archiver.events import SECOND
 from archiver.exceptions import UsageError
-from archiver.policy import Configuration, Policy, Pool, Rules, Site
 from archiver.types import Mailbox
 
 

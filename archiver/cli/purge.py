@@ -6,15 +6,15 @@ import time
 
 import click
 
-from archiver import sifting
 from archiver.assembly import archive_of, archiving_of, retention_of, rules_of, store_of, terms_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import Text
 from archiver.cli.output import as_json, counted, say, size, table
-from archiver.erasure import Erasure
-from archiver.erasure import Report as Erased
+from archiver.compliance.erasure import Erasure
+from archiver.compliance.erasure import Report as Erased
+from archiver.compliance.purging import Purge, Report
+from archiver.filing import sifting
 from archiver.logs import plain
-from archiver.purging import Purge, Report
 
 
 @click.command()

@@ -9,13 +9,14 @@ from contextlib import suppress
 import click
 import msgspec
 
-from archiver import critical, moving
 from archiver.assembly import archive_of, archiving_of, directory_of
 from archiver.cli.app import App, reads
 from archiver.cli.output import age, as_json, counted, say, size, table, when
-from archiver.critical import Outage
+from archiver.decisions import critical
+from archiver.decisions.critical import Outage
 from archiver.events import SECOND
 from archiver.exceptions import EnvironmentFault
+from archiver.filing import moving
 from archiver.spool import Spool
 from archiver.spool.records import Feed, Kept
 from archiver.spool.watermark import SILENCE

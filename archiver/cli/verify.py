@@ -18,10 +18,10 @@ from archiver.cli.app import App
 from archiver.cli.output import JsonList, counted, say
 from archiver.daemon.job import clock
 from archiver.exceptions import InUse, ItemError, UsageError
+from archiver.filing.reproducing import Blob, nothing, prove
 from archiver.inspection import Doing, Examination, Ledger, Problem, Told
 from archiver.logs import plain
 from archiver.rendering import Limits
-from archiver.reproducing import Blob, nothing, prove
 from archiver.spool import Spool
 from archiver.store import MaildirStore
 from archiver.store.survey import surveying

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from archiver import settings, templates
+from archiver.config import settings, templates
 from archiver.config.archiving import (
     Archiving,
     Notice,
@@ -34,8 +34,8 @@ from archiver.config.archiving import (
     moving_faults,
     unreachable,
 )
+from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Wrong
 from archiver.exceptions import ConfigError, EnvironmentFault
-from archiver.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Wrong
 from archiver.store.template import check_template
 from archiver.types import Mailbox
 

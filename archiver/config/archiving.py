@@ -13,8 +13,8 @@ from typing import Annotated, Protocol
 
 from msgspec import Struct
 
-from archiver import settings
-from archiver.settings import REQUIRED, Fault, Setting, Tables
+from archiver.config import settings
+from archiver.config.settings import REQUIRED, Fault, Setting, Tables
 
 _quota = settings.size("1MiB", "1024TiB")
 _NAMING = {"name", "sources", "pools"}

@@ -14,13 +14,13 @@ import structlog
 from msgspec import Struct
 
 from archiver.config import Config, Smtp
+from archiver.config.settings import Endpoint
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import clock
+from archiver.decisions.excluding import Whose
 from archiver.events import Captured, Rejected
 from archiver.exceptions import ArchiverError
-from archiver.excluding import Whose
-from archiver.settings import Endpoint
-from archiver.sifting import sift
+from archiver.filing.sifting import sift
 from archiver.sources.protocol import Accept, Source
 from archiver.sources.smtp import Address, Limits, MailSource
 from archiver.spool import Spool

@@ -1,7 +1,8 @@
 """Critical mode at work: asks the spool what fails, refuses what then must not be taken, and says so once.
 
 Nothing of it is in memory but what saves asking: since when archiving fails stands in the spool, so that a restart
-changes nothing, and it is over as soon as nothing waits any more. Which request is refused is `archiver.critical`'s.
+changes nothing, and it is over as soon as nothing waits any more. Which request is refused is
+`archiver.decisions.critical`'s.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from contextlib import suppress
 
 import structlog
 
-from archiver.critical import Met, Outage, can_block, is_refused, outages, pool_of
+from archiver.decisions.critical import Met, Outage, can_block, is_refused, outages, pool_of
 from archiver.events import SECOND, Captured, Rejected, named
 from archiver.exceptions import ArchiverError, Blocked
-from archiver.pipeline import Terms
+from archiver.filing.pipeline import Terms
 from archiver.spool import Spool
 
 log = structlog.get_logger(__name__)

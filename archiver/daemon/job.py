@@ -14,18 +14,19 @@ from typing import cast
 import structlog
 from msgspec import Struct
 
-from archiver import moving, policy, retention, sifting
 from archiver.assembly import archive_of, retention_of, rules_of, store_of, terms_of
+from archiver.compliance.preserving import Keeper, take_all
+from archiver.compliance.purging import Purge
 from archiver.config import Config
-from archiver.conversation import fold_roster
+from archiver.conversations.conversation import fold_roster
 from archiver.daemon.telling import tell
 from archiver.daemon.waking import Waking
+from archiver.decisions import policy, retention
 from archiver.events import SECOND, Captured
 from archiver.exceptions import ArchiverError, EnvironmentFault
-from archiver.gathering import ATTEMPTS, SUSPECT, Tally
-from archiver.pipeline import Filer, Journal, Terms
-from archiver.preserving import Keeper, take_all
-from archiver.purging import Purge
+from archiver.filing import moving, sifting
+from archiver.filing.gathering import ATTEMPTS, SUSPECT, Tally
+from archiver.filing.pipeline import Filer, Journal, Terms
 from archiver.spool import Cache, Spool
 from archiver.store import ArchiveStore, MaildirStore
 from archiver.types import Filing, Lease, Roster

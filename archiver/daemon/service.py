@@ -28,7 +28,7 @@ from archiver.daemon.critical import Critical
 from archiver.daemon.job import HOUSEKEEPING, Job, clock
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, ConfigError
-from archiver.gathering import Tally
+from archiver.filing.gathering import Tally
 from archiver.spool import Spool
 
 log = structlog.get_logger(__name__)

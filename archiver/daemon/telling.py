@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import structlog
 
-from archiver import gate
 from archiver.config.archiving import Notice
-from archiver.pipeline import Terms
+from archiver.decisions import gate
+from archiver.filing.pipeline import Terms
 from archiver.rendering import notice
 from archiver.spool import Spool
 from archiver.spool.records import Untold

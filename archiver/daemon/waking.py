@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from archiver import gate, policy
-from archiver.archiving import PASSING
+from archiver.decisions import gate, policy
+from archiver.decisions.archiving import PASSING
+from archiver.decisions.planning import FULL
 from archiver.events import SECOND
-from archiver.pipeline import Terms
-from archiver.planning import FULL
+from archiver.filing.pipeline import Terms
 from archiver.spool import Spool
 from archiver.spool.records import Kept
 from archiver.types import Destination, Mailbox

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from archiver import holding, moving
 from archiver.assembly import archive_of, directory_of, open_spool
 from archiver.config import Config
+from archiver.decisions import holding
 from archiver.doctor.finding import Check, Finding, Verdict
+from archiver.filing import moving
 from archiver.spool import Spool
 
 

@@ -10,9 +10,9 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from archiver import critical, gate
 from archiver.assembly import archiving_of, directory_of, store_of, terms_of
 from archiver.config import Config
+from archiver.decisions import critical, gate
 from archiver.doctor.finding import Check, Finding, Verdict, judged
 from archiver.exceptions import ConfigError
 from archiver.rendering import locales

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from archiver import critical
 from archiver.assembly import archiving_of, open_spool
 from archiver.config import Config
+from archiver.decisions import critical
 from archiver.doctor.finding import Check, Finding, Verdict, judged
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.spool import Spool

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct, structs
 
+from archiver.conversations.presence import Attendance
+from archiver.conversations.rules import Rules, order
 from archiver.events import (
     EDITED,
     ENDED,
@@ -24,8 +26,6 @@ from archiver.events import (
     Kind,
     target,
 )
-from archiver.presence import Attendance
-from archiver.rules import Rules, order
 from archiver.types import Presence, Roster
 
 _HOLDING = frozenset({SENT, POLL_OPENED})

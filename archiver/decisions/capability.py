@@ -103,7 +103,7 @@ class Answer(Struct, frozen=True):
 
 
 def _load() -> dict[str, Any]:
-    return tomllib.loads(resources.files("archiver").joinpath("capability.toml").read_text("utf-8"))
+    return tomllib.loads(resources.files("archiver.decisions").joinpath("capability.toml").read_text("utf-8"))
 
 
 _DATA = _load()

@@ -15,20 +15,20 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from archiver import rebuilding
-from archiver.compliance import note
+from archiver.conversations.projection import bounds, gather
+from archiver.conversations.rules import Rules
+from archiver.decisions.withholding import Person
 from archiver.events import Captured, named
 from archiver.exceptions import ArchiverError, EnvironmentFault, UsageError
-from archiver.projection import bounds, gather
+from archiver.filing import rebuilding
+from archiver.filing.archives import note
+from archiver.filing.showing import Showing
 from archiver.rendering import Limits, is_base_name, is_message_id
-from archiver.rules import Rules
-from archiver.showing import Showing
 from archiver.spool import Spool
 from archiver.spool.records import Entry, LocalItem
 from archiver.store import LARGEST, PURGES, ArchiveStore, MaildirStore
 from archiver.store.protocol import Found, Put, Where
 from archiver.types import Destination, Item
-from archiver.withholding import Person
 
 _SELF = "archiver purge --erase"
 _EVERY = 2**62

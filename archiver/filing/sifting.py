@@ -13,9 +13,9 @@ from msgspec import Struct
 from archiver.addresses import normal
 from archiver.assembly import directory_of
 from archiver.config import Config
+from archiver.decisions.excluding import Sieve, Whose, covers
 from archiver.directory import Directory
 from archiver.events import Captured, Rejected
-from archiver.excluding import Sieve, Whose, covers
 from archiver.spool import Spool
 from archiver.types import Exclusion
 

@@ -15,11 +15,11 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct, convert, json
 
+from archiver.conversations.projection import Bounds, gather
+from archiver.conversations.rules import Rules, order
 from archiver.events import Captured, Event, Kind, Participant, microseconds
 from archiver.exceptions import UsageError
-from archiver.projection import Bounds, gather
 from archiver.rendering import ROSTER, lines_of, spelling
-from archiver.rules import Rules, order
 from archiver.types import Conversation, Look, Presence, Role, Roster
 
 _decode = json.Decoder(Event).decode

@@ -11,14 +11,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from archiver import planning
+from archiver.conversations.rules import Rules
+from archiver.decisions import planning
+from archiver.decisions.planning import Planned
 from archiver.events import EDITED, REFERENCES, RETRACTED, Captured, target
 from archiver.exceptions import ArchiverError
-from archiver.planning import Planned
-from archiver.rebuilding import rebuild
+from archiver.filing.rebuilding import rebuild
+from archiver.filing.showing import Showing
 from archiver.rendering import Limits
-from archiver.rules import Rules
-from archiver.showing import Showing
 from archiver.store import Found, Store, Where
 from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing
 

@@ -13,9 +13,9 @@ from itertools import compress
 
 from msgspec import Struct
 
+from archiver.conversations.presence import Attendance, Interval, topic_after
+from archiver.conversations.rules import Rules
 from archiver.events import BARE, REFERENCES, RENAMED, Captured, Kind
-from archiver.presence import Attendance, Interval, topic_after
-from archiver.rules import Rules
 from archiver.types import Conversation, Participation, Presence, Roster
 
 

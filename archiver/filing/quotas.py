@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from archiver.decisions.planning import FULL
 from archiver.exceptions import ArchiverError
-from archiver.gathering import Chosen, withheld
-from archiver.planning import FULL
+from archiver.filing.gathering import Chosen, withheld
 from archiver.store.protocol import Folders
 from archiver.types import Mailbox
 

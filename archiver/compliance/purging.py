@@ -15,11 +15,11 @@ from typing import Any, Generic, TypeVar
 import structlog
 from msgspec import Struct
 
-from archiver import policy, retention
-from archiver.compliance import note
+from archiver.compliance.preserving import HeldStore, Keeper
+from archiver.decisions import policy, retention
+from archiver.decisions.retention import Aged, Verdict
 from archiver.exceptions import ArchiverError
-from archiver.preserving import HeldStore, Keeper
-from archiver.retention import Aged, Verdict
+from archiver.filing.archives import note
 from archiver.spool import Spool
 from archiver.spool.records import AgedDelivery, Entry, LocalItem
 from archiver.store import PURGES, ArchiveStore, MaildirStore

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from archiver.conversations.rules import Rules
 from archiver.events import BARE, EDITED, REFERENCES, parties, target
-from archiver.rules import Rules
 from archiver.types import Conversation, Participation, Role, View
 
 NOTHING: Mapping[str, frozenset[str]] = MappingProxyType({})

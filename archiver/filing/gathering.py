@@ -10,11 +10,11 @@ from collections.abc import Callable
 import structlog
 from msgspec import Struct, structs
 
+from archiver.decisions.planning import Planned
 from archiver.directory import Directory
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError
-from archiver.planning import Planned
-from archiver.showing import Showing
+from archiver.filing.showing import Showing
 from archiver.store.protocol import Put
 from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing, Lease
 

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
+from archiver.conversations.presence import Attendance, Interval, topic_after
+from archiver.conversations.rules import Rules, order
+from archiver.conversations.survey import Attendances, Reference, Survey
 from archiver.events import BARE, ENDED, JOINED, REFERENCES, STARTED, Captured, Event, Kind
-from archiver.presence import Attendance, Interval, topic_after
-from archiver.rules import Rules, order
-from archiver.survey import Attendances, Reference, Survey
 from archiver.types import Conversation, Participation, Presence, Roster
 
 _FOREVER = 2**62

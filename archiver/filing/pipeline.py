@@ -22,14 +22,19 @@ from typing import Protocol
 import structlog
 from msgspec import Struct, structs
 
-from archiver import gate, planning, policy, recall
-from archiver import views as viewing
-from archiver.compliance import Archives
-from archiver.compliance import Rules as ArchiveRules
-from archiver.conversation import conversations
+from archiver.compliance.preserving import HeldStore, Keeper, NotKept
+from archiver.conversations import views as viewing
+from archiver.conversations.conversation import conversations
+from archiver.conversations.rules import Rules
+from archiver.conversations.survey import survey
+from archiver.decisions import gate, planning, policy
+from archiver.decisions.planning import Earlier, Planned
 from archiver.directory import Directory
 from archiver.events import SECOND, Captured
-from archiver.gathering import (
+from archiver.filing import recall
+from archiver.filing.archives import Archives
+from archiver.filing.archives import Rules as ArchiveRules
+from archiver.filing.gathering import (
     ATTEMPTS,
     SUSPECT,
     Batch,
@@ -44,16 +49,12 @@ from archiver.gathering import (
     park_or_retry,
     withheld,
 )
-from archiver.planning import Earlier, Planned
-from archiver.preserving import HeldStore, Keeper, NotKept
-from archiver.quotas import Quotas
+from archiver.filing.quotas import Quotas
+from archiver.filing.showing import Showing
 from archiver.rendering import Limits
-from archiver.rules import Rules
-from archiver.showing import Showing
 from archiver.spool.records import LocalCopy, Watermark
 from archiver.store import ArchiveStore
 from archiver.store.protocol import Put, Store, Where
-from archiver.survey import survey
 from archiver.types import (
     Conversation,
     Delivery,

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from archiver import policy
+from archiver.decisions import policy
+from archiver.decisions.policy import Asked, Rules
 from archiver.events import Kind, moment
-from archiver.policy import Asked, Rules
 from archiver.types import Archiving, Failure, Hold, Mailbox
 
 

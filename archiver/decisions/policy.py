@@ -15,8 +15,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from archiver.decisions.gate import GLOBAL, MAILBOX, Feature, capable
 from archiver.events import SECOND, Kind, any_of, moment
-from archiver.gate import GLOBAL, MAILBOX, Feature, capable
 from archiver.types import ArchiveDecision, Archiving, Finding, Hold, Mailbox
 
 _HOUR = 3600 * SECOND

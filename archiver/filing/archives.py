@@ -15,17 +15,17 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from archiver import archiving, holding, policy
-from archiver.archiving import PASSING, Version
+from archiver.conversations.views import content
+from archiver.decisions import archiving, holding, policy
+from archiver.decisions.archiving import PASSING, Version
+from archiver.decisions.planning import Planned
 from archiver.directory import Directory
 from archiver.exceptions import ArchiverError, OverQuota
-from archiver.gathering import MACHINE, Chosen, filed, withheld
-from archiver.planning import Planned
-from archiver.showing import Showing
+from archiver.filing.gathering import MACHINE, Chosen, filed, withheld
+from archiver.filing.showing import Showing
 from archiver.spool.records import LocalCopy
 from archiver.store import PURGES, ArchiveStore, Receipt, Where
 from archiver.types import ArchiveDecision, Conversation, Destination, Filing, Head, Hold
-from archiver.views import content
 
 log = structlog.get_logger(__name__)
 

@@ -28,8 +28,8 @@ from msgspec import Struct
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import ArchiverError, EnvironmentFault
-from archiver.gathering import Tally
-from archiver.pipeline import Filer
+from archiver.filing.gathering import Tally
+from archiver.filing.pipeline import Filer
 from archiver.spool import Sealed, seal
 from archiver.spool.records import LocalCopy
 from archiver.types import Filing, Head, Lease

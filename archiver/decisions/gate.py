@@ -13,8 +13,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from archiver import capability
-from archiver.capability import Answer
+from archiver.decisions import capability
+from archiver.decisions.capability import Answer
 from archiver.types import Decision, Finding, Mailbox
 
 GLOBAL, MAILBOX = "global", "mailbox"

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from archiver import holding
+from archiver.decisions import holding
 from archiver.events import SECOND, Kind
 from archiver.types import Destination, Hold
 

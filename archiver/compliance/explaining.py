@@ -11,11 +11,11 @@ from typing import get_args
 
 from msgspec import Struct, structs
 
-from archiver import excluding, gate, holding, policy
+from archiver.decisions import excluding, gate, holding, policy
+from archiver.decisions.policy import Asked
 from archiver.events import Captured, Kind, named
 from archiver.exceptions import UsageError
-from archiver.pipeline import Terms
-from archiver.policy import Asked
+from archiver.filing.pipeline import Terms
 from archiver.spool import FOREVER, Spool
 from archiver.spool.records import Placed, Traced
 from archiver.types import ArchiveDecision, Decision, Exclusion, Finding, Hold, Mailbox

@@ -12,9 +12,9 @@ from functools import cached_property
 
 from msgspec import structs
 
-from archiver.projection import Past, bounds, gather, seen
+from archiver.conversations.projection import Past, bounds, gather, seen
+from archiver.conversations.rules import Rules
 from archiver.rendering import Hidden, Limits, Rendering, Shared
-from archiver.rules import Rules
 from archiver.types import Conversation, Item, Look, Participation, Presence
 
 

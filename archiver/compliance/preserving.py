@@ -19,11 +19,12 @@ from typing import NamedTuple
 import structlog
 from msgspec import Struct, structs
 
-from archiver import holding, rebuilding
-from archiver.compliance import Memory, Record, note, refusal, why_not
+from archiver.decisions import holding
+from archiver.decisions.holding import Facts
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, EnvironmentFault, ItemError, OverQuota, UsageError
-from archiver.holding import Facts
+from archiver.filing import rebuilding
+from archiver.filing.archives import Memory, Record, note, refusal, why_not
 from archiver.rendering import is_base_name, is_message_id
 from archiver.spool import Spool
 from archiver.store import LARGEST, PURGES, ArchiveStore, MaildirStore

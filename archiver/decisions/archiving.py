@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from archiver.planning import Planned, overlapping
+from archiver.decisions.planning import Planned, overlapping
 from archiver.types import (
     ArchiveDecision,
     Archiving,

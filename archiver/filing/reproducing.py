@@ -15,11 +15,11 @@ from itertools import islice, product
 
 from msgspec import Struct
 
+from archiver.conversations.rules import Rules
 from archiver.exceptions import UsageError
-from archiver.rebuilding import rebuild
+from archiver.filing.rebuilding import rebuild
+from archiver.filing.showing import Showing
 from archiver.rendering import RENDERER, Limits
-from archiver.rules import Rules
-from archiver.showing import Showing
 from archiver.store.damage import Code
 from archiver.types import Conversation, Item, Look
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from archiver.assembly import said_in
 from archiver.config import Config
+from archiver.config.settings import day
+from archiver.decisions.policy import is_overdue
 from archiver.directory import Directory
 from archiver.exceptions import ConfigError
-from archiver.policy import is_overdue
-from archiver.settings import day
 from archiver.spool import Spool
 from archiver.types import Mailbox
 
