@@ -20,6 +20,8 @@ from builders import say
 from archiver.events import ndjson
 from system.archives import ARCHIVER, ROOT, archiver, listing, parsed, said, text_of
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = ["alice@example.org", "bob@example.org"]
 PATIENCE = 20.0
 

@@ -23,6 +23,8 @@ from archiver.exceptions import ArchiverError
 from archiver.spool import Feed, Spool
 from system.archives import ARCHIVER, ROOT, archiver, listing
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = ["alice@example.org", "bob@example.org"]
 PATIENCE = 30.0
 

@@ -15,7 +15,7 @@ from archiver.events import Captured, ndjson
 from archiver.spool import Spool
 from system.archives import FOLDER, archiver, owned_by_mail_user
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 ME, PEER = "alice@example.org", "bob@example.org"
 WHO = ("--by", "Legal, J. Doe", "--reason", "case 7")

@@ -17,7 +17,7 @@ from servers.dovecot import PASSWORD, Dovecot, dovecot, mail_directory
 from archiver.events import ndjson
 from system.archives import FOLDER, archiver, owned_by_mail_user
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 ROOMS = ("stays", "moved", "copied", "flagged", "deleted", "expunged", "back", "appended", "altered", "kept-in-folder")
