@@ -3,8 +3,9 @@
     DATA/archive/<domain>/<local>/manifest.ndjson               what was filed, purged and erased, each line chained
     DATA/archive/<domain>/<local>/.Recoverable Items.Purges/    the items, every version
 
-Nothing here replaces or moves an item, and none goes without a line that says so. Items are written anew, never linked
-to Conversation History: one inode has one owner and one mode. Whom to archive, and what a hold keeps, others decide.
+Nothing here replaces or moves an item, and none goes without a line that says so. Items are written anew,
+linked neither to Conversation History, since one inode has one owner and one mode, nor between archives, so that what
+damages one damages no other. Whom to archive, and what a hold keeps, others decide.
 """
 
 from __future__ import annotations

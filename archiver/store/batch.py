@@ -16,7 +16,7 @@ from archiver.store.names import file_name
 from archiver.store.protocol import Outcome, Put
 from archiver.store.search import Search, Spot
 from archiver.store.syncing import make_durable
-from archiver.store.tree import Ownership, Place, Tree
+from archiver.store.tree import Ownership, Parts, Place, Tree
 
 _UNLINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES, errno.ENOENT, errno.EOPNOTSUPP}
 """Another file system, a rule against links, too many of them; or the folder went away under our hands."""
@@ -36,14 +36,18 @@ class Pending(NamedTuple):
 
 
 class Batch:
-    """Works on one group within one `Tree`. Drafts are closed by `close`; nothing unlinked remains of them."""
+    """Works on one group within one `Tree`. Drafts are closed by `close`; nothing unlinked remains of them.
 
-    def __init__(self, tree: Tree, ownership: Ownership, search: Search | None) -> None:
+    `links`: equal items of several mailboxes are one file.
+    """
+
+    def __init__(self, tree: Tree, ownership: Ownership, search: Search | None, *, links: bool) -> None:
         self._tree = tree
         self._ownership = ownership
         self._search = search
-        self._drafts: dict[tuple[str, int, bytes], Draft] = {}
-        self._touched: dict[tuple[str, ...], list[int]] = {}
+        self._links = links
+        self._drafts: dict[tuple[str, int, bytes, Parts], Draft] = {}
+        self._touched: dict[Parts, list[int]] = {}
         self.lying: set[int] = set()
         """Numbers of the puts whose item lay there before."""
 
@@ -80,8 +84,8 @@ class Batch:
         return "cur" if self._search.has_message(place, put.item.message_id) else None
 
     def _draft(self, put: Put, place: Place) -> Draft:
-        """Equal items share one: a hard link for each mailbox."""
-        key = (put.item.name, put.item.changed, put.item.content)
+        """Equal items share one, where they may: a hard link for each mailbox."""
+        key = (put.item.name, put.item.changed, put.item.content, () if self._links else place.mailbox)
         directory = self._tree.maildir(place, "cur" if put.flags else "new")
         if key not in self._drafts:
             try:

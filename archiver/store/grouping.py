@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from archiver.types import Item
@@ -38,29 +38,41 @@ def groups(pieces: Sequence[Piece]) -> Iterator[range]:
 
     A draft without O_TMPFILE holds two descriptors; a quarter of all is for directories, one for spool and sockets.
     """
-    return _ranges(pieces, max(1, _share(4, _MOST)), None)
+    return _ranges(pieces, max(1, _share(4, _MOST)), None, _shared)
 
 
 def locked_groups(pieces: Sequence[Piece]) -> Iterator[range]:
-    """Groups whose mailboxes each hold one descriptor more, and a lock that others may wait for."""
+    """Groups whose mailboxes each hold one descriptor more, and a lock that others may wait for. Every item of each is
+    a draft of its own."""
     most = max(1, _share(8, _MOST))
-    return _ranges(pieces, most, most)
+    return _ranges(pieces, most, most, _own)
 
 
-def _ranges(pieces: Sequence[Piece], most: int, most_mailboxes: int | None) -> Iterator[range]:
+def _shared(_: str, item: Item) -> object:
+    return item.name
+
+
+def _own(mailbox: str, item: Item) -> object:
+    return mailbox, item.name
+
+
+def _ranges(
+    pieces: Sequence[Piece], most: int, most_mailboxes: int | None, draft: Callable[[str, Item], object]
+) -> Iterator[range]:
+    """`draft` tells those apart that are written each."""
     start, size = 0, 0
-    names: set[str] = set()
+    drafts: set[object] = set()
     mailboxes: set[str] = set()
     for index, piece in enumerate(pieces):
-        item = piece.item if piece.item is None or piece.item.name not in names else None
+        item = piece.item if piece.item is None or draft(piece.mailbox, piece.item) not in drafts else None
         fresh = most_mailboxes is not None and piece.mailbox not in mailboxes
-        if (item and (len(names) >= most or size >= _BYTES)) or (fresh and len(mailboxes) == most_mailboxes):
+        if (item and (len(drafts) >= most or size >= _BYTES)) or (fresh and len(mailboxes) == most_mailboxes):
             yield range(start, index)
             start, size, item = index, 0, piece.item
-            names.clear()
+            drafts.clear()
             mailboxes.clear()
         if item:
-            names.add(item.name)
+            drafts.add(draft(piece.mailbox, item))
             size += len(item.content)
         mailboxes.add(piece.mailbox)
     if start < len(pieces):

@@ -36,7 +36,7 @@ class MaildirStore(MaildirFolders):
 
     def _put_group(self, puts: Sequence[Put], group: range, outcomes: list[Outcome], *, careful: bool) -> None:
         with Tree(self.root, self._ownership, make=True, room=room(), mended=self._mended) as tree:
-            batch = Batch(tree, self._ownership, Search(tree, self._ours) if careful else None)
+            batch = Batch(tree, self._ownership, Search(tree, self._ours) if careful else None, links=True)
             try:
                 batch.file(self._placed(((index, puts[index]) for index in group), outcomes), outcomes)
             finally:

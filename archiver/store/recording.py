@@ -150,7 +150,8 @@ class Recording:
     def _file(self, accepted: Iterable[Placed], *, careful: bool) -> set[int]:
         """Numbers of the items that lay there before."""
         puts = [(each.number, each.change.put, each.place) for each in accepted if each.change.put]
-        batch = Batch(self._tree, self._ownership, self._search if careful else None)
+        # An archive's file is nobody else's: what damages one, in whichever way, damages no other.
+        batch = Batch(self._tree, self._ownership, self._search if careful else None, links=False)
         try:
             batch.file(puts, self._outcomes)
         finally:
