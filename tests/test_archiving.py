@@ -45,9 +45,11 @@ def config(*mailbox: dict[str, Any], **more: Any) -> Config:
     return configuration.parse({**raw, **more})
 
 
-def talk(*, at: float = 0, room: str = "room", who: tuple[str, ...] = (ALICE, BOB)) -> list[Captured]:
+def talk(
+    *, at: float = 0, room: str = "room", who: tuple[str, ...] = (ALICE, BOB), where: str = "group"
+) -> list[Captured]:
     return [
-        say(one, f"text {n} of {one}", at + n, id=f"{room}-{at}-{n}", room=room, present=list(who))
+        say(one, f"text {n} of {one}", at + n, id=f"{room}-{at}-{n}", room=room, present=list(who), where=where)
         for n, one in enumerate(who)
     ]
 
@@ -75,6 +77,18 @@ def test_who_is_archived_gets_the_complete_item_beside_their_own(archive: Archiv
     assert head is not None and head.length == 1
     assert archive.spool.heads() == {ALICE: head}
     assert list(archive.archive.verify(ALICE, [head])) == []
+
+
+def test_one_event_that_claims_a_conference_takes_no_im_out_of_the_archive(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config(archiving={"archive": "im", "to_mailbox": True}))
+    first, *more = talk(where="im")
+    lie = event("slide.shown", 1.5, ALICE, where="conference", present=[ALICE, BOB])
+    assert archive.take([first, lie, *more], HOUR).archived == 1
+    (item,) = archive.archived(ALICE).values()
+    assert b"X-Archiver-Kind: conference" in item
+    meeting = talk(at=3 * HOUR, room="meeting", where="conference")
+    assert archive.take(meeting, 5 * HOUR).archived == 0
+    archive.spool.close()
 
 
 def test_archiving_is_off_by_default(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def test_without_a_failure_nothing_is_out() -> None:
 MODES = {"on": {}, "off": {"block_on_failure": False}}
 
 
-def met(kind: str, *people: Mailbox, internal: bool = True, holds: Any = ()) -> Met:
-    return Met("test:one", kind, people, internal, {hold.mailbox: (hold,) for hold in holds})  # type: ignore[arg-type]
+def met(kinds: str, *people: Mailbox, internal: bool = True, holds: Any = ()) -> Met:
+    return Met("test:one", frozenset(kinds.split()), people, internal, {hold.mailbox: (hold,) for hold in holds})  # type: ignore[arg-type]
 
 
 def box(address: str, **facts: Any) -> Mailbox:
@@ -115,6 +115,8 @@ QUERY = Hold(1, ALICE, "judge", "case", 0, None, "fraud")
         (met("conference", NEVER), {}, True),
         (met("conference"), {}, True),
         (met("conference", box(ALICE)), {"archive": "im"}, False),
+        (met("conference im", box(ALICE)), {"archive": "im"}, True),
+        (met("conference im", NEVER), {"archive": "im"}, False),
         (met("im", box(ALICE)), {"block_on_failure": False}, False),
         (met("conference", box(ALICE)), {"block_on_failure": False}, False),
     ],
@@ -129,6 +131,8 @@ QUERY = Hold(1, ALICE, "judge", "case", 0, None, "fraud")
         "a conference, whoever is in it",
         "a conference of strangers",
         "conferences that are not archived",
+        "an IM, of which one event claims to be of a conference",
+        "the same, and nobody in it is archived",
         "critical mode off",
         "critical mode off for a conference",
     ],

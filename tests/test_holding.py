@@ -33,7 +33,7 @@ NEW_YEAR = 1_704_067_200 * SECOND
 def facts(
     said: str = "", started: int = NEW_YEAR, ended: int = NEW_YEAR, kind: Kind = "group", people: tuple[str, ...] = ()
 ) -> Facts:
-    return Facts(started, ended, kind, frozenset(people), folded(said))
+    return Facts(started, ended, frozenset({kind}), frozenset(people), folded(said))
 
 
 def hold(query: str = "", number: int = 1, released: int | None = None) -> Hold:
@@ -154,6 +154,13 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 )
 def test_words(query: str, said: str, is_covered: bool) -> None:
     assert covers(parse(query), facts(said)) is is_covered
+
+
+def test_an_event_that_claims_another_kind_takes_nothing_out_of_a_hold() -> None:
+    looked = facts_of([say("alice@x", "hi", 0, where="conference"), say("bob@x", "yes", 1, where="im")])
+    assert looked is not None
+    assert covers(parse("kind:im"), looked) and covers(parse("kind:conference"), looked)
+    assert not covers(parse("kind:group"), looked)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ def ask(
     now: int = NOW,
     **own: Any,
 ) -> ArchiveDecision:
-    return decide(Asked(structs.replace(mailbox, **own), source, kind, internal, holds, now), rules)
+    """`kind` is what all of its events claim, or a set of what they do."""
+    kinds = frozenset({kind} if isinstance(kind, str) else kind)
+    return decide(Asked(structs.replace(mailbox, **own), source, kinds, internal, holds, now), rules)
 
 
 def checks(decision: ArchiveDecision) -> list[str]:
@@ -499,6 +501,13 @@ mailboxes = st.builds(
     migration_ends=st.none() | st.integers(0, 2 * NOW),
 )
 kinds = st.sampled_from(["im", "group", "conference"])
+
+
+@calm
+@given(some_rules, mailboxes, holds, st.sets(kinds, min_size=1), st.sets(kinds))
+def test_what_an_event_claims_besides_takes_nothing_from_the_archive(rules, mailbox, held, claimed, besides):
+    known = ask(rules, mailbox, kind=claimed, holds=tuple(held))
+    assert known.archiving in (NONE, ask(rules, mailbox, kind=claimed | besides, holds=tuple(held)).archiving)
 
 
 @calm

@@ -22,7 +22,7 @@ RULES = Rules((Rule(ALICE, HISTORY, 30), Rule("*@example.org", HISTORY, 90), Rul
 
 def aged(days: float, *labels: str) -> Aged:
     ended = NOW - round(days * DAY)
-    return Aged(ended, ended - SECOND, "group", frozenset(labels))
+    return Aged(ended, ended - SECOND, frozenset(labels))
 
 
 def hold(query: str = "", released: int | None = None) -> Hold:
@@ -45,7 +45,7 @@ def hold(query: str = "", released: int | None = None) -> Hold:
         pytest.param(aged(31), 30, [hold()], Verdict.HELD, id="hold before policy"),
         pytest.param(aged(6, "short"), 30, [hold()], Verdict.HELD, id="hold before label"),
         pytest.param(aged(31), 30, [hold("merger")], Verdict.HELD, id="hold: only the item could tell"),
-        pytest.param(aged(31), 30, [hold("kind:im merger")], Verdict.GOES, id="hold: of another kind"),
+        pytest.param(aged(31), 30, [hold("kind:im merger")], Verdict.HELD, id="hold: of whichever kind"),
         pytest.param(aged(31), 30, [hold("after:2024-01-01")], Verdict.HELD, id="hold: of its time"),
         pytest.param(aged(31), 30, [hold("before:2020-01-01 merger")], Verdict.GOES, id="hold: of another time"),
         pytest.param(aged(31), 30, [hold("before:2020-01-01 OR merger")], Verdict.HELD, id="hold: an alternative"),
@@ -94,6 +94,14 @@ def test_hours_that_passed_while_nobody_ran_are_due_too(last, now, hours):
     hour = DAY // 24
     begin = None if last is None else round((480_000 + last) * hour)
     assert hours_due(begin, round((480_000 + now) * hour)) == hours
+
+
+def test_brackets_in_a_pattern_are_an_addresss_own():
+    """As everywhere else in the configuration, and unlike in a shell: * and ? alone stand for others."""
+    rules = Rules((Rule("team[ab]?@*", HISTORY, 30),))
+    every = frozenset(range(24))
+    assert rules.days("team[ab]1@example.org", HISTORY, every) == 30
+    assert rules.days("teama1@example.org", HISTORY, every) is None
 
 
 def test_what_never_goes_is_not_looked_for():

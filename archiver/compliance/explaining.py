@@ -11,9 +11,10 @@ from typing import get_args
 
 from msgspec import Struct, structs
 
+from archiver.conversations.conversation import kind_of
 from archiver.decisions import excluding, gate, holding, policy
 from archiver.decisions.policy import Asked
-from archiver.events import Captured, Kind, named
+from archiver.events import Captured, Kind, kinds_of, named
 from archiver.exceptions import UsageError
 from archiver.filing.pipeline import Terms
 from archiver.spool import FOREVER, Spool
@@ -65,7 +66,7 @@ def explain(terms: Terms, spool: Spool | None, address: str, source: str, now: i
     holds = _standing(spool, found)
     covering = _covering(holds, [])
     answers = tuple(
-        _answer(terms, Asked(mailbox, source, kind, internal, covering, now))
+        _answer(terms, Asked(mailbox, source, frozenset({kind}), internal, covering, now))
         for kind in KINDS
         for internal in (True, False)
     )
@@ -96,8 +97,9 @@ def explain_conversation(
 def _tell(terms: Terms, spool: Spool, placed: Placed, mailbox: Mailbox, span: int, now: int) -> Told:
     events = _last(spool, placed, span)
     covering = _covering(_standing(spool, mailbox.address), events)
+    kinds = kinds_of(events) or frozenset({placed.kind})
     answers = tuple(
-        _answer(terms, Asked(mailbox, placed.source, placed.kind, internal, covering, now))
+        _answer(terms, Asked(mailbox, placed.source, kinds, internal, covering, now))
         for internal in _internal(terms, placed.source, events)
     )
     excluded = _exclusions(spool, placed.source, placed.conversation, mailbox.address)
@@ -128,11 +130,12 @@ def _internal(terms: Terms, source: str, events: list[Captured]) -> tuple[bool, 
 
 def _answer(terms: Terms, asked: Asked) -> Answered:
     pool, site = terms.policy.place(asked.source)
-    history = gate.decide(asked.mailbox, asked.kind, terms.gate)
+    kind = kind_of(asked.kinds)
+    history = gate.decide(asked.mailbox, kind, terms.gate)
     archive = policy.decide(asked, terms.policy)
     own = terms.directory.own(asked.mailbox.address)
     return Answered(
-        asked.kind,
+        kind,
         asked.source,
         pool.name if pool else "",
         site.name if site else "",

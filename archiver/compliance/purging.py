@@ -146,7 +146,7 @@ class Purge:
         going = []
         for each, labels in zip(some, self._labels(some), strict=True):
             days = self._rules.days(each.mailbox, each.destination, self._hours)
-            aged = Aged(each.ended, each.started, each.kind, labels)
+            aged = Aged(each.ended, each.started, labels)
             verdict = retention.judge(aged, days, self._rules, holds.get(each.mailbox, ()), now)
             self._report.add(each.mailbox, each.destination, verdict, each.size)
             if verdict is Verdict.GOES:

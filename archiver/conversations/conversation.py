@@ -16,7 +16,7 @@ from msgspec import structs
 from archiver.conversations.presence import Attendance, Interval, topic_after
 from archiver.conversations.rules import Rules, order
 from archiver.conversations.survey import Attendances, Reference, Survey
-from archiver.events import BARE, ENDED, JOINED, REFERENCES, STARTED, Captured, Event, Kind
+from archiver.events import BARE, ENDED, JOINED, REFERENCES, STARTED, Captured, Event, Kind, kinds_of
 from archiver.types import Conversation, Participation, Presence, Roster
 
 _FOREVER = 2**62
@@ -33,6 +33,11 @@ def conversations(
     for ordinal, captured in enumerate(events):
         yield from fold.step(captured, ordinal)
     yield from fold.rest()
+
+
+def kind_of(claimed: frozenset[Kind]) -> Kind:
+    """What a conversation is where its events don't agree."""
+    return "im" if claimed == {"im"} else "group" if "group" in claimed else "conference"
 
 
 def fold_roster(events: Iterable[Captured], roster: Roster, rules: Rules, *, partial: bool = False) -> Roster:
@@ -101,8 +106,7 @@ class _Run:
 
     def finish(self, *, ripe: int, partial: bool, followed: frozenset[str]) -> Conversation:
         """The current part as a conversation."""
-        kinds = {captured.event.data.conversation.kind for captured in self.events}
-        kind: Kind = "im" if kinds == {"im"} else "group" if "group" in kinds else "conference"
+        kind = kind_of(kinds_of(self.events))
         events, places = _merge(self)
         first = self.events[0]
         return Conversation(

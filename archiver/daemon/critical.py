@@ -15,7 +15,7 @@ from contextlib import suppress
 import structlog
 
 from archiver.decisions.critical import Met, Outage, can_block, is_refused, outages, pool_of
-from archiver.events import SECOND, Captured, Rejected, named
+from archiver.events import SECOND, Captured, Rejected, kinds_of, named
 from archiver.exceptions import ArchiverError, Blocked
 from archiver.filing.pipeline import Terms
 from archiver.spool import Spool
@@ -113,7 +113,7 @@ class Critical:
         mailboxes = sorted(address for address in found if address is not None)
         return Met(
             event.source,
-            event.data.conversation.kind,
+            kinds_of(said),
             tuple(terms.directory.mailbox(address) for address in mailboxes),
             None not in found,
             self._spool.standing_holds(mailboxes),

@@ -67,11 +67,11 @@ def can_block(rules: Rules) -> bool:
 
 
 class Met(Struct, frozen=True):
-    """A conversation as far as it is known: `people` are the mailboxes in it, `internal` is True where nobody is
-    without one, `holds` are those that stand, by mailbox."""
+    """A conversation as far as it is known: `kinds` are those that its events claim, `people` the mailboxes in it;
+    `internal` is True where nobody is without one, `holds` are those that stand, by mailbox."""
 
     source: str
-    kind: Kind
+    kinds: frozenset[Kind]
     people: tuple[Mailbox, ...]
     internal: bool
     holds: Mapping[str, tuple[Hold, ...]]
@@ -82,14 +82,14 @@ def is_refused(met: Met, outage: Outage | None, rules: Rules, now: int) -> bool:
     over: until then each hold that stands may be the one."""
     if outage is None or not outage.is_critical(now):
         return False
-    if met.kind == "conference":
-        return policy.is_switched_on(rules.configuration(met.source), met.kind)
+    if "conference" in met.kinds and policy.is_switched_on(rules.configuration(met.source), "conference"):
+        return True
     return any(_is_archived(mailbox, met, rules, now) for mailbox in met.people)
 
 
 def _is_archived(mailbox: Mailbox, met: Met, rules: Rules, now: int) -> bool:
     holds = met.holds.get(mailbox.address, ())
-    asked = Asked(mailbox, met.source, met.kind, met.internal, holds, now)
+    asked = Asked(mailbox, met.source, met.kinds, met.internal, holds, now)
     return policy.decide(asked, rules).archiving is not Archiving.NONE
 
 

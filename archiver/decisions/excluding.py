@@ -6,11 +6,9 @@ left out when it was said. Holds no store; whose mailbox an address is, is passe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 
-from archiver.events import LEFT, RETRACTED, Captured, Event, Rejected, any_of
+from archiver.events import LEFT, RETRACTED, Captured, Event, Rejected, fits
 from archiver.types import Exclusion
 
 _KNOWN_SOURCES = 10_000
@@ -58,14 +56,9 @@ class Sieve:
         return self._of_source[source]
 
 
-@lru_cache(maxsize=1_000)
-def _pattern(source: str) -> re.Pattern[str]:
-    return any_of([source])
-
-
 def covers(exclusion: Exclusion, source: str) -> bool:
     """Whether a source is one of those that an exclusion names."""
-    return _pattern(exclusion.source).fullmatch(source) is not None
+    return fits(source, exclusion.source)
 
 
 def concerning(exclusions: Iterable[Exclusion], source: str, conversation: str, person: str) -> tuple[Exclusion, ...]:

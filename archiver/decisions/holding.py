@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from archiver.addresses import normal
-from archiver.events import Captured, Kind, microseconds, named
+from archiver.events import Captured, Kind, kinds_of, microseconds, named
 from archiver.exceptions import UsageError
 from archiver.types import Hold
 
@@ -49,11 +49,14 @@ class Query(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """What queries ask of a conversation or an item. `people` are normal addresses, `said` is all text as `folded`."""
+    """What queries ask of a conversation or an item.
+
+    `kinds` are all that its events claim, `people` are normal addresses, `said` is all text as `folded`.
+    """
 
     started: int
     ended: int
-    kind: Kind
+    kinds: frozenset[Kind]
     people: frozenset[str]
     said: str
 
@@ -78,16 +81,15 @@ def covering(holds: Sequence[Hold], look: Callable[[], Facts | None]) -> tuple[H
     return tuple(hold for hold, query in zip(holds, queries, strict=True) if facts is None or covers(query, facts))
 
 
-def may_cover(holds: Sequence[Hold], started: int | None, ended: int, kind: Kind | None) -> bool:
-    """Whether one of the standing holds covers something of which only this is known: what isn't (None) may be so."""
-    return bool(holds) and (is_all(holds) or any(_may_cover(_read(hold), started, ended, kind) for hold in holds))
+def may_cover(holds: Sequence[Hold], started: int | None, ended: int) -> bool:
+    """Whether one of the standing holds may cover something of which only its time is known (None: not even that)."""
+    return bool(holds) and (is_all(holds) or any(_may_cover(_read(hold), started, ended) for hold in holds))
 
 
-def _may_cover(query: Query, started: int | None, ended: int, kind: Kind | None) -> bool:
+def _may_cover(query: Query, started: int | None, ended: int) -> bool:
     return not query.groups or any(
         (group.after is None or ended >= group.after)
         and (group.before is None or started is None or started < group.before)
-        and (group.kind is None or kind is None or kind == group.kind)
         for group in query.groups
     )
 
@@ -113,7 +115,7 @@ def _answers(group: Group, facts: Facts) -> bool:
     return (
         (group.after is None or facts.ended >= group.after)
         and (group.before is None or facts.started < group.before)
-        and (group.kind is None or facts.kind == group.kind)
+        and (group.kind is None or group.kind in facts.kinds)
         and facts.people.issuperset(group.people)
         and all(_pattern(word).search(facts.said) for word in group.words)
     )
@@ -133,7 +135,7 @@ def facts_of(events: Iterable[Captured], others: Iterable[str] = ()) -> Facts | 
     return Facts(
         min(captured.time for captured in found),
         max(captured.time for captured in found),
-        found[0].event.data.conversation.kind,
+        kinds_of(found),
         frozenset(address for each in people if (address := normal(source, each))),
         folded("\0".join(said)),  # no phrase goes from one text to the next
     )

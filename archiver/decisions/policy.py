@@ -154,11 +154,14 @@ def is_archived(event_type: str) -> bool:
 
 
 class Asked(Struct, frozen=True):
-    """One conversation and one mailbox: `internal` where everybody in it has a mailbox here, `holds` that cover it."""
+    """One conversation and one mailbox: `internal` where everybody in it has a mailbox here, `holds` that cover it.
+
+    `kinds` are all that its events claim: one is enough to be archived as that, so that no event can take it away.
+    """
 
     mailbox: Mailbox
     source: str
-    kind: Kind
+    kinds: frozenset[Kind]
     internal: bool
     holds: tuple[Hold, ...]
     now: int
@@ -171,7 +174,7 @@ def decide(asked: Asked, rules: Rules) -> ArchiveDecision:
         _Case(
             rules.configuration(asked.source),
             rules.policy(mailbox.address, asked.source),
-            asked.kind,
+            asked.kinds,
             asked.internal,
             mailbox.exchange_archiving,
             _standing(asked.holds),
@@ -216,7 +219,7 @@ class _Case(Struct, frozen=True):
 
     configuration: Configuration
     policy: Policy
-    kind: Kind
+    kinds: frozenset[Kind]
     internal: bool
     exchange_archiving: str
     hold: int
@@ -294,12 +297,19 @@ def is_switched_on(how: Configuration, kind: Kind) -> bool:
     return how.archive in _COVERING[kind]
 
 
+def _ruling(how: Configuration, kinds: frozenset[Kind]) -> Kind:
+    """The kind as which something is archived, else the one for which it isn't."""
+    claimed = [kind for kind in _COVERING if kind in kinds]
+    return next((kind for kind in claimed if is_switched_on(how, kind)), claimed[-1])
+
+
 def _is_switched_on(case: _Case) -> Finding:
     how = case.configuration
+    kind = _ruling(how, case.kinds)
     said = f'archive = "{how.archive}"'
-    if is_switched_on(how, case.kind):
-        return Finding("archive", True, f"{_CONVERSATIONS[case.kind]} are archived ({said}).", how.scope)
-    return Finding("archive", False, f"{_CONVERSATIONS[case.kind]} are not archived ({said}).", how.scope)
+    if is_switched_on(how, kind):
+        return Finding("archive", True, f"{_CONVERSATIONS[kind]} are archived ({said}).", how.scope)
+    return Finding("archive", False, f"{_CONVERSATIONS[kind]} are not archived ({said}).", how.scope)
 
 
 _COVERING: dict[Kind, tuple[str, ...]] = {

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
 from archiver.decisions import holding
-from archiver.events import SECOND, Kind
+from archiver.events import SECOND, fits
 from archiver.types import Destination, Hold
 
 _HOUR = 3_600 * SECOND
@@ -47,7 +46,7 @@ class Rules(Struct, frozen=True):
     labels: tuple[Label, ...] = ()
 
     def rule(self, mailbox: str, destination: Destination) -> Rule | None:
-        fitting = (r for r in self.rules if r.destination is destination and fnmatchcase(mailbox, r.mailbox))
+        fitting = (r for r in self.rules if r.destination is destination and fits(mailbox, r.mailbox))
         return next(fitting, None)
 
     def days(self, mailbox: str, destination: Destination, hours: frozenset[int]) -> int | None:
@@ -69,7 +68,6 @@ class Aged(Struct, frozen=True):
 
     ended: int
     started: int | None = None
-    kind: Kind | None = None
     labels: frozenset[str] = frozenset()
 
 
@@ -87,7 +85,7 @@ def judge(item: Aged, days: int | None, rules: Rules, holds: Sequence[Hold], now
     said = [label.days for label in rules.labels if label.keyword.casefold() in item.labels]
     kept = days if not said else _longest(said)
     if kept is not None and item.ended + kept * DAY < now:
-        return Verdict.HELD if holding.may_cover(holds, item.started, item.ended, item.kind) else Verdict.GOES
+        return Verdict.HELD if holding.may_cover(holds, item.started, item.ended) else Verdict.GOES
     return Verdict.LABELLED if said and item.ended + days * DAY < now else Verdict.STAYS
 
 

@@ -6,7 +6,7 @@ Holds no I/O but reading the files it is given, and nothing of conversations.
 """
 
 from archiver.events.capture import EVENT_LIMIT, capture, ndjson
-from archiver.events.matching import any_of
+from archiver.events.matching import any_of, fits
 from archiver.events.reading import LINE_LIMIT, chunks, date_of, lines, open_events, read_events
 from archiver.events.record import (
     BARE,
@@ -39,6 +39,7 @@ from archiver.events.record import (
     Poll,
     Record,
     Rejected,
+    kinds_of,
     microseconds,
     moment,
     named,
@@ -84,7 +85,9 @@ __all__ = [
     "capture",
     "chunks",
     "date_of",
+    "fits",
     "json_schema",
+    "kinds_of",
     "lines",
     "microseconds",
     "moment",

@@ -1,9 +1,10 @@
-"""Patterns of sources, as configuration and exclusions have them. Holds nothing of what is done with what matches."""
+"""Patterns of sources and mailboxes, as configuration and exclusions have them; not what is done with what fits."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def any_of(patterns: Iterable[str]) -> re.Pattern[str]:
@@ -13,3 +14,12 @@ def any_of(patterns: Iterable[str]) -> re.Pattern[str]:
     """
     escaped = (re.escape(each).replace(r"\*", ".*").replace(r"\?", ".") for each in patterns)
     return re.compile("|".join(escaped), re.DOTALL)
+
+
+def fits(text: str, pattern: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1_000)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return any_of([pattern])

@@ -5,7 +5,7 @@ The contract itself is docs/event-format.md; `archiver/event.schema.json` is gen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -182,6 +182,11 @@ def named(event: Event) -> Iterator[str]:
     people = (data.actor, data.subject, *(data.conversation.participants or ()))
     people += data.message.to or () if data.message is not None else ()
     yield from (each.address for each in people if each is not None)
+
+
+def kinds_of(captured: Iterable[Captured]) -> frozenset[Kind]:
+    """Every kind that events claim for their conversation: they need not agree."""
+    return frozenset(each.event.data.conversation.kind for each in captured)
 
 
 def target(event: Event) -> str | None:

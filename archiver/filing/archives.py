@@ -20,6 +20,7 @@ from archiver.decisions import archiving, holding, policy
 from archiver.decisions.archiving import PASSING, Version
 from archiver.decisions.planning import Planned
 from archiver.directory import Directory
+from archiver.events import kinds_of
 from archiver.exceptions import ArchiverError, OverQuota
 from archiver.filing.gathering import MACHINE, Chosen, filed, withheld
 from archiver.filing.showing import Showing
@@ -84,14 +85,12 @@ class Archives:
         return archiving.plan(version, decisions)
 
     def _decisions(self, conversation: Conversation, now: int) -> dict[str, ArchiveDecision]:
-        rules, source = self._rules, conversation.source
+        rules, source, kinds = self._rules, conversation.source, kinds_of(conversation.events)
         mailboxes, internal = archiving.people(conversation, lambda each: rules.directory.mailbox_of(source, each))
         holds = self._holds(conversation, mailboxes)
         return {
             mailbox: policy.decide(
-                policy.Asked(
-                    rules.directory.mailbox(mailbox), source, conversation.kind, internal, holds.get(mailbox, ()), now
-                ),
+                policy.Asked(rules.directory.mailbox(mailbox), source, kinds, internal, holds.get(mailbox, ()), now),
                 rules.policy,
             )
             for mailbox in mailboxes

@@ -13,9 +13,8 @@ from archiver.types import DeliveryState, Destination
 _AT_ONCE = 2_000
 """Rows looked at in one read: a short one, however few of them are that old."""
 _AGED = """
-SELECT delivery.n, address, destination, folder, name, size, started, ended, kind
-    FROM delivery JOIN filing ON filing.n = delivery.filing JOIN place ON place.n = filing.place
-    JOIN mailbox ON mailbox.n = delivery.mailbox
+SELECT delivery.n, address, destination, folder, name, size, started, ended
+    FROM delivery JOIN filing ON filing.n = delivery.filing JOIN mailbox ON mailbox.n = delivery.mailbox
     WHERE delivery.n > ?1 AND delivery.n <= ?2 AND delivery.state = 'filed' AND delivery.name <> '' AND ended < ?3
     AND (?4 IS NULL OR address = ?4) ORDER BY delivery.n
 """
@@ -33,8 +32,8 @@ def aged(connections: Connections, before: int, mailbox: str | None) -> Iterator
 
 
 def _from_row(row: Sequence[Any]) -> AgedDelivery:
-    number, mailbox, destination, folder, name, size, started, ended, kind = row
-    return AgedDelivery(number, mailbox, Destination(destination), folder, name, size, started, ended, kind)
+    number, mailbox, destination, folder, name, size, started, ended = row
+    return AgedDelivery(number, mailbox, Destination(destination), folder, name, size, started, ended)
 
 
 def purged(connections: Connections, numbers: Collection[int], now: int) -> None:

@@ -233,7 +233,7 @@ class LocalCopy(Struct, frozen=True):
 
 
 class AgedDelivery(Struct, frozen=True):
-    """A filed delivery, and the times and kind of its conversation: all that its retention asks for."""
+    """A filed delivery, and the times of its conversation: all that its retention asks for."""
 
     number: int
     mailbox: str
@@ -243,7 +243,6 @@ class AgedDelivery(Struct, frozen=True):
     size: int
     started: int
     ended: int
-    kind: Kind
 
 
 class LocalItem(Struct, frozen=True):
