@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -28,8 +27,9 @@ from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.filing import moving, sifting
 from archiver.filing.gathering import Tally
 from archiver.filing.pipeline import Filer, Journal
-from archiver.filing.workers import Child, filer, lots, reader, serve
-from archiver.importers import Importer, Options
+from archiver.filing.workers import Child, Remarks, filer, lots, reader, serve
+from archiver.importers import Document, Importer, Options, Reading
+from archiver.importers.recognising import Recognised, chosen, recognise
 from archiver.spool import Pace, Sealed, Spool
 from archiver.types import Exclusion, Lease
 
@@ -45,12 +45,16 @@ _ENOUGH = 10_000
 
 
 class Request(Struct, frozen=True):
-    """What to read, as what, and with how many processes to file."""
+    """What to read, as what, and with how many processes to file.
+
+    `documents` are those of the paths that are of this format, where it was told by looking; else all.
+    """
 
     importer: Importer
     paths: tuple[Path, ...]
     options: Options = Options()
     jobs: int = 2
+    documents: tuple[Document, ...] = ()
 
 
 class Progress(Struct):
@@ -72,6 +76,7 @@ class Report(Struct):
     cleaned: int = 0
     excluded: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
+    guessed: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
 
@@ -87,15 +92,16 @@ Show = Callable[[Progress], None]
 def run(config: Config, data: Path, request: Request, show: Show = lambda progress: None) -> Report:
     """Read `request.paths` and file what they bring. Raises `InUse` while another backfill runs."""
     check(request)
-    started, files = time.monotonic(), tuple(files_of(request.paths))
+    started, documents = time.monotonic(), request.documents or chosen(request.importer, request.paths, Spool.exists)
     sieve = _sieve(config, data)
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
-    reading = reader(lambda ignored: _read(request, files, sieve, ignored))
+    said = Reading(_now())
+    reading = reader(lambda: _read(request, documents, sieve, said), lambda: _remarks(said))
     try:
         with open_spool(config, data) as spool, spool.hold("backfill", _description(request)):
             spool.reap(_now())
             moving.take_up(config, directory_of(config), spool, _now())
-            feed, report = _append(spool, request, files, reading, show)
+            feed, report = _append(spool, request, documents, reading, show)
             reading.close()
             spool.shrink()  # what the first half has cached is of no use to the second
             _file(config, data, spool, feed, children, report, show)
@@ -133,29 +139,9 @@ def feed_name(request: Request) -> str:
     return f"import:{request.importer.name}:{blake2b(named, digest_size=6).hexdigest()}"
 
 
-def files_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files named, and those in the folders named, in order of their names; hidden ones are left out.
-
-    A data directory in such a folder is passed over: what was filed is no input.
-    """
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(_files_below(path))
-        else:
-            yield path
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for directory, folders, names in os.walk(folder, onerror=_refuse):
-        if Spool.exists(Path(directory)):
-            folders.clear()
-            continue
-        found = (Path(directory, name) for name in names if not name.startswith("."))
-        yield from (each for each in found if each.is_file())
-
-
-def _refuse(fault: OSError) -> None:
-    raise EnvironmentFault(f"{fault.filename}: {fault.strerror}", hint="check its permissions") from fault
+def look(paths: Sequence[Path]) -> Recognised:
+    """What the files are, by looking. A data directory among them is passed over: what was filed is no input."""
+    return recognise(paths, Spool.exists)
 
 
 def _description(request: Request) -> str:
@@ -176,16 +162,19 @@ def _sieve(config: Config, data: Path) -> Sieve:
 
 
 def _read(
-    request: Request, files: Sequence[Path], sieve: Sieve, ignored: Counter[str]
+    request: Request, documents: Sequence[Document], sieve: Sieve, reading: Reading
 ) -> Iterator[tuple[str, Captured | Rejected]]:
-    received = _now()
-    for path in files:
-        for piece in request.importer.read(path, request.options, received=received, ignored=ignored):
-            exclusion = sieve.of(piece, received) if sieve else None
+    for document in documents:
+        for piece in request.importer.read(document, request.options, reading):
+            exclusion = sieve.of(piece, reading.received) if sieve else None
             if exclusion is None:
-                yield str(path), piece
+                yield document.place, piece
             else:
-                ignored[_EXCLUDED + str(exclusion.number)] += 1
+                reading.ignored[_EXCLUDED + str(exclusion.number)] += 1
+
+
+def _remarks(reading: Reading) -> Remarks:
+    return {"ignored": reading.ignored, "guessed": reading.guessed}
 
 
 def _count_excluded(spool: Spool, report: Report) -> None:
@@ -198,10 +187,12 @@ def _count_excluded(spool: Spool, report: Report) -> None:
         spool.count_excluded({int(name.removeprefix(_EXCLUDED)): count for name, count in left_out.items()})
 
 
-def _append(spool: Spool, request: Request, files: Sequence[Path], reading: Child, show: Show) -> tuple[int, Report]:
+def _append(
+    spool: Spool, request: Request, documents: Sequence[Document], reading: Child, show: Show
+) -> tuple[int, Report]:
     """Everything read goes into the spool; only then is the feed closed, and what it brought is due."""
     report = Report()
-    sizes = {str(path): path.stat().st_size for path in files}
+    sizes = {document.place: document.size for document in documents}
     feed = spool.open_feed(
         feed_name(request),
         "import",
@@ -210,13 +201,15 @@ def _append(spool: Spool, request: Request, files: Sequence[Path], reading: Chil
     )
     writer = _Writer(spool, feed.number, report)
     passed, current = 0, ""
+    remarks: dict[str, dict[str, int]] = {}
     try:
-        for position, pieces in lots(reading, report.ignored):
+        for position, pieces in lots(reading, remarks):
             if position != current:
                 passed, current = passed + sizes.get(current, 0), position
             writer.add(pieces)
             show(Progress("reading", passed, sum(sizes.values()), position))
         writer.flush()
+        report.ignored, report.guessed = remarks["ignored"], remarks["guessed"]
         _count_excluded(spool, report)
     except UsageError:
         spool.close_feed(feed.number, _now())  # a mistake is no dead import that waits to be run again

@@ -21,7 +21,8 @@ from archiver.conversations.survey import survey
 from archiver.events import SENT, Captured
 from archiver.filing.pipeline import Terms
 from archiver.filing.showing import Showing
-from archiver.importers import Options, importer
+from archiver.importers import Options, Reading, importer
+from archiver.importers.recognising import document_at
 from archiver.types import Conversation, Look, Roster
 from bench import child, corpus
 from bench.measure import ROOT, Bench, Figure, at_least, plain
@@ -48,11 +49,11 @@ class Made(Struct):
 def run(bench: Bench) -> Iterator[Figure]:
     terms = terms_of(load())
     irc = importer("irc")
-    log = _captured(irc.read(DAY, Options(channel="#ubuntu", network="libera"), received=_RECEIVED))
+    log = _captured(irc.read(document_at(DAY), Options(channel="#ubuntu", network="libera"), Reading(_RECEIVED)))
     yield from _day(bench, terms, "irc", "a day of #ubuntu", log, partial=irc.partial_presence)
     messages, people = bench.sizes.room
     path = corpus.write_rooms(bench.fresh("room") / "room.ndjson", 1, messages, people)
-    room = _captured(importer("events").read(path, Options(), received=_RECEIVED))
+    room = _captured(importer("events").read(document_at(path), Options(), Reading(_RECEIVED)))
     title = f"a made-up day of {people} people who join and leave twice"
     yield from _day(bench, terms, "room", title, room, partial=False)
     yield _backfill(bench)

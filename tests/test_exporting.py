@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from archiver.cli import main
 from archiver.events import moment, ndjson
-from archiver.importers import Options, importer
+from archiver.importers import Options, Reading, importer
+from archiver.importers.recognising import document_at
 from archiver.spool import Spool
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
@@ -121,5 +122,5 @@ def test_what_was_changed_in_the_database_is_told_and_not_passed_on(
 def test_an_exported_item_is_one_of_ours(tmp_path: Path, call: Call, events: list[bytes]) -> None:
     call("export", tmp_path / "out")
     for path in files(tmp_path / "out"):
-        assert importer("items").sniff(path, path.read_bytes()[:4096])
-        assert list(importer("items").read(path, Options(), received=2_000_000_000_000_000))
+        assert importer("items").sniff(document_at(path), path.read_bytes()[:4096])
+        assert list(importer("items").read(document_at(path), Options(), Reading(2_000_000_000_000_000)))

@@ -11,8 +11,9 @@ from contracts.importer import RECEIVED, ImporterContract
 
 from archiver.events import LINE_LIMIT, Captured, Rejected
 from archiver.exceptions import UsageError
-from archiver.importers import IMPORTERS, Options, importer
+from archiver.importers import IMPORTERS, Options, Reading, importer
 from archiver.importers.ndjson import UNREADABLE_LIMIT
+from archiver.importers.recognising import document_at
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -62,7 +63,7 @@ def test_an_unknown_format_is_named_with_those_there_are() -> None:
 @pytest.mark.parametrize("options", [Options(zone="Mars/Base"), Options(zone="../etc"), Options(charset="klingon")])
 def test_options_that_cannot_be_meant_are_usage_errors(options: Options) -> None:
     with pytest.raises(UsageError):
-        list(IMPORTERS["irc"].read(FIXTURES / "irc" / "2016-12-19_20.raw.txt", options, received=RECEIVED))
+        list(IMPORTERS["irc"].read(document_at(FIXTURES / "irc" / "2016-12-19_20.raw.txt"), options, Reading(RECEIVED)))
 
 
 @pytest.mark.parametrize("name", ["irc", "bigbluebutton"])
@@ -70,7 +71,7 @@ def test_a_date_that_is_none_is_a_usage_error(name: str) -> None:
     path = FIXTURES / "copyleft" / "bbb" / "raw-2011-misc" / "good_audio_events.xml"
     path = path if name == "bigbluebutton" else FIXTURES / "irc" / "2016-12-19_20.raw.txt"
     with pytest.raises(UsageError):
-        list(IMPORTERS[name].read(path, Options(date="20-20-20", channel="#c"), received=RECEIVED))
+        list(IMPORTERS[name].read(document_at(path), Options(date="20-20-20", channel="#c"), Reading(RECEIVED)))
 
 
 def test_every_sample_log_and_recording_is_listed_with_its_origin_and_digest() -> None:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.events import Captured, Data, Message, Rejected
-from archiver.importers import IMPORTERS, Options
+from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.bigbluebutton.text import plain
+from archiver.importers.recognising import document_at
 
 BBB = Path(__file__).parent.parent / "fixtures" / "copyleft" / "bbb"
 SAMPLE = BBB / "bbb-events-sample.xml"
@@ -38,7 +39,7 @@ class TestBigBlueButton(ImporterContract):
 
 def take(path: Path, options: Options | None = None) -> tuple[list[Captured | Rejected], Counter[str]]:
     ignored: Counter[str] = Counter()
-    reader = IMPORTERS["bigbluebutton"].read(path, options or Options(), received=RECEIVED, ignored=ignored)
+    reader = IMPORTERS["bigbluebutton"].read(document_at(path), options or Options(), Reading(RECEIVED, ignored))
     return list(reader), ignored
 
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.events import SECOND, Captured, Rejected, microseconds
-from archiver.importers import IMPORTERS, Options
+from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.irc.clock import Clock
+from archiver.importers.recognising import document_at
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 UBUNTU = Options(network="libera", channel="#ubuntu")
@@ -39,7 +40,7 @@ class TestIrc(ImporterContract):
 
 def read(path: Path, options: Options = UBUNTU) -> list[Captured]:
     """Everything in a file of which nothing is rejected."""
-    found = list(IMPORTERS["irc"].read(path, options, received=RECEIVED))
+    found = list(IMPORTERS["irc"].read(document_at(path), options, Reading(RECEIVED)))
     assert not [each.reason for each in found if isinstance(each, Rejected)]
     return [each for each in found if isinstance(each, Captured)]
 
@@ -184,14 +185,14 @@ def test_the_channel_is_found_in_the_log_the_name_or_the_folder(tmp_path: Path) 
 )
 def test_what_nothing_tells_is_asked_for(name: str, options: Options, reason: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("[10:00] <a> hi\n")
-    (rejected,) = IMPORTERS["irc"].read(tmp_path / name, options, received=RECEIVED)
+    (rejected,) = IMPORTERS["irc"].read(document_at(tmp_path / name), options, Reading(RECEIVED))
     assert isinstance(rejected, Rejected)
     assert reason in rejected.reason
 
 
 def test_a_file_that_is_no_log_is_rejected_once(tmp_path: Path) -> None:
     (tmp_path / "2020-02-20.txt").write_text("1000 1002 -\n1001 1001 -\n")
-    (rejected,) = IMPORTERS["irc"].read(tmp_path / "2020-02-20.txt", UBUNTU, received=RECEIVED)
+    (rejected,) = IMPORTERS["irc"].read(document_at(tmp_path / "2020-02-20.txt"), UBUNTU, Reading(RECEIVED))
     assert isinstance(rejected, Rejected)
     assert rejected.reason == "no known form of IRC log"
 
@@ -201,7 +202,7 @@ def test_a_line_of_no_form_is_rejected_and_the_rest_read(tmp_path: Path) -> None
     path.write_text(
         "[10:00] <a> one\nwhat is this\n[25:99] <a> when\n[10:01] <a> two\n" + "[10:02] <a> " + "x" * 70_000
     )
-    found = list(IMPORTERS["irc"].read(path, UBUNTU, received=RECEIVED))
+    found = list(IMPORTERS["irc"].read(document_at(path), UBUNTU, Reading(RECEIVED)))
     assert [text_of(each) for each in found if isinstance(each, Captured)] == ["one", "two"]
     assert [each.position.split(":")[1] for each in found if isinstance(each, Rejected)] == ["2", "3", "5"]
 
@@ -380,7 +381,7 @@ def test_each_dialect(line: str, tmp_path: Path) -> None:
     path = tmp_path / "2020-02-20.log"
     path.write_text(line + "\n")
     ignored: Counter[str] = Counter()
-    found = list(IMPORTERS["irc"].read(path, Options(channel="#c"), received=RECEIVED, ignored=ignored))
+    found = list(IMPORTERS["irc"].read(document_at(path), Options(channel="#c"), Reading(RECEIVED, ignored)))
     assert not [each for each in found if isinstance(each, Rejected)]
     assert [told(each) for each in found if isinstance(each, Captured)] == ([DIALECTS[line]] if DIALECTS[line] else [])
     assert ignored.total() == (0 if DIALECTS[line] else 1)

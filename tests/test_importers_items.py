@@ -17,7 +17,8 @@ from test_rebuilding import shown
 
 from archiver.decisions.policy import is_archived
 from archiver.events import Captured, Rejected
-from archiver.importers import IMPORTERS, Options
+from archiver.importers import IMPORTERS, Options, Reading
+from archiver.importers.recognising import document_at
 from archiver.types import Conversation, Presence, Roster
 
 EXPECTED = Path(__file__).parent.parent / "fixtures" / "expected"
@@ -31,7 +32,7 @@ class TestItems(ImporterContract):
 
 def read(path: Path) -> tuple[list[Captured | Rejected], Counter[str]]:
     ignored: Counter[str] = Counter()
-    return list(ITEMS.read(path, Options(), received=RECEIVED, ignored=ignored)), ignored
+    return list(ITEMS.read(document_at(path), Options(), Reading(RECEIVED, ignored))), ignored
 
 
 def item(conversation: Conversation) -> bytes:

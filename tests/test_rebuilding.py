@@ -24,7 +24,8 @@ from archiver.events import SECOND, Captured, Event
 from archiver.exceptions import UsageError
 from archiver.filing.rebuilding import rebuild
 from archiver.filing.showing import Showing
-from archiver.importers import Options, importer
+from archiver.importers import Options, Reading, importer
+from archiver.importers.recognising import document_at
 from archiver.rendering import Limits
 from archiver.rendering.evidence import REDACTED, ROSTER, events_of
 from archiver.types import Conversation, Item, Look, Presence, Role, Roster
@@ -65,7 +66,7 @@ def assert_same(item: Item) -> None:
 
 def imported(name: str, path: str, **options: str) -> list[Captured]:
     """As the spool gives them back: decoded from their bodies."""
-    read = importer(name).read(FIXTURES / path, Options(**options), received=2_000_000_000_000_000)  # type: ignore[arg-type]
+    read = importer(name).read(document_at(FIXTURES / path), Options(**options), Reading(2_000_000_000_000_000))  # type: ignore[arg-type]
     return [structs.replace(e, event=json.decode(e.body, type=Event)) for e in read if isinstance(e, Captured)]
 
 

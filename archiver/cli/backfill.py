@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from archiver.backfill import Report, Request, Show
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, complain, counted, say, size, table
 from archiver.exceptions import InUse, UsageError
-from archiver.importers import IMPORTERS, Importer, Options, guess, importer
+from archiver.importers import IMPORTERS, Document, Options, importer
 from archiver.importers.protocol import charset_of, date_option, zone_of
 from archiver.logs import plain
 from archiver.spool.locks import holder
@@ -35,6 +36,7 @@ _POLL = 0.5
 @click.option("--date", help="The day of a log whose name doesn't say, as YYYY-MM-DD.")
 @click.option("--charset", default="windows-1252", show_default=True, help="What text is in that isn't UTF-8.")
 @click.option("--source", help="The whole source of every event, in place of what the files say.")
+@click.option("--owner", help="Whose export it is, where it calls them only 'you': an address.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that file.")
 @click.option("--no-wait", is_flag=True, help="Fail while another backfill runs, instead of waiting for it.")
 @reads
@@ -48,24 +50,29 @@ def backfill(
     date: str | None,
     charset: str,
     source: str | None,
+    owner: str | None,
     jobs: int,
     no_wait: bool,
 ) -> None:
     """Reads files of old events and files everything they hold. Reading the same again files nothing new.
 
-    FORMAT is one of those that --list names; without it, the first file is looked at.
+    FORMAT is one of those that --list names; without it, every file is looked at. Folders and archives (zip, tar) are
+    read with all they hold.
     """
     if list_:
         return _formats(app)
-    chosen, paths = _chosen(what)
+    options = Options(channel, network, zone, date, charset, source, owner)
+    _check(options)
+    requests, unknown = _requests(what, options, jobs)
     config = app.config()
     app.log(config, quiet=not app.json and sys.stderr.isatty())
-    request = Request(chosen, paths, Options(channel, network, zone, date, charset, source), jobs)
-    _check(request.options)
-    with _progress() as show:
-        report = _in_turn(app, lambda: backfilling.run(config, app.data, request, show), wait=not no_wait)
-    _tell(app, report)
-    return None if report.clean else click.get_current_context().exit(1)
+    reports = []
+    for request in requests:
+        with _progress() as show:
+            run = partial(backfilling.run, config, app.data, request, show)
+            reports.append(_in_turn(app, run, wait=not no_wait))
+    _tell_all(app, requests, reports, unknown)
+    return None if all(report.clean for report in reports) else click.get_current_context().exit(1)
 
 
 def _formats(app: App) -> None:
@@ -74,23 +81,23 @@ def _formats(app: App) -> None:
     return table(("format", "reads"), [(each.name, each.title) for each in IMPORTERS.values()])
 
 
-def _chosen(what: tuple[str, ...]) -> tuple[Importer, tuple[Path, ...]]:
+def _requests(what: tuple[str, ...], options: Options, jobs: int) -> tuple[list[Request], tuple[Document, ...]]:
+    """A run for each format, and the documents of none."""
     if not what:
         raise click.UsageError("name what to read: archiver backfill [FORMAT] PATH...")
     if what[0] in IMPORTERS:
         if len(what) == 1:
             raise click.UsageError(f"name the files to read: archiver backfill {what[0]} PATH...")
-        return importer(what[0]), tuple(map(Path, what[1:]))
+        return [Request(importer(what[0]), tuple(map(Path, what[1:])), options, jobs)], ()
     paths = tuple(map(Path, what))
     for path in paths:
         backfilling.require(path, hint=f"name files that exist; formats: {', '.join(sorted(IMPORTERS))}")
-    first = next(backfilling.files_of(paths), None)
-    found = guess(first) if first is not None else None
-    if found is None:
-        raise UsageError(
-            f"{first or paths[0]}: no format is recognised", hint=f"name one: {', '.join(sorted(IMPORTERS))}"
-        )
-    return found, paths
+    seen = backfilling.look(paths)
+    if not seen.found:
+        where = seen.unknown[0].place if seen.unknown else paths[0]
+        raise UsageError(f"{where}: no format is recognised", hint=f"name one: {', '.join(sorted(IMPORTERS))}")
+    found = [Request(importer(name), paths, options, jobs, documents) for name, documents in seen.found.items()]
+    return found, seen.unknown
 
 
 def _in_turn(app: App, run: Callable[[], Report], *, wait: bool) -> Report:
@@ -147,9 +154,20 @@ def _progress() -> Iterator[Show]:
         yield show
 
 
-def _tell(app: App, report: Report) -> None:
+def _tell_all(app: App, requests: list[Request], reports: list[Report], unknown: tuple[Document, ...]) -> None:
     if app.json:
-        return as_json(to_builtins(report))
+        told = [to_builtins(report) for report in reports]
+        return as_json(told if len(told) > 1 else told[0])
+    for request, report in zip(requests, reports, strict=True):
+        if len(requests) > 1:
+            say(f"{request.importer.title}:")
+        _tell(report)
+    if unknown:
+        say(f"Left alone: {counted(len(unknown), 'file')} of no known format, such as {plain(unknown[0].place)}")
+    return None
+
+
+def _tell(report: Report) -> None:
     tally = report.tally
     read = report.accepted + report.duplicates + report.conflicts
     rate = f", {read / report.seconds:,.0f} a second" if report.seconds > 1 else ""
@@ -174,4 +192,5 @@ def _tell(app: App, report: Report) -> None:
     ):
         if count:
             say(f"  {counted(count, what)} {more}")
-    return None
+    for guess, count in sorted(report.guessed.items()):
+        say(f"  guessed, {count:,} times: {guess}")

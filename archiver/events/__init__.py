@@ -5,9 +5,10 @@ bytes of a file -> `lines` -> `capture` -> `Captured` (or `Rejected`) -> `ndjson
 Holds no I/O but reading the files it is given, and nothing of conversations.
 """
 
+from archiver.events.attachment import Beside, digest_of
 from archiver.events.capture import EVENT_LIMIT, capture, ndjson
 from archiver.events.matching import any_of, fits
-from archiver.events.reading import LINE_LIMIT, chunks, date_of, lines, open_events, read_events
+from archiver.events.reading import DAMAGED, LINE_LIMIT, chunks, date_of, lines, open_events, read_events, unpacked
 from archiver.events.record import (
     BARE,
     EDITED,
@@ -50,6 +51,7 @@ from archiver.events.schema import json_schema
 
 __all__ = [
     "BARE",
+    "DAMAGED",
     "EDITED",
     "ENDED",
     "EPOCH",
@@ -70,6 +72,7 @@ __all__ = [
     "STARTED",
     "TOPIC_CHANGED",
     "Attachment",
+    "Beside",
     "Captured",
     "Data",
     "Event",
@@ -85,6 +88,7 @@ __all__ = [
     "capture",
     "chunks",
     "date_of",
+    "digest_of",
     "fits",
     "json_schema",
     "kinds_of",
@@ -97,4 +101,5 @@ __all__ = [
     "parties",
     "read_events",
     "target",
+    "unpacked",
 ]

@@ -1,7 +1,7 @@
 """What an event says of a shared file -> its content by SHA-256, taken out of the event.
 
 Content comes in the event (base64) or lies beside the event file; a URL is recorded, never fetched. What can't be
-had is noted, and the event stands without it. Reads files below the event file's folder only.
+had is noted, and the event stands without it. What lies beside is found by whom the event comes from.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 CHUNK = 1024 * 1024
 _DIGEST = re.compile("[0-9a-fA-F]{64}")
+
+Beside = Callable[[str], "bytes | Path | None"]
+"""A relative path -> what lies there beside an event file, None where nothing may be had."""
 
 
 class Content(NamedTuple):
@@ -21,13 +25,13 @@ class Content(NamedTuple):
     data: bytes | Path
 
 
-def take_content(attachment: dict[str, Any], folder: Path | None, notes: list[str]) -> Content | None:
+def take_content(attachment: dict[str, Any], beside: Beside | None, notes: list[str]) -> Content | None:
     """Replace `content` or `path` by `sha256` and `size`; None where there is nothing to store."""
     content = None
     if attachment.get("content") is not None:
         content = _inline(attachment, notes)
     elif attachment.get("path") is not None:
-        content = _beside(attachment, folder, notes)
+        content = _beside(attachment, beside, notes)
     if content is None:
         _check_claims(attachment, notes)
     return content
@@ -60,37 +64,29 @@ def _inline(attachment: dict[str, Any], notes: list[str]) -> Content | None:
     return Content(digest, data)
 
 
-def _beside(attachment: dict[str, Any], folder: Path | None, notes: list[str]) -> Content | None:
-    path = _inside(folder, attachment["path"])
-    if path is None:
+def _beside(attachment: dict[str, Any], beside: Beside | None, notes: list[str]) -> Content | None:
+    relative = attachment["path"]
+    data = None if beside is None else beside(relative)
+    if data is None:
         notes.append("attachment file unavailable")
         return None
     try:
-        digest, size = _digest(path)
+        digest, size = digest_of(data)
     except OSError:
         notes.append("attachment file unreadable")
         return None
-    attachment.setdefault("name", path.name)
+    attachment.setdefault("name", relative.rsplit("/", 1)[-1])
     del attachment["path"]
     _describe(attachment, digest, size, notes)
-    return Content(digest, path)
+    return Content(digest, data)
 
 
-def _inside(folder: Path | None, relative: str) -> Path | None:
-    """The regular file at `relative` below `folder`, links resolved; None where there is none or it leads out."""
-    if folder is None or "\0" in relative:
-        return None
-    try:
-        root = folder.resolve()
-        path = (root / relative).resolve()
-        return path if path.is_relative_to(root) and path.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long, an unencodable one
-        return None
-
-
-def _digest(path: Path) -> tuple[str, int]:
+def digest_of(data: bytes | Path) -> tuple[str, int]:
+    """SHA-256 as hex, and bytes. Raises `OSError`."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest(), len(data)
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with data.open("rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)

@@ -2,7 +2,7 @@
 
 The quick path takes a sound event in one decode and one encode. Whatever is unusual (a NUL, a lone surrogate, bytes
 that aren't UTF-8, a time nobody can mean, an attachment with its content) takes the thorough one, which mends what
-docs/event-format.md allows to be mended and notes it. Reads attachment files beside an event file; no other I/O.
+docs/event-format.md allows to be mended and notes it. Reads the attachments it is given; no other I/O.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import structs
 
-from archiver.events.attachment import Content, take_content
+from archiver.events.attachment import Beside, Content, take_content
 from archiver.events.record import (
     EDITED,
     POLL_CLOSED,
@@ -66,15 +65,15 @@ def capture(
     received: int,
     previous: int | None = None,
     file_date: int | None = None,
-    folder: Path | None = None,
+    beside: Beside | None = None,
     original: bytes | None = None,
     notes: tuple[str, ...] = (),
     position: str = "",
 ) -> Captured:
     """Take in one event: a JSON line as it came, or a record an importer built.
 
-    A time outside 1970 to `received` plus a day becomes `previous`, else `file_date`, else `received`. `folder` is
-    where `attachments[].path` may lie. An importer passes the `original` bytes it read,
+    A time outside 1970 to `received` plus a day becomes `previous`, else `file_date`, else `received`. `beside` gives
+    what `attachments[].path` names. An importer passes the `original` bytes it read,
     `notes` of what it mended and the `position` where.
     Raises `EventError` with a reason where nothing can be made of it.
     """
@@ -90,7 +89,7 @@ def capture(
         if quick is not None:
             return quick
     given = line if original is None else original
-    made = _thorough(line, given, received, previous, file_date, folder, list(notes))
+    made = _thorough(line, given, received, previous, file_date, beside, list(notes))
     return structs.replace(made, position=position) if made.cleaned and position else made
 
 
@@ -135,14 +134,14 @@ def _thorough(
     received: int,
     previous: int | None,
     file_date: int | None,
-    folder: Path | None,
+    beside: Beside | None,
     notes: list[str],
 ) -> Captured:
     members = _members(line, notes)
     _mend_time(members, received, previous, file_date, notes)
     event = _checked(members)
     _require(event)
-    contents = _take_contents(members, folder, notes)
+    contents = _take_contents(members, beside, notes)
     if notes:
         members["archivercleaned"] = "; ".join(notes)
     body = _write(members)
@@ -245,10 +244,10 @@ def _checked(members: dict[str, Any]) -> Event:
         raise EventError(reason) from fault
 
 
-def _take_contents(members: dict[str, Any], folder: Path | None, notes: list[str]) -> list[Content]:
+def _take_contents(members: dict[str, Any], beside: Beside | None, notes: list[str]) -> list[Content]:
     contents: list[Content] = []
     for attachment in members["data"].get("attachments") or ():
-        content = take_content(attachment, folder, notes)
+        content = take_content(attachment, beside, notes)
         if content is not None:
             contents.append(content)
     return contents

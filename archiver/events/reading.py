@@ -18,6 +18,7 @@ from typing import BinaryIO, cast
 import msgspec
 import zstandard
 
+from archiver.events.attachment import Beside
 from archiver.events.capture import BOM, capture
 from archiver.events.record import Captured, Rejected, microseconds
 from archiver.exceptions import EnvironmentFault, EventError, UsageError
@@ -33,7 +34,8 @@ ZSTD_SLICE = 512
 # Levels up to 20 need 32 MiB; a frame may ask for gigabytes.
 ZSTD_WINDOW = 64 * 1024 * 1024
 
-_DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
+"""What a packed stream raises where it is broken."""
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)-?([01]\d)-?([0-3]\d)(?!\d)")
 
 
@@ -41,12 +43,17 @@ def open_events(path: Path) -> BinaryIO:
     """Open a file for reading, unpacked where its first bytes say gzip or Zstandard."""
     try:
         file = path.open("rb")
-        magic = file.read(4)
-        file.seek(0)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as fault:
         raise UsageError(f"{path}: {fault.strerror}", hint="name a file that exists", path=str(path)) from fault
     except OSError as fault:
         raise EnvironmentFault(f"{path}: {fault.strerror}", hint="check its permissions", path=str(path)) from fault
+    return unpacked(file)
+
+
+def unpacked(file: BinaryIO) -> BinaryIO:
+    """What a seekable file holds, unpacked where its first bytes say gzip or Zstandard."""
+    magic = file.read(4)
+    file.seek(0)
     if magic.startswith(GZIP_MAGIC):
         return cast(BinaryIO, gzip.GzipFile(fileobj=file))
     if magic == ZSTD_MAGIC:
@@ -55,7 +62,7 @@ def open_events(path: Path) -> BinaryIO:
 
 
 def read_events(
-    stream: BinaryIO, *, name: str, received: int, folder: Path | None = None, file_date: int | None = None
+    stream: BinaryIO, *, name: str, received: int, beside: Beside | None = None, file_date: int | None = None
 ) -> Iterator[Captured | Rejected]:
     """The events of an NDJSON stream, each line one; `name` stands in the position of what is rejected."""
     previous: int | None = None
@@ -70,7 +77,7 @@ def read_events(
                 received=received,
                 previous=previous,
                 file_date=file_date,
-                folder=folder,
+                beside=beside,
                 position=f"{name}:{number}",
             )
         except EventError as reason:
@@ -111,7 +118,7 @@ def chunks(stream: BinaryIO, size: int) -> Iterator[bytes | str]:
     while True:
         try:
             chunk = read(size)
-        except _DAMAGED as fault:
+        except DAMAGED as fault:
             yield f"the compressed stream is damaged or ends early: {fault}"
             return
         if not chunk:

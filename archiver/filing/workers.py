@@ -14,7 +14,6 @@ import gc
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
@@ -125,22 +124,23 @@ class _Lot(Struct, array_like=True):
     rejected: list[tuple[int, bytes, str, str, str | None]]
     position: str
     last: bool = False
-    ignored: dict[str, int] = {}
-    """Of the last one: what of all the input is no conversation, by kind."""
+    remarks: dict[str, dict[str, int]] = {}
+    """Of the last one: what is said of all the input."""
 
 
 _unpack = msgspec.msgpack.Decoder(_Lot).decode
 Input = Iterator[tuple[str, Captured | Rejected]]
 """Pieces of input, each with where the reader stands (a file's name)."""
+Remarks = Mapping[str, Mapping[str, int]]
+"""What a reading says beside its events: under the kind of remark, each with how often."""
 
 
-def reader(read: Callable[[Counter[str]], Input]) -> Child:
-    """Start a process that reads while the parent writes. `read` counts what it ignores."""
+def reader(read: Callable[[], Input], remarks: Callable[[], Remarks]) -> Child:
+    """Start a process that reads while the parent writes; at the end it tells its `remarks`."""
 
     def main(pipe: Connection) -> None:
         lot = _Lot([], [], "")
-        ignored: Counter[str] = Counter()
-        for position, piece in read(ignored):
+        for position, piece in read():
             if position != lot.position and lot.events:
                 pipe.send(_pack(lot))
                 lot = _Lot([], [], position)
@@ -152,7 +152,7 @@ def reader(read: Callable[[Counter[str]], Input]) -> Child:
             if len(lot.events) >= LOT or _is_big(piece):
                 pipe.send(_pack(lot))
                 lot = _Lot([], [], position)
-        lot.last, lot.ignored = True, dict(ignored)
+        lot.last, lot.remarks = True, {kind: dict(each) for kind, each in remarks().items()}
         pipe.send(_pack(lot))
 
     return Child(main, "reading")
@@ -162,8 +162,8 @@ def _is_big(piece: Captured | Rejected) -> bool:
     return isinstance(piece, Rejected) or bool(piece.attached)
 
 
-def lots(child: Child, ignored: dict[str, int]) -> Iterator[tuple[str, list[Sealed | Rejected]]]:
-    """What the reader read, lot by lot, with the name of the file it stands in; at the end, what it `ignored`.
+def lots(child: Child, remarks: dict[str, dict[str, int]]) -> Iterator[tuple[str, list[Sealed | Rejected]]]:
+    """What the reader read, lot by lot, with the name of the file it stands in; at the end, its `remarks`.
 
     A thread takes the lots off the pipe, which holds far less than one, so that the reader goes on while the caller
     writes; never more than a few lots ahead.
@@ -180,7 +180,7 @@ def lots(child: Child, ignored: dict[str, int]) -> Iterator[tuple[str, list[Seal
         for place, content, position, reason, source in reversed(lot.rejected):
             pieces.insert(place, Rejected(content, position, reason, source))
         last = lot.last
-        ignored |= lot.ignored
+        remarks |= lot.remarks
         yield lot.position, pieces
 
 

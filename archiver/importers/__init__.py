@@ -1,25 +1,23 @@
 """Files -> events: one module a format behind one protocol, and the list of them.
 
-A new format is one module and one line here; tests/contracts/importer.py is the suite it joins.
+A new format is one module and one line here; tests/contracts/importer.py is the suite it joins. Where documents lie
+(folders, archives) is `document`'s, which of them are of which format `recognising`'s.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from archiver.events import open_events
 from archiver.exceptions import UsageError
 from archiver.importers.bigbluebutton import BigBlueButton
+from archiver.importers.document import Document
 from archiver.importers.irc import Irc
 from archiver.importers.items import Items
 from archiver.importers.ndjson import Events
-from archiver.importers.protocol import Importer, Options
+from archiver.importers.protocol import Importer, Options, Reading
 
-__all__ = ["IMPORTERS", "Importer", "Options", "guess", "importer"]
+__all__ = ["IMPORTERS", "Document", "Importer", "Options", "Reading", "importer"]
 
 IMPORTERS: dict[str, Importer] = {each.name: each for each in (Items(), Events(), Irc(), BigBlueButton())}
-
-HEAD = 4096
+"""In the order they are asked whether a document is theirs: the surest first."""
 
 
 def importer(name: str) -> Importer:
@@ -28,10 +26,3 @@ def importer(name: str) -> Importer:
     except KeyError:
         known = ", ".join(sorted(IMPORTERS))
         raise UsageError(f"no such format: {name}", hint=f"known formats: {known}") from None
-
-
-def guess(path: Path) -> Importer | None:
-    """The first importer that takes a file for its own."""
-    with open_events(path) as stream:
-        head = stream.read(HEAD)
-    return next((each for each in IMPORTERS.values() if each.sniff(path, head)), None)

@@ -8,18 +8,17 @@ is no event, and not given: where the item that saw them come is read too, its o
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import Message
 from hashlib import sha256
-from pathlib import Path
 
 from msgspec import structs
 
-from archiver.events import Captured, Rejected, capture, chunks, open_events
+from archiver.events import Captured, Rejected, capture, chunks
 from archiver.exceptions import EventError, UsageError
-from archiver.importers.protocol import Options
+from archiver.importers.document import Document
+from archiver.importers.protocol import Options, Reading
 from archiver.rendering.evidence import ROSTER, lines_of
 
 LARGEST = 256 * 1024 * 1024
@@ -39,27 +38,26 @@ class Items:
     title = "our own items (EML files, Maildirs)"
     partial_presence = False
     ordered = False
+    marks: frozenset[str] = frozenset()
 
-    def sniff(self, path: Path, head: bytes) -> bool:
-        return _NAME.match(path.name) is not None or _MARK.search(head) is not None
+    def sniff(self, document: Document, head: bytes) -> bool:
+        return _NAME.match(document.name) is not None or _MARK.search(head) is not None
 
-    def read(
-        self, path: Path, options: Options, *, received: int, ignored: Counter[str] | None = None
-    ) -> Iterator[Captured | Rejected]:
-        with open_events(path) as stream:
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        with document.open() as stream:
             pieces = list(_bounded(chunks(stream, _CHUNK)))
         content = b"".join(piece for piece in pieces if isinstance(piece, bytes))
         broken = next((piece for piece in pieces if isinstance(piece, str)), "")
         if broken:
-            yield Rejected(content, str(path), broken)
-        elif _SERVERS.match(path.name):
-            _ignore(ignored, "mail server's file")
+            yield Rejected(content, document.place, broken)
+        elif _SERVERS.match(document.name):
+            reading.ignored["mail server's file"] += 1
         elif _MARK.search(content.partition(b"\n\n")[0].replace(b"\r\n", b"\n")):
-            yield from _events(content, str(path), received)
+            yield from _events(content, document.place, reading.received)
         elif _FIELD.match(content):
-            _ignore(ignored, "message that isn't ours")
+            reading.ignored["message that isn't ours"] += 1
         elif content.strip():
-            yield Rejected(content, str(path), "this is no message")
+            yield Rejected(content, document.place, "this is no message")
 
 
 def _bounded(pieces: Iterator[bytes | str]) -> Iterator[bytes | str]:
@@ -70,11 +68,6 @@ def _bounded(pieces: Iterator[bytes | str]) -> Iterator[bytes | str]:
         if size > LARGEST:
             yield f"larger than {LARGEST:,} bytes: no item is"
             return
-
-
-def _ignore(ignored: Counter[str] | None, kind: str) -> None:
-    if ignored is not None:
-        ignored[kind] += 1
 
 
 def _events(content: bytes, position: str, received: int) -> Iterator[Captured | Rejected]:

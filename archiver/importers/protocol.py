@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, tzinfo
-from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import UsageError
+from archiver.importers.document import Document
 
 
 class Options(Struct, frozen=True):
     """What the user says about the files where the files don't: each wins over what is found in them.
 
-    `network` is the system's name (an IRC network, a host), `zone` the IANA zone of times without one, `charset` what
-    a text is read in that isn't UTF-8, `date` (YYYY-MM-DD) the day of a log whose name doesn't tell, `source` the
-    whole source of every event.
+    `network` is the system's name (an IRC network, a host, a workspace), `zone` the IANA zone of times without one,
+    `charset` what a text is read in that isn't UTF-8, `date` (YYYY-MM-DD) the day of a log whose name doesn't tell,
+    `source` the whole source of every event, `owner` the address of the person whose export it is.
     """
 
     channel: str | None = None
@@ -29,29 +29,43 @@ class Options(Struct, frozen=True):
     date: str | None = None
     charset: str = "windows-1252"
     source: str | None = None
+    owner: str | None = None
+
+
+class Reading(Struct):
+    """One reading of files: when it was, and what an importer says beside the events it gives.
+
+    `received` is in microseconds. `ignored` counts what is no conversation, by kind; `guessed` what had to be guessed
+    (a zone, the order of day and month, who is meant by a name), as a sentence for the report, by how often.
+    """
+
+    received: int
+    ignored: Counter[str] = field(default_factory=Counter)
+    guessed: Counter[str] = field(default_factory=Counter)
 
 
 class Importer(Protocol):
-    """Files of one format -> events. Reading the same file again, or a longer version of it, gives the same ids.
+    """Documents of one format -> events. Reading the same again, or a longer version of it, gives the same ids.
 
     `partial_presence`: the source doesn't record every leave. `ordered`: events come in order of time, so that the
-    ones read are complete up to the last one. `read` never raises for what a file holds: what can't be used comes
-    out as `Rejected`, and what isn't conversation is counted in `ignored` by kind. It raises `UsageError` for options
-    that can't be meant and for a path that isn't there.
+    ones read are complete up to the last one. `marks`: names of the file by which a folder is known as one
+    export, with everything below it (Slack: `users.json`); that file is the document to read. Empty where each document
+    stands alone.
+    `read` never raises for what a file holds: what can't be used comes out as `Rejected`, and what isn't conversation
+    is counted in `reading`. It raises `UsageError` for options that can't be meant and for a path that isn't there.
     """
 
     name: str
     title: str
     partial_presence: bool
     ordered: bool
+    marks: frozenset[str]
 
-    def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether a file looks like this format, from its name and first (unpacked) bytes."""
+    def sniff(self, document: Document, head: bytes) -> bool:
+        """Whether a document looks like this format, from its name, its first (unpacked) bytes, what lies beside it."""
         ...
 
-    def read(
-        self, path: Path, options: Options, *, received: int, ignored: Counter[str] | None = None
-    ) -> Iterator[Captured | Rejected]: ...
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]: ...
 
 
 def zone_of(options: Options) -> tzinfo:

@@ -14,7 +14,9 @@ import pytest
 
 from archiver.events import SECOND, Captured, Rejected, capture
 from archiver.exceptions import UsageError
-from archiver.importers import IMPORTERS, Importer, Options, guess
+from archiver.importers import IMPORTERS, Importer, Options, Reading
+from archiver.importers.archive import archive_at
+from archiver.importers.recognising import chosen, document_at, recognise
 
 RECEIVED = 1_800_000_000 * SECOND
 
@@ -37,7 +39,10 @@ class ImporterContract:
     samples: tuple[tuple[Path, Options], ...]
 
     def read(self, path: Path, options: Options) -> list[Captured | Rejected]:
-        return list(self.importer.read(path, options, received=RECEIVED))
+        """What it makes of a file, or of the one export in a folder or archive."""
+        whole = path.is_dir() or archive_at(path) is not None
+        (document,) = chosen(self.importer, (path,)) if whole else (document_at(path),)
+        return list(self.importer.read(document, options, Reading(RECEIVED)))
 
     def captured(self, path: Path, options: Options) -> list[Captured]:
         return [each for each in self.read(path, options) if isinstance(each, Captured)]
@@ -52,7 +57,7 @@ class ImporterContract:
 
     def test_it_knows_its_own(self) -> None:
         for path, _ in self.samples:
-            assert guess(path) is self.importer
+            assert list(recognise((path,)).found) == [self.importer.name]
 
     def test_identities_are_unique(self) -> None:
         for path, options in self.samples:
@@ -63,7 +68,7 @@ class ImporterContract:
         for number, (path, options) in enumerate(self.samples):
             copy = tmp_path / str(number) / path.parent.name / path.name
             copy.parent.mkdir(parents=True)
-            shutil.copy(path, copy)
+            shutil.copytree(path, copy) if path.is_dir() else shutil.copy(path, copy)
             first = [each.body for each in self.captured(path, options)]
             assert [each.body for each in self.captured(path, options)] == first
             assert [each.body for each in self.captured(copy, options)] == first
@@ -72,13 +77,27 @@ class ImporterContract:
         for path, options in self.samples:
             packed = tmp_path / path.parent.name / path.name
             packed.parent.mkdir(parents=True, exist_ok=True)
-            packed.write_bytes(gzip.compress(path.read_bytes()))
-            assert [each.body for each in self.captured(packed, options)] == [
-                each.body for each in self.captured(path, options)
-            ]
+            if not self.importer.marks:
+                packed.write_bytes(gzip.compress(path.read_bytes()))
+                self.gives_the_same(packed, path, options)
+
+    def test_an_archive_is_read_in_place(self, tmp_path: Path) -> None:
+        for number, (path, options) in enumerate(self.samples):
+            root = tmp_path / str(number) / path.parent.name
+            root.mkdir(parents=True)
+            (root / ".hidden").touch()
+            shutil.copytree(path, root, dirs_exist_ok=True) if path.is_dir() else shutil.copy(path, root)
+            for kind in ("zip", "gztar"):
+                packed = Path(shutil.make_archive(str(tmp_path / f"{number}"), kind, root.parent))
+                self.gives_the_same(packed, path, options)
+
+    def gives_the_same(self, packed: Path, path: Path, options: Options) -> None:
+        assert [each.body for each in self.captured(packed, options)] == [
+            each.body for each in self.captured(path, options)
+        ]
 
     def test_a_file_that_breaks_off_keeps_what_came_before(self, tmp_path: Path) -> None:
-        for path, options in self.samples:
+        for path, options in () if self.importer.marks else self.samples:
             whole = gzip.compress(path.read_bytes())
             cut = tmp_path / path.parent.name / path.name
             cut.parent.mkdir(parents=True, exist_ok=True)
@@ -107,9 +126,9 @@ class ImporterContract:
 
     @pytest.mark.parametrize("kind", GARBAGE)
     def test_garbage_is_rejected_and_never_crashes(self, kind: str, tmp_path: Path) -> None:
-        path = tmp_path / "2020-02-20.log"
+        path = tmp_path / min(self.importer.marks, default="2020-02-20.log")
         path.write_bytes(GARBAGE[kind])
-        found = self.read(path, Options(channel="#c"))
+        found = list(self.importer.read(document_at(path), Options(channel="#c"), Reading(RECEIVED)))
         assert all(isinstance(each, Rejected) for each in found)
         assert found or kind in ("empty", "blank")
         assert all(each.position.startswith(str(path)) for each in found if isinstance(each, Rejected))

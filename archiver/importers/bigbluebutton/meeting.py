@@ -6,11 +6,9 @@ Events come in the file's order with their own times and positions; a file doesn
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from hashlib import blake2b
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -28,12 +26,12 @@ from archiver.events import (
     chunks,
     microseconds,
     moment,
-    open_events,
 )
 from archiver.exceptions import EventError
 from archiver.importers.bigbluebutton.action import Actions
 from archiver.importers.bigbluebutton.recording import Broken, Element, elements
-from archiver.importers.protocol import Options, date_option
+from archiver.importers.document import Document
+from archiver.importers.protocol import Options, Reading, date_option
 
 HEAD = 64 * 1024
 DEFAULT_HOST = "bigbluebutton"
@@ -51,28 +49,27 @@ class BigBlueButton:
     title = "BigBlueButton recordings (events.xml)"
     partial_presence = False
     ordered = False
+    marks: frozenset[str] = frozenset()
 
-    def sniff(self, path: Path, head: bytes) -> bool:
+    def sniff(self, document: Document, head: bytes) -> bool:
         return b"<recording" in head or (b"<event " in head and b"eventname=" in head)
 
-    def read(
-        self, path: Path, options: Options, *, received: int, ignored: Counter[str] | None = None
-    ) -> Iterator[Captured | Rejected]:
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         start = date_option(options)
-        recording = _Recording(path, options, start, received, Counter() if ignored is None else ignored)
+        recording = _Recording(document, options, start, reading)
         try:
-            with open_events(path) as stream:
+            with document.open() as stream:
                 for element in elements(stream):
                     yield from recording.take(element)
             problem = recording.problem
         except Broken as fault:
             problem = str(fault)
         if problem:
-            yield Rejected(_head(path), str(path), problem, recording.source)
+            yield Rejected(_head(document), document.place, problem, recording.source)
 
 
-def _head(path: Path) -> bytes:
-    with open_events(path) as stream:
+def _head(document: Document) -> bytes:
+    with document.open() as stream:
         first = next(chunks(stream, HEAD), b"")
     return first if isinstance(first, bytes) else b""
 
@@ -80,12 +77,12 @@ def _head(path: Path) -> bytes:
 class _Recording:
     """One recording while it is read."""
 
-    def __init__(self, path: Path, options: Options, day: date | None, received: int, ignored: Counter[str]) -> None:
-        self._path = path
+    def __init__(self, document: Document, options: Options, day: date | None, reading: Reading) -> None:
+        self._document = document
         self._options = options
         self._day = day
-        self._received = received
-        self._ignored = ignored
+        self._received = reading.received
+        self._ignored = reading.ignored
         self._root = ""
         self._facts: dict[str, str] = {}
         self._position = 0
@@ -126,7 +123,7 @@ class _Recording:
                 yield from self._event(element)
             except EventError as reason:
                 content = msgspec.json.encode({**element.attributes, **element.texts})
-                yield Rejected(content, f"{self._path}:event {self._position}", str(reason), self.source)
+                yield Rejected(content, f"{self._document.place}:event {self._position}", str(reason), self.source)
 
     def _event(self, element: Element) -> Iterator[Captured]:
         at = self._time(element)
@@ -182,8 +179,8 @@ class _Recording:
         """Recordings lie as <meeting id>/events.xml."""
         if self._facts.get("meeting_id"):
             return self._facts["meeting_id"]
-        name = self._path.name.split(".")[0]
-        return self._path.resolve().parent.name if name == "events" else name
+        name = self._document.name.split(".")[0]
+        return self._document.folder if name == "events" else name
 
     def _stated_start(self) -> int | None:
         match = _START.fullmatch(self._facts.get("meeting_id", ""))

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, time, tzinfo
 from hashlib import blake2b
-from pathlib import Path
 from typing import NamedTuple
 
 from archiver.events import (
@@ -31,13 +30,13 @@ from archiver.events import (
     capture,
     lines,
     moment,
-    open_events,
 )
 from archiver.exceptions import EventError
+from archiver.importers.document import Document
 from archiver.importers.irc import dialect as form
 from archiver.importers.irc.clock import Clock
 from archiver.importers.irc.dialect import DIALECTS, Dialect, Line, parse
-from archiver.importers.protocol import Options, charset_of, date_option, zone_of
+from archiver.importers.protocol import Options, Reading, charset_of, date_option, zone_of
 
 LINE_LIMIT = 64 * 1024
 SAMPLE = 200
@@ -60,25 +59,24 @@ class Irc:
     title = "IRC logs (Ubuntu, supybot, irssi, weechat, ZNC, eggdrop, dircproxy …)"
     partial_presence = True
     ordered = True
+    marks: frozenset[str] = frozenset()
 
-    def sniff(self, path: Path, head: bytes) -> bool:
+    def sniff(self, document: Document, head: bytes) -> bool:
         sample = [line for line in head.decode("utf-8", "replace").splitlines()[:SAMPLE] if line.strip()]
         fitting = [sum(parse(dialect, line) is not None for line in sample) for dialect in DIALECTS]
         return max(fitting) * 2 > len(sample)
 
-    def read(
-        self, path: Path, options: Options, *, received: int, ignored: Counter[str] | None = None
-    ) -> Iterator[Captured | Rejected]:
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         charset, zone = charset_of(options), zone_of(options)
-        found = _survey(path, charset, options.channel)
+        found = _survey(document, charset, options.channel)
         if found is None:
             return
-        problem, start = _start(path, options, found)
+        problem, start = _start(document, options, found)
         if problem or found.dialect is None or start is None:
-            yield Rejected(found.head, str(path), problem)
+            yield Rejected(found.head, document.place, problem)
             return
-        log = _Log(path, found.dialect, charset, _place(path, options, found), start, zone, received)
-        yield from log.events(Counter() if ignored is None else ignored)
+        log = _Log(document, found.dialect, charset, _place(document, options, found), start, zone, reading.received)
+        yield from log.events(reading.ignored)
 
 
 class _Survey(NamedTuple):
@@ -90,9 +88,9 @@ class _Survey(NamedTuple):
     first: Line | None
 
 
-def _survey(path: Path, charset: str, channel: str | None) -> _Survey | None:
+def _survey(document: Document, charset: str, channel: str | None) -> _Survey | None:
     """None for a file with nothing in it."""
-    with open_events(path) as stream:
+    with document.open() as stream:
         texts = ((raw, _decode(raw, charset)[0]) for _, raw, _ in lines(stream, LINE_LIMIT) if raw.strip())
         sample = [text for text, _ in zip(texts, range(SAMPLE), strict=False)]
         if not sample:
@@ -101,7 +99,7 @@ def _survey(path: Path, charset: str, channel: str | None) -> _Survey | None:
         dialect, parsed = max(fitting.items(), key=lambda item: len(item[1]))
         if not parsed:
             return _Survey(sample[0][0], None, None, None)
-        channel = channel or parsed[0].when.get("place") or _channel_in(path)
+        channel = channel or parsed[0].when.get("place") or _channel_in(document)
         channel = channel or next(filter(None, map(_channel_of, parsed)), None)
         if channel is None:
             channel = next(filter(None, (_channel_of(parse(dialect, text)) for _, text in texts)), None)
@@ -113,21 +111,21 @@ def _channel_of(line: Line | None) -> str | None:
     return line.found.get("channel") if line is not None else None
 
 
-def _channel_in(path: Path) -> str | None:
-    for part in (path.name, path.parent.name):
+def _channel_in(document: Document) -> str | None:
+    for part in (document.name, document.folder):
         match = _CHANNEL_IN_NAME.search(part)
         if match and len(match[0]) > 1:
             return match[0]
     return None
 
 
-def _start(path: Path, options: Options, found: _Survey) -> tuple[str, datetime | None]:
+def _start(document: Document, options: Options, found: _Survey) -> tuple[str, datetime | None]:
     """When the log begins, or why it can't be read."""
     if found.dialect is None or found.first is None:
         return "no known form of IRC log", None
     if found.channel is None and options.source is None:
         return "nothing in the log or its name tells the channel: say it with --channel", None
-    day = date_option(options) or _day_in(path)
+    day = date_option(options) or _day_in(document)
     try:
         if found.first.kind == form.OPENED and (opened := _opening(found.first)):
             return "", opened
@@ -139,9 +137,9 @@ def _start(path: Path, options: Options, found: _Survey) -> tuple[str, datetime 
         return "the log begins with a date or time there is not", None
 
 
-def _day_in(path: Path) -> date | None:
+def _day_in(document: Document) -> date | None:
     """From the name, else from folders such as 2016/12/19."""
-    for text in (path.name, "/".join(path.parts[-5:])):
+    for text in (document.name, "/".join((*document.folders[-4:], document.name))):
         for match in _DATE.finditer(text):
             try:
                 return date(*(int(part) for part in match.groups()))
@@ -174,21 +172,21 @@ def _opening(line: Line) -> datetime | None:
     return datetime.combine(date(int(year), _MONTHS.index(month) + 1, int(day)), at)
 
 
-def _place(path: Path, options: Options, found: _Survey) -> tuple[str, Place]:
+def _place(document: Document, options: Options, found: _Survey) -> tuple[str, Place]:
     """The source and the room. Channel names don't tell case (RFC 2812, 1.3)."""
     channel = (found.channel or "").lower()
     if channel and channel[0] not in "#&+!":
         channel = "#" + channel
-    network = options.network or _network_in(path) or DEFAULT_NETWORK
+    network = options.network or _network_in(document) or DEFAULT_NETWORK
     source = options.source or f"irc:{network.lower()}/{channel}"
     room = channel or source
     return source, Place(id=room, kind="group", topic=room)
 
 
-def _network_in(path: Path) -> str | None:
+def _network_in(document: Document) -> str | None:
     """ZNC's own layout: user/network/#channel/2016-12-19.log."""
-    network = path.parent.parent.name
-    return network if path.parent.name.startswith("#") and re.fullmatch(r"[A-Za-z][\w.-]*", network) else None
+    *_, network, channel = ("", "", *document.folders)
+    return network if channel.startswith("#") and re.fullmatch(r"[A-Za-z][\w.-]*", network) else None
 
 
 def _decode(raw: bytes, charset: str) -> tuple[str, str | None]:
@@ -204,7 +202,7 @@ class _Log:
 
     def __init__(
         self,
-        path: Path,
+        document: Document,
         dialect: Dialect,
         charset: str,
         place: tuple[str, Place],
@@ -212,7 +210,7 @@ class _Log:
         zone: tzinfo,
         received: int,
     ) -> None:
-        self._path = path
+        self._document = document
         self._dialect = dialect
         self._charset = charset
         self._source, self._place = place
@@ -224,7 +222,7 @@ class _Log:
         self._said: Counter[bytes] = Counter()
 
     def events(self, ignored: Counter[str]) -> Iterator[Captured | Rejected]:
-        with open_events(self._path) as stream:
+        with self._document.open() as stream:
             for number, raw, fault in lines(stream, LINE_LIMIT):
                 if not fault and not raw.strip():
                     continue
@@ -233,7 +231,7 @@ class _Log:
                         raise EventError(fault)
                     captured = self._read(number, raw)
                 except EventError as reason:
-                    yield Rejected(raw, f"{self._path}:{number}", str(reason), self._source)
+                    yield Rejected(raw, f"{self._document.place}:{number}", str(reason), self._source)
                     continue
                 if captured is None:
                     ignored["lines of the system"] += 1
@@ -262,7 +260,7 @@ class _Log:
             archivercharset=charset,
         )
         notes = ("undecodable bytes",) if charset is not None and "\ufffd" in text else ()
-        position = f"{self._path}:{number}"
+        position = f"{self._document.place}:{number}"
         return capture(event, received=self._received, original=raw, notes=notes, position=position)
 
     def _tell_time(self, line: Line) -> None:

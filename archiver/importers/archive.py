@@ -1,0 +1,278 @@
+"""A zip or a tar (plain, gzip, Zstandard) read in place as a tree of documents, with limits against bombs.
+
+Nothing is unpacked to disk. A zip gives any member at once. A compressed tar is a stream: its members are read in the
+order they lie in; going back begins it anew. Names that lead out, links and devices are left out and counted.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from archiver.events import DAMAGED, unpacked
+from archiver.exceptions import UsageError
+from archiver.importers.folder import open_file
+
+MEMBERS = 2_000_000
+"""Files in one archive: years of a large workspace are some hundred thousand."""
+RATIO = 200
+"""A member unpacks to at most so many times its size; text gains 5 to 20, real logs up to 100."""
+FREE = 16 * 1024 * 1024
+"""Bytes that every member may unpack to, whatever its ratio."""
+_SKIP = 1024 * 1024
+
+_ZIP = b"PK\x03\x04"
+_EMPTY_ZIP = b"PK\x05\x06"
+_TAR_MAGIC = slice(257, 262)
+_BROKEN = (*DAMAGED, tarfile.TarError, OSError, ValueError, OverflowError)
+
+
+def archive_at(path: Path) -> Zip | Tar | None:
+    """The archive a file is, told by its bytes; None for any other file. Raises `UsageError` for one that is broken."""
+    with open_file(path) as file:
+        head = file.read(4)
+        file.seek(0)
+        if head in (_ZIP, _EMPTY_ZIP):
+            return Zip(path)
+        try:
+            inner = unpacked(file).read(512)
+        except DAMAGED:
+            return None  # not readable as what its first bytes promise: whoever reads it as a document says so
+        return Tar(path) if inner[_TAR_MAGIC] == b"ustar" else None
+
+
+class Zip:
+    """A zip file (APPNOTE 6.3). Encrypted members are left out."""
+
+    sealed = True
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        self.left_out: Counter[str] = Counter()
+        try:
+            self._file = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as fault:
+            raise _broken(path, fault) from fault
+        infos = self._file.infolist()
+        _check_count(path, len(infos))
+        self._members = {info.filename: info for info in infos if self._fit(info)}
+
+    def _fit(self, info: zipfile.ZipInfo) -> bool:
+        if info.is_dir() or _hidden(info.filename):
+            return False
+        why = _why_not(info.filename) or ("encrypted" if info.flag_bits & 1 else "")
+        if why:
+            self.left_out[why] += 1
+        return not why
+
+    def names(self) -> Iterator[str]:
+        yield from self._members
+
+    def holds(self, name: str) -> bool:
+        return name in self._members
+
+    def size(self, name: str) -> int:
+        return self._members[name].file_size
+
+    def path(self, name: str) -> None:
+        return None
+
+    def open(self, name: str) -> BinaryIO:
+        info = self._members[name]
+        try:
+            member = cast(BinaryIO, self._file.open(info))
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as fault:
+            raise _broken(Path(f"{self.place}/{name}"), fault) from fault
+        return _bounded(member, info.compress_size)
+
+
+class Tar:
+    """A tar file (POSIX ustar, pax), indexed in one pass."""
+
+    sealed = True
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        self.left_out: Counter[str] = Counter()
+        self.broken = ""
+        self._path = path
+        self._stream = _Rewinding(lambda: unpacked(open_file(path)))
+        self._members: dict[str, tuple[int, int]] = {}
+        self._index()
+
+    def _index(self) -> None:
+        """What stands before a break counts; `broken` says where it ends."""
+        try:
+            with tarfile.open(fileobj=self._stream, mode="r:", errorlevel=0) as index:
+                while (info := index.next()) is not None:
+                    self._take(info)
+                    index.members = []  # type: ignore[attr-defined]  # else it keeps every one it has met
+        except _BROKEN as fault:
+            self.broken = f"the archive is damaged or ends early: {fault}"
+
+    def _take(self, info: tarfile.TarInfo) -> None:
+        name = info.name.removeprefix("./")
+        if info.isdir() or _hidden(name):
+            return
+        why = _why_not(name) or ("" if info.isreg() else "link or device")
+        if why:
+            self.left_out[why] += 1
+        else:
+            self._members[name] = info.offset_data, info.size
+            _check_count(self._path, len(self._members))
+
+    def names(self) -> Iterator[str]:
+        yield from self._members
+
+    def holds(self, name: str) -> bool:
+        return name in self._members
+
+    def size(self, name: str) -> int:
+        return self._members[name][1]
+
+    def path(self, name: str) -> None:
+        return None
+
+    def open(self, name: str) -> BinaryIO:
+        offset, size = self._members[name]
+        return cast(BinaryIO, io.BufferedReader(_Slice(self._stream, offset, size)))
+
+
+class _Rewinding(io.RawIOBase):
+    """A stream that can be read from any place: forwards by reading, backwards by beginning anew."""
+
+    def __init__(self, begin: Callable[[], BinaryIO]) -> None:
+        self._begin = begin
+        self._file = begin()
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("only from the start")
+        if offset < self._at:
+            self._file.close()
+            self._file, self._at = self._begin(), 0
+        while self._at < offset and self.read(min(_SKIP, offset - self._at)):
+            pass
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Slice(io.RawIOBase):
+    """One member of a tar. Several may be open at once: each finds its place again."""
+
+    def __init__(self, stream: _Rewinding, offset: int, size: int) -> None:
+        self._stream = stream
+        self._offset = offset
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, min(base + offset, self._size))
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        size = min(len(buffer), self._size - self._at)
+        if size <= 0:
+            return 0
+        self._stream.seek(self._offset + self._at)
+        data = self._stream.read(size) or b""
+        if not data:
+            raise EOFError("the archive ends inside this file")
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class _Bounded(io.RawIOBase):
+    """A member of a zip that ends with an error where it unpacks to more than its size allows."""
+
+    def __init__(self, file: BinaryIO, packed: int) -> None:
+        self._file = file
+        self._limit = max(FREE, packed * RATIO)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = self._file.seek(offset, whence)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            data = self._file.read(len(buffer))
+        except zipfile.BadZipFile as fault:
+            raise EOFError(str(fault)) from fault
+        self._at += len(data)
+        if self._at > self._limit:
+            raise EOFError(f"it unpacks to over {RATIO} times its size: refused as a bomb")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _bounded(file: BinaryIO, packed: int) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Bounded(file, packed)))
+
+
+def _hidden(name: str) -> bool:
+    return PurePosixPath(name).name.startswith(".") and not _why_not(name)
+
+
+def _why_not(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or "\0" in name or not name:
+        return "a name that leads out of the archive"
+    return ""
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count > MEMBERS:
+        raise UsageError(f"{path}: over {MEMBERS:,} files in one archive", hint="unpack it and name the folder")
+
+
+def _broken(path: Path, fault: Exception) -> UsageError:
+    return UsageError(f"{path}: can't be read as an archive: {fault}", hint="test it with unzip -t", path=str(path))

@@ -1,0 +1,36 @@
+"""Files that lie beside a chat -> attachments of its events, with their contents for the spool."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from msgspec import Struct, structs
+
+from archiver.events import Attachment, Captured, digest_of
+from archiver.importers.document import Document
+
+
+class Media(Struct, frozen=True):
+    """An attachment and, where its file could be had, the digest with the bytes or the path of its content."""
+
+    attachment: Attachment
+    held: tuple[str, bytes | Path] | None = None
+
+
+def media(document: Document, relative: str | None, *, name: str | None = None, media_type: str | None = None) -> Media:
+    """The file at `relative` beside `document`. One that isn't there is an attachment with a name and no content."""
+    name = name or (PurePosixPath(relative).name if relative else None)
+    content = document.content(relative) if relative else None
+    try:
+        digest, size = digest_of(content) if content is not None else ("", 0)
+    except OSError:
+        content = None
+    if content is None:
+        return Media(Attachment(name=name, media_type=media_type))
+    return Media(Attachment(name=name, media_type=media_type, size=size, sha256=digest), (digest, content))
+
+
+def holding(captured: Captured, *files: Media) -> Captured:
+    """The event with the contents of its attachments."""
+    held = dict(each.held for each in files if each.held is not None)
+    return structs.replace(captured, attached=tuple(held.items())) if held else captured

@@ -1,0 +1,122 @@
+"""Paths -> documents -> who reads them: by the format that was named, or by looking.
+
+An export of many files is found by the file that marks it; everything else below that file's folder goes with it.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from archiver.exceptions import UsageError
+from archiver.importers import IMPORTERS
+from archiver.importers.archive import archive_at
+from archiver.importers.document import Document, Tree
+from archiver.importers.folder import Folder
+from archiver.importers.protocol import Importer
+
+HEAD = 4096
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.zst", ".tzst")
+_NO_TEXT = frozenset({"image", "audio", "video", "font"})
+
+Foreign = Callable[[Path], bool]
+
+
+class Recognised(Struct, frozen=True):
+    """What is read by whom. `unknown` are documents of no known format: left alone, and said."""
+
+    found: dict[str, tuple[Document, ...]]
+    unknown: tuple[Document, ...]
+
+
+def document_at(path: Path) -> Document:
+    """One file on disk, read as it is."""
+    return Document(Folder(path.parent), path.name)
+
+
+def documents_at(paths: Sequence[Path], foreign: Foreign = lambda folder: False) -> Iterator[Document]:
+    """The files named, and those in the folders and archives named; archives in folders are looked into as well.
+
+    Raises `UsageError` for an archive that can't be read.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _in_folder(Folder(path, foreign))
+        elif (archive := archive_at(path)) is not None:
+            yield from _all(archive)
+        else:
+            yield document_at(path)
+
+
+def _in_folder(folder: Folder) -> Iterator[Document]:
+    for name in folder.names():
+        archive = archive_at(folder.path(name)) if name.lower().endswith(_ARCHIVES) else None
+        if archive is not None:
+            yield from _all(archive)
+        else:
+            yield Document(folder, name)
+
+
+def _all(tree: Tree) -> Iterator[Document]:
+    return (Document(tree, name) for name in tree.names())
+
+
+def chosen(importer: Importer, paths: Sequence[Path], foreign: Foreign = lambda folder: False) -> tuple[Document, ...]:
+    """The documents that a format reads when it was named: every one, but for pictures and the like in folders."""
+    documents = documents_at(paths, foreign)
+    if not importer.marks:
+        return tuple(each for each in documents if not _is_media(each, paths))
+    marked = tuple(each for each in documents if each.name in importer.marks and importer.sniff(each, each.head(HEAD)))
+    if not marked:
+        raise UsageError(
+            f"{', '.join(map(str, paths))}: no {importer.title} here",
+            hint=f"name the folder or archive that holds {' or '.join(sorted(importer.marks))}",
+        )
+    return marked
+
+
+def _is_media(document: Document, named: Sequence[Path]) -> bool:
+    kind = (mimetypes.guess_type(document.name)[0] or "").partition("/")[0]
+    return kind in _NO_TEXT and document.tree.path(document.within) not in named
+
+
+def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False) -> Recognised:
+    """Look at every document and tell who reads it."""
+    documents = list(documents_at(paths, foreign))
+    found: dict[str, list[Document]] = {}
+    unknown: list[Document] = []
+    covered: set[tuple[str, str]] = set()
+    for document, importer in _marked(documents):
+        found.setdefault(importer.name, []).append(document)
+        covered.add((document.tree.place, document.within.rpartition("/")[0]))
+    for document in documents:
+        if _is_below(document, covered):
+            continue
+        name = guess(document)
+        found.setdefault(name.name, []).append(document) if name is not None else unknown.append(document)
+    return Recognised({name: tuple(each) for name, each in found.items()}, tuple(unknown))
+
+
+def _marked(documents: Iterable[Document]) -> Iterator[tuple[Document, Importer]]:
+    exports = [each for each in IMPORTERS.values() if each.marks]
+    for document in documents:
+        for importer in exports:
+            if document.name in importer.marks and importer.sniff(document, document.head(HEAD)):
+                yield document, importer
+                break
+
+
+def _is_below(document: Document, covered: set[tuple[str, str]]) -> bool:
+    if not covered:
+        return False
+    parts = document.within.split("/")[:-1]
+    return any((document.tree.place, "/".join(parts[:depth])) in covered for depth in range(len(parts) + 1))
+
+
+def guess(document: Document) -> Importer | None:
+    """The first importer that takes a document for its own."""
+    head = document.head(HEAD)
+    return next((each for each in IMPORTERS.values() if each.sniff(document, head)), None)

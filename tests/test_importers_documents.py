@@ -1,0 +1,177 @@
+"""Documents and where they lie: folders, zips and tars read in place, their limits, and who is found to read them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import zstandard
+from contracts.importer import RECEIVED
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.events import Rejected
+from archiver.exceptions import UsageError
+from archiver.importers import Options, Reading, importer
+from archiver.importers.archive import FREE, Tar, Zip, archive_at
+from archiver.importers.document import Document
+from archiver.importers.folder import Folder
+from archiver.importers.recognising import chosen, document_at, documents_at, recognise
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+DAY = FIXTURES / "irc" / "2016-12-19_20.raw.txt"
+EVENTS = FIXTURES / "events" / "poll.ndjson"
+FILES = {"b/two.txt": b"two" * 1000, "one.txt": b"one", "b/c/three.txt": b""}
+PACK = {".gz": gzip.compress, ".zst": zstandard.compress, ".tar": bytes}
+
+
+def zip_of(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    return path
+
+
+def tar_of(path: Path, files: dict[str, bytes]) -> Path:
+    """Packed as its name says."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as file:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    path.write_bytes(PACK[path.suffix](plain.getvalue()))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.zst"])
+def test_members_are_read_in_place_in_any_order(name: str, tmp_path: Path) -> None:
+    path = (zip_of if name == "a.zip" else tar_of)(tmp_path / name, FILES)
+    documents = {each.within: each for each in documents_at((path,))}
+    assert list(documents) == list(FILES)
+    for within in (*FILES, *reversed(FILES)):
+        with documents[within].open() as stream:
+            assert stream.read() == FILES[within]
+        assert documents[within].size == len(FILES[within])
+        assert documents[within].place == f"{path}/{within}"
+    two, one = documents["b/two.txt"].open(), documents["one.txt"].open()
+    assert (two.read(3), one.read(2), two.read(3), one.read()) == (b"two", b"on", b"two", b"e")
+
+
+def test_what_lies_beside_is_found_and_nothing_outside(tmp_path: Path) -> None:
+    archive = archive_at(zip_of(tmp_path / "a.zip", FILES))
+    assert archive is not None
+    two = Document(archive, "b/two.txt")
+    for relative, found in (
+        ("c/three.txt", "b/c/three.txt"),
+        ("../one.txt", "one.txt"),
+        ("./two.txt", "b/two.txt"),
+        ("c\\three.txt", "b/c/three.txt"),
+        ("../../one.txt", None),
+        ("/one.txt", None),
+        ("one.txt", None),
+        ("", None),
+        ("a\0", None),
+    ):
+        beside = two.beside(relative)
+        assert (beside and beside.within) == found
+    assert [each.within for each in two.below()] == ["b/two.txt", "b/c/three.txt"]
+    assert two.content("../one.txt") == b"one"
+
+
+def test_links_on_disk_lead_nowhere_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "in" / "loop").symlink_to("loop")
+    document = Document(Folder(tmp_path / "in"), "e")
+    assert [document.beside(name) for name in ("link", "loop", "../secret", "x" * 300)] == [None] * 4
+
+
+def test_a_bomb_ends_where_it_swells(tmp_path: Path) -> None:
+    bomb, fair = documents_at((zip_of(tmp_path / "a.zip", {"log": b"0" * (FREE * 3), "fair": b"0" * FREE}),))
+    with fair.open() as stream:
+        assert len(stream.read()) == FREE
+    with pytest.raises(EOFError, match="refused as a bomb"), bomb.open() as stream:
+        while stream.read(1 << 20):
+            pass
+    *_, last = importer("events").read(bomb, Options(), Reading(RECEIVED))
+    assert isinstance(last, Rejected) and "refused as a bomb" in last.reason
+
+
+def test_members_that_lead_out_are_left_out(tmp_path: Path) -> None:
+    names = ("/etc/passwd", "../up", "a/../../up", "..\\up", "good", "a/.hidden")
+    files = dict.fromkeys(names, b"")
+    assert [each.within for each in documents_at((zip_of(tmp_path / "a.zip", files),))] == ["good"]
+    path = tar_of(tmp_path / "a.tar", files)
+    with tarfile.open(path, "a") as file:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+            info = tarfile.TarInfo(f"special{kind.decode()}")
+            info.type, info.linkname = kind, "/etc/passwd"
+            file.addfile(info)
+    archive = Tar(path)
+    assert list(archive.names()) == ["good"]
+    assert archive.left_out == {"a name that leads out of the archive": 4, "link or device": 4}
+
+
+def test_encrypted_members_are_left_out_and_counted(tmp_path: Path) -> None:
+    content = bytearray(zip_of(tmp_path / "e.zip", {"x": b"x"}).read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "e.zip").write_bytes(content)
+    archive = Zip(tmp_path / "e.zip")
+    assert (list(archive.names()), archive.left_out) == ([], {"encrypted": 1})
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.zst"])
+def test_a_tar_that_breaks_off_gives_what_came_before(name: str, tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(600_000)
+    path = tar_of(tmp_path / name, {"first": b"1" * 5000, "last": noise})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    first, *rest = documents_at((path,))
+    with first.open() as stream:
+        assert stream.read() == b"1" * 5000
+    for each in rest:
+        with pytest.raises((EOFError, zstandard.ZstdError)), each.open() as stream:
+            stream.read()
+
+
+@given(st.binary(max_size=2000), st.sampled_from([b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b""]))
+def test_any_bytes_are_an_archive_a_document_or_a_mistake(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, magic: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "a.zip"
+    path.write_bytes(magic + content)
+    try:
+        for each in documents_at((path,)):
+            each.tree.size(each.within)
+        recognise((path,))
+    except UsageError as fault:
+        assert str(path) in str(fault)
+    shutil.rmtree(path.parent)
+
+
+def test_each_document_finds_its_reader_and_the_rest_is_left_alone(tmp_path: Path) -> None:
+    shutil.copy(DAY, tmp_path)
+    shutil.copy(EVENTS, tmp_path)
+    zip_of(tmp_path / "more.zip", {"x/poll.ndjson": EVENTS.read_bytes(), "y.png": b"\x89PNG\r\n"})
+    (tmp_path / "notes.bin").write_bytes(bytes(range(256)))
+    seen = recognise((tmp_path,))
+    assert {name: [each.name for each in found] for name, found in seen.found.items()} == {
+        "irc": [DAY.name],
+        "events": ["poll.ndjson", "poll.ndjson"],
+    }
+    assert [each.name for each in seen.unknown] == ["y.png", "notes.bin"]
+
+
+def test_a_named_format_reads_all_but_pictures(tmp_path: Path) -> None:
+    for name in ("a.log", "b.png", "c"):
+        (tmp_path / name).touch()
+    assert [each.name for each in chosen(importer("irc"), (tmp_path,))] == ["a.log", "c"]
+    assert [each.name for each in chosen(importer("irc"), (tmp_path / "b.png",))] == ["b.png"]
+    assert document_at(tmp_path / "c").place == str(tmp_path / "c")
