@@ -112,7 +112,9 @@ def _policy_of(table: Policy, scope: str) -> policy.Policy:
 
 def retention_of(config: Config) -> retention.Rules:
     return retention.Rules(
-        tuple(retention.Rule(r.mailbox, Destination(r.folder), r.days, r.hour) for r in config.retention),
+        tuple(
+            retention.Rule(r.mailbox, Destination(r.folder), r.days, r.hour, r.exported_only) for r in config.retention
+        ),
         tuple(retention.Label(label.keyword, label.days or None) for label in config.retention_label),
     )
 

@@ -99,6 +99,16 @@ def test_bounds_people_and_what_is_new(tmp_path: Path, call: Call, events: list[
     call("export", tmp_path / "x", "--address", "", status=2)
 
 
+def test_mailboxes_are_exported_too_and_read_back(tmp_path: Path, call: Call, events: list[bytes]) -> None:
+    told = json.loads(call("export", tmp_path / "out", "--of", "history", "--of", "local", "--json").output)
+    assert told["items"] == 3 + len(files(tmp_path / "out" / "example.org"))
+    some = json.loads(call("export", tmp_path / "bobs", "--of", "history", "--address", BOB, "--json").output)
+    assert some["items"] == 3 == len(files(tmp_path / "bobs" / "example.org" / "bob" / "history"))
+    call("backfill", "--jobs", 1, "items", tmp_path / "bobs", data="again")
+    assert len(bodies(tmp_path / "again")) == len(events)
+    assert json.loads(call("export", tmp_path / "none", "--of", "archive", "--json").output)["items"] == 0
+
+
 def test_again_it_writes_nothing_and_overwrites_nothing(tmp_path: Path, call: Call, events: list[bytes]) -> None:
     call("export", tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in files(tmp_path / "out")}

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool
-from archiver.spool.records import Entry, LocalCopy
+from archiver.spool.records import Entry, Exported, LocalCopy
 from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Filing, Head, Item, Lease, Roster
 
 START = BASE * SECOND
@@ -156,6 +156,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
     "keep_local": lambda s: s.spool.keep_local([copy_of(s.lease(), "new")], START),
     "mark_exported": lambda s: s.spool.mark_exported([1], START),
+    "note_exported": lambda s: s.spool.note_exported([Exported("a@x", Destination.HISTORY, "n", "s", START)]),
     "drop_local": lambda s: s.spool.drop_local([1]),
     "drop_blobs": lambda s: s.spool.drop_blobs("delivery:1"),
     "place_hold": lambda s: s.spool.place_hold("b@x", by="judge", reason="case 2", now=START),
@@ -176,6 +177,8 @@ READS: dict[str, Callable[[Scene], object]] = {
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
     "rooms": lambda s: s.spool.rooms(),
     "drop_quarantined": lambda s: s.spool.drop_quarantined(lambda *_: False),
+    "archived": lambda s: s.spool.archived("a@x", ["n"]),
+    "exported": lambda s: s.spool.exported(Destination.HISTORY, [("a@x", "n")]),
     "aged": lambda s: list(s.spool.aged(2**62)),
     "watermark": lambda s: s.spool.watermark(s.lease().place, START, 0),
     "priors": lambda s: s.spool.priors(s.leases["old"].place, 0, START),

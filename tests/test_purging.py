@@ -20,6 +20,8 @@ from click.testing import CliRunner
 from archiver import config as configuration
 from archiver.assembly import archiving_of, retention_of
 from archiver.cli import main
+from archiver.compliance import exporting
+from archiver.compliance.origins import History, OwnArchives
 from archiver.compliance.purging import Purge, Report
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
@@ -115,6 +117,81 @@ def test_a_purge_and_its_plan_read_no_item(archive: Archive, monkeypatch: pytest
     archive.spool.release_hold(hold.number, by="counsel", reason="over", now=NOW * SECOND)
     run(archive)
     assert left(archive) == (1, 1, 2, 1)
+
+
+EXPORTED = tuple(rule | {"exported_only": True} for rule in BOTH)
+
+
+def exported(archive: Archive, folder: Path, **more: Any) -> int:
+    report = exporting.Report()
+    for origin in (History(archive.spool, archive.store), OwnArchives(archive.spool, archive.archive)):
+        exporting.export(origin, folder, exporting.Wanted(**more), lambda: NOW * SECOND, report)
+    assert not report.damaged
+    return report.items
+
+
+def test_where_a_rule_says_so_only_what_was_exported_goes(archive: Archive, tmp_path: Path) -> None:
+    archive.use(config(*EXPORTED))
+    report = run(archive)
+    assert left(archive) == (3, 3, 3, 1), "the local archive has a switch of its own"
+    assert report.counts[ALICE, "history", "waits for its export"].items == 2
+    assert report.counts[ALICE, "archive", "waits for its export"].items == 1
+    exported(archive, tmp_path / "out", until=(BASE + DAY) * SECOND)
+    assert run(archive).gone.items == 3
+    assert left(archive) == (2, 2, 2, 1)
+    exported(archive, tmp_path / "out")
+    assert run(archive).gone.items == 2
+    assert left(archive) == (1, 1, 2, 1)
+
+
+def test_copies_that_holds_left_wait_for_their_export_too(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, config(*EXPORTED, mailbox=[], policy={}, archiving={}))
+    hold = archive.spool.place_hold(BOB, by="counsel", reason="case", now=BASE * SECOND)
+    archive.take(talk(0), DAY)
+    archive.spool.release_hold(hold.number, by="counsel", reason="over", now=(BASE + DAY) * SECOND)
+    assert run(archive).counts[BOB, "archive", "waits for its export"].items == 1
+    exported(archive, tmp_path / "out")
+    run(archive)
+    assert list(archive.archive.items(BOB, PURGES)) == []
+    archive.spool.close()
+
+
+def test_an_export_of_mailboxes_is_resumed_and_knows_what_is_new(archive: Archive, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert exported(archive, out) == 9
+    written = sorted(path.relative_to(out).parts[:3] for path in out.rglob("*.eml"))
+    folders = (("alice", "archive"), ("alice", "history"), ("bob", "history"))
+    assert written == sorted([("example.org", *each) for each in folders] * 3)
+    assert exported(archive, out) == 9, "what is there already is counted, and written no more"
+    assert exported(archive, tmp_path / "more", fresh=True) == 0
+    archive.take(talk(95), 96 * DAY)
+    assert exported(archive, tmp_path / "more", fresh=True, mailbox=ALICE) == 2
+
+
+def test_what_a_manifest_does_not_know_as_it_is_is_not_exported(archive: Archive, tmp_path: Path) -> None:
+    first, *_ = archive.archive.root.rglob("cur/*")
+    first.chmod(0o600)
+    first.write_bytes(first.read_bytes() + b"?")
+    (first.parent / "1.planted:2,S").write_bytes(b"Subject: planted\n\n")
+    report = exporting.Report()
+    origin = OwnArchives(archive.spool, archive.archive)
+    exporting.export(origin, tmp_path / "out", exporting.Wanted(), lambda: NOW * SECOND, report)
+    assert sorted(report.damaged) == sorted(["1.planted", first.name.partition(":")[0]])
+    assert report.items == 2 == len(list((tmp_path / "out").rglob("*.eml")))
+
+
+def test_what_was_written_and_not_noted_counts_as_not_exported(archive: Archive, tmp_path: Path) -> None:
+    """Killed in between, an export is made once more; a purge doesn't go ahead of it."""
+
+    def killed() -> int:
+        raise RuntimeError("killed")
+
+    origin, out = History(archive.spool, archive.store), tmp_path / "out"
+    with pytest.raises(RuntimeError):
+        exporting.export(origin, out, exporting.Wanted(), killed, exporting.Report())
+    archive.use(config(*EXPORTED))
+    assert run(archive).counts[ALICE, "history", "waits for its export"].items == 2
+    assert exported(archive, out) == 9
 
 
 def test_again_it_finds_nothing_to_do(archive: Archive) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from archiver import config as configuration
 from archiver.assembly import retention_of
@@ -23,6 +24,10 @@ RULES = Rules((Rule(ALICE, HISTORY, 30), Rule("*@example.org", HISTORY, 90), Rul
 def aged(days: float, *labels: str) -> Aged:
     ended = NOW - round(days * DAY)
     return Aged(ended, ended - SECOND, frozenset(labels))
+
+
+def rule(days: int | None) -> Rule | None:
+    return None if days is None else Rule("*", HISTORY, days)
 
 
 def hold(query: str = "", released: int | None = None) -> Hold:
@@ -52,16 +57,16 @@ def hold(query: str = "", released: int | None = None) -> Hold:
     ],
 )
 def test_hold_goes_before_label_and_label_before_policy(item, days, holds, verdict):
-    assert judge(item, days, RULES, holds, NOW) is verdict
+    assert judge(item, rule(days), RULES, holds, NOW) is verdict
 
 
 def test_the_first_rule_that_fits_is_a_mailboxs():
-    every = frozenset(range(24))
-    assert RULES.days(ALICE, HISTORY, every) == 30
-    assert RULES.days("bob@example.org", HISTORY, every) == 90
-    assert RULES.days("bob@example.net", HISTORY, every) is None
-    assert RULES.days(ALICE, ARCHIVE, frozenset({2})) is None
-    assert RULES.days(ALICE, ARCHIVE, frozenset({4})) == 365
+    alices, others, archives = RULES.rules
+    assert RULES.rule(ALICE, HISTORY) == alices
+    assert RULES.rule("bob@example.org", HISTORY) == others
+    assert RULES.rule("bob@example.net", HISTORY) is None
+    assert RULES.rule(ALICE, ARCHIVE, frozenset({2})) is None
+    assert RULES.rule(ALICE, ARCHIVE, frozenset({4})) == archives
 
 
 @given(
@@ -72,10 +77,10 @@ def test_the_first_rule_that_fits_is_a_mailboxs():
 )
 def test_a_hold_only_ever_keeps_and_time_only_ever_frees(age, labels, days, query):
     item, later = aged(age, *labels), aged(age + 1, *labels)
-    free = judge(item, days, RULES, [], NOW)
-    held = judge(item, days, RULES, [hold(query)], NOW)
+    free = judge(item, rule(days), RULES, [], NOW)
+    held = judge(item, rule(days), RULES, [hold(query)], NOW)
     assert held is free or (free is Verdict.GOES and held is Verdict.HELD)
-    assert free is not Verdict.GOES or judge(later, days, RULES, [], NOW) is Verdict.GOES
+    assert free is not Verdict.GOES or judge(later, rule(days), RULES, [], NOW) is Verdict.GOES
 
 
 @pytest.mark.parametrize(
@@ -99,9 +104,25 @@ def test_hours_that_passed_while_nobody_ran_are_due_too(last, now, hours):
 def test_brackets_in_a_pattern_are_an_addresss_own():
     """As everywhere else in the configuration, and unlike in a shell: * and ? alone stand for others."""
     rules = Rules((Rule("team[ab]?@*", HISTORY, 30),))
-    every = frozenset(range(24))
-    assert rules.days("team[ab]1@example.org", HISTORY, every) == 30
-    assert rules.days("teama1@example.org", HISTORY, every) is None
+    assert rules.rule("team[ab]1@example.org", HISTORY) is not None
+    assert rules.rule("teama1@example.org", HISTORY) is None
+
+
+@pytest.mark.parametrize(
+    ("days", "exported", "holds", "verdict"),
+    [
+        pytest.param(31, True, [], Verdict.GOES, id="old and exported"),
+        pytest.param(31, False, [], Verdict.UNEXPORTED, id="old, not exported"),
+        pytest.param(29, True, [], Verdict.STAYS, id="exported, not old"),
+        pytest.param(29, False, [], Verdict.STAYS, id="neither"),
+        pytest.param(31, True, [hold()], Verdict.HELD, id="under a hold all the same"),
+        pytest.param(31, False, [hold()], Verdict.HELD, id="a hold first"),
+    ],
+)
+def test_only_what_was_exported_goes_where_the_rule_says_so(days, exported, holds, verdict):
+    """PurgeExportedArchivesOnly as the operations page has it: old and exported [L-PURGE]."""
+    item = structs.replace(aged(days), exported=exported)
+    assert judge(item, Rule("*", HISTORY, 30, exported_only=True), RULES, holds, NOW) is verdict
 
 
 def test_what_never_goes_is_not_looked_for():

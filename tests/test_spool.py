@@ -686,8 +686,10 @@ def test_what_an_older_archiver_filed_went_to_conversation_history(tmp_path: Pat
         lease = only(spool.claim(START, 9))
         (begun,) = spool.begin([filing(lease, b"v1", delivery("a@x"))], START)
     with sqlite3.connect(tmp_path / "spool.db") as older:
+        older.execute("DROP INDEX delivery_archived")
+        older.execute("DROP TABLE exported")
         older.execute("ALTER TABLE delivery DROP COLUMN destination")
-        older.execute("DELETE FROM _sqlite_migrations WHERE name = 'destination'")
+        older.execute("DELETE FROM _sqlite_migrations WHERE name IN ('destination', 'exports')")
     older.close()
     with Spool.open(tmp_path) as spool:
         assert spool.priors(lease.place, 0, 9) == [begun]

@@ -1,38 +1,66 @@
-"""`archiver export`: the local archive as EML files."""
+"""`archiver export`: items as EML files: the local archive, Conversation History, compliance archives."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from archiver.addresses import normal
-from archiver.assembly import open_spool
+from archiver.assembly import archive_of, open_spool, store_of
 from archiver.cli.app import App, reads
 from archiver.cli.days import span
 from archiver.cli.output import as_json, counted, say, size
 from archiver.compliance import exporting
-from archiver.compliance.exporting import Wanted
+from archiver.compliance.exporting import Origin, Report, Wanted
+from archiver.compliance.origins import History, LocalArchive, OwnArchives
 from archiver.exceptions import UsageError
+from archiver.spool import Spool
+
+_OF: dict[str, Callable[[App, Spool], Origin]] = {
+    "local": lambda app, spool: LocalArchive(spool),
+    "history": lambda app, spool: History(spool, store_of(app.config(), app.data)),
+    "archive": lambda app, spool: OwnArchives(spool, archive_of(app.config(), app.data)),
+}
 
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--of",
+    "what",
+    type=click.Choice(list(_OF)),
+    multiple=True,
+    default=("local",),
+    show_default=True,
+    help="The local archive, people's Conversation History, or their compliance archives; may stand several times.",
+)
 @click.option("--since", metavar="DATE", help="The first day (YYYY-MM-DD, UTC) with something said in it.")
 @click.option("--until", metavar="DATE", help="The last day; it is included.")
-@click.option("--address", help="Only what was archived for this mailbox; `sip:` before it does no harm.")
+@click.option("--address", help="Only this mailbox's, or what was archived for it; `sip:` before it does no harm.")
 @click.option("--new", "fresh", is_flag=True, help="Only what was never exported.")
 @reads
-def export(app: App, folder: Path, since: str | None, until: str | None, address: str | None, fresh: bool) -> None:
-    """Writes complete items of the local archive into FOLDER, one EML file each, and marks them as exported.
+def export(
+    app: App,
+    folder: Path,
+    what: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    address: str | None,
+    fresh: bool,
+) -> None:
+    """Writes items into FOLDER, one EML file each, and marks them as exported: what a purge may wait for.
 
     Those that are there already stay as they are. `archiver backfill items FOLDER` reads them back. Exit status 1 where
     an item's content is not what was archived.
     """
     wanted = _wanted(since, until, address, fresh=fresh)
+    report = Report()
     with open_spool(app.config(), app.data) as spool:
-        report = exporting.export(spool, folder, wanted, lambda: time.time_ns() // 1_000)
+        for each in dict.fromkeys(what):
+            exporting.export(_OF[each](app, spool), folder, wanted, lambda: time.time_ns() // 1_000, report)
     if app.json:
         as_json(report)
     else:

@@ -1,24 +1,25 @@
-"""The local archive -> EML files: what `archiver backfill items` reads back, and any mail program opens.
+"""Items -> EML files, from wherever they lie; and that they were exported, which a purge may ask.
+
+    origin ─► lot of pieces ─► read, compare with what is on record ─► files, SYNC ─► noted as exported
 
 A file is durable before its item counts as exported. Running it again writes nothing twice.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct, field
 
-from archiver.events import moment
-from archiver.exceptions import EnvironmentFault, UsageError
-from archiver.spool import Spool
-from archiver.spool.records import LocalItem
+from archiver.compliance.eml import EmlFolder
+from archiver.exceptions import EnvironmentFault
 
 _AT_ONCE = 100
-"""Files between two syncs of their folders and one mark in the spool."""
+"""Files between two syncs of their folders and one note in the spool."""
 
 
 class Wanted(Struct, frozen=True):
@@ -29,6 +30,38 @@ class Wanted(Struct, frozen=True):
     mailbox: str | None = None
     fresh: bool = False
 
+    def has(self, first: int, last: int) -> bool:
+        """Whether something from the one time to the other has events that are wanted."""
+        return (self.since is None or last >= self.since) and (self.until is None or first < self.until)
+
+
+class Piece(Struct, frozen=True):
+    """One item: its folder below the export's, its base name, and how its origin finds it.
+
+    `sha256` is what its content must be, None where nothing of that is on record.
+    """
+
+    parts: tuple[str, ...]
+    name: str
+    sha256: str | None
+    mailbox: str = ""
+    folder: str = ""
+    number: int = 0
+
+
+class Origin(Protocol):
+    """Where items lie that can be exported."""
+
+    def pieces(self, wanted: Wanted) -> Iterator[Piece]: ...
+
+    def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
+        """For each in order; None for what is there no more."""
+        ...
+
+    def note(self, done: Sequence[tuple[Piece, str]], now: int) -> None:
+        """These are exported, with the SHA-256 of what was written. The first time stands."""
+        ...
+
 
 class Report(Struct):
     """How many are in the folder now, how many bytes; and the names of those whose content isn't what was archived."""
@@ -38,65 +71,29 @@ class Report(Struct):
     damaged: list[str] = field(default_factory=list)
 
 
-def export(spool: Spool, folder: Path, wanted: Wanted, now: Callable[[], int]) -> Report:
-    """One file an item, in a folder for each day (UTC) on which conversations began."""
-    report = Report()
-    lot: list[LocalItem] = []
-    found = spool.local_items(since=wanted.since, until=wanted.until, mailbox=wanted.mailbox, exported=not wanted.fresh)
+def export(origin: Origin, folder: Path, wanted: Wanted, now: Callable[[], int], report: Report) -> None:
+    """One file an item; what comes of it is added to `report`."""
+    files = EmlFolder(folder)
+    pieces = origin.pieces(wanted)
     try:
-        for item in found:
-            lot.append(item)
-            if len(lot) == _AT_ONCE:
-                _export(spool, folder, lot, report, now())
-                lot = []
-        if lot:
-            _export(spool, folder, lot, report, now())
+        while lot := list(islice(pieces, _AT_ONCE)):
+            done = list(_written(origin, files, lot, report))
+            files.sync()
+            origin.note(done, now())
     except OSError as error:
         where = error.filename or folder
         raise EnvironmentFault(f"{where}: {error.strerror}", hint="free some space, or name another folder") from error
-    return report
 
 
-def _export(spool: Spool, folder: Path, lot: list[LocalItem], report: Report, now: int) -> None:
-    folders: set[Path] = set()
-    done: list[int] = []
-    for item in lot:
-        content = spool.local_content(item.number)
-        if content is None:  # purged meanwhile
+def _written(origin: Origin, files: EmlFolder, lot: Sequence[Piece], report: Report) -> Iterator[tuple[Piece, str]]:
+    for piece, content in zip(lot, origin.contents(lot), strict=True):
+        if content is None:  # purged, moved or deleted meanwhile
             continue
-        if sha256(content).hexdigest() != item.sha256:
-            report.damaged.append(item.name)
+        digest = sha256(content).hexdigest()
+        if piece.sha256 not in (None, digest):
+            report.damaged.append(piece.name)
             continue
-        folders |= _write(folder / moment(item.first).date().isoformat() / f"{item.name}.eml", content)
-        done.append(item.number)
+        files.write(piece.parts, piece.name, content)
         report.items += 1
         report.bytes += len(content)
-    for each in sorted(folders):
-        _sync(each)
-    spool.mark_exported(done, now)
-
-
-def _write(path: Path, content: bytes) -> set[Path]:
-    """The folders to sync for it."""
-    if path.exists():
-        if path.read_bytes() != content:
-            raise UsageError(f"{path} is there already, and not the same", hint="name an empty folder")
-        return {path.parent}
-    made = {each for each in (path.parent, *path.parent.parents) if not each.exists()}
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.part")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    draft.rename(path)
-    return {path.parent, *(each.parent for each in made)}
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield piece, digest

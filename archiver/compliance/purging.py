@@ -143,15 +143,25 @@ class Purge:
 
     def _judged(self, some: Sequence[AgedDelivery], now: int) -> list[AgedDelivery]:
         holds = self._spool.standing_holds({each.mailbox for each in some})
+        exported = self._exported(some)
         going = []
         for each, labels in zip(some, self._labels(some), strict=True):
-            days = self._rules.days(each.mailbox, each.destination, self._hours)
-            aged = Aged(each.ended, each.started, labels)
-            verdict = retention.judge(aged, days, self._rules, holds.get(each.mailbox, ()), now)
+            rule = self._rules.rule(each.mailbox, each.destination, self._hours)
+            aged = Aged(each.ended, each.started, labels, (each.mailbox, each.name) in exported[each.destination])
+            verdict = retention.judge(aged, rule, self._rules, holds.get(each.mailbox, ()), now)
             self._report.add(each.mailbox, each.destination, verdict, each.size)
             if verdict is Verdict.GOES:
                 going.append(each)
         return going
+
+    def _exported(self, some: Sequence[AgedDelivery]) -> dict[Destination, set[tuple[str, str]]]:
+        """Those exported, by mailbox and base name; asked only where a rule wants to know."""
+        found = {}
+        for destination in Destination:
+            mine = [each for each in some if each.destination is destination]
+            asked = [each for each in mine if _asks_export(self._rules.rule(each.mailbox, destination, self._hours))]
+            found[destination] = self._spool.exported(destination, [(each.mailbox, each.name) for each in asked])
+        return found
 
     def _labels(self, some: Sequence[AgedDelivery]) -> Iterable[frozenset[str]]:
         """The keywords that items bear; asked only where a label could matter."""
@@ -220,27 +230,25 @@ class Purge:
         if not any(rule.destination is Destination.ARCHIVE for rule in self._rules.rules):
             return
         for mailbox in self._archive.mailboxes() if self._mailbox is None else [self._mailbox]:
-            days = self._rules.days(mailbox, Destination.ARCHIVE, self._hours)
-            if days is None or not (old := self._old(mailbox, now - days * retention.DAY)):
-                continue
-            for some in _lots(old, _AT_ONCE):
-                yield Lot(self._judged_copies(mailbox, some, days, now), self._purge)
+            rule = self._rules.rule(mailbox, Destination.ARCHIVE, self._hours)
+            if rule is not None:
+                for some in _lots(self._old(mailbox, now - rule.days * retention.DAY), _AT_ONCE):
+                    yield Lot(self._judged_copies(mailbox, some, rule, now), self._purge)
 
-    def _old(self, mailbox: str, before: int) -> list[Found]:
-        on_record = {
-            each.name
-            for page in self._spool.aged(before, mailbox)
-            for each in page
-            if each.destination is Destination.ARCHIVE
-        }
-        found = self._archive.items(mailbox, PURGES)
-        return [each for each in found if each.modified < before and each.name not in on_record]
+    def _old(self, mailbox: str, before: int) -> Iterator[Found]:
+        for some in _lots(self._archive.unsorted(mailbox, PURGES), _AT_ONCE):
+            old = [each for each in some if each.modified < before]
+            on_record = self._spool.archived(mailbox, [each.name for each in old])
+            yield from (each for each in old if each.name not in on_record)
 
-    def _judged_copies(self, mailbox: str, some: Sequence[Found], days: int, now: int) -> list[Where]:
+    def _judged_copies(self, mailbox: str, some: Sequence[Found], rule: retention.Rule, now: int) -> list[Where]:
         holds: Sequence[Hold] = self._spool.standing_holds([mailbox]).get(mailbox, ())
+        names = [(mailbox, each.name) for each in some] if rule.exported_only else []
+        exported = self._spool.exported(Destination.ARCHIVE, names)
         going = []
         for each in some:
-            verdict = retention.judge(Aged(each.modified), days, self._rules, holds, now)
+            aged = Aged(each.modified, exported=(mailbox, each.name) in exported)
+            verdict = retention.judge(aged, rule, self._rules, holds, now)
             self._report.add(mailbox, Destination.ARCHIVE, verdict, each.size)
             if verdict is Verdict.GOES:
                 going.append(Where(mailbox, PURGES, each.name))
@@ -260,17 +268,19 @@ class Purge:
         holds = self._spool.standing_holds({mailbox for each in some for mailbox in each.mailboxes})
         going = []
         for each in some:
-            how = self._archiving.configuration(each.source)
-            applies = (
-                how.purge and how.purge_hour in self._hours and not (how.purge_exported_only and not each.exported)
-            )
             covering = [hold for mailbox in each.mailboxes for hold in holds.get(mailbox, ())]
-            aged = Aged(each.last, each.first)
-            verdict = retention.judge(aged, how.keep_days if applies else None, self._rules, covering, now)
+            aged = Aged(each.last, each.first, exported=each.exported is not None)
+            verdict = retention.judge(aged, self._local_rule(each.source), self._rules, covering, now)
             self._report.add(each.source, Destination.LOCAL, verdict, each.size)
             if verdict is Verdict.GOES:
                 going.append(each.number)
         return going
+
+    def _local_rule(self, source: str) -> retention.Rule | None:
+        how = self._archiving.configuration(source)
+        if not (how.purge and how.purge_hour in self._hours):
+            return None
+        return retention.Rule("*", Destination.LOCAL, how.keep_days, how.purge_hour, how.purge_exported_only)
 
     def _drop(self, going: Sequence[int], _: int) -> None:
         self._spool.drop_local(going)
@@ -280,6 +290,10 @@ def _lots(items: Iterable[T], most: int) -> Iterator[list[T]]:
     left = iter(items)
     while lot := list(islice(left, most)):
         yield lot
+
+
+def _asks_export(rule: retention.Rule | None) -> bool:
+    return rule is not None and rule.exported_only
 
 
 def _where(each: AgedDelivery) -> Where:

@@ -169,6 +169,9 @@ class Retention(Struct, frozen=True, kw_only=True):
         int, Setting(REQUIRED, settings.whole(1, 36_525), "Days after its last event at which an item is purged.")
     ]
     hour: Annotated[int, Setting(2, settings.whole(0, 23), "Hour of the day of the purge, UTC.")]
+    exported_only: Annotated[
+        bool, Setting(False, settings.boolean, "Purge only what is that old and was exported too.")
+    ]
 
 
 class RetentionLabel(Struct, frozen=True, kw_only=True):

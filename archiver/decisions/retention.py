@@ -2,7 +2,7 @@
 
     hold     while one stands that covers the item, or may: it stays
     label    a keyword on the item, which keeps or shortens; of several the one that keeps longest
-    policy   the first rule for its mailbox and folder
+    policy   the first rule for its mailbox and folder, which may ask that it was exported too
 
 Answers from records and `now`: no item is read. Where a hold asks for what only the item could tell, the item stays.
 """
@@ -24,12 +24,16 @@ EVERY_HOUR = frozenset(range(24))
 
 
 class Rule(Struct, frozen=True):
-    """For mailboxes that fit a pattern and one of their folders: days from an item's last event, and when it goes."""
+    """For mailboxes that fit a pattern and one of their folders: days from an item's last event, and when it goes.
+
+    `exported_only`: nothing goes that was not exported too, be it as old as it may.
+    """
 
     mailbox: str
     destination: Destination
     days: int
     hour: int = 2
+    exported_only: bool = False
 
 
 class Label(Struct, frozen=True):
@@ -45,14 +49,11 @@ class Rules(Struct, frozen=True):
     rules: tuple[Rule, ...] = ()
     labels: tuple[Label, ...] = ()
 
-    def rule(self, mailbox: str, destination: Destination) -> Rule | None:
+    def rule(self, mailbox: str, destination: Destination, hours: frozenset[int] = EVERY_HOUR) -> Rule | None:
+        """The one for a mailbox's folder, if it is one of these hours'."""
         fitting = (r for r in self.rules if r.destination is destination and fits(mailbox, r.mailbox))
-        return next(fitting, None)
-
-    def days(self, mailbox: str, destination: Destination, hours: frozenset[int]) -> int | None:
-        """Days for a mailbox's folder, if its rule is one of these hours'."""
-        rule = self.rule(mailbox, destination)
-        return rule.days if rule is not None and rule.hour in hours else None
+        rule = next(fitting, None)
+        return rule if rule is not None and rule.hour in hours else None
 
     def youngest(self, now: int) -> int | None:
         """What ended after it is too young for any rule and label; None where nothing ever goes."""
@@ -64,29 +65,39 @@ class Rules(Struct, frozen=True):
 
 
 class Aged(Struct, frozen=True):
-    """What is on record of an item; what isn't, is None. `labels` are keywords it bears, case-folded."""
+    """What is on record of an item; what isn't, is None. `labels` are keywords it bears, case-folded; `exported` is
+    asked only where the rule wants to know."""
 
     ended: int
     started: int | None = None
     labels: frozenset[str] = frozenset()
+    exported: bool = False
 
 
 class Verdict(StrEnum):
     GOES = "goes"
     HELD = "held"
     LABELLED = "kept by its label"
+    UNEXPORTED = "waits for its export"
     STAYS = "stays"
 
 
-def judge(item: Aged, days: int | None, rules: Rules, holds: Sequence[Hold], now: int) -> Verdict:
-    """`days` is what policy says for it, None where it says nothing: then nothing is asked."""
-    if days is None:
+def judge(item: Aged, rule: Rule | None, rules: Rules, holds: Sequence[Hold], now: int) -> Verdict:
+    """`rule` is what policy says for it, None where it says nothing: then nothing is asked."""
+    if rule is None:
         return Verdict.STAYS
     said = [label.days for label in rules.labels if label.keyword.casefold() in item.labels]
-    kept = days if not said else _longest(said)
+    kept = rule.days if not said else _longest(said)
     if kept is not None and item.ended + kept * DAY < now:
-        return Verdict.HELD if holding.may_cover(holds, item.started, item.ended) else Verdict.GOES
-    return Verdict.LABELLED if said and item.ended + days * DAY < now else Verdict.STAYS
+        return _freed(item, rule, holds)
+    return Verdict.LABELLED if said and item.ended + rule.days * DAY < now else Verdict.STAYS
+
+
+def _freed(item: Aged, rule: Rule, holds: Sequence[Hold]) -> Verdict:
+    """Of what its time would let go."""
+    if holding.may_cover(holds, item.started, item.ended):
+        return Verdict.HELD
+    return Verdict.UNEXPORTED if rule.exported_only and not item.exported else Verdict.GOES
 
 
 def _longest(days: Iterable[int | None]) -> int | None:

@@ -64,14 +64,14 @@ def _summary(mailbox: str, folder: str, found: Iterable[Found]) -> FolderSummary
         count += 1
         unseen += not item.seen
         size += item.size
-        began = _began(item.name)
-        began = item.modified if began is None else began
-        first = began if first is None else min(first, began)
+        start = began(item.name)
+        start = item.modified if start is None else start
+        first = start if first is None else min(first, start)
         last = item.modified if last is None else max(last, item.modified)
     return FolderSummary(mailbox, folder, count, unseen, size, first, last)
 
 
-def _began(name: str) -> int | None:
+def began(name: str) -> int | None:
     """Our names begin with the second of the first event, most others' with that of their delivery."""
     seconds, dot, _ = name.partition(".")
     return int(seconds) * SECOND if dot and seconds.isdecimal() and len(seconds) < 12 else None
@@ -82,7 +82,7 @@ def numbered(store: Folders, mailbox: str) -> list[Numbered]:
     dated: list[tuple[int, str, str]] = []
     for folder in _folders(store, mailbox):
         names = store.names(mailbox, folder)
-        times = [_began(name) for name in names]
+        times = [began(name) for name in names]
         dated += [(time, name, folder) for time, name in zip(times, names, strict=True) if time is not None]
         silent = [Where(mailbox, folder, name) for time, name in zip(times, names, strict=True) if time is None]
         dated += [(read[0].modified, read[0].name, folder) for read in store.read_all(silent, 0) if read]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from archiver.spool.database import Connections
@@ -17,6 +17,11 @@ SELECT delivery.n, address, destination, folder, name, size, started, ended
     FROM delivery JOIN filing ON filing.n = delivery.filing JOIN mailbox ON mailbox.n = delivery.mailbox
     WHERE delivery.n > ?1 AND delivery.n <= ?2 AND delivery.state = 'filed' AND delivery.name <> '' AND ended < ?3
     AND (?4 IS NULL OR address = ?4) ORDER BY delivery.n
+"""
+
+_ARCHIVED = """
+SELECT 1 FROM delivery WHERE mailbox = (SELECT n FROM mailbox WHERE address = ?) AND name = ?
+    AND destination = 'archive' AND state = 'filed'
 """
 
 
@@ -34,6 +39,12 @@ def aged(connections: Connections, before: int, mailbox: str | None) -> Iterator
 def _from_row(row: Sequence[Any]) -> AgedDelivery:
     number, mailbox, destination, folder, name, size, started, ended = row
     return AgedDelivery(number, mailbox, Destination(destination), folder, name, size, started, ended)
+
+
+def archived(connections: Connections, mailbox: str, names: Iterable[str]) -> set[str]:
+    """Those of these base names that filed deliveries to a mailbox's archive have."""
+    with connections.reading() as connection:
+        return {name for name in names if connection.execute(_ARCHIVED, (mailbox, name)).fetchone() is not None}
 
 
 def purged(connections: Connections, numbers: Collection[int], now: int) -> None:

@@ -245,6 +245,16 @@ class AgedDelivery(Struct, frozen=True):
     ended: int
 
 
+class Exported(Struct, frozen=True):
+    """An item of a mailbox or of its archive that was exported: its base name, and the SHA-256 of what was written."""
+
+    mailbox: str
+    destination: Destination
+    name: str
+    sha256: str
+    at: int
+
+
 class LocalItem(Struct, frozen=True):
     """An item of the local archive without its content. `first` and `last` are the times of its events."""
 

@@ -400,6 +400,25 @@ def whispers(db: Database) -> None:
     )
 
 
+@migrations()
+def exports(db: Database) -> None:
+    """Items of mailboxes and of their archives that were exported, and when; which items deliveries have archived."""
+    db.execute(
+        """CREATE TABLE exported (
+            mailbox INTEGER NOT NULL REFERENCES mailbox (n),
+            destination TEXT NOT NULL,
+            name TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            PRIMARY KEY (mailbox, destination, name)
+        ) STRICT, WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE INDEX delivery_archived ON delivery (mailbox, name)
+            WHERE destination = 'archive' AND state = 'filed'"""
+    )
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

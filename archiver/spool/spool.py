@@ -22,6 +22,7 @@ from archiver.spool import (
     dropping,
     erasing,
     exclusions,
+    exports,
     failures,
     feeds,
     filed,
@@ -51,6 +52,7 @@ from archiver.spool.records import (
     Conflict,
     Dropped,
     Entry,
+    Exported,
     Feed,
     Kept,
     LocalCopy,
@@ -71,7 +73,7 @@ from archiver.spool.records import (
     Watermark,
 )
 from archiver.spool.watermark import watermark
-from archiver.types import Delivery, DeliveryState, Exclusion, Failure, Filing, Head, Hold, Lease
+from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Failure, Filing, Head, Hold, Lease
 
 IDLE = 600 * SECOND
 LATENESS = 120 * SECOND
@@ -395,6 +397,14 @@ class Spool:
     def mark_exported(self, numbers: Iterable[int], now: int) -> None:
         local.mark_exported(self._connections, numbers, now)
 
+    def note_exported(self, items: Collection[Exported]) -> None:
+        """Items of mailboxes and their archives that are durable elsewhere."""
+        exports.note(self._connections, items)
+
+    def exported(self, destination: Destination, wanted: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these (mailbox, base name) that were exported."""
+        return exports.exported(self._connections, destination, wanted)
+
     def drop_local(self, numbers: Iterable[int]) -> int:
         """Take these out of the local archive for good; how many there were."""
         return local.drop(self._connections, numbers)
@@ -430,6 +440,10 @@ class Spool:
     def aged(self, before: int, mailbox: str | None = None) -> Iterator[list[AgedDelivery]]:
         """Filed deliveries, of one mailbox if it is named, whose conversations ended before this time; lot by lot."""
         return aging.aged(self._connections, before, mailbox)
+
+    def archived(self, mailbox: str, names: Iterable[str]) -> set[str]:
+        """Those of these base names that are items of deliveries to the mailbox's archive."""
+        return aging.archived(self._connections, mailbox, names)
 
     def purged(self, deliveries: Collection[int], now: int) -> None:
         """The items of these deliveries were taken out because their time was over."""

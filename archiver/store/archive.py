@@ -11,7 +11,7 @@ damages one damages no other. Whom to archive, and what a hold keeps, others dec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -159,15 +159,28 @@ class ArchiveStore(MaildirFolders):
                     yield mailbox, usage
 
     def _tail(self, mailbox: str) -> Tail | None:
+        with self._manifest(mailbox) as manifest:
+            return manifest.find_tail() if manifest else None
+
+    @contextmanager
+    def _manifest(self, mailbox: str) -> Iterator[Manifest | None]:
+        """To read; None where there is none."""
         with self._using() as tree:
             try:
                 manifest = Manifest(tree.directory(self._existing(tree, mailbox)), _first(mailbox), writes=False)
             except FileNotFoundError:
-                return None
+                yield None
+                return
             try:
-                return manifest.find_tail()
+                yield manifest
             finally:
                 manifest.close()
+
+    def recorded(self, mailbox: str) -> dict[tuple[str, str], str]:
+        """The SHA-256 of everything that is there by its manifest, by folder and base name. Reads no item."""
+        with self._manifest(mailbox) as manifest:
+            there = manifest.contents().there if manifest else {}
+        return {key: content.sha256 for key, content in there.items()}
 
     def verify(self, mailbox: str, heads: Iterable[Head] = ()) -> Iterator[Damage]:
         """Everything that is wrong with a mailbox's archive. Reads every item; others may file meanwhile.

@@ -108,6 +108,13 @@ class MaildirFolders:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
             yield from Search(tree, self._ours).entries(place)
 
+    def unsorted(self, mailbox: str, folder: str) -> Iterator[Found]:
+        """As `items`, in no order and one by one, so that a large folder costs no memory. What goes meanwhile may be
+        left out."""
+        with self._using() as tree:
+            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
+            yield from Search(tree, self._ours).unsorted(place)
+
     def names(self, mailbox: str, folder: str) -> list[str]:
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))

@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from email.parser import BytesHeaderParser
 from stat import S_ISREG
 from typing import NamedTuple
@@ -113,6 +114,14 @@ class Search:
             found = self._look(place, spot)
             if found:
                 yield found
+
+    def unsorted(self, place: Place) -> Iterator[Found]:
+        for sub in SUBDIRECTORIES:
+            with suppress(FileNotFoundError), os.scandir(self._tree.directory((*place.parts, sub))) as entries:
+                for entry in entries:
+                    found = None if entry.name.startswith(".") else self._look(place, Spot(sub, entry.name))
+                    if found:
+                        yield found
 
     def names(self, place: Place) -> list[str]:
         """The base names alone, sorted: a large folder is listed without asking for each of its files."""
