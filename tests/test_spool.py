@@ -124,6 +124,16 @@ def test_journal_mode_and_durability(spool: Spool) -> None:
     assert db.execute("PRAGMA foreign_keys").fetchone()[0] == 1
 
 
+def test_a_shrunk_spool_keeps_few_pages(spool: Spool) -> None:
+    def cache() -> int:
+        kib: int = -spool._connections.db.execute("PRAGMA cache_size").fetchone()[0]
+        return kib
+
+    before = cache()
+    spool.shrink()
+    assert cache() <= before / 4
+
+
 # Order
 
 

@@ -6,6 +6,7 @@ Every write is one `BEGIN IMMEDIATE` transaction behind the live gate. Holds no 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import sqlite3
@@ -22,6 +23,8 @@ from archiver.spool.locks import Gate
 
 MIB = 1024 * 1024
 _WRITER_CACHE = 48 * MIB
+_SMALL_CACHE = 12 * MIB
+"""For a writer that goes from place to place in order, as the journal does: it comes back to few pages."""
 _READER_CACHE = 4 * MIB
 _WAL_PAGES = 8_000
 """Checkpoint at 32 MiB, so that even behind a reader the journal file stays under 64 MiB."""
@@ -113,6 +116,7 @@ class Connections:
         self._gate = gate
         self._readonly = readonly
         self._patience = patience
+        self._cache = _READER_CACHE if readonly else _WRITER_CACHE
         self._local = threading.local()
         self._all: weakref.WeakSet[Database] = weakref.WeakSet()
         _INSTANCES.add(self)
@@ -173,6 +177,14 @@ class Connections:
         with faults(self.path):
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def shrink(self) -> None:
+        """Drop this thread's pages, and give back all memory that is free; from now on its connection keeps few."""
+        self._cache = min(self._cache, _SMALL_CACHE)
+        self.close_mine()
+        # glibc keeps freed memory between pieces in use for itself, half of a backfill's; others may have no such call.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
     def close_mine(self) -> None:
         found: Database | None = getattr(self._local, "db", None)
         if found is not None:
@@ -202,8 +214,7 @@ class Connections:
         return db
 
     def _pragmas(self) -> tuple[str, ...]:
-        cache = (_READER_CACHE if self._readonly else _WRITER_CACHE) // 1024
-        common = ("foreign_keys = ON", "temp_store = MEMORY", f"cache_size = -{cache}")
+        common = ("foreign_keys = ON", "temp_store = MEMORY", f"cache_size = -{self._cache // 1024}")
         if self._readonly:
             return (*common, "query_only = ON")
         return (

@@ -167,7 +167,7 @@ class Spool:
         """Give back the memory that many appends have filled with pages and names; nothing else changes."""
         with self._appending:
             self._intake.forget_places()
-            self._connections.close_mine()
+            self._connections.shrink()
 
     # Locks of the data directory
 
