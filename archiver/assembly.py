@@ -7,6 +7,7 @@ import io
 import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiver.config import CSV_READERS, Config, content_of
 from archiver.config.archiving import Configuration, Policy, Scoped, moving_faults
@@ -14,12 +15,14 @@ from archiver.conversations.rules import Rules
 from archiver.decisions import gate, policy, retention
 from archiver.directory import Directory, Person, read_people
 from archiver.exceptions import ConfigError
-from archiver.filing.pipeline import Terms
 from archiver.rendering import Limits, folder_name, is_base_name
-from archiver.spool import Spool
 from archiver.store import ArchiveStore, MaildirStore, Ownership
 from archiver.store.names import Encoding
 from archiver.types import Destination
+
+if TYPE_CHECKING:  # loaded where they are made: who only reads folders doesn't wait for them
+    from archiver.filing.pipeline import Terms
+    from archiver.spool import Spool
 
 _MOST_PEOPLE = 256 * 1024 * 1024
 """Bytes of the people file: a million people have less."""
@@ -120,6 +123,8 @@ def retention_of(config: Config) -> retention.Rules:
 
 
 def terms_of(config: Config) -> Terms:
+    from archiver.filing.pipeline import Terms
+
     return Terms(
         rules=rules_of(config),
         gate=gate.Rules(history=config.history.enabled, pairing=config.store.pairing),
@@ -187,5 +192,7 @@ def _number(name: str, look_up: Callable[[str], int]) -> int:
 
 
 def open_spool(config: Config, data: Path, *, readonly: bool = False) -> Spool:
+    from archiver.spool import Spool
+
     bounds = config.conversations
     return Spool.open(data, readonly=readonly, idle=bounds.idle, lateness=bounds.lateness)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,44 @@ import click
 
 from archiver import __version__
 from archiver.cli.app import App
-from archiver.cli.audit import audit
-from archiver.cli.backfill import backfill
-from archiver.cli.doctor import doctor
-from archiver.cli.exclusion import exclusion
-from archiver.cli.explain import explain
-from archiver.cli.export import export
-from archiver.cli.hold import hold
-from archiver.cli.inspect import inspect
 from archiver.cli.output import Unread, complain
-from archiver.cli.policy import policy
-from archiver.cli.purge import purge
-from archiver.cli.run import run
-from archiver.cli.status import status
 from archiver.exceptions import ArchiverError, ConfigError, EnvironmentFault, UsageError
 
 FOUND_WRONG, USERS, MACHINES = 1, 2, 3
 INTERRUPTED = 130
 
 
+COMMANDS = (
+    "run",
+    "backfill",
+    "inspect",
+    "status",
+    "doctor",
+    "policy",
+    "explain",
+    "hold",
+    "exclusion",
+    "audit",
+    "export",
+    "purge",
+)
+"""In the order of the help; each is a module here, with the command under the same name."""
+
+
 class Commands(click.Group):
-    """Tells errors as people need them, and turns them into exit statuses."""
+    """Tells errors as people need them, and turns them into exit statuses.
+
+    A sub-command is loaded when it is asked for: who lists a folder doesn't wait for all that the daemon needs.
+    """
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"archiver.cli.{cmd_name}"), cmd_name)
+        return command
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -116,7 +134,3 @@ def main(context: click.Context, data: Path, config: Path | None, json_: bool) -
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode is no reason to fail
     context.obj = App(data.absolute(), config, json_)
-
-
-for command in (run, backfill, inspect, status, doctor, policy, explain, hold, exclusion, audit, export, purge):
-    main.add_command(command)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,9 @@ from archiver.addresses import normal
 from archiver.assembly import directory_of, open_spool
 from archiver.config import Config
 from archiver.exceptions import UsageError
-from archiver.spool import Spool, missing
+
+if TYPE_CHECKING:
+    from archiver.spool import Spool
 
 
 class App:
@@ -41,6 +43,8 @@ class App:
     @contextmanager
     def spool(self) -> Iterator[Spool]:
         """To change something in it; there must be one, or a misspelt --data would make another."""
+        from archiver.spool import Spool, missing
+
         config = self.config()
         if not Spool.exists(self.data):
             raise missing(self.data)

@@ -10,7 +10,6 @@ from archiver import inspection
 from archiver.addresses import normal
 from archiver.assembly import store_of
 from archiver.cli import listing, transcript
-from archiver.cli import verify as verifying
 from archiver.cli.app import App, reads
 from archiver.cli.listing import Asked
 from archiver.cli.output import as_csv, as_json, counted, say, size, table, when, write
@@ -62,11 +61,9 @@ def inspect(
         raise click.UsageError("--repair and --maildir belong to --verify")
     if maildir and address:
         raise click.UsageError("--maildir is somebody's copy: it has no ADDRESS")
-    if maildir:
-        return verifying.verify_copy(app, maildir, repair=repair)
     mailbox = (normal("", address) or address) if address else None  # also as `sip:` or `xmpp:` has it, in any case
     if verify:
-        return verifying.verify(app, mailbox, repair=repair)
+        return _verify(app, mailbox, maildir, repair=repair)
     store = store_of(app.config(), app.data)
     if mailbox is None:
         return _folders(app, store, asked)
@@ -80,6 +77,14 @@ def inspect(
     if history:
         return transcript.print_history(app, found)
     return transcript.print_item(app, inspection.show(store, found))
+
+
+def _verify(app: App, mailbox: str | None, maildir: Path | None, *, repair: bool) -> None:
+    from archiver.cli import verify  # loads all that files: who only lists a folder doesn't wait for it
+
+    if maildir:
+        return verify.verify_copy(app, maildir, repair=repair)
+    return verify.verify(app, mailbox, repair=repair)
 
 
 def _folders(app: App, store: Store, asked: Asked) -> None:

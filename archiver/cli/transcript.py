@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from archiver.cli.app import App
-from archiver.cli.explain import became
 from archiver.cli.output import as_json, paged, table, when
 from archiver.exceptions import UsageError
 from archiver.inspection import ItemSummary, Shown
 from archiver.logs import plain
-from archiver.spool import Spool
-from archiver.spool.records import Traced
+
+if TYPE_CHECKING:
+    from archiver.spool.records import Traced
 
 _SAID = re.compile(r"(\d\d?:\d\d(?::\d\d)?\S*(?: [AP]M)?) (.+?): (.*)")
 _MOST = 1_000
@@ -48,6 +49,8 @@ def _coloured(line: str) -> str:
 
 def print_history(app: App, item: ItemSummary) -> None:
     """Every version of its conversation that the journal has for this mailbox, the newest first."""
+    from archiver.cli.explain import became
+
     versions = _versions(app, item)
     if app.json:
         return as_json(versions)
@@ -61,6 +64,8 @@ def print_history(app: App, item: ItemSummary) -> None:
 
 
 def _versions(app: App, item: ItemSummary) -> list[Traced]:
+    from archiver.spool import Spool
+
     if not item.room:
         raise UsageError("this message was not made by the archiver: it has no history here")
     if not Spool.exists(app.data):

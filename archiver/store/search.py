@@ -101,8 +101,8 @@ class Search:
     def files(self, place: Place, subdirectory: str) -> list[str]:
         """File names as they stand in the directory; Maildir has those that begin with a dot ignored."""
         try:
-            with os.scandir(self._tree.directory((*place.parts, subdirectory))) as entries:
-                return [entry.name for entry in entries if not entry.name.startswith(".")]
+            files = os.listdir(self._tree.directory((*place.parts, subdirectory)))  # noqa: PTH208 - an open directory
+            return [file for file in files if not file.startswith(".")]
         except FileNotFoundError:
             return []
 

@@ -1,7 +1,6 @@
-"""Logging: structured, as JSON or for a terminal, with what libraries log through the same pipe.
+"""The set-up of logging: structured, as JSON or for a terminal, with what libraries log through the same pipe.
 
-Holds the set-up and the cleaning of text from outside, so that no name, topic or exception message can move a
-terminal's cursor or forge a line. It decides nothing about what is logged.
+Decides nothing about what is logged.
 
     structlog and stdlib loggers -> root handler -> level, logger, time -> JSON | console -> stream
 """
@@ -10,31 +9,19 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-# C0, DEL, C1; what reorders or hides text (bidirectional controls, zero width, tags); line ends of Unicode; lone
-# surrogates, which many streams can't write.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
-)
+from archiver.logs import plain
+
 _LIBRARIES = ("mail", "apscheduler", "asyncio")
 """They tell of every session and every run at INFO: worth a line only where somebody looks for a fault."""
 
 
-def plain(text: str) -> str:
-    """Text as it may go to a terminal, on one line: what is unsafe is shown as an escape."""
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
-
-
-def set_up(format: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
-    """Route everything to `stream` (standard error). Called again, as on SIGHUP, it replaces what it set up."""
-    out = sys.stderr if stream is None else stream
+def route(format: str, level: str, out: TextIO) -> None:
     handler = _Handler(out)
     handler.setFormatter(_formatter(_is_for_people(format, out), out.isatty()))
     root = logging.getLogger()
