@@ -456,6 +456,36 @@ def test_a_mailbox_is_listed_with_filters_order_and_csv(call, tmp_path):
     assert "name its ADDRESS" in call("inspect", "--missed", status=2).stderr
 
 
+def test_mailboxes_are_listed_with_archives_and_what_is_kept_back(call, tmp_path):
+    alice, bob = PEOPLE
+    config = tmp_path / "config.toml"
+    config.write_text(f'[[mailbox]]\naddress = "{alice}"\nversion = "unheard of"\n')
+    call("backfill", "events", events(tmp_path / "a.ndjson", *talk("hello")))
+    call("hold", "place", bob, "--by", "x", "--reason", "y")
+    call("--config", config, "backfill", "events", events(tmp_path / "b.ndjson", *talk("later", at=3_600)))
+    expected = [
+        (alice, "Conversation History", "1", "filed"),
+        (alice, "Conversation History", "1", "withheld"),
+        (bob, "Conversation History", "2", "filed"),
+        (bob, "Recoverable Items/Purges", "2", "archived"),
+    ]
+    columns = ("mailbox", "folder", "items", "state")
+    shares = json.loads(call("inspect", "--json").stdout)
+    assert [tuple(str(share[column]) for column in columns) for share in shares] == expected
+    assert [share["first"] is None for share in shares] == [False, True, False, False]
+    rows = csv.DictReader(call("inspect", "--csv").stdout.splitlines())
+    assert [tuple(row[column] for column in columns) for row in rows] == expected
+    told = call("inspect").stdout
+    assert told.endswith("2 mailboxes, 3 items, 2 archived, 1 withheld.\n") and "withheld" in told.splitlines()[2]
+
+
+def test_a_spool_that_cannot_be_read_hides_no_folder(call, data, tmp_path):
+    call("backfill", "events", events(tmp_path / "a.ndjson", *talk("hello")))
+    (data / "spool.db").write_bytes(b"no database at all, whatever its name says" * 99)
+    told = call("inspect")
+    assert "2 mailboxes, 2 items." in told.stdout and "left out: " in told.stderr
+
+
 def test_an_item_tells_its_history(call, tmp_path):
     call("backfill", "events", events(tmp_path / "a.ndjson", *talk("hello")))
     (filed,) = json.loads(call("inspect", PEOPLE[0], "1", "--history", "--json").stdout)

@@ -10,7 +10,9 @@ import pytest
 from archiver import inspection
 from archiver.events import SECOND
 from archiver.exceptions import UsageError
+from archiver.inspection import overview
 from archiver.inspection.messages import date_of, header, headers_of, parsed, people_of, text_of
+from archiver.spool.records import MailboxCount
 from archiver.store import MaildirStore, MemoryStore, Put, Store
 from archiver.types import Item
 
@@ -50,6 +52,23 @@ def test_folders_tell_counts_sizes_and_times(store):
     assert (alice.first, alice.last) == (100 * SECOND, 300 * SECOND)
     assert alice.bytes == len(message("a")) + len(message("b"))
     assert list(inspection.folders(store, ["bob@example.org"])) == [bob]
+
+
+def test_what_is_kept_back_is_summed_up_by_place():
+    counts = [
+        MailboxCount(ALICE, "archive", "withheld", 1, 10),
+        MailboxCount(ALICE, "history", "parked", 2, 20),
+        MailboxCount(ALICE, "history", "filed", 3, 30),
+        MailboxCount(ALICE, "local", "filed", 4, 40),
+        MailboxCount("aaron@example.org", "history", "withheld", 5, 50),
+    ]
+    shares = overview.in_order(overview.counted(counts))
+    assert [(share.mailbox, share.folder, str(share.state), share.items, share.bytes) for share in shares] == [
+        ("aaron@example.org", "Conversation History", "withheld", 5, 50),
+        (ALICE, "local archive", "archived", 4, 40),
+        (ALICE, "Recoverable Items/Purges", "withheld", 1, 10),
+        (ALICE, "Conversation History", "parked", 2, 20),
+    ]
 
 
 def listed(store: Store, **wanted: object) -> list[inspection.ItemSummary]:

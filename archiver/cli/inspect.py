@@ -12,9 +12,9 @@ from archiver.assembly import store_of
 from archiver.cli import listing, transcript
 from archiver.cli.app import App, reads
 from archiver.cli.listing import Asked
-from archiver.cli.output import as_csv, as_json, counted, say, size, table, when, write
+from archiver.cli.output import write
+from archiver.cli.overview import print_overview
 from archiver.rendering import lines_of
-from archiver.store import Store
 
 
 @click.command()
@@ -44,7 +44,7 @@ def inspect(
     maildir: Path | None,
     asked: Asked,
 ) -> None:
-    """Lists mailboxes and their folders; with ADDRESS its items, newest first; with ITEM that one as text.
+    """Lists mailboxes: their folders, archives, what is kept back; with ADDRESS its items; with ITEM that one as text.
 
     ADDRESS is a mailbox, or a beginning that no other has. ITEM is its number in the list, its Message-ID, name or
     key, or the conversation's id, or a beginning of these that no other has.
@@ -66,7 +66,7 @@ def inspect(
         return _verify(app, mailbox, maildir, repair=repair)
     store = store_of(app.config(), app.data)
     if mailbox is None:
-        return _folders(app, store, asked)
+        return print_overview(app, store, asked)
     mailbox = inspection.mailbox_of(store, mailbox)
     if item is None:
         return listing.print_items(app, store, mailbox, asked)
@@ -85,26 +85,3 @@ def _verify(app: App, mailbox: str | None, maildir: Path | None, *, repair: bool
     if maildir:
         return verify.verify_copy(app, maildir, repair=repair)
     return verify.verify(app, mailbox, repair=repair)
-
-
-def _folders(app: App, store: Store, asked: Asked) -> None:
-    if asked.has_filter:
-        raise click.UsageError("filters and --sort list the items of one mailbox: name its ADDRESS")
-    found = list(inspection.folders(store))
-    if asked.csv:
-        return as_csv(inspection.FolderSummary, found, times=("first", "last"))
-    if app.json:
-        return as_json(found)
-    if not found:
-        return say(f"Nothing is filed in {app.data} yet.")
-    _folder_table(found)
-    mailboxes, items = len({f.mailbox for f in found}), sum(f.items for f in found)
-    return say(f"\n{counted(mailboxes, 'mailbox', 'mailboxes')}, {counted(items, 'item')}.")
-
-
-def _folder_table(found: list[inspection.FolderSummary]) -> None:
-    table(
-        ("mailbox", "folder", "items", "unread", "size", "first (UTC)", "last (UTC)"),
-        [(f.mailbox, f.folder, f.items, f.unseen, size(f.bytes), when(f.first), when(f.last)) for f in found],
-        right=(2, 3, 4),
-    )

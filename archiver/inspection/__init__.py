@@ -1,9 +1,9 @@
 """What lies in people's folders, read back: mailboxes, folders, items, one item; and whether it is what was filed.
 
-`listing` reads through the store's own protocol and with the writer's types, so that it can't disagree with the
-archiver; `filtering` picks, `finding` knows one by what somebody calls it; `item` and `messages` read one message,
-whoever made it; `verifying` checks archives against their manifests, `examining` Conversation History against the
-journal and each item against its own events.
+`overview` counts all of it, archives and what is kept back too; `listing` reads through the store's own protocol and
+with the writer's types, so that it can't disagree with the archiver; `filtering` picks, `finding` knows one by what
+somebody calls it; `item` and `messages` read one message, whoever made it; `verifying` checks archives against their
+manifests, `examining` Conversation History against the journal and each item against its own events.
 """
 
 from archiver.inspection.examining import Doing, Examination, Prove, Told
@@ -12,6 +12,7 @@ from archiver.inspection.finding import find, mailbox_of
 from archiver.inspection.item import ItemSummary
 from archiver.inspection.ledger import Ledger
 from archiver.inspection.listing import FolderSummary, Shown, content, folders, items, show
+from archiver.inspection.overview import Share, State
 from archiver.inspection.verifying import Problem, archives, verify
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "Ledger",
     "Problem",
     "Prove",
+    "Share",
     "Shown",
+    "State",
     "Told",
     "Wanted",
     "archives",
