@@ -40,6 +40,7 @@ ALONE = 2_000
 _FEWEST, _MOST = 1, 100
 """Places given to a filing process at once."""
 _EXCLUDED = "excluded: "
+_UNKNOWN = "of people the directory doesn't know"
 _ENOUGH = 10_000
 """Renderings that are a fair piece of work: small chats go out by the hundred, busy rooms one by one."""
 
@@ -47,7 +48,8 @@ _ENOUGH = 10_000
 class Request(Struct, frozen=True):
     """What to read, as what, and with how many processes to file.
 
-    `documents` are those of the paths that are of this format, where it was told by looking; else all.
+    `documents` are those of the paths that are of this format, where it was told by looking; else all. What `without`
+    (source and address) did is left out.
     """
 
     importer: Importer
@@ -55,6 +57,7 @@ class Request(Struct, frozen=True):
     options: Options = Options()
     jobs: int = 2
     documents: tuple[Document, ...] = ()
+    without: frozenset[tuple[str, str]] = frozenset()
 
 
 class Progress(Struct):
@@ -92,7 +95,7 @@ Show = Callable[[Progress], None]
 def run(config: Config, data: Path, request: Request, show: Show = lambda progress: None) -> Report:
     """Read `request.paths` and file what they bring. Raises `InUse` while another backfill runs."""
     check(request)
-    started, documents = time.monotonic(), request.documents or chosen(request.importer, request.paths, Spool.exists)
+    started, documents = time.monotonic(), chosen_by(request)
     sieve = _sieve(config, data)
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
     said = Reading(_now())
@@ -139,6 +142,10 @@ def feed_name(request: Request) -> str:
     return f"import:{request.importer.name}:{blake2b(named, digest_size=6).hexdigest()}"
 
 
+def chosen_by(request: Request) -> tuple[Document, ...]:
+    return request.documents or chosen(request.importer, request.paths, Spool.exists)
+
+
 def look(paths: Sequence[Path]) -> Recognised:
     """What the files are, by looking. A data directory among them is passed over: what was filed is no input."""
     return recognise(paths, Spool.exists)
@@ -166,11 +173,19 @@ def _read(
 ) -> Iterator[tuple[str, Captured | Rejected]]:
     for document in documents:
         for piece in request.importer.read(document, request.options, reading):
+            if request.without and _is_by(piece, request.without):
+                reading.ignored[_UNKNOWN] += 1
+                continue
             exclusion = sieve.of(piece, reading.received) if sieve else None
             if exclusion is None:
                 yield document.place, piece
             else:
                 reading.ignored[_EXCLUDED + str(exclusion.number)] += 1
+
+
+def _is_by(piece: Captured | Rejected, people: frozenset[tuple[str, str]]) -> bool:
+    actor = None if isinstance(piece, Rejected) else piece.event.data.actor
+    return actor is not None and (piece.event.source, actor.address) in people  # type: ignore[union-attr]
 
 
 def _remarks(reading: Reading) -> Remarks:

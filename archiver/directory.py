@@ -22,6 +22,11 @@ _LONG = 512
 """No longer address is cached, so that hostile ones can't fill the memory."""
 _FACTS = ("version", "locale", "zone", "folder", "exchange_archiving", "migration", "migration_ends", "quota")
 _COLUMNS = ("address", "mailbox", *_FACTS)
+_REMARKS = ("name", "messages")
+"""Columns of the people file that only tell the reader who is meant."""
+
+NOBODY = "-"
+"""In the people file, in place of a mailbox: a participant who has none, and it is known."""
 
 
 class Facts(Protocol):
@@ -48,7 +53,7 @@ class Facts(Protocol):
 
 
 class Person(Struct, frozen=True):
-    """One row of the people file: a source's address, and whose mailbox it is."""
+    """One row of the people file: a source's address, and whose mailbox it is; "" for nobody's."""
 
     address: str
     mailbox: str
@@ -92,7 +97,7 @@ class Directory:
         self._domains = frozenset(domains)
         self._rewrites = {rule.source: rule.target for rule in reversed(tuple(rewrites))}
         self._exact = _exact([(row.address, row.mailbox) for row in rows or ()] + list((people or {}).items()))
-        self._named = frozenset(self._exact.values())
+        self._named = frozenset(filter(None, self._exact.values()))
         self._closed = bool(self._domains or people or rows is not None)
         # The configuration's tables come last: what is written there by hand overrides the file.
         self._own = _merge((*(rows or ()), *mailboxes))
@@ -112,6 +117,19 @@ class Directory:
             answer = self._answers[place, address] = self._find(source, address)
             return answer
 
+    def is_nobodys(self, source: str, address: str) -> bool:
+        """Whether it was said that this address has no mailbox."""
+        return self._stated(address, normal(source, address)) == ""
+
+    def is_stated(self, source: str, address: str) -> bool:
+        """Whether the map speaks of this address."""
+        return self._stated(address, normal(source, address)) is not None
+
+    @property
+    def names_people(self) -> bool:
+        """Whether domains or people are named, and so everybody else is a stranger."""
+        return self._closed
+
     def mailbox(self, address: str) -> Mailbox:
         """What is known of a mailbox, by its normal form: its own facts, else the defaults."""
         return self._known.get(address) or _complete(address, {}, self._default)
@@ -129,15 +147,16 @@ class Directory:
         return tuple(sorted(self._named | self._known.keys()))
 
     def _find(self, source: str, address: str) -> str | None:
-        exact = self._exact.get(folded(address))
-        if exact is not None:
-            return exact
         plain = normal(source, address)
-        if plain is None:
-            return None
-        if plain in self._exact:
-            return self._exact[plain]
-        return self._ours(self._rewritten(plain))
+        exact = self._stated(address, plain)
+        if exact is not None:
+            return exact or None
+        return None if plain is None else self._ours(self._rewritten(plain))
+
+    def _stated(self, address: str, plain: str | None) -> str | None:
+        """What the map says of an address: a mailbox, "" for nobody's, None for nothing."""
+        exact = self._exact.get(folded(address))
+        return self._exact.get(plain) if exact is None and plain is not None else exact
 
     def _rewritten(self, address: str) -> str:
         local, _, domain = address.rpartition("@")
@@ -171,7 +190,7 @@ def _merge(given: Iterable[Facts]) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for facts in given:
         known = {name: value for name in _FACTS if (value := getattr(facts, name))}
-        if known:
+        if known and facts.mailbox:
             merged.setdefault(facts.mailbox, {}).update(known)
     return merged
 
@@ -218,7 +237,9 @@ def _without_mark(lines: Iterable[str]) -> Iterable[str]:
 def _header_problems(header: list[str]) -> list[str]:
     problems = [f"{column!r} is missing from the header" for column in _COLUMNS[:2] if column not in header]
     problems += [
-        f"{column!r} is no column; known are {', '.join(_COLUMNS)}" for column in header if column not in _COLUMNS
+        f"{column!r} is no column; known are {', '.join(_COLUMNS)}"
+        for column in header
+        if column not in (*_COLUMNS, *_REMARKS)
     ]
     return problems + [f"{column!r} stands twice" for column in sorted(set(header)) if header.count(column) > 1]
 
@@ -230,10 +251,13 @@ def _person(
         return None, [f"{len(cells)} cells under {len(header)} columns"]
     row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
     facts: dict[str, Any] = {fact: row.get(fact) or None for fact in _FACTS}
-    mailbox = normal("", row.get("mailbox", ""))
+    said = row.get("mailbox", "")
+    mailbox = "" if said == NOBODY else normal("", said)
     wrong = [] if row.get("address") else ["address: is empty"]
     if mailbox is None:
-        wrong.append(f"mailbox = {row.get('mailbox', '')!a}: is not an address")
+        wrong.append(
+            f"mailbox = {said!a}: is not an address" if said else f"mailbox: is empty; write {NOBODY} for nobody"
+        )
     for column, read in readers.items():
         try:
             facts[column] = read(row[column]) if row.get(column) else None
@@ -249,7 +273,9 @@ def _contradictions(people: Mapping[int, Person]) -> Iterator[str]:
     seen: dict[tuple[str, str], tuple[int, str]] = {}
     for line, person in people.items():
         said = {("address", normal("", person.address) or folded(person.address)): person.mailbox}
-        said |= {(fact, person.mailbox): value for fact in _FACTS if (value := getattr(person, fact))}
+        said |= {
+            (fact, person.mailbox): value for fact in _FACTS if person.mailbox and (value := getattr(person, fact))
+        }
         for (column, key), value in said.items():
             first, before = seen.setdefault((column, key), (line, value))
             if before != value:

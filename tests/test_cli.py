@@ -386,7 +386,7 @@ def test_status_lists_what_needs_a_person(call, data, tmp_path):
 def test_strangers_are_listed(call, tmp_path):
     config = tmp_path / "archiver.toml"
     config.write_text('[directory]\npeople = { "alice@example.org" = "alice@example.org" }\n')
-    call("--config", config, "backfill", "events", events(tmp_path / "e.ndjson", *talk()))
+    call("--config", config, "backfill", "--placeholder", "events", events(tmp_path / "e.ndjson", *talk()))
     (bob,) = json.loads(call("--config", config, "status", "--strangers", "--json").stdout)
     assert bob["address"] == PEOPLE[1]
     assert "1 person without a mailbox" in call("--config", config, "status").stdout

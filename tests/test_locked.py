@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
-from archiver.spool import Spool
+from archiver.spool import Spool, seal
 from archiver.spool.records import Entry, Exported, LocalCopy
 from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Filing, Head, Item, Lease, Roster
 
@@ -174,6 +174,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
 READS: dict[str, Callable[[Scene], object]] = {
     "holder": lambda s: s.spool.holder("daemon"),
     "feeds": lambda s: s.spool.feeds(),
+    "would_be": lambda s: s.spool.would_be([seal(say("a@x", "new", 1, id="new"))]),
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
     "rooms": lambda s: s.spool.rooms(),
     "drop_quarantined": lambda s: s.spool.drop_quarantined(lambda *_: False),

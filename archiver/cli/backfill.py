@@ -18,6 +18,7 @@ from archiver import backfill as backfilling
 from archiver.backfill import Report, Request, Show
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, complain, counted, say, size, table
+from archiver.cli.preview import people_known, previews, tell_previews
 from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Document, Options, importer
 from archiver.importers.protocol import charset_of, date_option, zone_of
@@ -39,6 +40,13 @@ _POLL = 0.5
 @click.option("--owner", help="Whose export it is, where it calls them only 'you': an address.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that file.")
 @click.option("--no-wait", is_flag=True, help="Fail while another backfill runs, instead of waiting for it.")
+@click.option("--dry-run", is_flag=True, help="Read everything, take nothing, and say what would come of it.")
+@click.option("--strict", is_flag=True, help="Stop where anybody's mailbox is only derived from a nick.")
+@click.option(
+    "--placeholder", is_flag=True, help="Take people the directory doesn't know as they are, without mailbox."
+)
+@click.option("--skip-unknown", is_flag=True, help="Leave out what people the directory doesn't know did.")
+@click.option("--map", "map_", type=click.Path(path_type=Path), help="Where to write the people file to fill in.")
 @reads
 def backfill(
     app: App,
@@ -53,6 +61,11 @@ def backfill(
     owner: str | None,
     jobs: int,
     no_wait: bool,
+    dry_run: bool,
+    strict: bool,
+    placeholder: bool,
+    skip_unknown: bool,
+    map_: Path | None,
 ) -> None:
     """Reads files of old events and files everything they hold. Reading the same again files nothing new.
 
@@ -65,6 +78,10 @@ def backfill(
     _check(options)
     requests, unknown = _requests(what, options, jobs)
     config = app.config()
+    if dry_run:
+        return tell_previews(app, previews(app, config, requests), unknown)
+    if not placeholder:
+        requests = people_known(app, config, requests, strict=strict, skip=skip_unknown, path=map_)
     app.log(config, quiet=not app.json and sys.stderr.isatty())
     reports = []
     for request in requests:

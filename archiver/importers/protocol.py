@@ -36,12 +36,14 @@ class Reading(Struct):
     """One reading of files: when it was, and what an importer says beside the events it gives.
 
     `received` is in microseconds. `ignored` counts what is no conversation, by kind; `guessed` what had to be guessed
-    (a zone, the order of day and month, who is meant by a name), as a sentence for the report, by how often.
+    (a zone, the order of day and month, who is meant by a name), as a sentence for the report, by how often. `nobody`
+    are addresses with no person behind them: bots, deleted accounts.
     """
 
     received: int
     ignored: Counter[str] = field(default_factory=Counter)
     guessed: Counter[str] = field(default_factory=Counter)
+    nobody: set[str] = field(default_factory=set)
 
 
 class Importer(Protocol):

@@ -37,6 +37,21 @@ _COUNTED = """UPDATE feed SET accepted = accepted + ?, duplicates = duplicates +
     quarantined = quarantined + ?, cleaned = cleaned + ?, contact = max(ifnull(contact, 0), ?) WHERE n = ?"""
 
 
+def would_be(connection: sqlite3.Connection, batch: Sequence[Sealed]) -> list[Outcome]:
+    known: dict[int, int] = {}
+    for start in range(0, len(batch), _VARIABLES):
+        keys = [each.key for each in batch[start : start + _VARIABLES]]
+        marks = ", ".join("?" * len(keys))
+        known |= connection.execute(f"SELECT key, digest FROM identity WHERE key IN ({marks})", keys)  # noqa: S608
+    return [_outcome(each, known.get(each.key)) for each in batch]
+
+
+def _outcome(event: Sealed, digest: int | None) -> Outcome:
+    if digest is None:
+        return Outcome.ACCEPTED
+    return Outcome.DUPLICATE if digest == event.digest else Outcome.CONFLICT
+
+
 class Intake:
     """Appends of one process. Remembers numbers of places and sources that are committed."""
 

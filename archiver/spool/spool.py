@@ -58,6 +58,7 @@ from archiver.spool.records import (
     LocalCopy,
     LocalItem,
     MailboxCount,
+    Outcome,
     ParkedFiling,
     ParkedPlace,
     Placed,
@@ -200,6 +201,11 @@ class Spool:
         """One transaction, durable when it returns; the same events again change nothing."""
         with self._appending:
             return self._intake.append(batch, feed, live=live, now=clock() if now is None else now)
+
+    def would_be(self, batch: Sequence[Sealed]) -> list[Outcome]:
+        """What an append would say of each event, were it the only one: accepted, a duplicate, a conflict."""
+        with self._connections.reading() as connection:
+            return intake.would_be(connection, batch)
 
     def open_feed(
         self,

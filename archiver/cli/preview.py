@@ -1,0 +1,140 @@
+"""What `archiver backfill` says before it takes anything: `--dry-run`, and people whom the directory doesn't know."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import structs, to_builtins
+from rich.console import Console
+
+from archiver import preview as previewing
+from archiver.assembly import directory_of, open_spool
+from archiver.backfill import Request, chosen_by
+from archiver.cli.app import App
+from archiver.cli.output import as_json, counted, say, size, table, when
+from archiver.config import Config
+from archiver.exceptions import EnvironmentFault, UsageError
+from archiver.importers import Document
+from archiver.logs import plain
+from archiver.preview import Person, Preview, Room, Show
+from archiver.spool import Spool
+
+_SHOWN = 20
+UNMAPPED = "people-to-map.csv"
+"""The file in the data directory that is written to be filled in."""
+
+
+def previews(app: App, config: Config, requests: Sequence[Request]) -> list[tuple[Request, Preview]]:
+    """Each request read to its end."""
+    directory = directory_of(config)
+    with _known(app, config) as spool, _progress() as show:
+        return [
+            (each, previewing.preview(each.importer, chosen_by(each), each.options, directory, spool, show))
+            for each in requests
+        ]
+
+
+@contextmanager
+def _known(app: App, config: Config) -> Iterator[Spool | None]:
+    if not Spool.exists(app.data):
+        yield None
+        return
+    with open_spool(config, app.data, readonly=True) as spool:
+        yield spool
+
+
+@contextmanager
+def _progress() -> Iterator[Show]:
+    if not sys.stderr.isatty():
+        yield lambda place, done: None
+        return
+    with Console(stderr=True).status("looking") as status:
+        yield lambda place, done: status.update(f"looking into {plain(place)} ({size(done)} seen)".replace("[", "\\["))
+
+
+def people_known(
+    app: App, config: Config, requests: Sequence[Request], *, strict: bool, skip: bool, path: Path | None
+) -> list[Request]:
+    """The requests, if the directory knows everybody who wrote; or, to `skip`, the requests without the others.
+
+    Raises `UsageError` with a people file written out to fill in. Where the directory names nobody, everybody has a
+    mailbox, and nothing is looked at unless `strict`.
+    """
+    if not (strict or directory_of(config).names_people):
+        return list(requests)
+    found = previews(app, config, requests)
+    if skip:
+        return [_without(request, preview.unmapped(strict=strict)) for request, preview in found]
+    if unmapped := [each for _, preview in found for each in preview.unmapped(strict=strict)]:
+        _refuse(unmapped, path or app.data / UNMAPPED)
+    return list(requests)
+
+
+def _without(request: Request, people: Iterable[Person]) -> Request:
+    return structs.replace(request, without=frozenset((each.source, each.address) for each in people))
+
+
+def _refuse(unmapped: Sequence[Person], path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        previewing.write_unmapped(unmapped, path)
+    except OSError as fault:
+        raise EnvironmentFault(f"{path}: {fault.strerror}", hint="say with --map where it can be written") from fault
+    first = ", ".join(each.name or each.address for each in unmapped[:3])
+    raise UsageError(
+        f"nothing was taken: {counted(len(unmapped), 'person', 'people')} who wrote have no mailbox here ({first} …)",
+        hint=f"{previewing.explain_filling(path)}; or say --placeholder or --skip-unknown",
+    )
+
+
+def tell_previews(app: App, found: Sequence[tuple[Request, Preview]], unknown: Sequence[Document]) -> None:
+    if app.json:
+        return as_json(
+            {
+                "formats": [{"format": request.importer.name, **to_builtins(preview)} for request, preview in found],
+                "unknown": [each.place for each in unknown],
+            }
+        )
+    for request, preview in found:
+        _tell(request, preview)
+    if unknown:
+        say(f"Left alone: {counted(len(unknown), 'file')} of no known format, such as {unknown[0].place}")
+    return say("Nothing was taken: this was a dry run.")
+
+
+def _tell(request: Request, preview: Preview) -> None:
+    say(f"{request.importer.title}: {counted(preview.documents, 'document')}, {size(preview.bytes)}")
+    fates = f"{preview.new:,} new, {preview.known:,} known, {preview.conflicts:,} in conflict"
+    say(f"  {counted(preview.events, 'event')}: {fates}")
+    for title, counts in (("kinds", preview.types), ("left out", preview.ignored), ("guessed", preview.guessed)):
+        if counts:
+            say(f"  {title}: {_most(counts)}")
+    if preview.rejected:
+        say(f"  can't be read: {_most(preview.rejected)}")
+    _rooms(preview.rooms)
+    _people(preview)
+
+
+def _most(counts: Counter[str]) -> str:
+    more = f"; and {len(counts) - _SHOWN:,} more" if len(counts) > _SHOWN else ""
+    return "; ".join(f"{what} ({count:,})" for what, count in counts.most_common(_SHOWN)) + more
+
+
+def _rooms(rooms: Sequence[Room]) -> None:
+    rows = [(r.topic or r.conversation, r.source, r.kind, f"{r.events:,}", when(r.first), when(r.last)) for r in rooms]
+    table(("room", "source", "kind", "events", "first", "last"), rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        say(f"  and {counted(len(rows) - _SHOWN, 'room')} more")
+
+
+def _people(preview: Preview) -> None:
+    unmapped = preview.unmapped()
+    owners = {each.mailbox for each in preview.people if each.mailbox}
+    say(f"  {counted(len(preview.people), 'person', 'people')}, {counted(len(owners), 'mailbox', 'mailboxes')}")
+    if unmapped:
+        say(f"  {counted(len(unmapped), 'person', 'people')} who wrote have no mailbox here:")
+        table(("address", "name", "messages"), [(p.address, p.name, f"{p.messages:,}") for p in unmapped[:_SHOWN]])

@@ -1,0 +1,194 @@
+"""What a backfill would bring, before anything is taken: who, where, when, how much, and what can't be used.
+
+    documents ─► importer ─► events, weighed against the spool and the directory ─► Preview
+
+Reads everything once and keeps nothing but counts: memory grows with people and rooms, not with messages.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from msgspec import Struct, field
+
+from archiver.addresses import normal
+from archiver.directory import NOBODY, Directory
+from archiver.events import SENT, Captured, Rejected
+from archiver.importers import Document, Importer, Options, Reading
+from archiver.spool import Outcome, Sealed, Spool, seal
+
+_BATCH = 1_000
+
+Show = Callable[[str, int], None]
+"""Where the reading stands, and how many bytes of input are done."""
+
+
+class Person(Struct):
+    """Somebody of the input: `messages` they wrote, and their mailbox; None where the directory gives none.
+
+    `settled`: that they have none is known (a bot, a row of `-` in the people file), and nothing to ask about.
+    `derived`: nobody said whose mailbox it is, and the address is none: it was made of a nick and the source's name.
+    """
+
+    source: str
+    address: str
+    name: str = ""
+    messages: int = 0
+    mailbox: str | None = None
+    settled: bool = False
+    derived: bool = False
+
+
+class Room(Struct):
+    """A place of the input; times in microseconds."""
+
+    source: str
+    conversation: str
+    kind: str
+    topic: str
+    events: int
+    first: int
+    last: int
+
+
+class Preview(Struct):
+    """`known` are in the spool already or were, `conflicts` too, but with other content."""
+
+    documents: int = 0
+    bytes: int = 0
+    events: int = 0
+    new: int = 0
+    known: int = 0
+    conflicts: int = 0
+    types: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    guessed: Counter[str] = field(default_factory=Counter)
+    people: list[Person] = field(default_factory=list)
+    rooms: list[Room] = field(default_factory=list)
+
+    def unmapped(self, *, strict: bool = False) -> list[Person]:
+        """Who wrote, and whom the directory doesn't know, the most talkative first; if `strict`, derived ones too."""
+        unknown = [each for each in self.people if each.mailbox is None or (strict and each.derived)]
+        asked = [each for each in unknown if each.messages and not each.settled]
+        return sorted(asked, key=lambda each: (-each.messages, each.source, each.address))
+
+
+def preview(
+    importer: Importer,
+    documents: Sequence[Document],
+    options: Options,
+    directory: Directory,
+    spool: Spool | None,
+    show: Show = lambda place, done: None,
+) -> Preview:
+    """Read everything and take nothing. `spool` is None where there is none yet: then everything is new."""
+    reading = Reading(time.time_ns() // 1_000)
+    counting = _Counting(directory)
+    for document in documents:
+        show(document.place, counting.found.bytes)
+        for batch in _batches(importer.read(document, options, reading)):
+            counting.add(batch)
+            counting.weigh([seal(each) for each in batch if isinstance(each, Captured)], spool)
+        counting.found.documents += 1
+        counting.found.bytes += document.size
+    return counting.done(reading)
+
+
+def _batches(pieces: Iterator[Captured | Rejected]) -> Iterator[list[Captured | Rejected]]:
+    while batch := list(islice(pieces, _BATCH)):
+        yield batch
+
+
+class _Counting:
+    def __init__(self, directory: Directory) -> None:
+        self.found = Preview()
+        self._directory = directory
+        self._people: dict[tuple[str, str], Person] = {}
+        self._rooms: dict[tuple[str, str], Room] = {}
+
+    def add(self, batch: Iterable[Captured | Rejected]) -> None:
+        for piece in batch:
+            if isinstance(piece, Rejected):
+                self.found.rejected[piece.reason] += 1
+            else:
+                self._count(piece)
+
+    def weigh(self, sealed: Sequence[Sealed], spool: Spool | None) -> None:
+        """Compare with what was ever accepted."""
+        outcomes = Counter(spool.would_be(sealed)) if spool is not None else {Outcome.ACCEPTED: len(sealed)}
+        self.found.new += outcomes.get(Outcome.ACCEPTED, 0)
+        self.found.known += outcomes.get(Outcome.DUPLICATE, 0)
+        self.found.conflicts += outcomes.get(Outcome.CONFLICT, 0)
+
+    def _count(self, captured: Captured) -> None:
+        event = captured.event
+        data = event.data
+        self.found.events += 1
+        self.found.types[event.type] += 1
+        for who in (data.actor, data.subject, *(data.conversation.participants or ())):
+            if who is not None:
+                self._person(event.source, who.address, who.name or "")
+        if event.type == SENT and data.actor is not None:
+            self._people[event.source, data.actor.address].messages += 1
+        self._room(captured)
+
+    def _person(self, source: str, address: str, name: str) -> None:
+        person = self._people.get((source, address))
+        if person is None:
+            mailbox = self._directory.mailbox_of(source, address)
+            settled = self._directory.is_nobodys(source, address)
+            derived = not self._directory.is_stated(source, address) and normal("", address) is None
+            self._people[source, address] = Person(source, address, name, 0, mailbox, settled, derived)
+        elif name:
+            person.name = name
+
+    def _room(self, captured: Captured) -> None:
+        place, source = captured.event.data.conversation, captured.event.source
+        room = self._rooms.get((source, place.id))
+        if room is None:
+            at = captured.time
+            self._rooms[source, place.id] = Room(source, place.id, place.kind, place.topic or "", 1, at, at)
+            return
+        room.events += 1
+        room.first, room.last = min(room.first, captured.time), max(room.last, captured.time)
+        room.topic = place.topic or room.topic
+
+    def done(self, reading: Reading) -> Preview:
+        found = self.found
+        found.ignored, found.guessed = reading.ignored, reading.guessed
+        for person in self._people.values():
+            person.settled = person.settled or person.address in reading.nobody
+        found.people = list(self._people.values())
+        found.rooms = sorted(self._rooms.values(), key=lambda each: (-each.events, each.source, each.conversation))
+        return found
+
+
+def write_unmapped(people: Iterable[Person], path: Path) -> None:
+    """A people file with a row for each, its mailbox to be filled in; what is there is written over."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        _write(people, file)
+
+
+def _write(people: Iterable[Person], file: TextIO) -> None:
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(("address", "mailbox", "name", "messages"))
+    for each in people:
+        rows.writerow((each.address, "", _remark(each.name), each.messages))
+
+
+def _remark(text: str) -> str:
+    """On one line, and for a spreadsheet program no formula; an address must stand as it is."""
+    text = " ".join(text.split())
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def explain_filling(path: Path) -> str:
+    filled = f"fill in the mailboxes in {path} ({NOBODY} for nobody's)"
+    return f"{filled} and name it as [directory] file, or add its rows to that"
