@@ -11,7 +11,7 @@ from archiver.events import moment
 from archiver.rendering.files import DOMAIN
 from archiver.rendering.headers import addr_spec, addresses, clean, mailbox, token, unstructured
 from archiver.rendering.people import Names
-from archiver.rendering.reading import Person, Reading, parties
+from archiver.rendering.reading import Reading, parties
 from archiver.rendering.transcript import Transcript
 from archiver.rendering.wording import header_date
 from archiver.types import Conversation, Look, Role
@@ -44,7 +44,7 @@ class Envelope:
         missed = self._look.role is Role.MISSED
         other = self._reading.other(self._look.side)
         if other is not None:
-            names = self._transcript.names.person(other)
+            names = self._transcript.names.person(other).name
         elif self.topic and not missed:
             return self.topic
         else:
@@ -55,12 +55,14 @@ class Envelope:
 
     def _names(self, missed: bool) -> str:
         """Everybody, in order of first appearance; of a missed one, who it was missed with."""
-        people = [p for p in self._people if not (missed and p.invited)] or list(self._people)
-        names = [self._transcript.names.person(person) for person in people]
-        if len(names) <= _NAMES + 1:
-            return self._words.join(names) or self._words("unknown")
-        shown = self._words.join(names[:_NAMES])
-        return self._words("{names} and {count} others", names=shown, count=len(names) - _NAMES)
+        people = self._people
+        if missed:
+            people = tuple([person for person in people if not person.invited]) or people
+        shown = people if len(people) <= _NAMES + 1 else people[:_NAMES]
+        names = self._words.join([self._transcript.names.person(person).name for person in shown])
+        if len(shown) == len(people):
+            return names or self._words("unknown")
+        return self._words("{names} and {count} others", names=names, count=len(people) - _NAMES)
 
     def _numbered(self, title: str) -> str:
         part = self._reading.conversation.part
@@ -100,17 +102,12 @@ class Envelope:
 def address_fields(reading: Reading, names: Names) -> str:
     """From the initiator, To the others."""
     sender = reading.sender
-    others = [_mailbox(reading, names, person) for person in reading.people if person is not sender][:_RECIPIENTS]
-    return addresses("From", [_mailbox(reading, names, sender)]) + addresses("To", list(dict.fromkeys(others)))
-
-
-def _mailbox(reading: Reading, names: Names, person: Person | None) -> str:
-    source = reading.conversation.source
-    if person is None:
-        return mailbox("", addr_spec(source, "system", real=False))
-    if reading.hides(person):
-        return mailbox(names.person(person), addr_spec(source, person.name or person.address, real=False))
-    return mailbox(names.person(person), addr_spec(source, person.address))
+    others = [names.person(person).mailbox for person in reading.people if person is not sender][:_RECIPIENTS]
+    if sender is None:
+        origin = mailbox("", addr_spec(reading.conversation.source, "system", real=False))
+    else:
+        origin = names.person(sender).mailbox
+    return addresses("From", [origin]) + addresses("To", list(dict.fromkeys(others)))
 
 
 def place_fields(reading: Reading, renderer: str) -> str:

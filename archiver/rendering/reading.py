@@ -187,14 +187,16 @@ class Reading:
         return tuple(sorted(made, key=_appearance))
 
     def _person(self, address: str, shared: list[Participation]) -> Person:
-        spans = [self._stayed(participation) for participation in shared]
-        messages = sum([self._said(p) for p in shared]) if self.voices else 0
+        last = shared[-1]
+        name = self._names.get(address) or last.name
+        if len(shared) == 1:
+            return Person(name, address, last.hidden, (self._stayed(last),), self._said(last), last.invited)
         return Person(
-            name=self._names.get(address) or shared[-1].name,
+            name=name,
             address=address,
             hidden=any(p.hidden for p in shared),
-            spans=tuple(sorted(spans)),
-            messages=messages,
+            spans=tuple(sorted([self._stayed(participation) for participation in shared])),
+            messages=sum([self._said(participation) for participation in shared]),
             invited=all(p.invited for p in shared),
         )
 

@@ -23,6 +23,7 @@ from archiver.rendering.evidence import FILE_NAME, Chunks, lines_for
 from archiver.rendering.files import DOMAIN, Fetch, Files, Limits, Shelf, content_id, is_picture, media_type, name_of
 from archiver.rendering.headers import file_parameters, spelling
 from archiver.rendering.mime import Lines, Part, base64_lines, lines, multipart, text_part
+from archiver.rendering.people import Known
 from archiver.rendering.reading import Reading
 from archiver.rendering.transcript import Made, Told, Transcript, html_head
 from archiver.rendering.wording import clock_of, negotiate, words
@@ -66,11 +67,13 @@ class Shared:
     def __init__(self, attachment: Fetch = lambda digest: None, limits: Limits | None = None) -> None:
         self.files = Files(attachment, limits or Limits())
         self.chunks = Chunks()
-        self._lines: dict[tuple[str, str], Made] = {}
+        self._people: dict[str, Known] = {}
+        self._lines: dict[tuple[str, str], dict[bytes, tuple[str, str]]] = {}
 
-    def lines(self, locale: str, zone: str) -> Made:
-        """What is to be kept of a language and zone."""
-        return self._lines.setdefault((locale, zone), {})
+    def made(self, locale: str, zone: str, *, alone: bool) -> Made:
+        """What is to be kept of a language and zone; no lines where a view is `alone`, without another to keep for."""
+        people = self._people.setdefault(locale, {})
+        return Made(people, None if alone else self._lines.setdefault((locale, zone), {}))
 
 
 class _Traces(Struct, frozen=True):
@@ -186,8 +189,8 @@ class Rendering:
     def _transcript(self, look: Look) -> Transcript:
         which = (negotiate(look.locale), look.zone)
         if which not in self._transcripts:
-            # In a one-to-one both see the same: there is no other view to keep lines for.
-            made = None if self.conversation.kind == "im" else self._shared.lines(*which)
+            # In a one-to-one both see the same.
+            made = self._shared.made(*which, alone=self.conversation.kind == "im")
             self._transcripts[which] = Transcript(
                 self._reading, words(look.locale), clock_of(look.zone), self._shelf, made
             )

@@ -11,9 +11,9 @@ from msgspec import Struct
 from archiver.events import SECOND, SENT, Captured
 from archiver.rendering.entries import Entry, Teller, View
 from archiver.rendering.files import Shelf
-from archiver.rendering.headers import answer_link, clean
-from archiver.rendering.markup import escape, link, paragraph, plain
-from archiver.rendering.people import Names
+from archiver.rendering.headers import clean
+from archiver.rendering.markup import escape, paragraph, plain
+from archiver.rendering.people import Known, Names
 from archiver.rendering.reading import Person, Reading, participants
 from archiver.rendering.wording import DAY, HOURS_MINUTES, SECONDS, Clock, Words, duration, iso_day, offset_text
 
@@ -56,8 +56,13 @@ _WHO = '</small> <b dir="auto">'
 _WHAT = '</b> <span dir="auto">'
 _END = "</span></div>\n"
 
-Made = dict[bytes, tuple[str, str]]
-"""Both forms of the lines of events, by their canonical JSON."""
+
+class Made(Struct):
+    """What views of one conversation share in one language and zone, to take and to add to."""
+
+    people: Known
+    lines: dict[bytes, tuple[str, str]] | None
+    """Both forms of the lines of events, by their canonical JSON; None where nothing is to be kept for another view."""
 
 
 def html_head(tag: str) -> str:
@@ -73,15 +78,15 @@ class Told(Struct, frozen=True):
 
 
 class Transcript:
-    """The lines of one view in one language and zone. `made` are lines of other views, to take and to add to."""
+    """The lines of one view in one language and zone. `made` is what other views have brought."""
 
-    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf, made: Made | None) -> None:
+    def __init__(self, reading: Reading, words: Words, clock_: Clock, shelf: Shelf, made: Made) -> None:
         self.reading = reading
         self.words = words
         self.clock = clock_
         self._shelf = shelf
-        self._made = made
-        self.names = Names(reading, words)
+        self._made = made.lines
+        self.names = Names(reading, words, made.people)
         self._teller = Teller(reading, words, clock_, shelf, self.names)
         self._labels: dict[str, tuple[str, str, str]] = {}
         self._days: list[tuple[int, int]] = []
@@ -211,35 +216,35 @@ class Transcript:
         )
 
     def _people(self) -> tuple[str, str]:
-        people = self.reading.people
-        words = self.words
+        people, words, person_of = self.reading.people, self.words, self.names.person
         title = words("Participants")
         text = [f"\n{title}\n"]
         heads = words("Name"), words("Present"), words("Messages")
         html = [f'<table>\n<tr><th>{heads[0]}</th><th>{heads[1]}</th><th class="c">{heads[2]}</th></tr>\n']
+        facts: dict[tuple[object, ...], tuple[str, str]] = {}
         for person in people:
-            name = self.names.person(person)
-            hides = self.reading.hides(person)
-            uri = "" if hides else answer_link(self.reading.conversation.source, person.address)
-            who = f"{name} <{uri}>" if uri else name
-            shown = link(uri, name) if uri else escape(name)
-            if person.hidden and not hides:
-                hidden = words("hidden from the others")
-                who, shown = f"{who} ({hidden})", f"{shown} ({escape(hidden)})"
-            if person.invited:
-                there = words("invited, did not come")
-                text.append(f"- {who}: {there}\n")
-            else:
-                there = self._presence(person)
-                facts = words("{presence}, messages: {count}", presence=there, count=person.messages)
-                text.append(f"- {who}: {facts}\n")
-            count = "" if person.invited else person.messages
-            html.append(f'<tr><td dir="auto">{shown}</td><td>{escape(there)}</td><td class="c">{count}</td></tr>\n')
+            who = person_of(person)
+            which = (person.spans, person.messages, person.invited)
+            known = facts.get(which)  # in a crowd many are there all the time
+            if known is None:
+                known = facts[which] = self._facts(person)
+            text.append(f"- {who.text}: {known[0]}\n")
+            html.append(f'<tr><td dir="auto">{who.html}</td>{known[1]}</tr>\n')
         html.append("</table>\n")
         summary = f"{escape(title)}: {len(people)}"
         if len(people) > _FEW:
             html = [f"<details>\n<summary>{summary}</summary>\n", *html, "</details>\n"]
         return "".join(text), "".join(html)
+
+    def _facts(self, person: Person) -> tuple[str, str]:
+        """When somebody was there and how much they said: in text, and as cells."""
+        if person.invited:
+            there = text = self.words("invited, did not come")
+        else:
+            there = self._presence(person)
+            text = self.words("{presence}, messages: {count}", presence=there, count=person.messages)
+        count = "" if person.invited else person.messages
+        return text, f'<td>{escape(there)}</td><td class="c">{count}</td>'
 
     def _presence(self, person: Person) -> str:
         """When somebody was there, and how long in all."""
