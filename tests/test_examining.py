@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 from builders import HOUR, say
 from click.testing import CliRunner, Result
 
-from archiver.cli import main
+from archiver.cli import main, verify
 from archiver.events import Captured, ndjson
+from archiver.filing.reproducing import Proof
 from archiver.rendering import lines_of
 from archiver.spool import Spool
 
@@ -282,6 +284,8 @@ def test_damage_is_found_named_and_where_possible_mended(scene: Scene, damage: s
     assert sorted(each["code"] for each in found) == codes
     assert all(each["kind"] == "problem" and each["mailbox"] == ALICE for each in found)
     assert all(each["place"] and each["found"] and each["advice"] and not each["mended"] for each in found)
+    if damage == "an item of another mailbox":
+        assert found[0]["found"] == "it was filed for carol@example.org"
     assert scene.told(ALICE, status=1) == found, "looking changes nothing"
     assert scene.told(BOB, status=0) == []
     mended = scene.told(ALICE, "--repair", status=1)
@@ -403,3 +407,32 @@ def test_a_store_whose_spool_is_lost_is_checked_as_a_copy(scene: Scene) -> None:
     assert scene.told(status=0) == []
     scene.rewrite(lambda content: content.replace(b"hello", b"hullo", 1))
     assert kinds(scene.told(ALICE, status=1)) == {("problem", "item-changed")}
+
+
+@pytest.mark.slow
+def test_memory_is_the_same_for_more_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the renderer needs aside: Python keeps up to 512 patterns of the boundaries of messages it has read."""
+    monkeypatch.setattr(verify, "prove", lambda *_: Proof(None, renderer="another"))
+    peaks = []
+    for count in (100, 100, 400):  # the first loads what there is to load
+        scene = object.__new__(Scene)
+        scene.data = tmp_path / f"{len(peaks)}" / "data"
+        scene.data.parent.mkdir()
+        scene.backfill([event for n in range(count) for event in talk("one", n * HOUR, "hello", "hi")])
+        tracemalloc.start()
+        scene.run("inspect", "--verify")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 100_000, peaks
+
+
+def test_of_one_mailbox_no_other_s_deliveries_are_read(scene: Scene) -> None:
+    with Spool.open(scene.data, readonly=True) as spool:
+        everybody = list(spool.deliveries())
+        assert {each.mailbox for each in everybody} == {ALICE, BOB}
+        assert list(spool.deliveries(ALICE)) == [each for each in everybody if each.mailbox == ALICE]
+        after = everybody[2].number
+        assert list(spool.deliveries(BOB, after=after)) == [
+            each for each in everybody if each.mailbox == BOB and each.number > after
+        ]
+        assert list(spool.deliveries("nobody@example.org")) == []

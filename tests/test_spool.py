@@ -697,12 +697,15 @@ def test_what_an_older_archiver_filed_went_to_conversation_history(tmp_path: Pat
         (begun,) = spool.begin([filing(lease, b"v1", delivery("a@x"))], START)
     with sqlite3.connect(tmp_path / "spool.db") as older:
         older.execute("DROP INDEX delivery_archived")
+        older.execute("DROP INDEX delivery_history")
         older.execute("DROP TABLE exported")
         older.execute("ALTER TABLE delivery DROP COLUMN destination")
-        older.execute("DELETE FROM _sqlite_migrations WHERE name IN ('destination', 'exports')")
+        later = "'destination', 'exports', 'history_of_a_mailbox'"
+        older.execute(f"DELETE FROM _sqlite_migrations WHERE name IN ({later})")
     older.close()
     with Spool.open(tmp_path) as spool:
         assert spool.priors(lease.place, 0, 9) == [begun]
+        assert [each.number for each in spool.deliveries("a@x")] == [begun.deliveries[0].number]
         assert begun.deliveries[0].destination is Destination.HISTORY
 
 

@@ -45,7 +45,8 @@ def verify(app: App, mailbox: str | None, *, repair: bool) -> None:
     with ExitStack() as stack:
         spool = _spool(app, stack, repair=repair)
         heads = _heads(spool)
-        check = _Check(app, spool, stack.enter_context(Ledger()), stack.enter_context(_progress()), repair=repair)
+        ledger, progress = stack.enter_context(Ledger()), stack.enter_context(_progress())
+        check = _Check(app, spool, ledger, progress, only=mailbox, repair=repair)
         mailboxes, archives = check.mailboxes(), inspection.archives(archive, heads)
         if mailbox is not None:
             mailboxes, archives = ([each for each in all_ if each == mailbox] for all_ in (mailboxes, archives))
@@ -96,15 +97,18 @@ def _heads(spool: Spool | None) -> dict[str, list[Head]]:
 
 
 class _Check:
-    """Conversation History's side: one journal for all mailboxes."""
+    """Conversation History's side: one journal for all mailboxes, read for the one asked for if that is enough."""
 
-    def __init__(self, app: App, spool: Spool | None, ledger: Ledger, progress: Show, *, repair: bool) -> None:
+    def __init__(
+        self, app: App, spool: Spool | None, ledger: Ledger, progress: Show, *, only: str | None, repair: bool
+    ) -> None:
         self._app = app
         self._spool = spool
         self._ledger = ledger
         self._progress = progress
         self._store = store_of(app.config(), app.data)
         self._prove = _prover(app, spool)
+        self._only = only
         self._repair = repair
         self._asked = 0
 
@@ -115,7 +119,12 @@ class _Check:
 
     def catch_up(self) -> None:
         if self._spool:
-            self._ledger.expect(_placed(self._store, self._spool.deliveries(after=self._ledger.last)))
+            self._ledger.expect(_placed(self._store, self._spool.deliveries(self._only, after=self._ledger.last)))
+
+    def know_all(self) -> None:
+        if self._spool and self._only is not None:
+            self._only = None
+            self._ledger.expect(_placed(self._store, self._spool.deliveries()))
 
     def history(self, mailbox: str) -> Iterator[Problem | Told]:
         with self._store.surveying(mailbox, mends=self._repair) as (survey, mender):

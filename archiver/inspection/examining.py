@@ -62,6 +62,10 @@ class Journal(Protocol):
         """Put into the ledger what was begun since."""
         ...
 
+    def know_all(self) -> None:
+        """Put into the ledger what was filed for others, if it isn't in it: asked where an item is nobody's here."""
+        ...
+
     def is_still_filed(self, number: int) -> bool: ...
 
     def file_anew(self, number: int) -> bool:
@@ -344,6 +348,8 @@ class Examination:
             yield problem(self._damage(Code.DOUBLED, each, found), mended)
 
     def _unknown(self, name: str, lying: list[Kept], known: list[Expected]) -> Iterator[Problem | Told]:
+        if not known and self._journal is not None:
+            self._journal.know_all()
         other = self._ledger.others(self._mailbox, name)
         for each in lying:
             if not self._survey.is_there(self._parts(each), each.file):

@@ -14,18 +14,22 @@ from archiver.spool.packing import unpack_numbers
 from archiver.spool.reading import floor
 from archiver.types import Delivery, DeliveryState
 
-_AT_ONCE = 1_000
-_PAGE = """SELECT delivery.n, address, folder, name, state, reason, size FROM delivery
+_AT_ONCE = 100
+_PAGE = """SELECT delivery.n, address, folder, name, state, reason, size FROM delivery {index}
     JOIN mailbox ON mailbox.n = mailbox
-    WHERE delivery.n > ?1 AND destination = 'history' AND name <> '' AND ifnull(address = ?2, 1)
-    ORDER BY delivery.n LIMIT ?3"""
+    WHERE delivery.n > ?1 AND destination = 'history' AND name <> '' AND {which} ORDER BY delivery.n LIMIT ?3"""
+_OF_ALL = _PAGE.format(index="", which="?2 IS NULL")
+_OF_ONE = _PAGE.format(
+    index="INDEXED BY delivery_history", which="mailbox = (SELECT n FROM mailbox WHERE address = ?2)"
+)
 
 
 def deliveries(connections: Connections, mailbox: str | None, after: int) -> Iterator[Delivery]:
     """All that was ever put, or tried, of one mailbox or of all, with numbers above `after`; without masks."""
+    page = _OF_ALL if mailbox is None else _OF_ONE
     while True:
         with connections.reading() as connection:
-            rows = connection.execute(_PAGE, (after, mailbox, _AT_ONCE)).fetchall()
+            rows = connection.execute(page, (after, mailbox, _AT_ONCE)).fetchall()
         for number, address, folder, name, state, reason, size in rows:
             yield Delivery(address, folder, name, 0, DeliveryState(state), reason, size, (), number)
         if len(rows) < _AT_ONCE:

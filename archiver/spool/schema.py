@@ -419,6 +419,12 @@ def exports(db: Database) -> None:
     )
 
 
+@migrations()
+def history_of_a_mailbox(db: Database) -> None:
+    """Whoever checks one mailbox reads its deliveries alone."""
+    db.execute("CREATE INDEX delivery_history ON delivery (mailbox) WHERE destination = 'history' AND name <> ''")
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)
