@@ -10,6 +10,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from archiver.cli import main
+from archiver.importers import IMPORTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,3 +48,8 @@ def test_nothing_tells_of_the_machine_it_was_made_on() -> None:
     for path in [*ROOT.glob("archiver/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("scripts/*")]:
         if path.is_file():
             assert "../shared" not in path.read_text(encoding="utf-8", errors="replace"), path
+
+
+def test_every_format_is_in_the_table_of_formats() -> None:
+    table = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == sorted(IMPORTERS)

@@ -6,7 +6,7 @@ Holds no I/O but reading the files it is given, and nothing of conversations.
 """
 
 from archiver.events.attachment import Beside, digest_of
-from archiver.events.capture import EVENT_LIMIT, capture, ndjson
+from archiver.events.capture import BOM, EVENT_LIMIT, capture, ndjson
 from archiver.events.matching import any_of, fits
 from archiver.events.reading import DAMAGED, LINE_LIMIT, chunks, date_of, lines, open_events, read_events, unpacked
 from archiver.events.record import (
@@ -51,6 +51,7 @@ from archiver.events.schema import json_schema
 
 __all__ = [
     "BARE",
+    "BOM",
     "DAMAGED",
     "EDITED",
     "ENDED",

@@ -13,10 +13,11 @@ from archiver.importers.irc import Irc
 from archiver.importers.items import Items
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
+from archiver.importers.slack import Slack
 
 __all__ = ["IMPORTERS", "Document", "Importer", "Options", "Reading", "importer"]
 
-IMPORTERS: dict[str, Importer] = {each.name: each for each in (Items(), Events(), Irc(), BigBlueButton())}
+IMPORTERS: dict[str, Importer] = {each.name: each for each in (Items(), Events(), Slack(), BigBlueButton(), Irc())}
 """In the order they are asked whether a document is theirs: the surest first."""
 
 

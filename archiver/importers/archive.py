@@ -60,12 +60,13 @@ class Zip:
             raise _broken(path, fault) from fault
         infos = self._file.infolist()
         _check_count(path, len(infos))
-        self._members = {info.filename: info for info in infos if self._fit(info)}
+        named = ((_name_of(info), info) for info in infos)
+        self._members = {name: info for name, info in named if self._fit(name, info)}
 
-    def _fit(self, info: zipfile.ZipInfo) -> bool:
-        if info.is_dir() or _hidden(info.filename):
+    def _fit(self, name: str, info: zipfile.ZipInfo) -> bool:
+        if info.is_dir() or _hidden(name):
             return False
-        why = _why_not(info.filename) or ("encrypted" if info.flag_bits & 1 else "")
+        why = _why_not(name) or ("encrypted" if info.flag_bits & 1 else "")
         if why:
             self.left_out[why] += 1
         return not why
@@ -256,6 +257,16 @@ class _Bounded(io.RawIOBase):
 
 def _bounded(file: BinaryIO, packed: int) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Bounded(file, packed)))
+
+
+def _name_of(info: zipfile.ZipInfo) -> str:
+    """Many tools write UTF-8 and don't say so (APPNOTE 4.4.4, bit 11): then it was read as code page 437."""
+    if info.flag_bits & 0x800:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
 
 
 def _hidden(name: str) -> bool:
