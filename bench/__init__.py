@@ -5,6 +5,8 @@
     rendering   what a message costs in a busy room
     backfill    a million events: speed and memory
     live        what capture waits for while a backfill runs
+    policy       what deciding where to archive adds to a delivery
+    purge        a purge's speed, and memory that doesn't grow with it
 
 Each part is one module with `run(bench)`, which gives each figure as soon as it is known. Ratios come from interleaved
 pairs within one run, because no two runs find the same machine. Nothing of the product is changed or imported by it,

@@ -50,6 +50,11 @@ class Sizes(Struct, frozen=True):
         return min(100_000, max(100, self.events * 2))
 
     @property
+    def purged(self) -> int:
+        """Items taken out."""
+        return min(100_000, max(400, self.events))
+
+    @property
     def policies(self) -> int:
         """People with a policy of their own."""
         return self.mailboxes // 100

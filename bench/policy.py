@@ -14,6 +14,7 @@ from statistics import median
 from archiver.decisions import policy
 from archiver.decisions.policy import Asked, Configuration, Policy, Pool, Rules, Site
 from archiver.directory import Directory, Person
+from archiver.events import Kind
 from archiver.types import Archiving, Hold, Mailbox
 from bench.measure import Bench, Figure, at_most
 
@@ -21,7 +22,7 @@ AIM = 20
 """Microseconds a delivery."""
 _NOW = 1_800_000_000_000_000
 _VERSIONS = ("14.3.123.4", "15.0.1497.2", "15.1.2507.6", "15.2.2562.17", "15.20.7452.28", "")
-_KINDS = ("im", "group", "conference")
+_KINDS: tuple[frozenset[Kind], ...] = (frozenset({"im"}), frozenset({"group"}), frozenset({"conference"}))
 
 
 def run(bench: Bench) -> list[Figure]:

@@ -32,6 +32,7 @@ FIGURES = {
     "backfill": {f"backfill.{ids}.{what}" for ids in ("serial", "random") for what in ("speed", "memory")},
     "live": {"live.p99", "live.refused", "live.alone"},
     "policy": {"policy.warm", "policy.cold"},
+    "purge": {"purge.speed", "purge.memory", "purge.linear", "purge.longest"},
 }
 AIMS = {
     "spool.serial": ">= 0.5",
@@ -47,6 +48,8 @@ AIMS = {
     "live.refused": "<= 0",
     "policy.warm": "<= 20",
     "policy.cold": "<= 20",
+    "purge.speed": ">= 2,000",
+    "purge.memory": "<= 32",
 }
 
 
@@ -58,7 +61,8 @@ def bench(work: Path, *arguments: str, path: str | None = None) -> tuple[int, di
 
 
 @pytest.mark.parametrize(
-    "part", [pytest.param(part, marks=[] if part in ("spool", "policy") else [pytest.mark.slow]) for part in FIGURES]
+    "part",
+    [pytest.param(part, marks=[] if part in ("spool", "policy", "purge") else [pytest.mark.slow]) for part in FIGURES],
 )
 def test_every_part_gives_its_figures_with_their_aims(part: str, tmp_path: Path) -> None:
     status, report = bench(tmp_path, "--only", part, "--without", "mblaze")
@@ -69,6 +73,12 @@ def test_every_part_gives_its_figures_with_their_aims(part: str, tmp_path: Path)
     assert aims == {name: aim for name, aim in AIMS.items() if name in FIGURES[part]}
     assert report["missed"] == [name for name, figure in figures.items() if figure.get("met") is False]
     assert all(figure["value"] > 0 for name, figure in figures.items() if name != "live.refused")
+
+
+@pytest.mark.slow
+def test_a_purge_takes_no_more_memory_for_more_items(tmp_path: Path) -> None:
+    _, report = bench(tmp_path, "--only", "purge", "--events", "20000")
+    assert report["failures"] == {} and "purge.memory" not in report["missed"]
 
 
 @pytest.mark.slow
