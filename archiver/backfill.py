@@ -21,12 +21,12 @@ from msgspec import Struct, field
 
 from archiver.assembly import archive_of, directory_of, open_spool, store_of, terms_of
 from archiver.config import Config
-from archiver.decisions.excluding import Sieve
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.filing import moving, sifting
 from archiver.filing.gathering import Tally
 from archiver.filing.pipeline import Filer, Journal
+from archiver.filing.sifting import LongSieve
 from archiver.filing.workers import Child, Remarks, filer, lots, reader, serve
 from archiver.importers import Document, Importer, Options, Reading
 from archiver.importers.recognising import Recognised, chosen, recognise
@@ -159,24 +159,24 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-def _sieve(config: Config, data: Path) -> Sieve:
+def _sieve(config: Config, data: Path) -> LongSieve:
     """With the exclusions as they are now; the spool is closed again before any process is forked."""
     exclusions: list[Exclusion] = []
     if Spool.exists(data):
         with open_spool(config, data) as spool:
             exclusions = spool.exclusions()
-    return Sieve(exclusions, sifting.whose_of(config))
+    return LongSieve(data, lambda: open_spool(config, data, readonly=True), sifting.whose_of(config), exclusions)
 
 
 def _read(
-    request: Request, documents: Sequence[Document], sieve: Sieve, reading: Reading
+    request: Request, documents: Sequence[Document], sieve: LongSieve, reading: Reading
 ) -> Iterator[tuple[str, Captured | Rejected]]:
     for document in documents:
         for piece in request.importer.read(document, request.options, reading):
             if request.without and _is_by(piece, request.without):
                 reading.ignored[_UNKNOWN] += 1
                 continue
-            exclusion = sieve.of(piece, reading.received) if sieve else None
+            exclusion = sieve.of(piece, reading.received)
             if exclusion is None:
                 yield document.place, piece
             else:

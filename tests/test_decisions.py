@@ -12,10 +12,14 @@ import pytest
 from builders import say
 from click.testing import CliRunner, Result
 
+from archiver import backfill as backfilling
+from archiver import config as configuration
 from archiver.cli import main
 from archiver.decisions.holding import MOST_KEYWORDS
 from archiver.events import ndjson
+from archiver.importers import importer
 from archiver.spool import Spool
+from archiver.types import Exclusion
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 WHO = ("--by", "Legal, J. Doe", "--reason", "case 7")
@@ -209,6 +213,64 @@ def test_what_came_before_is_listed(call, told, data):
     alices = told("exclusion", "add", "--person", ALICE, "--from", "2010-01-01", *WHO)
     assert [each["events"] for each in alices["spooled"]] == [1, 1]
     assert "Nothing of it is in the spool." in call("exclusion", "add", "--source", "*", *WHO).stdout
+
+
+def test_what_came_before_is_dropped_by_a_command(call, told, data, tmp_path):
+    config = tmp_path / "archiver.toml"
+    config.write_text('[store]\nversion = "14.3.123.4"\n')
+    backfill(lambda *of: call("--config", config, *of), data, "room", "hall")
+    call("exclusion", "add", "--source", "test:one", "--room", "room", "--from", "2010-01-01", *WHO)
+    shown = call("exclusion", "drop", 1, "--dry-run").stdout
+    assert "2 events would go" in shown and told("status")["totals"]["spooled"] == 4
+    assert "--by and --reason" in call("exclusion", "drop", 1, status=2).stderr
+    assert "there is no exclusion 7" in call("exclusion", "drop", 7, *WHO, status=2).stderr
+    hold = told("hold", "place", BOB, "--query", "room", *WHO)["number"]
+    assert f"all: hold {hold} covers it" in call("exclusion", "drop", 1, *WHO, status=1).stdout
+    call("hold", "release", hold, *WHO)
+    done = told("exclusion", "drop", 1, *WHO)
+    assert done == {
+        "done": True,
+        "rooms": [
+            {"source": "test:one", "conversation": "room", "events": 2, "filed": 0, "holds": [], "busy": False},
+        ],
+    }
+    assert told("status")["totals"]["spooled"] == 2
+    assert "0 events dropped" in call("exclusion", "drop", 1, *WHO).stdout
+    assert "excluded events dropped" in call("audit").stdout
+
+
+def test_an_exclusion_beside_a_hold_is_told_by_whoever_comes_second(call, told):
+    call("hold", "place", BOB, *WHO)
+    assert "hold 1 stands on bob@example.org" in call("exclusion", "add", "--source", "s", *WHO).stderr
+    assert "hold 1 stands on" in call("exclusion", "add", "--person", BOB, *WHO).stderr
+    assert not call("exclusion", "add", "--person", ALICE, *WHO).stderr
+    said = call("hold", "place", ALICE, *WHO).stderr
+    assert "exclusion 1 leaves out" in said and "exclusion 3 leaves out" in said and "exclusion 2" not in said
+    found = [each["found"] for each in told("doctor") if each["check"] == "held, left out"]
+    assert len(found) == 2 and "exclusion 2" in found[0] and "exclusion 3" in found[1]
+    for number in (1, 2, 3):
+        call("exclusion", "end", number, *WHO)
+    assert not [each for each in told("doctor") if each["check"] == "held, left out"]
+
+
+def test_a_running_backfill_takes_up_an_exclusion(data):
+    """From the lots on that are read after it was added; `exclusion drop` is for those before."""
+    number = 30_000
+    path = data.parent / "many.ndjson"
+    path.write_bytes(ndjson(say(ALICE, "x", n / 1000, id=str(n), present=[ALICE, BOB]) for n in range(number)))
+    added: list[Exclusion] = []
+
+    def show(progress: backfilling.Progress) -> None:
+        if not added:
+            with Spool.open(data) as spool:
+                added.append(spool.add_exclusion(Exclusion(0, "test:*", "", "", 0, None, "council", "agreed", 0), 0))
+
+    request = backfilling.Request(importer("events"), (path,), jobs=1)
+    report = backfilling.run(configuration.parse({"history": {"enabled": False}}), data, request, show)
+    assert report.accepted + report.excluded == number
+    assert number // 2 < report.excluded < number
+    with Spool.open(data, readonly=True) as spool:
+        assert [each.events for each in spool.exclusions()] == [report.excluded]
 
 
 def test_a_pause_ends_and_what_was_said_in_it_stays_left_out(call, told, data):

@@ -10,10 +10,15 @@ from archiver.addresses import normal
 from archiver.assembly import directory_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import Moment, Text, decides, exactly
-from archiver.cli.output import as_json, counted, say, table
+from archiver.cli.output import as_json, complain, counted, say, table
+from archiver.decisions import excluding, holding
 from archiver.exceptions import UsageError
 from archiver.filing import sifting
-from archiver.types import Exclusion
+from archiver.filing.weeding import Weeded, Weeding
+from archiver.types import Exclusion, Hold
+
+_NAMED = 5
+"""Holds that are told one by one."""
 
 
 @click.group()
@@ -54,7 +59,10 @@ def add(
     wanted = Exclusion(0, source or "", room or "", who, since, until, by, reason, now)
     with app.spool() as spool:
         added = spool.add_exclusion(wanted, now)
+        held = [hold for hold in holding.standing(spool.holds()) if excluding.beside([added], hold.mailbox, now)]
         found = sifting.spooled(spool, added, sifting.whose_of(app.config()))
+    if held:
+        complain(f"archiver: {_holds(held)}; what is left out is not there to be held")
     if app.json:
         return as_json({"exclusion": added, "spooled": found})
     say(f"Exclusion {added.number}: {added.title} is left out {_when(added)} (UTC).")
@@ -94,6 +102,32 @@ def spooled(app: App, number: int) -> None:
 
 @exclusion.command()
 @click.argument("number", type=click.IntRange(1))
+@click.option("--dry-run", is_flag=True, help="Show what would be dropped, and what stays and why.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who decides this.")
+@click.option("--reason", type=Text(), help="Why: a case, a request, an agreement.")
+@reads
+def drop(app: App, number: int, dry_run: bool, by: str | None, reason: str | None) -> None:
+    """Drops what is in the spool that an exclusion would have left out, unless an item has it already.
+
+    For good: the same input read again brings nothing back. What a hold covers stays. What was filed stays where it is;
+    `archiver purge --erase` takes out what a person said. Exit status 1 where something stays that would go.
+    """
+    if not dry_run and (by is None or reason is None):
+        raise click.UsageError("--by and --reason say who decides this and why; --dry-run only shows what would go")
+    now = time.time_ns() // 1_000
+    with app.spool() as spool:
+        found = _one(spool.exclusions(), number)
+        whose = sifting.whose_of(app.config())
+        weeded = list(Weeding(spool, found, whose, by or "", reason or "", dry=dry_run).run(now))
+    if app.json:
+        as_json({"done": not dry_run, "rooms": weeded})
+    else:
+        _weeded(weeded, done=not dry_run)
+    return click.get_current_context().exit(1) if any(each.holds or each.busy for each in weeded) else None
+
+
+@exclusion.command()
+@click.argument("number", type=click.IntRange(1))
 @click.option("--at", "until", type=Moment(), help="When it ends or ended, UTC; now, if left out.")
 @decides
 @reads
@@ -111,6 +145,11 @@ def end(app: App, number: int, until: int | None, by: str, reason: str) -> None:
     return say(
         f"Exclusion {number}: {ended.title} was left out {_when(ended)} (UTC), {counted(ended.events, 'event')}."
     )
+
+
+def _holds(held: list[Hold]) -> str:
+    shown = [f"hold {hold.number} stands on {hold.mailbox}" for hold in held[:_NAMED]]
+    return ", ".join(shown) + (f" and {len(held) - _NAMED:,} more" if len(held) > _NAMED else "")
 
 
 def _one(exclusions: list[Exclusion], number: int) -> Exclusion:
@@ -131,10 +170,28 @@ def _when(of: Exclusion) -> str:
     return f"from {exactly(of.since)}" + ("" if of.until is None else f" until {exactly(of.until)}")
 
 
+def _weeded(found: list[Weeded], *, done: bool) -> None:
+    if found:
+        table(
+            ("source", "room", "dropped" if done else "would go", "in items", "stays"),
+            [(w.source, w.conversation, w.events, w.filed, _stays(w)) for w in found],
+            right=(2, 3),
+        )
+        say()
+    events = counted(sum(each.events for each in found), "event")
+    say(f"{events} {'dropped' if done else 'would go'}; what is in items stays there.")
+
+
+def _stays(of: Weeded) -> str:
+    if of.busy:
+        return "it is just being filed: try again"
+    return f"all: hold {', '.join(map(str, of.holds))} covers it" if of.holds else ""
+
+
 def _spooled(found: list[sifting.Spooled]) -> None:
     if not found:
         return say("Nothing of it is in the spool.")
-    say("In the spool already, and filed as all else:")
+    say("In the spool already, and filed as all else, unless `archiver exclusion drop` drops it:")
     return table(
         ("source", "room", "events", "first (UTC)", "last (UTC)"),
         [(s.source, s.conversation, s.events, exactly(s.first), exactly(s.last)) for s in found],

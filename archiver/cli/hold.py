@@ -13,7 +13,7 @@ from archiver.cli.app import App, reads
 from archiver.cli.decision import Text, decides, exactly
 from archiver.cli.output import as_json, complain, counted, say, table
 from archiver.compliance import preserving
-from archiver.decisions import holding
+from archiver.decisions import excluding, holding
 from archiver.exceptions import ArchiverError
 from archiver.spool import Spool
 from archiver.types import Hold
@@ -46,12 +46,15 @@ def place(app: App, address: str, query: str, by: str, reason: str) -> None:
         placed = spool.place_hold(mailbox, by=by, reason=reason, query=query, now=time.time_ns() // 1_000)
         standing = spool.standing_holds([mailbox])[mailbox]
         kept = _take(app, spool, placed)
+        left_out = excluding.beside(spool.exclusions(), mailbox, placed.placed)
     if app.json:
         return as_json(to_builtins(placed) | {"kept": kept})
     say(f"Hold {placed.number} on {mailbox} stands: {query or 'everything'}.")
     say("What lies there already is kept by the daemon's next round." if kept is None else f"{_items(kept)} kept.")
     if not directory_of(app.config()).has(mailbox):
         complain(f"archiver: {mailbox} is no mailbox by this configuration: unless it was one, the hold keeps nothing")
+    for exclusion in left_out:
+        complain(f"archiver: exclusion {exclusion.number} leaves out {exclusion.title}: no hold keeps what is left out")
     if holding.is_all(standing):
         say(f"All holds on it together ask for more than {holding.MOST_KEYWORDS} words: everything in it is held.")
     return None

@@ -70,6 +70,12 @@ def concerning(exclusions: Iterable[Exclusion], source: str, conversation: str, 
     )
 
 
+def beside(exclusions: Iterable[Exclusion], mailbox: str, now: int) -> tuple[Exclusion, ...]:
+    """Those in force that may leave out what a hold on a mailbox would keep: its owner's words, or whole places."""
+    in_force = (each for each in exclusions if each.until is None or now < each.until)
+    return tuple(each for each in in_force if each.person in ("", mailbox))
+
+
 def _acting(event: Event) -> Iterator[str]:
     """Whose doing it is, and whom it brings in. What only takes away stays: a leave, a retraction of earlier words."""
     if event.type not in (LEFT, RETRACTED):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from archiver.assembly import archive_of, directory_of, open_spool
 from archiver.config import Config
-from archiver.decisions import holding
+from archiver.decisions import excluding, holding
 from archiver.doctor.finding import Check, Finding, Verdict
 from archiver.filing import moving
 from archiver.spool import Spool
@@ -44,6 +44,19 @@ def held_yet_not_archived(config: Config, data: Path, now: int) -> Iterator[Find
             yield Finding("held, not archived", Verdict.WARN, found, advice)
 
 
+def held_yet_left_out(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """An exclusion leaves out what a hold would keep: both may be meant, but nobody can tell afterwards."""
+    if not Spool.exists(data):
+        return
+    with open_spool(config, data, readonly=True) as spool:
+        standing, exclusions = holding.standing(spool.holds()), spool.exclusions()
+    for hold in standing:
+        if left_out := excluding.beside(exclusions, hold.mailbox, now):
+            names = ", ".join(f"{each.title} (exclusion {each.number})" for each in left_out)
+            found = f"{hold.mailbox} is under hold {hold.number}, and {names} is left out"
+            yield Finding("held, left out", Verdict.WARN, found, "end the exclusion, if the hold is to keep that too")
+
+
 def nearly_full(config: Config, data: Path, now: int) -> Iterator[Finding]:
     if not Spool.exists(data):
         return
@@ -56,4 +69,4 @@ def nearly_full(config: Config, data: Path, now: int) -> Iterator[Finding]:
 
 ROOM = "raise [archiving] quota_limit, or purge what its rules let go; what is for a full archive waits"
 
-CHECKS: tuple[Check, ...] = (migrations, held_yet_not_archived, nearly_full)
+CHECKS: tuple[Check, ...] = (migrations, held_yet_not_archived, held_yet_left_out, nearly_full)

@@ -6,7 +6,8 @@ Joins the spool, which keeps the exclusions, and the directory, which knows whos
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -16,11 +17,13 @@ from archiver.config import Config
 from archiver.decisions.excluding import Sieve, Whose, covers
 from archiver.directory import Directory
 from archiver.events import Captured, Rejected
-from archiver.spool import Spool
+from archiver.exceptions import EnvironmentFault
+from archiver.spool import FOREVER, Spool
+from archiver.spool.records import Room
 from archiver.types import Exclusion
 
-_EVERY = 2**62
-"""Above every number of an event."""
+_LOOK_AGAIN = 1_000
+"""Pieces of input; about what a reader passes on at once."""
 
 
 class Spooled(Struct, frozen=True):
@@ -54,9 +57,53 @@ def sift(
     return taken, Counter(exclusion.number for exclusion in found if exclusion is not None)
 
 
+class LongSieve:
+    """For a reading that takes long: exclusions that are added meanwhile are taken up every so many pieces.
+
+    Opens the spool for itself, once there is one: a forked reader may have nothing of its parent's.
+    """
+
+    def __init__(self, data: Path, opened: Callable[[], Spool], known: Whose, exclusions: Sequence[Exclusion]) -> None:
+        """`exclusions` are those of now; `opened` opens the spool for reading."""
+        self._data = data
+        self._opened = opened
+        self._known = known
+        self._made = Spool.exists(data)
+        self._spool: Spool | None = None
+        self._exclusions = list(exclusions)
+        self._sieve = Sieve(exclusions, known)
+        self._seen = 0
+
+    def of(self, piece: Captured | Rejected, now: int) -> Exclusion | None:
+        self._seen += 1
+        if self._seen % _LOOK_AGAIN == 0:
+            self._look_again()
+        return self._sieve.of(piece, now) if self._sieve else None
+
+    def _look_again(self) -> None:
+        if self._spool is None and Spool.exists(self._data):
+            try:
+                self._spool = self._opened()
+            except EnvironmentFault:
+                if self._made:
+                    raise
+                return  # it is just being made: nothing can be excluded yet
+        exclusions = self._spool.exclusions() if self._spool is not None else []
+        if exclusions != self._exclusions:
+            self._exclusions, self._sieve = exclusions, Sieve(exclusions, self._known)
+
+
+def rooms_of(spool: Spool, exclusion: Exclusion) -> list[Room]:
+    """Those that may have something of it."""
+    return [
+        room
+        for room in spool.rooms()
+        if exclusion.person or (covers(exclusion, room.source) and exclusion.conversation in ("", room.conversation))
+    ]
+
+
 def spooled(spool: Spool, exclusion: Exclusion, known: Whose) -> list[Spooled]:
     """Room by room."""
-    sieve = Sieve([exclusion], known)
-    rooms = [room for room in spool.rooms() if exclusion.person or covers(exclusion, room.source)]
-    found = ((room, [e.time for e in spool.events(room.place, _EVERY) if sieve.of(e, e.time)]) for room in rooms)
+    sieve, rooms = Sieve([exclusion], known), rooms_of(spool, exclusion)
+    found = ((room, [e.time for e in spool.events(room.place, FOREVER) if sieve.of(e, e.time)]) for room in rooms)
     return [Spooled(room.source, room.conversation, len(times), times[0], times[-1]) for room, times in found if times]

@@ -26,6 +26,10 @@ RETURNING n, (SELECT name FROM source WHERE source.n = place.source), conversati
     (SELECT body FROM roster WHERE roster.place = place.n), EXISTS (SELECT 1 FROM filing WHERE filing.place = place.n),
     (SELECT value FROM counter WHERE name = 'event')
 """
+_CLAIM_ONE = """
+UPDATE place SET owner = ?, lease_until = ?, claimed_due = due_at, due_at = NULL, attempts = attempts + 1
+    WHERE n = ? AND owner IS NULL
+"""
 _DUE = "AND due_at <= :now"
 _FEED = "AND EXISTS (SELECT 1 FROM feed_place WHERE feed_place.feed = :feed AND feed_place.place = place.n)"
 _FINISH = """
@@ -70,6 +74,18 @@ def claim(
     with connections.writing() as transaction:
         rows = transaction.connection.execute(statement, values).fetchall()
     return [_lease_from_row(row, owner, expires) for row in sorted(rows)]
+
+
+def claim_place(connections: Connections, owner: str, place: int, expires: int) -> bool:
+    """One place, due or not; False where it is somebody's."""
+    with connections.writing() as transaction:
+        return bool(transaction.connection.execute(_CLAIM_ONE, (owner, expires, place)).rowcount)
+
+
+def release_place(connections: Connections, owner: str, place: int) -> None:
+    """Due again as before `claim_place`."""
+    with connections.writing() as transaction:
+        transaction.connection.execute(_RELEASE, (place, owner))
 
 
 def _lease_from_row(row: Sequence[Any], owner: str, expires: int) -> Lease:

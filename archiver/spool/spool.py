@@ -41,6 +41,7 @@ from archiver.spool import (
     schema,
     status,
     tracing,
+    weeding,
 )
 from archiver.spool.batch import Sealed
 from archiver.spool.database import Connections, faults
@@ -497,6 +498,24 @@ class Spool:
 
     def end_exclusion(self, number: int, until: int, *, by: str, reason: str, now: int) -> Exclusion:
         return exclusions.end(self._connections, number, until, by, reason, now)
+
+    def filed_events(self, place: int) -> set[int]:
+        """Numbers of a place's events that somebody's item has, had, or may be getting."""
+        return weeding.filed(self._connections, place)
+
+    def lease_place(self, place: int, now: int, *, lease: int = LEASE) -> bool:
+        """Keep others from filing one place; False where somebody does just now."""
+        return places.claim_place(self._connections, self.owner, place, now + lease)
+
+    def release_place(self, place: int) -> None:
+        """Due again as before `lease_place`."""
+        places.release_place(self._connections, self.owner, place)
+
+    def drop_excluded(
+        self, exclusion: Exclusion, place: int, numbers: Sequence[int], hold: int, person: str, reason: str, now: int
+    ) -> None:
+        """Drop these events of a leased place for good; `UsageError` where a hold newer than this one stands."""
+        weeding.drop(self._connections, weeding.Order(exclusion, person, reason, hold), place, numbers, now)
 
     def exclusions(self) -> list[Exclusion]:
         """All there ever were, ended ones too."""
