@@ -84,29 +84,30 @@ class Attendance:
         self.topic: str | None = None
         self.topic_since: int | None = None
         self._topic_to_come: Roster | None = roster
+        self._awaits = True
+        """Whether somebody, or the topic, is still to come."""
 
     def apply(self, event: Event, time: int, ordinal: int) -> None:
-        if self._to_come is None or self._to_come or self._topic_to_come is not None:
+        if self._awaits:
             self.arrive(time, ordinal)
-        data = event.data
-        if data.conversation.topic is not None or event.type == TOPIC_CHANGED:
+        data, kind = event.data, event.type
+        place, actor = data.conversation, data.actor
+        if place.topic is not None or kind == TOPIC_CHANGED:
             self._say_topic(event, time)
-        actor = data.actor
         if actor is not None:
             interval = self.here.get(actor.address)
             if interval is None or self._stays is not None or actor.hidden:
-                self._act(actor, time, ordinal, joins=event.type == JOINED and data.subject is None)
+                self._act(actor, time, ordinal, joins=kind == JOINED and data.subject is None)
             else:  # most events by far are by somebody known to be here
                 interval.acted = time
                 if actor.name is not None and actor.name != interval.name:
                     interval.name = actor.name
                     self._snapshot = None
-        snapshot = data.conversation.participants
+        snapshot = place.participants
         if snapshot is not None and (self._stays is not None or snapshot != self._snapshot):
             self._replace(snapshot, event, time, ordinal)
-        move = _MOVES.get(event.type)
-        if move is not None and (who := data.subject or actor) is not None:
-            move(self, event, who, time, ordinal)
+        if kind in _MOVES and (who := data.subject or actor) is not None:
+            _MOVES[kind](self, event, who, time, ordinal)
 
     def arrive(self, time: int, ordinal: int) -> None:
         """Let those of the roster come who had come before `time`, that of event `ordinal`; and so the topic.
@@ -126,6 +127,7 @@ class Attendance:
                 self._to_come.append(interval)
             else:
                 self._arrive(interval, ordinal)
+        self._awaits = bool(self._to_come) or self._topic_to_come is not None
 
     def _arrive(self, interval: Interval, ordinal: int) -> None:
         address = interval.addresses[-1]

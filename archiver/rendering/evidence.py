@@ -46,6 +46,7 @@ class Chunks:
 
     def __init__(self) -> None:
         self._made: dict[tuple[bytes, ...], bytes] = {}
+        self._ends: dict[bytes, bool] = {}
 
     def packed(self, lines: list[bytes]) -> bytes:
         """The lines as a gzip file. A function of the lines alone, whatever other views were packed before."""
@@ -54,13 +55,25 @@ class Chunks:
             return packer.compress(b"\n".join(lines) + b"\n") + packer.flush()
         checksum = size = 0
         pieces = [b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\x03"]
-        for chunk in _cut(lines):
+        for chunk in self._cut(lines):
             data = b"\n".join(chunk) + b"\n"
             checksum = zlib.crc32(data, checksum)
             size += len(data)
             pieces.append(self._chunk(chunk, data))
         pieces.append(b"\x03\x00" + checksum.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little"))
         return b"".join(pieces)
+
+    def _cut(self, lines: list[bytes]) -> list[tuple[bytes, ...]]:
+        """Pieces that end at lines chosen by their own content, so that equal stretches of two views are equal."""
+        known = self._ends
+        for line in lines:
+            if line not in known:
+                known[line] = zlib.crc32(line[-200:]) & 31 == 0
+        ends = [number for number, line in enumerate(lines, 1) if known[line]]
+        starts = [0, *ends]
+        if starts[-1] == len(lines):
+            starts.pop()
+        return [tuple(lines[start:end]) for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
 
     def _chunk(self, chunk: tuple[bytes, ...], data: bytes) -> bytes:
         """Whole deflate blocks (RFC 1951): a full flush makes them independent, so that views can share them."""
@@ -110,15 +123,6 @@ def _roster(conversation: Conversation) -> bytes | None:
         "data": {"conversation": place},
     }
     return encode(event)
-
-
-def _cut(lines: list[bytes]) -> list[tuple[bytes, ...]]:
-    """Pieces that end at lines chosen by their own content, so that equal stretches of two views are equal pieces."""
-    ends = [n + 1 for n, line in enumerate(lines) if zlib.crc32(line[-200:]) & 31 == 0]
-    starts = [0, *ends]
-    if starts[-1] == len(lines):
-        starts.pop()
-    return [tuple(lines[start:end]) for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
 
 
 def encode(value: Any) -> bytes:

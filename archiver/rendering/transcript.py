@@ -95,18 +95,21 @@ class Transcript:
         self._set_clocks()
 
     def _set_clocks(self) -> None:
-        """Local day and time of every event; the offset is asked for once a stretch in which it can't change."""
-        until = offset = 0
+        """Local day and time of every event; both are asked for once a stretch in which they can't change."""
+        since = until = midnight = 0
         which = (0, 0)
         days, stamps = self._days, self._stamps
         for captured in self.reading.conversation.events:
             time = captured.time
-            if time >= until:
-                offset, until = self.clock.stretch(time)
-            day, second = divmod(time // SECOND + offset, DAY)
-            if which != (day, offset):
-                self._several_days = bool(days)
-                which = (day, offset)
+            if not since <= time < until:
+                since, (offset, until) = time, self.clock.stretch(time)
+                day = (time // SECOND + offset) // DAY
+                midnight = day * DAY - offset
+                until = min(until, (midnight + DAY) * SECOND)
+                if which != (day, offset):
+                    self._several_days = bool(days)
+                    which = (day, offset)
+            second = time // SECOND - midnight
             days.append(which)
             stamps.append(HOURS_MINUTES[second // 60] + SECONDS[second % 60])
 
