@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from archiver.cli import main, verify
 from archiver.events import Captured, ndjson
-from archiver.filing.reproducing import Proof
+from archiver.filing.reproducing import Proof, prove
 from archiver.rendering import lines_of
 from archiver.spool import Spool
 
@@ -424,6 +424,13 @@ def test_memory_is_the_same_for_more_items(tmp_path: Path, monkeypatch: pytest.M
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < peaks[1] + 100_000, peaks
+
+
+def test_an_item_of_several_mailboxes_is_made_again_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bytes] = []
+    monkeypatch.setattr(verify, "prove", lambda content, *rest: made.append(content) or prove(content, *rest))
+    assert scene.told(status=0) == []
+    assert len(made) == len(set(made)) == 3
 
 
 def test_of_one_mailbox_no_other_s_deliveries_are_read(scene: Scene) -> None:

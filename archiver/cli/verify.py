@@ -6,9 +6,11 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
 import click
+from msgspec import msgpack
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
@@ -18,7 +20,7 @@ from archiver.cli.app import App
 from archiver.cli.output import JsonList, counted, say
 from archiver.daemon.job import clock
 from archiver.exceptions import InUse, ItemError, UsageError
-from archiver.filing.reproducing import Blob, nothing, prove
+from archiver.filing.reproducing import Blob, Proof, nothing, prove
 from archiver.inspection import Doing, Examination, Ledger, Problem, Told
 from archiver.logs import plain
 from archiver.rendering import Limits
@@ -73,7 +75,7 @@ def verify_copy(app: App, maildir: Path, *, repair: bool) -> None:
         examination = Examination(
             survey,
             ledger,
-            _prover(app, None),
+            _prover(app, None, ledger),
             clock(),
             mender=mender if repair else None,
             progress=progress,
@@ -107,7 +109,7 @@ class _Check:
         self._ledger = ledger
         self._progress = progress
         self._store = store_of(app.config(), app.data)
-        self._prove = _prover(app, spool)
+        self._prove = _prover(app, spool, ledger)
         self._only = only
         self._repair = repair
         self._asked = 0
@@ -165,11 +167,22 @@ def _placed(store: MaildirStore, deliveries: Iterator[Delivery]) -> Iterator[tup
             yield delivery, store.directory_of(delivery.folder)
 
 
-def _prover(app: App, spool: Spool | None) -> inspection.Prove:
+def _prover(app: App, spool: Spool | None, ledger: Ledger) -> inspection.Prove:
+    """An item lies in several mailboxes: it is made again once."""
     config = app.config()
     rules, limits = rules_of(config), Limits(file=config.transcript.max_attachment)
     blob: Blob = spool.blob if spool else nothing
-    return lambda content: prove(content, rules, limits, blob)
+
+    def proved(content: bytes) -> Proof:
+        digest = sha256(content).digest()
+        known = ledger.proof(digest)
+        if known is not None:
+            return msgpack.decode(known, type=Proof)
+        proof = prove(content, rules, limits, blob)
+        ledger.keep_proof(digest, msgpack.encode(proof))
+        return proof
+
+    return proved
 
 
 class _Report:

@@ -25,6 +25,7 @@ CREATE TABLE lying (mailbox TEXT, name TEXT, folder BLOB, subdirectory TEXT, fil
 CREATE INDEX lying_name ON lying (mailbox, name);
 CREATE TABLE copied (mailbox TEXT, key TEXT, folder BLOB, file BLOB,
     PRIMARY KEY (mailbox, key, folder, file)) WITHOUT ROWID;
+CREATE TABLE proved (digest BLOB PRIMARY KEY, proof BLOB) WITHOUT ROWID;
 """
 _CACHE_KIB = 16 * 1024
 
@@ -94,6 +95,14 @@ class Ledger:
             "INSERT OR REPLACE INTO lying VALUES (?, ?, ?, ?, ?, ?, ?)",
             (mailbox, lying.name, *_on_disk(lying), lying.flags, digest),
         )
+
+    def proof(self, digest: bytes) -> bytes | None:
+        """What was kept of an item with these bytes, in whichever mailbox it lay."""
+        row = self._database.execute("SELECT proof FROM proved WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def keep_proof(self, digest: bytes, proof: bytes) -> None:
+        self._database.execute("INSERT OR REPLACE INTO proved VALUES (?, ?)", (digest, proof))
 
     def see_copy(self, mailbox: str, key: str, lying: Lying) -> None:
         folder, _, file = _on_disk(lying)
