@@ -9,7 +9,7 @@ one part of each open conversation and by the references.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
@@ -30,8 +30,10 @@ def conversations(
     Whether one can be filed is for the caller to say, by its `ripe`.
     """
     fold = _Fold(survey, roster, rules, partial)
+    step = fold.step
     for ordinal, captured in enumerate(events):
-        yield from fold.step(captured, ordinal)
+        if done := step(captured, ordinal):
+            yield from done
     yield from fold.rest()
 
 
@@ -86,22 +88,24 @@ class _Run:
         self.size = 0
         self.roster = Roster(tuple(self.attendance.roster(captured.time)), self.attendance.topic)
 
-    def add(self, captured: Captured, ordinal: int, references: tuple[Reference, ...], tail: int) -> None:
+    def add(self, captured: Captured, ordinal: int, references: tuple[Reference, ...] | None, tail: int) -> None:
+        event, kind = captured.event, captured.event.type
         self.events.append(captured)
         self.ordinals.append(ordinal)
         self.size += len(captured.body)
-        if captured.event.type not in REFERENCES:  # not even one to nothing known extends idle time
+        if kind not in REFERENCES:  # not even one to nothing known extends idle time
             self.last = captured.time
         heard = _heard(captured)
-        if self.ended is not None and _restarts(captured.event, heard - self.ended, tail):
+        if self.ended is not None and _restarts(event, heard - self.ended, tail):
             self.ended = None
-        self.heard = max(self.heard, heard)
-        if captured.event.type == ENDED:
+        if heard > self.heard:
+            self.heard = heard
+        if kind == ENDED:
             self.ended = heard
         if references:
             self.references.extend(references)
-        actor = captured.event.data.actor
-        if actor is not None and captured.event.type not in BARE:
+        actor = event.data.actor
+        if actor is not None and kind not in BARE:
             self.voices.add(actor.address)
 
     def finish(self, *, ripe: int, partial: bool, followed: frozenset[str]) -> Conversation:
@@ -134,27 +138,30 @@ class _Fold:
         self._attendances = Attendances(roster, rules, partial)
         self._runs: dict[str | None, _Run] = {}
 
-    def step(self, captured: Captured, ordinal: int) -> Iterator[Conversation]:
+    def step(self, captured: Captured, ordinal: int) -> Sequence[Conversation]:
+        """Take in the next event; the conversations that it shows to be over."""
         event, time = captured.event, captured.time
         session = self._attendances.session(event, time)
         attendance = self._attendances.instance(session, event.data.conversation.kind)
         if event.type in REFERENCES and event.id not in self._survey.orphans:
             attendance.apply(event, time, ordinal)
-            return
-        if len(self._runs) > 1 or session not in self._runs:
-            yield from self._close_silent(session, time)
+            return ()
         run = self._runs.get(session)
-        if run is not None and session is None and self._cuts(run, time):
-            yield self._finish(run, self._ripe(run, time))
+        done: list[Conversation] = []
+        if run is None or len(self._runs) > 1:
+            done += self._close_silent(session, time)
+        if run is not None and session is None and self._rules.cuts(run.started, run.last, time):
+            done.append(self._finish(run, self._ripe(run, time)))
             run = None
         if run is None:
             run = self._runs[session] = _Run(attendance, session, time)
             self._open(run, captured, ordinal)
         elif len(run.events) >= self._rules.part_events or run.size + len(captured.body) > self._rules.part_bytes:
-            yield self._finish(run, _heard(captured))
+            done.append(self._finish(run, _heard(captured)))
             self._open(run, captured, ordinal)
         attendance.apply(event, time, ordinal)
-        run.add(captured, ordinal, self._survey.references.get(event.id, ()), self._rules.tail)
+        run.add(captured, ordinal, self._survey.references.get(event.id), self._rules.tail)
+        return done
 
     def rest(self) -> Iterator[Conversation]:
         for run in self._runs.values():
@@ -168,9 +175,6 @@ class _Fold:
 
     def _finish(self, run: _Run, ripe: int) -> Conversation:
         return run.finish(ripe=ripe, partial=self._partial, followed=self._survey.followed)
-
-    def _cuts(self, run: _Run, time: int) -> bool:
-        return self._rules.cuts(run.started, run.last, time)
 
     def _ripe(self, run: _Run, following: int | None) -> int:
         """The watermark from which nothing ordinary can change the run any more."""
@@ -191,7 +195,7 @@ class _Fold:
 
     def _over(self, session: str | None, run: _Run, time: int) -> bool:
         if session is None:
-            return self._cuts(run, time)
+            return self._rules.cuts(run.started, run.last, time)
         if time <= self._survey.sessions.get(session, 0):
             return False
         return time - run.last > (self._rules.tail if run.ended is not None else self._rules.silence)
