@@ -15,8 +15,6 @@ from archiver.events import ENDED, Captured, Rejected
 from archiver.spool import files, identity
 
 PlaceKey = tuple[str, str]
-Row = tuple[int, int, int, int, int, bytes]
-"""Index in the batch, place, time, received, feed, body."""
 
 
 class Sealed(Struct, array_like=True, frozen=True, gc=False):
@@ -82,51 +80,57 @@ def seal(captured: Captured) -> Sealed:
 
 
 class Batch(Struct):
-    """A batch with everything computed that needs no transaction. `identities` are sorted by key: SQLite's pages
-    are then touched in order, and of two with one key in a batch the first comes first."""
+    """A batch with everything computed that needs no transaction.
+
+    Columns, not rows: zipped where they are bound, they cost no tuple an event. `order` are the events' indices by
+    key, `keys` and `digests` in that order: SQLite's pages are then touched in order, and of two with one key in a
+    batch the first comes first. `unusual` are the indices of events with files, or cleaned.
+    """
 
     events: list[Sealed]
-    positions: list[int]
+    positions: Sequence[int]
     rejected: list[tuple[int, Rejected]]
-    identities: list[tuple[int, int, int]]
+    order: list[int]
+    keys: list[int]
+    digests: list[int]
     places: list[PlaceKey]
-    quarantine: list[files.Entry]
-    blobs: list[tuple[str, int, files.Entry]]
-    spoiled: list[tuple[int, str]]
+    unusual: list[int]
+    quarantine: list[files.Entry] = []
+    blobs: list[tuple[str, int, files.Entry]] = []
+    spoiled: list[tuple[int, str]] = []
     """Attachments that can't be stored (index of the event, why); the event itself is filed without them."""
-    numbers: dict[PlaceKey, int] = {}
-    rows: list[Row] | None = None
-    """The rows of all events, where all their places are known already; `numbers` are those places'."""
 
 
 def prepare(items: Sequence[Captured | Sealed | Rejected]) -> Batch:
-    events: list[Sealed] = []
-    positions: list[int] = []
-    rejected: list[tuple[int, Rejected]] = []
-    for position, item in enumerate(items):
-        if isinstance(item, Rejected):
-            rejected.append((position, item))
-        else:
-            events.append(item if isinstance(item, Sealed) else seal(item))
-            positions.append(position)
-    identities = [(sealed.key, i, sealed.digest) for i, sealed in enumerate(events)]
-    identities.sort()
+    rejected = [(position, item) for position, item in enumerate(items) if isinstance(item, Rejected)]
+    apart = {position for position, _ in rejected}
+    positions = [position for position in range(len(items)) if position not in apart] if apart else range(len(items))
+    events = [item if isinstance(item, Sealed) else seal(item) for item in items if not isinstance(item, Rejected)]
+    keys = [sealed.key for sealed in events]
+    order = sorted(range(len(events)), key=keys.__getitem__)
     batch = Batch(
         events,
         positions,
         rejected,
-        identities,
+        order,
+        [keys[i] for i in order],
+        [events[i].digest for i in order],
         [(sealed.source, sealed.conversation) for sealed in events],
-        [entry for _, item in rejected for entry in _quarantine_entries(item.content, item.reason, item.position)],
-        [],
-        [],
+        [i for i, each in enumerate(events) if each.shares or each.attached or each.original is not None],
     )
-    for i, sealed in enumerate(events):
+    _prepare_files(batch)
+    return batch
+
+
+def _prepare_files(batch: Batch) -> None:
+    for _, item in batch.rejected:
+        batch.quarantine += _quarantine_entries(item.content, item.reason, item.position)
+    for i in batch.unusual:
+        sealed = batch.events[i]
         if sealed.original is not None:
             batch.quarantine += _quarantine_entries(sealed.original, sealed.cleaned, sealed.where)
         for sha256, content, path in sealed.attached:
             _prepare_blob(batch, i, sha256, Path(path) if content is None else content)
-    return batch
 
 
 def _quarantine_entries(content: bytes, reason: str, position: str) -> list[files.Entry]:

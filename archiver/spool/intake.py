@@ -1,13 +1,15 @@
 """Append: captured events into the spool, idempotent by identity, one transaction a batch.
 
-All digests and rows are made before the transaction begins, all files are durable before it. Holds the rule when a
+All digests and columns are made before the transaction begins, all files are durable before it. Holds the rule when a
 live event makes its place due; nothing of conversations.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import UsageError
@@ -20,10 +22,10 @@ _VARIABLES = 5_000
 _KNOWN_PLACES = 50_000
 """About 15 MiB of names at most; then the memory of them is dropped and fills again."""
 
-# `{base}` is the number of the batch's first event, known only inside the transaction: so the rows can be made before.
-_NEW_IDENTITY = "INSERT OR IGNORE INTO identity (key, event, digest) VALUES (?, ? + {base}, ?)"
-_NEW_EVENT = "INSERT INTO event (n, place, time, received, feed, body) VALUES (? + {base}, ?, ?, ?, ?, ?)"
-_NEW_PLACE = "INSERT OR IGNORE INTO place (source, conversation, kind) VALUES (?, ?, ?)"
+_NEW_IDENTITY = "INSERT OR IGNORE INTO identity (key, event, digest) VALUES (?, ?, ?)"
+_NEW_EVENT = "INSERT INTO event (n, place, time, received, feed, body) VALUES (?, ?, ?, ?, ?, ?)"
+_NEW_PLACE = "INSERT OR IGNORE INTO place (source, conversation, kind) VALUES (?, ?, ?) RETURNING n"
+_PLACE = "SELECT n FROM place WHERE source = ? AND conversation = ?"
 _TOUCHED = """INSERT INTO feed_place (feed, place, pending) VALUES (?, ?, 1)
     ON CONFLICT DO UPDATE SET pending = 1 WHERE pending = 0"""
 # A place that backs off after failures, or is parked, isn't hurried by new events.
@@ -70,7 +72,6 @@ class Intake:
 
     def append(self, items: Sequence[Captured | Sealed | Rejected], feed: int, *, live: bool, now: int) -> Appended:
         batch = prepare(items)
-        self._prepare_rows(batch, feed)
         while True:
             self._write_files(batch)
             with self._connections.writing(live=live) as transaction:
@@ -80,15 +81,6 @@ class Intake:
                 result = step.run(len(items))
             self._remember(step, feed)
             return self._with_held(result, transaction)
-
-    def _prepare_rows(self, batch: Batch, feed: int) -> None:
-        known = self._places
-        wanted = set(batch.places)
-        if wanted <= known.keys():
-            numbers = {place: known[place] for place in wanted}
-            rows = zip(batch.places, batch.events, strict=True)
-            batch.numbers = numbers
-            batch.rows = [(i, numbers[p], c.time, c.received, feed, c.body) for i, (p, c) in enumerate(rows)]
 
     def _write_files(self, batch: Batch) -> None:
         with faults(self._connections.path):
@@ -154,10 +146,11 @@ class _Step:
         outcomes = [Outcome.ACCEPTED] * size
         dropped = self._number_identities(outcomes)
         accepted = [i for i in range(len(batch.events)) if i not in dropped] if dropped else range(len(batch.events))
+        unusual = [i for i in batch.unusual if i not in dropped]
         if accepted:
             self._insert_events(accepted, partial)
-            self._insert_blobs(accepted)
-        cleaned = self._quarantine_cleaned(accepted, outcomes)
+            self._insert_blobs(unusual)
+        cleaned = self._quarantine_cleaned(unusual, outcomes)
         self._quarantine_rejected(outcomes)
         conflicts = sum(outcome is Outcome.CONFLICT for outcome in dropped.values())
         counts = (len(accepted), len(dropped) - conflicts, conflicts, len(batch.rejected), cleaned)
@@ -186,17 +179,19 @@ class _Step:
             "UPDATE counter SET value = value + ? WHERE name = 'event' RETURNING value - ?", (size, size - 1)
         ).fetchone()
         base = self._base
-        done = connection.executemany(_NEW_IDENTITY.format(base=base), batch.identities)
+        numbers = [base + i for i in batch.order]
+        done = connection.executemany(_NEW_IDENTITY, zip(batch.keys, numbers, batch.digests, strict=True))
         if done.rowcount == size:
             return {}
         dropped: dict[int, Outcome] = {}
-        known = self._known([k for k, _, _ in batch.identities])
-        for k, i, d in batch.identities:
+        known = self._known(batch.keys)
+        identities = list(zip(batch.keys, batch.order, batch.digests, strict=True))
+        for k, i, d in identities:
             number, digest = known[k]
             if number != base + i:
                 dropped[i] = Outcome.DUPLICATE if digest == d else Outcome.CONFLICT
         # Conflicts wait until the events are in: the first of two may be in this very batch.
-        self._conflicts = [(k, i, d, known[k][0]) for k, i, d in batch.identities if dropped.get(i) is Outcome.CONFLICT]
+        self._conflicts = [(k, i, d, known[k][0]) for k, i, d in identities if dropped.get(i) is Outcome.CONFLICT]
         return self._settle(dropped, outcomes)
 
     def _settle(self, dropped: dict[int, Outcome], outcomes: list[Outcome]) -> dict[int, Outcome]:
@@ -222,35 +217,35 @@ class _Step:
         return known
 
     def _insert_events(self, accepted: Sequence[int], partial: int) -> None:
-        batch = self._batch
-        feed, places, events = self._feed, batch.places, batch.events
-        if len(accepted) == len(events) and batch.rows is not None:
-            numbers, rows = batch.numbers, batch.rows
-        else:
-            numbers = self._place_numbers({places[i]: i for i in accepted})
-            rows = [(i, numbers[places[i]], (c := events[i]).time, c.received, feed, c.body) for i in accepted]
-        self._connection.executemany(_NEW_EVENT.format(base=self._base), rows)
+        events = [self._batch.events[i] for i in accepted]
+        places = [self._batch.places[i] for i in accepted]
+        numbers = self._place_numbers(dict(zip(places, events, strict=True)))
+        rows = zip(
+            [self._base + i for i in accepted],
+            [numbers[place] for place in places],
+            [each.time for each in events],
+            [each.received for each in events],
+            repeat(self._feed, len(events)),
+            [each.body for each in events],
+            strict=True,
+        )
+        self._connection.executemany(_NEW_EVENT, rows)
         self._touch(set(numbers.values()), partial)
         if self._live:
             self._make_due(accepted, numbers)
-        self._count_sources(accepted)
+        self._count_sources(Counter([each.source for each in events]))
 
-    def _place_numbers(self, wanted: dict[PlaceKey, int]) -> dict[PlaceKey, int]:
+    def _place_numbers(self, wanted: dict[PlaceKey, Sealed]) -> dict[PlaceKey, int]:
+        """By place, each with one of its events."""
         known = self._intake._places
-        numbers = {}
-        for place, i in wanted.items():
-            number = known.get(place)
-            numbers[place] = self._new_place(place, i) if number is None else number
-        return numbers
+        return {place: known.get(place) or self._new_place(place, sealed.kind) for place, sealed in wanted.items()}
 
-    def _new_place(self, place: PlaceKey, i: int) -> int:
-        source = self._source(place[0])
-        kind = self._batch.events[i].kind
-        self._connection.execute(_NEW_PLACE, (source, place[1], kind))
+    def _new_place(self, place: PlaceKey, kind: str) -> int:
+        name, conversation = place
+        source = self._source(name)
+        row = self._connection.execute(_NEW_PLACE, (source, conversation, kind)).fetchone()
         number: int
-        (number,) = self._connection.execute(
-            "SELECT n FROM place WHERE source = ? AND conversation = ?", (source, place[1])
-        ).fetchone()
+        (number,) = row or self._connection.execute(_PLACE, (source, conversation)).fetchone()
         self.new_places[place] = number
         return number
 
@@ -285,30 +280,25 @@ class _Step:
             due[place] = min(due.get(place, at), at)
         self._connection.executemany(_DUE, [(at, place) for place, at in due.items()])
 
-    def _count_sources(self, accepted: Iterable[int]) -> None:
-        counts: dict[str, int] = {}
-        for i in accepted:
-            name = self._batch.places[i][0]
-            counts[name] = counts.get(name, 0) + 1
+    def _count_sources(self, counts: Mapping[str, int]) -> None:
         live = self._feed if self._live else None
         self._connection.executemany(
             "UPDATE source SET spooled = spooled + ?, live = ifnull(?, live) WHERE n = ?",
             [(count, live, self._source(name)) for name, count in counts.items()],
         )
 
-    def _insert_blobs(self, accepted: Sequence[int]) -> None:
+    def _insert_blobs(self, unusual: Iterable[int]) -> None:
         batch = self._batch
         self._connection.executemany(
             "INSERT OR IGNORE INTO blob (sha256, size) VALUES (?, ?)", [(sha, size) for sha, size, _ in batch.blobs]
         )
-        held = [(sha256, f"event:{self._base + i}") for i in accepted for sha256 in batch.events[i].shares]
-        if held:
-            self._connection.executemany("INSERT OR IGNORE INTO blob_holder (sha256, holder) VALUES (?, ?)", held)
+        held = [(sha256, f"event:{self._base + i}") for i in unusual for sha256 in batch.events[i].shares]
+        self._connection.executemany("INSERT OR IGNORE INTO blob_holder (sha256, holder) VALUES (?, ?)", held)
 
-    def _quarantine_cleaned(self, accepted: Sequence[int], outcomes: list[Outcome]) -> int:
+    def _quarantine_cleaned(self, unusual: Iterable[int], outcomes: list[Outcome]) -> int:
         batch = self._batch
         rows = []
-        for i in accepted:
+        for i in unusual:
             sealed = batch.events[i]
             if sealed.original is not None:
                 outcomes[batch.positions[i]] = Outcome.CLEANED
