@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from archiver.exceptions import UsageError
 from archiver.importers.bigbluebutton import BigBlueButton
+from archiver.importers.discord import Discord
 from archiver.importers.document import Document
 from archiver.importers.irc import Irc
 from archiver.importers.items import Items
+from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
 from archiver.importers.slack import Slack
+from archiver.importers.telegram import Telegram
 
 __all__ = ["IMPORTERS", "Document", "Importer", "Options", "Reading", "importer"]
 
-IMPORTERS: dict[str, Importer] = {each.name: each for each in (Items(), Events(), Slack(), BigBlueButton(), Irc())}
+_ALL: tuple[Importer, ...] = (Items(), Events(), Slack(), Discord(), Telegram(), Meta(), BigBlueButton(), Irc())
+IMPORTERS: dict[str, Importer] = {each.name: each for each in _ALL}
 """In the order they are asked whether a document is theirs: the surest first."""
 
 

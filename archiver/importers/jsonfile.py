@@ -5,7 +5,8 @@ What can't be read is `Broken`, with a reason for people; nothing here knows a f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from hashlib import blake2b
 from typing import Any, BinaryIO, TypeVar
 
 import ijson
@@ -18,6 +19,7 @@ WHOLE_LIMIT = 256 * 1024 * 1024
 """Bytes of a file that is read whole: a day of one channel, a list of users."""
 ELEMENT_LIMIT = 16 * 1024 * 1024
 """Bytes that one element of a long list may take."""
+DEPTH_LIMIT = 10_000
 CHUNK = 256 * 1024
 
 T = TypeVar("T")
@@ -52,19 +54,87 @@ def decoded(data: bytes, type_: type[T]) -> T:
         raise Broken(f"not the JSON that was expected: {fault}") from fault
 
 
-def elements(document: Document, prefix: str) -> Iterator[Any]:
-    """The elements of a list, as ijson names its place ("messages.item"), in constant memory.
+def record(element: Any, type_: type[T]) -> T:
+    """An element as a record. Raises `Broken`."""
+    try:
+        return msgspec.convert(element, type_, strict=False)
+    except msgspec.ValidationError as fault:
+        raise Broken(f"not of the shape that was expected: {fault}") from fault
 
+
+def original(element: Any) -> bytes:
+    """An element as JSON, for what is rejected."""
+    try:
+        return msgspec.json.encode(element)
+    except (UnicodeEncodeError, TypeError, RecursionError):
+        return repr(element).encode("utf-8", "replace")
+
+
+def digest(value: Any) -> str:
+    """A short digest of a JSON value, for ids where a format has none."""
+    return blake2b(original(value), digest_size=6).hexdigest()
+
+
+def listed(document: Document, parents: Collection[str], name: str) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The elements of every list `name` in an object at one of `parents` ("" is the file itself), in constant memory.
+
+    With each comes what stood in its object before the list, and in the file's own. None as an element says that a
+    list begins.
     Raises `Broken` where the file can't be read further; what came before counts.
     """
     with document.open() as stream:
         bounded = _Bounded(stream)
         try:
-            for element in ijson.items(bounded, prefix, use_float=True, buf_size=CHUNK):
-                bounded.since = 0
-                yield element
+            for header, element in _walk(ijson.parse(bounded, use_float=True, buf_size=CHUNK), parents, name):
+                bounded.forget()
+                yield header, element
         except (ijson.JSONError, UnicodeDecodeError, ValueError, OverflowError, *DAMAGED) as fault:
             raise Broken(f"not well-formed JSON: {fault}") from fault
+
+
+def _walk(
+    events: Iterator[tuple[str, str, Any]], parents: Collection[str], name: str
+) -> Iterator[tuple[dict[str, Any], Any]]:
+    lists = {f"{parent}.{name}".lstrip("."): parent for parent in parents}
+    items = {f"{place}.item": parent for place, parent in lists.items()}
+    inner = {place[:end] for place in lists for end in _ends(place)}
+    headers: dict[str, dict[str, Any]] = {}
+    for prefix, event, value in events:
+        if prefix in lists and event == "start_array":
+            yield headers[lists[prefix]], None
+        elif prefix in items:
+            yield headers[items[prefix]], _built(prefix, event, value, events)
+        elif prefix in parents and event == "start_map":
+            headers[prefix] = dict(headers.get("", ()))
+        elif event in _BEGINS and prefix not in inner and _parent(prefix) in parents:
+            headers[_parent(prefix)][prefix.rpartition(".")[2]] = _built(prefix, event, value, events)
+
+
+def _ends(place: str) -> Iterator[int]:
+    """Where the path of a list or of something above it ends."""
+    yield from (index for index, character in enumerate(place) if character == ".")
+    yield len(place)
+
+
+_BEGINS = frozenset(("start_map", "start_array", "string", "number", "boolean", "null"))
+_ENDS = frozenset(("end_map", "end_array"))
+
+
+def _parent(prefix: str) -> str:
+    return prefix.rpartition(".")[0]
+
+
+def _built(prefix: str, event: str, value: Any, events: Iterator[tuple[str, str, Any]]) -> Any:
+    """One value, whose first event was taken already."""
+    if event not in ("start_map", "start_array"):
+        return value
+    builder = ijson.ObjectBuilder()
+    builder.event(event, value)
+    for inner, each, content in events:
+        builder.event(each, content)
+        if inner == prefix and each in _ENDS:
+            return builder.value
+    raise Broken("the file ends inside an element")
 
 
 class _Bounded:
@@ -73,13 +143,21 @@ class _Bounded:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._begun = False
-        self.since = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """An element is whole: the next may be as large, and as deep."""
+        self._since = self._depth = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
         if not self._begun:
             self._begun, data = True, data.removeprefix(BOM)
-        self.since += len(data)
-        if self.since > ELEMENT_LIMIT + CHUNK:
+        self._since += len(data)
+        # Brackets in texts count too: so the limit is far above what anybody nests, and far below what hurts.
+        self._depth += data.count(b"[") + data.count(b"{") - data.count(b"]") - data.count(b"}")
+        if self._since > ELEMENT_LIMIT + CHUNK:
             raise Broken(f"one element of over {ELEMENT_LIMIT:,} bytes")
+        if self._depth > DEPTH_LIMIT:
+            raise Broken("nested too deeply")
         return data

@@ -1,0 +1,195 @@
+"""message_N.json of Instagram and Messenger downloads: a chat's messages, newest first -> events.
+
+There are no ids: an event's is its time, a digest of who said what, and which of several equal ones it is. People are
+known by their names alone. Texts are UTF-8 written as if it were Latin-1, and mended.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Raw, Struct
+
+from archiver.events import (
+    REACTED,
+    RETRACTED,
+    SENT,
+    Attachment,
+    Captured,
+    Data,
+    Event,
+    Message,
+    Participant,
+    Place,
+    Rejected,
+)
+from archiver.exceptions import EventError
+from archiver.importers import jsonfile
+from archiver.importers.document import Document
+from archiver.importers.media import Media, media
+from archiver.importers.protocol import Options, Reading
+from archiver.importers.telling import told
+
+_NAME = re.compile(r"message_\d+\.json")
+_KINDS = ("photos", "videos", "audio_files", "files", "gifs")
+
+
+class Person(Struct):
+    name: str = ""
+
+
+class Reaction(Struct):
+    reaction: str = ""
+    actor: str = ""
+
+
+class File(Struct):
+    uri: str = ""
+
+
+class Share(Struct):
+    link: str | None = None
+    share_text: str | None = None
+
+
+class Line(Struct):
+    timestamp_ms: int
+    sender_name: str = ""
+    content: str | None = None
+    photos: list[File] = []
+    videos: list[File] = []
+    audio_files: list[File] = []
+    files: list[File] = []
+    gifs: list[File] = []
+    sticker: File | None = None
+    share: Share | None = None
+    reactions: list[Reaction] = []
+    is_unsent: bool = False
+    call_duration: int | None = None
+
+
+class Thread(Struct):
+    messages: list[Raw]
+    participants: list[Person] = []
+    title: str | None = None
+    thread_path: str | None = None
+
+
+class Meta:
+    name = "meta"
+    title = "Instagram and Messenger downloads (message_1.json)"
+    partial_presence = True
+    ordered = False
+    marks: frozenset[str] = frozenset()
+
+    def sniff(self, document: Document, head: bytes) -> bool:
+        return head.lstrip().startswith(b"{") and (
+            b'"sender_name"' in head or (b'"participants"' in head and _NAME.fullmatch(document.name) is not None)
+        )
+
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        try:
+            thread = jsonfile.whole(document, Thread)
+        except jsonfile.Broken as fault:
+            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+            return
+        room = _Room(document, thread, options, reading)
+        for number, raw in reversed(list(enumerate(thread.messages, 1))):
+            yield from room.line(bytes(raw), f"{document.place}: message {number}")
+
+
+def mended(text: str) -> str:
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
+class _Room:
+    """One file of a chat while it is read, oldest message first."""
+
+    def __init__(self, document: Document, thread: Thread, options: Options, reading: Reading) -> None:
+        product = "instagram" if "instagram" in document.place.lower() else "messenger"
+        self.source = options.source or f"{product}:{options.network or product}"
+        self._document = document
+        self._reading = reading
+        self._said: Counter[str] = Counter()
+        names = sorted({mended(each.name) for each in thread.participants})
+        people = tuple(Participant(address=name, name=name) for name in names if name)
+        where = thread.thread_path or document.folder or "chat"
+        if len(people) == 2:
+            self._place = Place(id=where, kind="im", participants=people)
+        else:
+            self._place = Place(id=where, kind="group", topic=mended(thread.title) if thread.title else None)
+
+    def line(self, raw: bytes, position: str) -> Iterator[Captured | Rejected]:
+        try:
+            line = jsonfile.decoded(raw, Line)
+            files = self._files(line)
+            events = list(self._events(line, tuple(each.attachment for each in files)))
+        except (jsonfile.Broken, EventError) as fault:
+            yield Rejected(raw, position, str(fault), self.source)
+            return
+        yield from told(events, self._reading, raw, position, files)
+
+    def _events(self, line: Line, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
+        at = _time(line.timestamp_ms)
+        key = self._key(line)
+        actor = _person(line.sender_name)
+        if line.call_duration is not None:
+            yield self._event(f"{key}/call", "call.started", at, actor)
+            return
+        message = Message(id=key, text=_text(line))
+        yield self._event(key, SENT, at, actor, message=message, attachments=attachments or None)
+        if line.is_unsent:
+            yield self._event(f"{key}/unsent", RETRACTED, at, actor, message=Message(id=key))
+        for reaction in line.reactions:
+            who, name = _person(reaction.actor), mended(reaction.reaction)
+            self._reading.guessed["when reactions were given: at the time of their message"] += 1
+            identity = f"{key}/reaction/{name}/{who.address if who else ''}"
+            yield self._event(identity, REACTED, at, who, message=Message(id=key), reaction=name)
+
+    def _key(self, line: Line) -> str:
+        self._reading.guessed["which messages are the same: by time, author and text"] += 1
+        base = f"{line.timestamp_ms}-{jsonfile.digest([line.sender_name, line.content])}"
+        self._said[base] += 1
+        return base if self._said[base] == 1 else f"{base}-{self._said[base]}"
+
+    def _event(self, key: str, type_: str, at: datetime, actor: Participant | None, **data: Any) -> Event:
+        made = Data(conversation=self._place, actor=actor, **data)
+        return Event(source=self.source, id=f"{self._place.id}/{key}", type=type_, time=at, data=made)
+
+    def _files(self, line: Line) -> list[Media]:
+        """Paths begin at the download's root, some folders above this file."""
+        given = [each for kind in _KINDS for each in getattr(line, kind)] + ([line.sticker] if line.sticker else [])
+        return [self._file(each.uri) for each in given]
+
+    def _file(self, uri: str) -> Media:
+        if "://" in uri:
+            return Media(Attachment(url=uri))
+        for depth in range(7):
+            found = media(self._document, "../" * depth + uri)
+            if found.held is not None:
+                return found
+        return Media(Attachment(name=uri.rpartition("/")[2] or "a file"))
+
+
+def _text(line: Line) -> str:
+    share = line.share or Share()
+    return "\n".join(mended(each) for each in (line.content, share.share_text, share.link) if each)
+
+
+def _person(name: str) -> Participant | None:
+    name = mended(name)
+    return Participant(address=name, name=name) if name else None
+
+
+def _time(milliseconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as fault:
+        raise EventError(f"timestamp_ms is no time: {milliseconds}") from fault

@@ -1,0 +1,313 @@
+"""result.json of Telegram Desktop: one chat or a whole account -> events.
+
+Message ids are unique in a chat. Those of private chats and basic groups are each account's own, so there the account
+stands in the conversation's id: by `owner`, by what the export says of it, else by who writes besides the peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from msgspec import Struct, structs
+
+from archiver.events import (
+    EDITED,
+    JOINED,
+    LEFT,
+    POLL_OPENED,
+    REACTED,
+    SENT,
+    STARTED,
+    TOPIC_CHANGED,
+    Attachment,
+    Captured,
+    Data,
+    Event,
+    Message,
+    Participant,
+    Place,
+    Poll,
+    Rejected,
+)
+from archiver.exceptions import EventError
+from archiver.importers import jsonfile
+from archiver.importers.document import Document
+from archiver.importers.media import Media, media
+from archiver.importers.protocol import Options, Reading, zone_of
+from archiver.importers.telling import told
+
+_CHATS = ("", "chats.list.item", "left_chats.list.item")
+_PRIVATE = frozenset(("personal_chat", "bot_chat", "saved_messages"))
+_GLOBAL = frozenset(("private_supergroup", "public_supergroup", "private_channel", "public_channel"))
+_COMING = {
+    "invite_members": JOINED,
+    "join_group_by_link": JOINED,
+    "join_group_by_request": JOINED,
+    "remove_members": LEFT,
+}
+_NOT_INCLUDED = "(File"
+"""How the text begins that stands in place of a path."""
+
+
+class Piece(Struct):
+    type: str = ""
+    text: str = ""
+    href: str | None = None
+
+
+class Answer(Struct):
+    text: Any = ""
+
+
+class Question(Struct):
+    question: Any = ""
+    answers: list[Answer] = []
+
+
+class Recent(Struct):
+    from_id: str | None = None
+    date: str | None = None
+
+
+class Reaction(Struct):
+    type: str = ""
+    emoji: str | None = None
+    recent: list[Recent] = []
+
+
+class Line(Struct, rename={"from_": "from"}):
+    id: int | None = None
+    type: str = "message"
+    date: str | None = None
+    date_unixtime: str | None = None
+    edited: str | None = None
+    edited_unixtime: str | None = None
+    from_: str | None = None
+    from_id: str | None = None
+    actor: str | None = None
+    actor_id: str | None = None
+    action: str | None = None
+    title: str | None = None
+    members: list[str | None] | None = None
+    duration_seconds: int | None = None
+    text: Any = ""
+    reply_to_message_id: int | None = None
+    forwarded_from: str | None = None
+    photo: str | None = None
+    file: str | None = None
+    file_name: str | None = None
+    mime_type: str | None = None
+    sticker_emoji: str | None = None
+    poll: Question | None = None
+    reactions: list[Reaction] = []
+
+
+class Chat(Struct):
+    """A chat's head. Exports of other tools may lack all of it."""
+
+    name: str | None = None
+    type: str = ""
+    id: int | str | None = None
+
+
+class Telegram:
+    name = "telegram"
+    title = "Telegram exports (result.json)"
+    partial_presence = True
+    ordered = False
+    marks: frozenset[str] = frozenset()
+
+    def sniff(self, document: Document, head: bytes) -> bool:
+        if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") or b'"guild"' in head:
+            return False
+        return b'"date_unixtime"' in head or b'"text_entities"' in head or b'"personal_information"' in head
+
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        zone = zone_of(options)
+        try:
+            yield from _chats(document, options, zone, reading)
+        except jsonfile.Broken as fault:
+            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+
+
+def _chats(document: Document, options: Options, zone: tzinfo, reading: Reading) -> Iterator[Captured | Rejected]:
+    account = options.owner or _account(document)
+    room: _Room | None = None
+    number = 0
+    for header, element in jsonfile.listed(document, _CHATS, "messages"):
+        if element is None:
+            chat = jsonfile.record({key: header[key] for key in ("name", "type", "id") if key in header}, Chat)
+            room, number = _Room(document, chat, account, options, zone, reading), 0
+        elif room is not None:
+            number += 1
+            yield from room.line(element, f"{document.place}: {room.title}, message {number}")
+    if room is None:
+        raise jsonfile.Broken("no list of messages")
+
+
+def _account(document: Document) -> str:
+    """Whose export it is: as stated, else who writes in a private chat and isn't its peer; "" where nothing tells."""
+    for header, element in jsonfile.listed(document, _CHATS, "messages"):
+        personal = header.get("personal_information")
+        if isinstance(personal, dict) and personal.get("user_id"):
+            return f"user{personal['user_id']}"
+        if header.get("type") != "personal_chat" or not isinstance(element, dict):
+            continue
+        writer = element.get("from_id")
+        if isinstance(writer, str) and writer != f"user{header.get('id')}":
+            return writer
+    return ""
+
+
+class _Room:
+    """One chat while it is read."""
+
+    def __init__(
+        self, document: Document, chat: Chat, account: str, options: Options, zone: tzinfo, reading: Reading
+    ) -> None:
+        self.source = options.source or f"telegram:{options.network or 'telegram'}"
+        self.title = chat.name or str(chat.id or "chat")
+        self._document = document
+        self._zone = zone
+        self._reading = reading
+        self._people: dict[str, str] = {}
+        self._place = self._placed(chat, account)
+
+    def _placed(self, chat: Chat, account: str) -> Place:
+        own = f"{account} " if account and chat.type not in _GLOBAL else ""
+        if chat.type in _PRIVATE:
+            peer = Participant(address=f"user{chat.id}", name=chat.name)
+            parties = {peer.address: peer} | ({account: Participant(address=account)} if account else {})
+            return Place(id=f"{own}{chat.id}", kind="im", participants=tuple(parties[key] for key in sorted(parties)))
+        return Place(id=f"{own}{chat.id or chat.name or 'chat'}", kind="group", topic=chat.name)
+
+    def line(self, element: Any, position: str) -> Iterator[Captured | Rejected]:
+        original = jsonfile.original(element)
+        try:
+            line = jsonfile.record(element, Line)
+            at = self._time(line.date_unixtime, line.date)
+            files = self._files(line)
+            events = list(self._events(line, at, tuple(each.attachment for each in files)))
+        except (jsonfile.Broken, EventError) as fault:
+            yield Rejected(original, position, str(fault), self.source)
+            return
+        if not events:
+            self._reading.ignored[f"{line.action or line.type} of Telegram"] += 1
+        sequence = f"{line.id:020d}" if line.id is not None and line.id >= 0 else None
+        sequenced = [structs.replace(each, sequence=each.sequence or sequence) for each in events]
+        yield from told(sequenced, self._reading, original, position, files)
+
+    def _time(self, unix: str | None, local: str | None) -> datetime:
+        """The exporter's local time has no zone; the newer field is in seconds since 1970."""
+        try:
+            if unix is not None:
+                return datetime.fromtimestamp(int(unix), UTC)
+            stated = datetime.fromisoformat(local or "")
+        except (ValueError, OverflowError, OSError) as fault:
+            raise EventError(f"no time: {unix or local!a}") from fault
+        if stated.tzinfo is None:
+            self._reading.guessed[f"times without a zone: taken as {self._zone}"] += 1
+            stated = stated.replace(tzinfo=self._zone)
+        return stated
+
+    def _events(self, line: Line, at: datetime, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
+        key = self._key(line, at)
+        if line.type == "message":
+            yield from self._said(line, key, at, attachments)
+        elif line.type == "service":
+            yield from self._service(line, key, at)
+
+    def _key(self, line: Line, at: datetime) -> str:
+        if line.id is not None:
+            return str(line.id)
+        self._reading.guessed["which messages are the same: by time, author and text"] += 1
+        return f"{at:%Y%m%dT%H%M%S}-{jsonfile.digest([line.from_, line.text])}"
+
+    def _said(self, line: Line, key: str, at: datetime, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
+        actor = self._person(line.from_id, line.from_)
+        answered = str(line.reply_to_message_id) if line.reply_to_message_id is not None else None
+        forwarded = f"[forwarded from {line.forwarded_from}] " if line.forwarded_from else ""
+        text = forwarded + (plain(line.text) or (line.sticker_emoji or ""))
+        message = Message(id=key, text=text, in_reply_to=answered)
+        yield self._event(key, SENT, at, actor, message=message, attachments=attachments or None)
+        if line.edited_unixtime or line.edited:
+            edited = self._time(line.edited_unixtime, line.edited)
+            yield self._event(f"{key}/edited", EDITED, edited, actor, message=Message(id=key, text=text))
+        if line.poll is not None:
+            options = tuple(plain(each.text) for each in line.poll.answers)
+            poll = Poll(id=key, question=plain(line.poll.question), options=options)
+            yield self._event(f"{key}/poll", POLL_OPENED, at, actor, poll=poll)
+        yield from self._reactions(line, key, at)
+
+    def _reactions(self, line: Line, key: str, at: datetime) -> Iterator[Event]:
+        """Only the latest of each kind are told with who gave them."""
+        for reaction in line.reactions:
+            name = reaction.emoji or f"[{reaction.type}]"
+            for recent in reaction.recent:
+                who = self._person(recent.from_id, None)
+                when = self._time(None, recent.date) if recent.date else at
+                message = Message(id=key)
+                if who is not None:
+                    identity = f"{key}/reaction/{name}/{who.address}"
+                    yield self._event(identity, REACTED, when, who, message=message, reaction=name)
+
+    def _service(self, line: Line, key: str, at: datetime) -> Iterator[Event]:
+        actor = self._person(line.actor_id, line.actor)
+        if line.action in _COMING:
+            for number, name in enumerate(line.members or [None]):
+                subject = self._named(name) if name else None
+                yield self._event(f"{key}/{number}", _COMING[line.action], at, actor, subject=subject)
+        elif line.action in ("create_group", "create_channel", "migrate_from_group"):
+            yield self._event(key, STARTED, at, actor)
+        elif line.action == "edit_group_title":
+            yield self._event(key, TOPIC_CHANGED, at, actor, topic=line.title or "")
+        elif line.action in ("phone_call", "group_call"):
+            yield self._event(key, "call.started", at, actor)
+            if line.duration_seconds is not None:
+                ended = datetime.fromtimestamp(at.timestamp() + line.duration_seconds, UTC)
+                yield self._event(f"{key}/ended", "call.ended", ended, None)
+
+    def _event(self, key: str, type_: str, at: datetime, actor: Participant | None, **data: Any) -> Event:
+        made = Data(conversation=self._place, actor=actor, **data)
+        return Event(source=self.source, id=f"{self._place.id}/{key}", type=type_, time=at, data=made)
+
+    def _person(self, identifier: str | None, name: str | None) -> Participant | None:
+        if not identifier and not name:
+            return None
+        if identifier and name:
+            self._people[name] = identifier
+        return Participant(address=identifier or name or "", name=name)
+
+    def _named(self, name: str) -> Participant:
+        """Members of a group are told by their names alone."""
+        if name not in self._people:
+            self._reading.guessed["who is meant by a name: nobody who wrote before"] += 1
+        return Participant(address=self._people.get(name, name), name=name)
+
+    def _files(self, line: Line) -> list[Media]:
+        path = line.photo or line.file
+        if path is None:
+            return []
+        if path.startswith(_NOT_INCLUDED):
+            name = line.file_name or ("photo" if line.photo else "file")
+            return [Media(Attachment(name=f"{name} (not in the export)", media_type=line.mime_type))]
+        return [media(self._document, path, name=line.file_name, media_type=line.mime_type)]
+
+
+def plain(text: Any) -> str:
+    """A text, or a list of texts and marked pieces, as one text; a link keeps where it leads."""
+    if isinstance(text, str):
+        return text
+    return "".join(_piece(each) for each in text) if isinstance(text, list) else ""
+
+
+def _piece(piece: Any) -> str:
+    if isinstance(piece, str):
+        return piece
+    try:
+        made = jsonfile.record(piece, Piece)
+    except jsonfile.Broken:
+        return ""
+    return f"{made.text} ({made.href})" if made.href and made.href != made.text else made.text
