@@ -225,6 +225,7 @@ HOSTILE = [
     b"Subject: " + b"x" * 3_000_000,
     b"Message-ID: <[\n\nx",
     b"Content-Transfer-Encoding: base64\n\n====",
+    b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3_000)),
 ]
 
 

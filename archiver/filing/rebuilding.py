@@ -25,13 +25,13 @@ from archiver.types import Conversation, Look, Presence, Role, Roster
 _decode = json.Decoder(Event).decode
 
 
-def rebuild(item: bytes, rules: Rules, more: tuple[Captured, ...] = ()) -> tuple[Conversation, Look]:
+def rebuild(item: bytes | Message, rules: Rules, more: tuple[Captured, ...] = ()) -> tuple[Conversation, Look]:
     """The conversation as an item's owner saw it, and the look that renders it again; with `more` events added.
 
-    Raises `UsageError` where the item carries no events, or damaged ones.
+    Who has parsed the item already gives that. Raises `UsageError` where it carries no events, or damaged ones.
     """
-    header = message_from_bytes(item)
-    roster, session, events = carried(item)
+    header = item if isinstance(item, Message) else message_from_bytes(item)
+    roster, session, events = carried(header)
     if more:
         # By time alone, and stable: ids in an item may have been veiled, which is no reason to change places.
         events = sorted([*events, *more], key=_moment)
@@ -71,7 +71,7 @@ class _RosterLine(Struct, frozen=True):
 _decode_roster = json.Decoder(_RosterLine).decode
 
 
-def carried(item: bytes) -> tuple[Roster, str | None, list[Captured]]:
+def carried(item: bytes | Message) -> tuple[Roster, str | None, list[Captured]]:
     """Roster and session of the first line, if that is the roster's, and the events."""
     roster, session = Roster(), None
     events: list[Captured] = []

@@ -51,7 +51,7 @@ def prove(content: bytes, rules: Rules, limits: Limits, blob: Blob = nothing) ->
     content = _as_filed(content)
     try:
         message = message_from_bytes(content)
-        conversation, look = rebuild(content, rules)
+        conversation, look = rebuild(message, rules)
         own = dict(_files(message))
         made = [_made(conversation, look, way, rules, limits, own) for way in _ways(conversation, own, blob)]
     except UsageError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from urllib.parse import unquote
 
 from msgspec import DecodeError, Struct, json
 
 from archiver.events import SECOND, SENT, microseconds
 from archiver.exceptions import UsageError
-from archiver.inspection.messages import attached, date_of, header, headers_of, people_of
+from archiver.inspection.messages import attached, date_of, header, headers_of, parts_of, people_of
 from archiver.rendering.evidence import FILE_NAME, lines_of
 from archiver.store.protocol import Found, Where
 
@@ -50,6 +50,7 @@ class ItemSummary(Struct, frozen=True):
 def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: bool = True) -> ItemSummary:
     """From its bytes, or where `whole` is false from their beginning: then nothing of what it carries is told."""
     message = headers_of(content)
+    parts = parts_of(content if whole else b"")
     date = date_of(message)
     began = found.modified if date is None else date
     last = max(began, _last(message, began))
@@ -70,8 +71,8 @@ def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: b
         source=unquote(header(message, "X-Archiver-Source")),
         missed=header(message, "X-Archiver-Item-Class") == _MISSED,
         minutes=-(-(last - began) // (60 * SECOND)),
-        messages=_messages(content) if whole else None,
-        files=sum(name != FILE_NAME for name in attached(content)) if whole else 0,
+        messages=_messages(parts),
+        files=sum(name != FILE_NAME for name in attached(parts)),
         flags=found.flags,
         unseen=not found.seen,
         size=found.size,
@@ -92,9 +93,9 @@ class _Typed(Struct, frozen=True):
 _decode = json.Decoder(_Typed).decode
 
 
-def _messages(content: bytes) -> int | None:
+def _messages(parts: Message) -> int | None:
     """How many were said in it; None where it carries no events, or damaged ones."""
     try:
-        return sum(_decode(line).type == SENT for line in lines_of(content))
+        return sum(_decode(line).type == SENT for line in lines_of(parts))
     except (UsageError, DecodeError):
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from email import message_from_bytes, policy
-from email.message import EmailMessage, MIMEPart
+from email.message import EmailMessage, Message, MIMEPart
 
 from archiver.events import microseconds
 
@@ -23,7 +23,11 @@ def headers_of(content: bytes) -> EmailMessage:
 
 
 def parsed(content: bytes) -> EmailMessage:
-    return message_from_bytes(content, EmailMessage, policy=policy.default)
+    """With its parts; without them where the parser fails on them, as on parts within parts without end."""
+    try:
+        return message_from_bytes(content, EmailMessage, policy=policy.default)
+    except Exception:
+        return headers_of(content)
 
 
 def header(message: EmailMessage, name: str) -> str:
@@ -54,8 +58,11 @@ def date_of(message: EmailMessage) -> int | None:
 
 
 def text_of(message: EmailMessage) -> str:
-    """The plain text, or else the HTML as it is; empty where there is neither."""
-    body = message.get_body(("plain", "html"))
+    """The plain text, or else the HTML as it is; empty where there is neither, or its parts can't be told."""
+    try:
+        body = message.get_body(("plain", "html"))
+    except Exception:
+        return ""
     return "" if body is None else _text(body)
 
 
@@ -67,9 +74,17 @@ def _text(part: MIMEPart) -> str:
         return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
 
 
-def attached(content: bytes) -> list[str]:
+def parts_of(content: bytes) -> Message:
+    """The message with its parts; empty where the parser fails on it."""
+    try:
+        return message_from_bytes(content)
+    except Exception:
+        return Message()
+
+
+def attached(message: Message) -> list[str]:
     """File names of its parts."""
     try:
-        return [name for part in message_from_bytes(content).walk() if (name := part.get_filename())]
+        return [name for part in message.walk() if (name := part.get_filename())]
     except Exception:  # the parser fails in many ways on what it was never meant for
         return []

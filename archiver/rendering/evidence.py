@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable
 from email import message_from_bytes
+from email.message import Message
 from hashlib import sha256
 from typing import Any
 
@@ -206,9 +207,10 @@ def _file_digest(file: Any) -> str:
     return known if isinstance(known, str) else sha256(encode(file)).hexdigest()
 
 
-def lines_of(item: bytes) -> list[bytes]:
-    """The event lines an item carries, the roster's first."""
-    for part in reversed(list(message_from_bytes(item).walk())):
+def lines_of(item: bytes | Message) -> list[bytes]:
+    """The event lines an item carries, the roster's first. Who has parsed it already gives that."""
+    message = item if isinstance(item, Message) else message_from_bytes(item)
+    for part in reversed(list(message.walk())):
         if part.get_filename() == FILE_NAME:
             packed = part.get_payload(decode=True)
             return re.findall(rb"[^\n]+", _unpacked(packed if isinstance(packed, bytes) else b""))
