@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiver.config import CSV_READERS, Config, content_of
+from archiver.config import CSV_READERS, Config, content_of, templates
 from archiver.config.archiving import Configuration, Policy, Scoped, moving_faults
 from archiver.conversations.rules import Rules
 from archiver.decisions import gate, policy, retention
@@ -18,6 +18,7 @@ from archiver.exceptions import ConfigError
 from archiver.rendering import Limits, folder_name, is_base_name
 from archiver.store import ArchiveStore, MaildirStore, Ownership
 from archiver.store.names import Encoding
+from archiver.store.template import Template
 from archiver.types import Destination
 
 if TYPE_CHECKING:  # loaded where they are made: who only reads folders doesn't wait for them
@@ -153,6 +154,7 @@ def store_of(config: Config, data: Path) -> MaildirStore:
 
 def archive_of(config: Config, data: Path) -> ArchiveStore:
     """Always the archiver's own, whoever owns the mail."""
+    _refuse_shared_tree(config, data)
     return ArchiveStore(
         config.store.archive,
         data=data,
@@ -161,6 +163,22 @@ def archive_of(config: Config, data: Path) -> ArchiveStore:
         warning=config.archiving.quota_warning,
         limit=config.archiving.quota_limit,
     )
+
+
+def _refuse_shared_tree(config: Config, data: Path) -> None:
+    """What the configuration can't know: that links, or a mount, lead the archive into the mail tree."""
+    domains = config.directory.domains
+    mail, archive = (Template(each, data=data, domains=domains) for each in (config.store.mail, config.store.archive))
+    led = archive.root.resolve()
+    if templates.collide(f"{mail.root.resolve()}/{mail.below}", f"{led}/{archive.below}") or _is_same(mail, archive):
+        raise ConfigError(
+            [f"store.archive = {config.store.archive!a}: leads to {led}, where store.mail can put a mailbox"],
+            hint="give the compliance archive a tree of its own, which no link leads out of",
+        )
+
+
+def _is_same(mail: Template, archive: Template) -> bool:
+    return mail.root.exists() and archive.root.exists() and mail.root.samefile(archive.root)
 
 
 def _encoding_of(config: Config) -> Encoding:

@@ -12,15 +12,19 @@ from typing import Any
 import pytest
 from archive_builder import Archive
 from builders import BASE, HOUR, event, retract, say
+from click.testing import CliRunner
 from conversation_builder import text_of
 
 from archiver import backfill
 from archiver import config as configuration
+from archiver.assembly import archive_of
+from archiver.cli import main
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
 from archiver.decisions.archiving import PASSING
 from archiver.events import SECOND, Captured, capture, ndjson
+from archiver.exceptions import ConfigError
 from archiver.filing.gathering import ATTEMPTS
 from archiver.filing.showing import Showing
 from archiver.importers import importer
@@ -96,6 +100,36 @@ def test_archiving_is_off_by_default(tmp_path: Path) -> None:
     tally = archive.take(talk(), HOUR)
     assert (tally.copies, tally.archived, tally.unarchived) == (2, 0, 0)
     assert not (tmp_path / "archive").exists()
+    archive.spool.close()
+
+
+@pytest.mark.parametrize(
+    ("link", "to"),
+    [
+        ("archive", "mail"),
+        ("archive", "mail/example.org/alice"),
+        ("archive", "mail/example.org/alice/.Sent"),
+        ("archive", "."),
+        ("mail", "archive"),
+        ("mail", "archive/example.org"),
+    ],
+)
+def test_no_link_leads_the_archive_into_the_mail_tree(tmp_path: Path, link: str, to: str) -> None:
+    (tmp_path / to).mkdir(parents=True, exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / to)
+    with pytest.raises(ConfigError, match="leads to"):
+        archive_of(config(), tmp_path)
+    for command in (["doctor"], ["run", "--once"], ["inspect", "--verify"]):
+        said = CliRunner().invoke(main, ["--data", str(tmp_path), *command])
+        assert said.exit_code == 2 and "store.archive" in said.stderr, said.output
+
+
+def test_an_archive_elsewhere_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "archive").symlink_to(tmp_path / "elsewhere")
+    archive = Archive(tmp_path, config())
+    archive.take(talk(), HOUR)
+    assert len(archive.archived(ALICE)) == 1
     archive.spool.close()
 
 

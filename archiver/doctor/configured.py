@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from archiver.assembly import archiving_of, directory_of, store_of, terms_of
+from archiver.assembly import archive_of, archiving_of, directory_of, store_of, terms_of
 from archiver.config import Config
 from archiver.decisions import critical, gate
 from archiver.doctor.finding import Check, Finding, Verdict, judged
@@ -26,7 +26,8 @@ def refuse_problems(config: Config, data: Path) -> None:
     """Raise one `ConfigError` with every problem that the file alone doesn't show: users, groups, the people file."""
     problems: list[str] = []
     hints: list[str] = []
-    for make in (lambda: store_of(config, data), lambda: directory_of(config)):
+    makers = (lambda: store_of(config, data), lambda: archive_of(config, data), lambda: directory_of(config))
+    for make in makers:
         try:
             make()
         except ConfigError as error:

@@ -80,6 +80,11 @@ class Template:
     def depth(self) -> int:
         return len(self._components)
 
+    @property
+    def below(self) -> str:
+        """What stands below the mail root, with its placeholders."""
+        return "/".join(self._components)
+
     def _parts(self, address: str) -> tuple[str, ...]:
         """The path components below the mail root of a mailbox."""
         local, domain = normal_address(address)
