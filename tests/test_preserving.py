@@ -348,12 +348,46 @@ def test_what_its_owner_forged_never_stands_in_the_place_of_what_was_filed(held:
 
 def test_a_hold_is_taken_again_until_all_who_file_have_seen_it(held: Held) -> None:
     hold = held.hold()
-    assert held.take() == 0
-    held.file(*talk("room", "one", "two"), reader=Unaware(held.spool))
-    assert held.spool.untaken_holds() == [hold] and held.kept() == []
-    assert held.take(later=preserving.UNDER_WAY) == 1
+    with held.spool.hold("backfill", "another process"):
+        assert held.take() == 0
+        held.file(*talk("room", "one", "two"), reader=Unaware(held.spool))
+        assert held.spool.untaken_holds() == [hold] and held.kept() == []
+        assert held.take(later=preserving.UNDER_WAY) == 1
     assert held.spool.untaken_holds() == []
     assert len(held.kept()) == 1
+
+
+def test_where_nobody_else_files_a_hold_is_taken_at_once(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    held.hold()
+    assert held.take() == 1
+    assert held.spool.untaken_holds() == []
+
+
+@pytest.mark.parametrize("name", [b".\xff\xfe", b".Broken &folder", b".INBOX", b"..deep..er", b".Entw&APw-rfe"])
+def test_a_new_hold_looks_into_folders_whatever_they_are_called(held: Held, name: bytes) -> None:
+    """As a client left on the server could have them, where no folder name leads to the directory."""
+    held.file(*talk("a", "one", "two"), *talk("b", "one", "two"))
+    root = os.fsencode(held.history.root / "example.org/alice")
+    os.rename(root + b"/.Conversation History", root + b"/" + name)
+    held.hold()
+    assert held.take() == 2
+    assert rooms(held.kept()) == ["a", "b"]
+
+
+def test_a_giant_under_an_items_name_is_not_read_and_not_taken_out(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted where a continuation takes out what it replaces: that waits, and the rest goes on."""
+    monkeypatch.setattr(preserving, "LARGEST", 1_000_000)
+    held.file(*talk("a", "one", "two"), *talk("b", "one", "two"))
+    held.hold()
+    planted, _ = sorted((held.history.root / "example.org/alice/.Conversation History/cur").iterdir())
+    os.truncate(planted, 8 * 1024**3)
+    tally = held.file(*talk("a", "three", begin=5), *talk("b", "three", begin=5))
+    assert (tally.withheld, tally.parked, tally.failed) == (1, 0, 0)
+    assert planted.exists() and planted.stat().st_size == 8 * 1024**3
+    (kept,) = held.spool.withheld()
+    assert "no item has" in kept.reason
+    assert sum(b"three" in item for item in held.kept()) == 1
 
 
 def test_a_hold_that_could_not_be_taken_whole_is_taken_again(held: Held) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from builders import BASE, DAY, edit, event, react, retract, say
 
 from archiver.assembly import terms_of
 from archiver.events import SECOND, Captured
+from archiver.filing import recall
 from archiver.filing.pipeline import Filer
 from archiver.rendering import lines_of
 
@@ -59,6 +61,25 @@ def test_a_late_retraction_takes_a_late_edit_s_text_too(archive: Archive, forgot
         items = [archive.store.read(mailbox, FOLDER, each.name) for each in archive.store.items(mailbox, FOLDER)]
         assert items and not any("secret" in text for text in archive.texts(mailbox))
         assert not any(b"secret" in line for item in items for line in lines_of(item))
+
+
+@pytest.mark.parametrize("planted", ["forged", "giant", "damaged"])
+def test_what_an_owner_put_in_their_items_place_changes_nobody_else_s(
+    archive: Archive, planted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "LARGEST", 1_000_000)
+    both = {"present": ["a@x.org", "b@x.org"]}
+    archive.take([say("a@x.org", "my secret", 0, id="m1", **both), say("b@x.org", "thanks", 5, id="m2", **both)], 60)
+    archive.forget(8 * DAY)
+    (path,) = (archive.store.root / "x.org/a/.Conversation History/cur").iterdir()
+    content = path.read_bytes()
+    path.unlink()  # it is a link to the one inode of both
+    path.write_bytes(content.replace(b"thanks", b"I agree") if planted == "forged" else b"Subject: nothing\n\n")
+    if planted == "giant":
+        os.truncate(path, 8 * 1024**3)
+    archive.take([retract("a@x.org", "m1", LATE, **both)], LATE + 60)
+    (text,) = archive.texts("b@x.org")
+    assert "thanks" in text and "secret" not in text and "agree" not in text
 
 
 def test_what_merely_names_a_message_does_not_stand_for_it(archive: Archive) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import structlog
 from msgspec import Struct, structs
@@ -33,6 +33,8 @@ from archiver.types import Hold, Item
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 _AT_ONCE = 100
 _BYTES = 16 * 1024 * 1024
 UNDER_WAY = 60 * SECOND
@@ -41,6 +43,9 @@ UNDER_WAY = 60 * SECOND
 
 def _now() -> int:
     return time.time_ns() // 1_000
+
+
+_TOO_LARGE = f"it has more than {LARGEST:,} bytes, which no item has"
 
 
 class NotKept(ItemError):
@@ -117,17 +122,28 @@ class HeldStore:
         if not unwanted:
             return {}
         held = self._keeper.register.standing_holds({where.mailbox for where in unwanted})
-        copies = dict(self._copies(held, unwanted)) if held else {}
-        outcomes = zip(copies, self._keeper.keep(list(copies.values())), strict=True)
-        return {where: NotKept(why_not(error, where.mailbox)) for where, error in outcomes if error is not None}
-
-    def _copies(self, held: Mapping[str, tuple[Hold, ...]], unwanted: Sequence[Where]) -> Iterator[tuple[Where, Put]]:
         wanted = [where for where in unwanted if where.mailbox in held]
-        for where, found in zip(wanted, self._store.locate_all(wanted), strict=True):
-            if found is not None:
-                content = self._store.read(where.mailbox, where.folder, where.name)
-                if _is_covered(held[where.mailbox], content):
-                    yield where, _copy(where.mailbox, found, content)
+        errors: dict[Where, NotKept] = {}
+        for lot in _in_lots(self._copies(held, wanted, errors), lambda each: len(each[1].item.content)):
+            for (where, _), error in zip(lot, self._keeper.keep([copy for _, copy in lot]), strict=True):
+                if error is not None:
+                    errors[where] = NotKept(why_not(error, where.mailbox))
+        return errors
+
+    def _copies(
+        self, held: Mapping[str, tuple[Hold, ...]], wanted: Sequence[Where], errors: dict[Where, NotKept]
+    ) -> Iterator[tuple[Where, Put]]:
+        """Of what is larger than any item of ours nothing is read: it stays, and is told."""
+        lying = [
+            (where, found)
+            for where, found in zip(wanted, self._store.locate_all(wanted), strict=True)
+            if found is not None
+        ]
+        errors |= {where: NotKept(f"{where.name}: {_TOO_LARGE}") for where, found in lying if found.size > LARGEST}
+        sound = [where for where, _ in lying if where not in errors]
+        for where, read in zip(sound, self._store.read_all(sound, LARGEST), strict=True):
+            if read is not None and _is_covered(held[where.mailbox], read[1]):
+                yield where, _copy(where.mailbox, *read)
 
     def locate(self, mailbox: str, folder: str, name: str) -> Found | None:
         return self._store.locate(mailbox, folder, name)
@@ -167,16 +183,17 @@ def take_all(
 ) -> int:
     """Take what lies in the mailboxes of new holds; how many items were kept.
 
-    Until those who file have all seen a hold, it is taken again and again; so is one of which something failed.
+    While a backfill files too, a hold is taken again and again until that must have seen it; so is one of which
+    something failed. What the caller itself files is under way at no such time.
     """
-    kept = 0
+    kept, alone = 0, spool.holder("backfill") is None
     for hold in spool.untaken_holds():
         if stopping():
             break
         try:
             taken = take(hold, history, keeper, stopping)
             kept += taken.kept
-            if taken.whole and not taken.failed and now >= hold.placed + UNDER_WAY:
+            if taken.whole and not taken.failed and (alone or now >= hold.placed + UNDER_WAY):
                 spool.take_hold(hold.number, now)
                 log.info("kept under a hold", hold=hold.number, mailbox=hold.mailbox, items=taken.kept)
         except ArchiverError as error:  # one mailbox that can't be looked into must not stop the others
@@ -186,22 +203,36 @@ def take_all(
 
 def take(hold: Hold, history: MaildirStore, keeper: Keeper, stopping: Callable[[], bool] = lambda: False) -> Taken:
     """Keep what a hold covers of all that lies in its mailbox, wherever its owner moved it. Again, it adds nothing."""
-    taken, lot, size = Taken(), [], 0
+    taken = Taken()
+    for lot in _in_lots(_readable(hold, history, taken), lambda copy: len(copy.item.content)):
+        if not taken.whole:
+            break
+        _keep(keeper, lot, taken)
+        taken.whole = not stopping()
+    return taken
+
+
+def _readable(hold: Hold, history: MaildirStore, taken: Taken) -> Iterator[Put]:
     for copy in _lying(hold, history):
         if isinstance(copy, Unread):
             taken.failed += 1
             log.error("not kept under a hold", mailbox=hold.mailbox, item=copy.where, why=copy.why)
-            continue
+        else:
+            yield copy
+
+
+def _in_lots(copies: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """So that neither many small ones nor a few large ones fill the memory."""
+    lot: list[T] = []
+    size = 0
+    for copy in copies:
         lot.append(copy)
-        size += len(copy.item.content)
+        size += size_of(copy)
         if len(lot) >= _AT_ONCE or size >= _BYTES:
-            _keep(keeper, lot, taken)
+            yield lot
             lot, size = [], 0
-            if stopping():
-                taken.whole = False
-                return taken
-    _keep(keeper, lot, taken)
-    return taken
+    if lot:
+        yield lot
 
 
 def _keep(keeper: Keeper, lot: Sequence[Put], taken: Taken) -> None:
@@ -220,21 +251,22 @@ class Unread(NamedTuple):
 
 
 def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
+    """In every directory that can be a folder: one whose name is none is shown by no mail server, and hides nothing."""
     try:
-        folders = history.folders(hold.mailbox)
+        directories = history.directories(hold.mailbox)
     except ItemError:  # an address that no mailbox can have: nothing was ever filed for it
         return
-    for folder in folders:
+    for directory in directories:
         try:
-            yield from _lying_in(folder, hold, history)
+            yield from _lying_in(directory, hold, history)
         except EnvironmentFault as error:
-            yield Unread(folder, str(error))
+            yield Unread(f"{directory!a}", str(error))
 
 
-def _lying_in(folder: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
-    for found, content in history.messages(hold.mailbox, folder, _is_ours, LARGEST):
+def _lying_in(directory: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
+    for found, content in history.messages_in(hold.mailbox, directory, _is_ours, LARGEST):
         if content is None:
-            yield Unread(f"{folder}/{found.name}", f"it can't be read, or has more than {LARGEST:,} bytes")
+            yield Unread(f"{directory!a}/{found.name}", f"it can't be read, or has more than {LARGEST:,} bytes")
         elif _is_covered([hold], content):
             yield _copy(hold.mailbox, found, content)
 

@@ -6,7 +6,8 @@ any other conversation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Protocol
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from archiver.exceptions import ArchiverError
 from archiver.filing.rebuilding import rebuild
 from archiver.filing.showing import Showing
 from archiver.rendering import Limits
-from archiver.store import Found, Store, Where
+from archiver.store import LARGEST, Found, Store, Where
 from archiver.types import Conversation, Delivery, DeliveryState, Destination, Filing
 
 
@@ -65,23 +66,21 @@ def _renewed(
     memory: Memory, store: Store, prior: Filing, captured: Captured, rules: Rules, limits: Limits, *, whisper: bool
 ) -> Iterator[Renewed]:
     """`whisper`: not everybody who has an item of it may know of the message."""
-    shared: dict[str, list[tuple[Delivery, Found]]] = {}
+    shared: dict[str, Lying] = {}
     filed = [d for d in prior.deliveries if _is_in_history(d)]
     for delivery, found in zip(filed, store.locate_all([_where(d) for d in filed]), strict=True):
         if found is not None:
             shared.setdefault(delivery.name, []).append((delivery, found))
     events = (*prior.events, captured.number)
-    for name, lying in shared.items():
-        first = lying[0][0]
+    for name, content, lying in _by_content(store, shared):
         try:
-            item = store.read(first.mailbox, first.folder, first.name)
-            conversation, look = rebuild(item, rules, (captured,))
-        except ArchiverError:  # moved this moment, or damaged: then there is nothing to renew
+            conversation, look = rebuild(content, rules, (captured,))
+        except ArchiverError:  # damaged: then there is nothing to renew
             continue
         if whisper and not _holds(conversation, captured):
             continue
         showing = Showing(conversation, memory.blob, rules, limits)
-        version = planning.version([*events, *name.encode()])
+        version = planning.version([*events, *name.encode(), *sha256(content).digest()])
         bit = 1 << len(prior.events)
         planned = [
             Planned(
@@ -103,6 +102,23 @@ def _renewed(
             prior.place, version, prior.started, prior.ended, prior.part, events, tuple(p.delivery for p in planned)
         )
         yield Renewed(showing, filing, planned)
+
+
+Lying = list[tuple[Delivery, Found]]
+
+
+def _by_content(store: Store, shared: Mapping[str, Lying]) -> Iterator[tuple[str, bytes, Lying]]:
+    """Of one name there is one content, but for what an owner wrote in its place: that is made anew for them alone.
+
+    What is larger than any item is left as it is.
+    """
+    for name, lying in shared.items():
+        contents: dict[bytes, Lying] = {}
+        for each, read in zip(lying, store.read_all([_where(d) for d, _ in lying], LARGEST + 1), strict=True):
+            if read is not None and len(read[1]) <= LARGEST:
+                contents.setdefault(read[1], []).append(each)
+        for content, those in contents.items():
+            yield name, content, those
 
 
 def _holds(conversation: Conversation, retraction: Captured) -> bool:

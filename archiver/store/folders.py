@@ -103,6 +103,12 @@ class MaildirFolders:
             found = {folder_from_disk(name, self.encoding) for name in names}
             return sorted({folder for folder in found if folder} | ({INBOX} if "cur" in names else set()))
 
+    def directories(self, mailbox: str) -> list[str]:
+        """Every folder by its directory, also those that no folder name leads to; "" is the mailbox's own root."""
+        with self._using() as tree:
+            names = _directories(tree, self._existing(tree, mailbox))
+            return ([""] if "cur" in names else []) + [name for name in names if name.startswith(".")]
+
     def items(self, mailbox: str, folder: str) -> Iterator[Found]:
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
@@ -159,8 +165,14 @@ class MaildirFolders:
         Each is read once, in no order; of all others in the folder no more than the header. None stands for the bytes
         of what can't be read or has more than `most`.
         """
+        yield from self.messages_in(mailbox, folder_on_disk(folder, self.encoding), wanted, most)
+
+    def messages_in(
+        self, mailbox: str, directory: str, wanted: Callable[[str, str], bool], most: int
+    ) -> Iterator[tuple[Found, bytes | None]]:
+        """As `messages`, of a folder by its directory."""
         with self._using() as tree:
-            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
+            place = Place(self._existing(tree, mailbox), directory)
             yield from Search(tree, self._ours).messages(place, wanted, most)
 
     @contextmanager

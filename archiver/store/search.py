@@ -145,6 +145,9 @@ class Search:
         at = self.find(place, name)
         if at is None:
             return
+        if at[1].size > most:
+            yield at[1], None
+            return
         try:
             content = self.content(place, at[0], most + 1)
         except OSError:  # a link since, or closed to us
