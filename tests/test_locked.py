@@ -121,6 +121,7 @@ def unchanged(events: object, roster: Roster, partial: bool) -> Roster:
 
 
 WRITES: dict[str, Callable[[Scene], object]] = {
+    "indexed": lambda s: s.spool.indexed([1]),
     "append": lambda s: s.spool.append(fresh(), s.feed, now=START),
     "open_feed": lambda s: s.spool.open_feed("another", "live", now=START),
     "contact": lambda s: s.spool.contact(s.open, START + 5),
@@ -188,6 +189,8 @@ READS: dict[str, Callable[[Scene], object]] = {
     "watermark": lambda s: s.spool.watermark(s.lease().place, START, 0),
     "priors": lambda s: s.spool.priors(s.leases["old"].place, 0, START),
     "versions": lambda s: s.spool.versions(s.leases["old"].place),
+    "unindexed": lambda s: s.spool.unindexed(Destination.HISTORY, 10),
+    "index_backlog": lambda s: s.spool.index_backlog(Destination.HISTORY),
     "withheld_mailboxes": lambda s: s.spool.withheld_mailboxes(),
     "blob": lambda s: s.spool.blob(PICTURE),
     "local_items": lambda s: list(s.spool.local_items()),

@@ -699,8 +699,11 @@ def test_what_an_older_archiver_filed_went_to_conversation_history(tmp_path: Pat
         older.execute("DROP INDEX delivery_archived")
         older.execute("DROP INDEX delivery_history")
         older.execute("DROP TABLE exported")
+        older.execute("DROP TABLE unindexed")
+        for trigger in ("new", "filed", "gone"):
+            older.execute(f"DROP TRIGGER delivery_{trigger}")
         older.execute("ALTER TABLE delivery DROP COLUMN destination")
-        later = "'destination', 'exports', 'history_of_a_mailbox'"
+        later = "'destination', 'exports', 'history_of_a_mailbox', 'unindexed'"
         older.execute(f"DELETE FROM _sqlite_migrations WHERE name IN ({later})")
     older.close()
     with Spool.open(tmp_path) as spool:

@@ -324,3 +324,19 @@ class Checked(Struct, frozen=True):
     length: int
     head: str
     damage: tuple[str, ...]
+
+
+class Unindexed(Struct, frozen=True):
+    """A place where something was filed or taken out since the search index looked there; `name` is the item's."""
+
+    number: int
+    mailbox: str
+    folder: str
+    name: str
+
+
+class Backlog(Struct, frozen=True):
+    """How many entries wait for the search index, and since when the oldest does (None: none does)."""
+
+    entries: int
+    since: int | None

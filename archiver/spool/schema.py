@@ -425,6 +425,36 @@ def history_of_a_mailbox(db: Database) -> None:
     db.execute("CREATE INDEX delivery_history ON delivery (mailbox) WHERE destination = 'history' AND name <> ''")
 
 
+_UNINDEXED = """
+CREATE TABLE unindexed (
+    n INTEGER PRIMARY KEY,
+    mailbox INTEGER NOT NULL,
+    destination TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    name TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX unindexed_destination ON unindexed (destination, n);
+CREATE TRIGGER delivery_new AFTER INSERT ON delivery WHEN NEW.state = 'filed' BEGIN
+    INSERT INTO unindexed (mailbox, destination, folder, name, at)
+        VALUES (NEW.mailbox, NEW.destination, NEW.folder, NEW.name, NEW.at); END;
+CREATE TRIGGER delivery_filed AFTER UPDATE OF state, folder, name ON delivery
+    WHEN NEW.state = 'filed' AND (OLD.state <> 'filed' OR (NEW.folder, NEW.name) <> (OLD.folder, OLD.name)) BEGIN
+    INSERT INTO unindexed (mailbox, destination, folder, name, at)
+        VALUES (NEW.mailbox, NEW.destination, NEW.folder, NEW.name, NEW.at); END;
+CREATE TRIGGER delivery_gone AFTER UPDATE OF state, folder, name ON delivery
+    WHEN OLD.state = 'filed' AND (NEW.state <> 'filed' OR (NEW.folder, NEW.name) <> (OLD.folder, OLD.name)) BEGIN
+    INSERT INTO unindexed (mailbox, destination, folder, name, at)
+        VALUES (OLD.mailbox, OLD.destination, OLD.folder, OLD.name, NEW.at); END;
+"""
+
+
+@migrations()
+def unindexed(db: Database) -> None:
+    """What the search index has to look at again. What was filed before it does when it is made."""
+    _make(db, _UNINDEXED)
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

@@ -29,6 +29,7 @@ from archiver.spool import (
     files,
     forgetting,
     holds,
+    indexing,
     intake,
     journal,
     kept,
@@ -49,6 +50,7 @@ from archiver.spool.records import (
     AgedDelivery,
     Appended,
     Audited,
+    Backlog,
     Checked,
     Conflict,
     Dropped,
@@ -71,6 +73,7 @@ from archiver.spool.records import (
     Stranger,
     Totals,
     Traced,
+    Unindexed,
     Untold,
     Watermark,
 )
@@ -339,6 +342,18 @@ class Spool:
     def note_strangers(self, people: Iterable[tuple[str, str, int]], now: int) -> None:
         """(source, address, how often) of people without a mailbox."""
         kept.note_strangers(self._connections, people, now)
+
+    # The search index
+
+    def unindexed(self, destination: Destination, limit: int) -> list[Unindexed]:
+        """Places of filed or removed items that the index has not looked at since, the oldest first."""
+        return indexing.unindexed(self._connections, destination, limit)
+
+    def indexed(self, numbers: Iterable[int]) -> None:
+        indexing.indexed(self._connections, numbers)
+
+    def index_backlog(self, destination: Destination) -> Backlog:
+        return indexing.backlog(self._connections, destination)
 
     # Contents and forgetting
 
