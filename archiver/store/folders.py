@@ -19,7 +19,7 @@ from archiver.store.faults import fault
 from archiver.store.mending import Mender
 from archiver.store.names import INBOX, Encoding, checked_name, file_name, folder_from_disk, folder_on_disk
 from archiver.store.protocol import Found, Outcome, Put, Where
-from archiver.store.search import Search
+from archiver.store.search import Search, settled
 from archiver.store.survey import Survey
 from archiver.store.template import Template
 from archiver.store.tree import Mended, Ownership, Parts, Place, Tree
@@ -125,6 +125,11 @@ class MaildirFolders:
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
             return Search(tree, self._ours).names(place)
+
+    def stamp(self, mailbox: str, folder: str) -> str:
+        with self._using() as tree:
+            place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
+            return settled(Search(tree, self._ours).stamp(place))
 
     def read(self, mailbox: str, folder: str, name: str) -> bytes:
         """Also reads others' messages, by the names that `items` gives."""

@@ -85,6 +85,9 @@ class MemoryStore:
     def names(self, mailbox: str, folder: str) -> list[str]:
         return sorted(self._folder(mailbox, folder))
 
+    def stamp(self, mailbox: str, folder: str) -> str:
+        return ""
+
     def read_all(self, wanted: Iterable[Where], limit: int = -1) -> Iterator[tuple[Found, bytes] | None]:
         for where in wanted:
             kept = self._folder(where.mailbox, where.folder).get(where.name)

@@ -100,6 +100,14 @@ class Folders(Protocol):
         ...
 
 
+class Stamped(Folders, Protocol):
+    """Folders that tell whether somebody has changed them."""
+
+    def stamp(self, mailbox: str, folder: str) -> str:
+        """As long as it stays the same, the same names lie in the folder under the same flags; empty: nobody knows."""
+        ...
+
+
 class Store(Folders, Protocol):
     """A place for items that are their owners'. Every method may be called again after a crash at any point of it."""
 

@@ -87,8 +87,8 @@ class Search:
 
         An owner who never stops changing a large folder is not followed for ever.
         """
-        settled = not listing.stamp or time.time_ns() - max(listing.stamp) > _TICK
-        return (settled and self.stamp(place) == listing.stamp) or self._counts[place] >= _ATTEMPTS
+        is_settled = not listing.stamp or bool(settled(listing.stamp))
+        return (is_settled and self.stamp(place) == listing.stamp) or self._counts[place] >= _ATTEMPTS
 
     def has_message(self, place: Place, message_id: str) -> bool:
         """Whether a file under another's name is this message: a client copied it within its folder, or put it back."""
@@ -198,6 +198,11 @@ class Search:
 def _base(file: str) -> str:
     """As `split_file_name` gives it, without looking at flags: a listing of 100,000 files waits for this."""
     return file.partition(":")[0]
+
+
+def settled(stamp: Stamp) -> str:
+    """The stamp as text, if a later change would bear another one; else empty."""
+    return "/".join(map(str, stamp)) if stamp and time.time_ns() - max(stamp) > _TICK else ""
 
 
 def read_file(tree: Tree, parts: Parts, file: str, limit: int = -1) -> bytes | None:
