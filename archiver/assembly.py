@@ -23,6 +23,7 @@ from archiver.types import Destination
 
 if TYPE_CHECKING:  # loaded where they are made: who only reads folders doesn't wait for them
     from archiver.filing.pipeline import Terms
+    from archiver.search import Queue, Searcher
     from archiver.spool import Spool
 
 _MOST_PEOPLE = 256 * 1024 * 1024
@@ -214,3 +215,13 @@ def open_spool(config: Config, data: Path, *, readonly: bool = False) -> Spool:
 
     bounds = config.conversations
     return Spool.open(data, readonly=readonly, idle=bounds.idle, lateness=bounds.lateness)
+
+
+def searcher_of(
+    config: Config, data: Path, queue: Queue | None = None, destination: Destination = Destination.HISTORY
+) -> Searcher:
+    """Search in people's own folders, or in the compliance archives; `queue` is a spool that may be written."""
+    from archiver.search import Searcher
+
+    store = archive_of(config, data) if destination is Destination.ARCHIVE else store_of(config, data)
+    return Searcher(data, store, destination, queue)

@@ -29,7 +29,7 @@ LAYERS = {
     "store": {"store"},
     "config": {"config"},
     "logs": {"logs"},
-    "inspection": {"inspection"},
+    "inspection": {"inspection", "search"},
 }
 """Top-level modules and folders of each layer."""
 
@@ -46,6 +46,8 @@ SPECIAL = {
     # The inspector reads with the writer's types, so that it can't disagree with the archiver.
     ("inspection", "store"),
     ("inspection", "rendering.evidence"),
+    ("search", "store.protocol"),
+    ("search", "rendering.evidence"),
 }
 """Imports across layers that have a reason: (top-level importer, imported module)."""
 

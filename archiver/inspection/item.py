@@ -53,7 +53,7 @@ def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: b
     parts = parts_of(content if whole else b"")
     date = date_of(message)
     began = found.modified if date is None else date
-    last = max(began, _last(message, began))
+    last = max(began, last_of(message, began))
     return ItemSummary(
         number=number,
         mailbox=where.mailbox,
@@ -69,7 +69,7 @@ def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: b
         kind=header(message, "X-Archiver-Kind") or "mail",
         room=unquote(header(message, "X-Archiver-Conversation")),
         source=unquote(header(message, "X-Archiver-Source")),
-        missed=header(message, "X-Archiver-Item-Class") == _MISSED,
+        missed=is_missed(message),
         minutes=-(-(last - began) // (60 * SECOND)),
         messages=_messages(parts),
         files=sum(name != FILE_NAME for name in attached(parts)),
@@ -79,7 +79,12 @@ def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: b
     )
 
 
-def _last(message: EmailMessage, began: int) -> int:
+def is_missed(message: EmailMessage) -> bool:
+    return header(message, "X-Archiver-Item-Class") == _MISSED
+
+
+def last_of(message: EmailMessage, began: int) -> int:
+    """When the last of its events was; `began` where it doesn't say."""
     try:
         return microseconds(datetime.fromisoformat(header(message, "X-Archiver-Last")))
     except (ValueError, OverflowError):
