@@ -9,11 +9,12 @@ import click
 from archiver import inspection
 from archiver.addresses import normal
 from archiver.assembly import store_of
-from archiver.cli import listing, transcript
+from archiver.cli import listing, searching, transcript
 from archiver.cli.app import App, reads
 from archiver.cli.listing import Asked
 from archiver.cli.output import write
 from archiver.cli.overview import print_overview
+from archiver.cli.searching import Sought
 from archiver.rendering import lines_of
 
 
@@ -31,6 +32,7 @@ from archiver.rendering import lines_of
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="With --verify: a copied Maildir.",
 )
+@searching.options
 @reads
 def inspect(
     app: App,
@@ -43,6 +45,7 @@ def inspect(
     repair: bool,
     maildir: Path | None,
     asked: Asked,
+    sought: Sought,
 ) -> None:
     """Lists mailboxes: their folders, archives, what is kept back; with ADDRESS its items; with ITEM that one as text.
 
@@ -55,6 +58,8 @@ def inspect(
         raise click.UsageError("--raw, --events and --history at once can't be told apart: name one")
     if verify and item:
         raise click.UsageError("--verify checks whole mailboxes: it takes an ADDRESS and nothing more")
+    if sought.is_asked and (verify or item):
+        raise click.UsageError("--search and --reindex look through whole mailboxes: they take an ADDRESS alone")
     if verify or item:
         asked.refuse("filters, --sort and --csv are for lists: they go with an ADDRESS alone")
     if (repair or maildir) and not verify:
@@ -65,6 +70,8 @@ def inspect(
     if verify:
         return _verify(app, mailbox, maildir, repair=repair)
     store = store_of(app.config(), app.data)
+    if sought.is_asked:
+        return searching.run(app, inspection.mailbox_of(store, mailbox) if mailbox else None, sought, asked)
     if mailbox is None:
         return print_overview(app, store, asked)
     mailbox = inspection.mailbox_of(store, mailbox)

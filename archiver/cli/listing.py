@@ -30,6 +30,10 @@ _ORDERS: dict[str, Callable[[ItemSummary], Any]] = {
 }
 
 
+RELEVANCE = "relevance"
+"""An order of what is searched for, not of what is listed."""
+
+
 class Asked(Struct, frozen=True):
     """What somebody wants listed, and how."""
 
@@ -41,6 +45,9 @@ class Asked(Struct, frozen=True):
     @property
     def has_filter(self) -> bool:
         return self.wanted != Wanted() or self.order != "date" or self.reverse
+
+    def is_only(self, order: str) -> bool:
+        return self.wanted == Wanted() and self.order == order and not self.reverse
 
     def refuse(self, why: str) -> None:
         if self.has_filter or self.csv:
@@ -58,7 +65,7 @@ _OPTIONS = (
     click.option("--has-file", is_flag=True, help="Only with files."),
     click.option("--text", metavar="TEXT", default="", help="Only with this in subject or text, in any case."),
     click.option(
-        "--sort", "order", type=click.Choice(list(_ORDERS)), default="date", help="Newest, most, largest first."
+        "--sort", "order", type=click.Choice([*_ORDERS, RELEVANCE]), default="date", help="Newest, most, largest first."
     ),
     click.option("--reverse", is_flag=True, help="The other way round."),
     click.option("--csv", is_flag=True, help="Print CSV."),
@@ -88,6 +95,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def print_items(app: App, store: Store, mailbox: str, asked: Asked) -> None:
+    if asked.order == RELEVANCE:
+        raise click.UsageError("--sort relevance is for what --search finds")
     found = _in_order(inspection.items(store, mailbox, asked.wanted), asked)
     if asked.csv:
         return as_csv(ItemSummary, found, times=("date", "last"))
