@@ -5,15 +5,18 @@ Everything derives from what the rendering key covers, so that the same view has
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
-from archiver.events import moment
+from msgspec import Struct
+
+from archiver.events import Captured, moment
 from archiver.rendering.files import DOMAIN
 from archiver.rendering.headers import addr_spec, addresses, clean, mailbox, token, unstructured
 from archiver.rendering.people import Names
 from archiver.rendering.reading import Reading, parties
 from archiver.rendering.transcript import Transcript
-from archiver.rendering.wording import header_date
+from archiver.rendering.wording import Clock, header_date
 from archiver.types import Conversation, Look, Role
 
 _SUBJECT = 250
@@ -23,6 +26,19 @@ _NAMES = 6
 _RECIPIENTS = 1_000
 
 _CLASSES = {Role.TOOK_PART: "IPM.Note.Microsoft.Conversation", Role.MISSED: "IPM.Note.Microsoft.Missed"}
+
+
+class Dates(Struct, frozen=True):
+    """When, as fields have it: the first event by the view's clock, and the first and last as they were."""
+
+    begun: str
+    span: str
+
+    @classmethod
+    def of(cls, clock: Clock, events: Sequence[Captured]) -> Dates:
+        first, last = events[0].time, events[-1].time
+        span = f"X-Archiver-First: {moment(first).isoformat()}\nX-Archiver-Last: {moment(last).isoformat()}\n"
+        return cls(f"Date: {header_date(clock, first)}\n", span)
 
 
 class Envelope:
@@ -68,28 +84,25 @@ class Envelope:
         part = self._reading.conversation.part
         return self._words("{subject} (part {part})", subject=title, part=part) if part >= 2 else title
 
-    def fields(self, key: str, message_id: str, addressed: str, span: tuple[int, int]) -> str:
+    def fields(self, key: str, message_id: str, addressed: str, dates: Dates) -> str:
         """All header fields but those of the content. Ends in a newline."""
-        first, last = span
         return "".join(
             (
-                f"Date: {header_date(self._transcript.clock, first)}\n",
+                dates.begun,
                 addressed,
                 unstructured("Subject", self.subject),
                 f"Message-ID: {message_id}\n{self._place}",
                 unstructured("Thread-Topic", clean(self.title, _SUBJECT)),
                 "Auto-Submitted: auto-generated\nMIME-Version: 1.0\n",
-                self._private(key, first, last),
+                self._private(key, dates.span),
             )
         )
 
-    def _private(self, key: str, first: int, last: int) -> str:
+    def _private(self, key: str, span: str) -> str:
         look = self._look
         side = "" if look.side is None else token("X-Archiver-Side", look.side)
         return (
-            f"X-Archiver-Item-Class: {_CLASSES[look.role]}\n{side}"
-            f"X-Archiver-First: {moment(first).isoformat()}\n"
-            f"X-Archiver-Last: {moment(last).isoformat()}\n"
+            f"X-Archiver-Item-Class: {_CLASSES[look.role]}\n{side}{span}"
             f"X-Archiver-Key: {key}\n"
             f"X-Archiver-Locale: {self._words.tag}\n"
             f"X-Archiver-Zone: {look.zone}\n"

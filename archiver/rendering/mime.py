@@ -12,32 +12,38 @@ _LINE = 998
 
 
 class Part(Struct, frozen=True):
-    """Header fields without the empty line, and the encoded body. `eight` where it has octets over 127."""
+    """Header fields without the empty line, and the encoded body in pieces. `eight` where it has octets over 127."""
 
     fields: str
-    body: bytes
+    body: Sequence[bytes]
     eight: bool = False
+
+    def message(self, fields: str) -> bytes:
+        """The part as a whole message, under further `fields`: its pieces are joined only here."""
+        return b"".join(((fields + self.fields + "\n").encode("ascii"), *self.body))
 
 
 class Lines(Struct, frozen=True):
-    """Whole lines of a text, and whether only quoted-printable carries them: asked once, used often."""
+    """Whole lines of a text, whether only quoted-printable carries them, and 7 bits do: asked once, used often."""
 
     data: bytes
     odd: bool
+    ascii: bool
 
 
 def lines(text: str) -> Lines:
     data = text.encode("utf-8", "replace")
-    return Lines(data, max(map(len, data.split(b"\n"))) > _LINE or b"\r" in data or b"\x00" in data)
+    odd = max(map(len, data.split(b"\n"))) > _LINE or b"\r" in data or b"\x00" in data
+    return Lines(data, odd, data.isascii())
 
 
 def text_part(kind: str, *pieces: Lines) -> Part:
     """A text in the plainest transfer encoding that carries it (RFC 2045 2.7, 2.8, 6.7)."""
     fields = f"Content-Type: text/{kind}; charset=utf-8\nContent-Transfer-Encoding: "
-    data = b"".join([piece.data for piece in pieces])
+    data = [piece.data for piece in pieces]
     if any(piece.odd for piece in pieces):
-        return Part(fields + "quoted-printable\n", b2a_qp(data, quotetabs=False, istext=True))
-    if data.isascii():
+        return Part(fields + "quoted-printable\n", [b2a_qp(b"".join(data), quotetabs=False, istext=True)])
+    if all(piece.ascii for piece in pieces):
         return Part(fields + "7bit\n", data)
     return Part(fields + "8bit\n", data, eight=True)
 
@@ -56,9 +62,10 @@ def multipart(kind: str, boundary: str, parts: Sequence[Part]) -> Part:
     fields = f'Content-Type: multipart/{kind};\n boundary="{boundary}"\n'
     if eight:
         fields += "Content-Transfer-Encoding: 8bit\n"
-    opening = f"--{boundary}\n".encode("ascii")
     pieces: list[bytes] = []
     for part in parts:
-        pieces += (opening, part.fields.encode("ascii"), b"\n", part.body, b"\n")
+        pieces.append(f"--{boundary}\n{part.fields}\n".encode("ascii"))
+        pieces += part.body
+        pieces.append(b"\n")
     pieces.append(f"--{boundary}--\n".encode("ascii"))
-    return Part(fields, b"".join(pieces), eight)
+    return Part(fields, pieces, eight)

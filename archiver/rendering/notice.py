@@ -27,7 +27,6 @@ def notice(subject: str, text: str, at: int) -> Item:
         f"{unstructured('Subject', subject)}"
         f"Message-ID: {identity}\n"
         "Auto-Submitted: auto-generated\nMIME-Version: 1.0\n"
-        f"{part.fields}\n"
     )
     return Item(
         key=key,
@@ -37,5 +36,5 @@ def notice(subject: str, text: str, at: int) -> Item:
         date=at,
         changed=at,
         seen=False,
-        content=fields.encode("ascii") + part.body,
+        content=part.message(fields),
     )

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from archiver.events import SECOND, Attachment
 from archiver.rendering.entries import View
-from archiver.rendering.envelope import Envelope, address_fields, place_fields
+from archiver.rendering.envelope import Dates, Envelope, address_fields, place_fields
 from archiver.rendering.evidence import FILE_NAME, Chunks, lines_for
 from archiver.rendering.files import DOMAIN, Fetch, Files, Limits, Shelf, content_id, is_picture, media_type, name_of
 from archiver.rendering.headers import file_parameters, spelling
@@ -90,6 +90,7 @@ class _Sheet(Struct, frozen=True):
     text: Lines
     html: Lines
     addressed: str
+    dates: Dates
     files: tuple[Part, ...]
     pictures: tuple[Part, ...]
     events: Part
@@ -156,7 +157,7 @@ class Rendering:
         first, last = events[0].time, events[-1].time
         envelope = Envelope(self._reading, transcript, look, self._place)
         body = _body(key, head(transcript.words.tag), transcript.opening(envelope.title, envelope.topic), sheet)
-        fields = envelope.fields(key, message_id(key), sheet.addressed, (first, last))
+        fields = envelope.fields(key, message_id(key), sheet.addressed, sheet.dates)
         return Item(
             key=key,
             name=base_name(key, first),
@@ -165,7 +166,7 @@ class Rendering:
             date=first,
             changed=last,
             seen=look.role is Role.TOOK_PART,
-            content=(fields + body.fields + "\n").encode("ascii") + body.body,
+            content=body.message(fields),
         )
 
     def let_go(self) -> None:
@@ -208,14 +209,20 @@ class Rendering:
             pictures = tuple(part for digest, part in parts.items() if is_picture(held[digest]))
             files = tuple(part for digest, part in parts.items() if not is_picture(held[digest]))
             self._sheets[which] = _Sheet(
-                lines(told.text), lines(told.html), addressed, files, pictures, self._events_part(look.show_retracted)
+                text=lines(told.text),
+                html=lines(told.html),
+                addressed=addressed,
+                dates=Dates.of(transcript.clock, self.conversation.events),
+                files=files,
+                pictures=pictures,
+                events=self._events_part(look.show_retracted),
             )
         return self._sheets[which]
 
     def _events_part(self, show_retracted: bool) -> Part:
         if show_retracted not in self._packed:
             packed = self._shared.chunks.packed(self._trace(show_retracted).lines)
-            self._packed[show_retracted] = Part(_EVENTS_FIELDS, base64_lines(packed))
+            self._packed[show_retracted] = Part(_EVENTS_FIELDS, [base64_lines(packed)])
         return self._packed[show_retracted]
 
     def _file_part(self, digest: str, file: Attachment) -> Part:
@@ -225,7 +232,7 @@ class Rendering:
             f"Content-Type: {media_type(file)}{in_type}\nContent-Transfer-Encoding: base64\n"
             f"Content-ID: <{content_id(digest)}>\nContent-Disposition: {disposition}{in_disposition}\n"
         )
-        return Part(fields, base64_lines(self._shelf.content(digest) or b""))
+        return Part(fields, [base64_lines(self._shelf.content(digest) or b"")])
 
 
 @cache

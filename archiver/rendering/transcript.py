@@ -6,6 +6,8 @@ events. Headers and MIME are `archiver.rendering`'s.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from msgspec import Struct
 
 from archiver.events import SECOND, SENT, Captured
@@ -196,13 +198,14 @@ class Transcript:
     def opening(self, title: str, topic: str | None) -> Told:
         """Title, topic and time; all that may differ between the sides of a one-to-one. HTML follows its head."""
         lines = [self.words("Topic: {topic}", topic=topic)] if topic and topic not in title else []
-        lines.append(self._range())
+        lines.append(self._range)
         html = _BODY.format(title=escape(title))
         return Told(
             f"{title}\n" + "".join(f"{line}\n" for line in lines),
             html + "".join(f'<div dir="auto" class="facts">{escape(line)}</div>\n' for line in lines),
         )
 
+    @cached_property
     def _range(self) -> str:
         day, offset = self._days[0]
         last_offset = self._days[-1][1]
