@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench import backfilling, filing, live, machine, policy, purging, rendering, spooling
+from bench import backfilling, filing, inspecting, live, machine, policy, purging, rendering, spooling
 from bench.measure import ROOT, Bench, Figure, Sizes
 
 PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "backfill": backfilling.run,
     "live": live.run,
     "policy": policy.run,
+    "inspection": inspecting.run,
     "purge": purging.run,
 }
 QUICK = 50_000

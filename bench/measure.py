@@ -45,6 +45,16 @@ class Sizes(Struct, frozen=True):
         return min(600, max(3, self.events // 50))
 
     @property
+    def listed(self) -> int:
+        """Items of the mailbox whose first screen is waited for."""
+        return min(100_000, max(100, self.events * 2))
+
+    @property
+    def verified(self) -> int:
+        """Events whose items are checked."""
+        return min(50_000, self.events)
+
+    @property
     def mailboxes(self) -> int:
         """Whose deliveries are decided."""
         return min(100_000, max(100, self.events * 2))

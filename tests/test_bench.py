@@ -32,6 +32,7 @@ FIGURES = {
     "backfill": {f"backfill.{ids}.{what}" for ids in ("serial", "random") for what in ("speed", "memory")},
     "live": {"live.p99", "live.refused", "live.alone"},
     "policy": {"policy.warm", "policy.cold"},
+    "inspection": {"inspection.screen", "inspection.verify", "inspection.verify.memory"},
     "purge": {"purge.speed", "purge.memory", "purge.linear", "purge.longest"},
 }
 AIMS = {
@@ -48,6 +49,8 @@ AIMS = {
     "live.refused": "<= 0",
     "policy.warm": "<= 20",
     "policy.cold": "<= 20",
+    "inspection.screen": "<= 1.0",
+    "inspection.verify.memory": "<= 1.2",
     "purge.speed": ">= 2,000",
     "purge.memory": "<= 32",
 }
