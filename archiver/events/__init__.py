@@ -47,6 +47,7 @@ from archiver.events.record import (
     parties,
     target,
 )
+from archiver.events.rewriting import rewritten
 from archiver.events.schema import json_schema
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "open_events",
     "parties",
     "read_events",
+    "rewritten",
     "target",
     "unpacked",
 ]

@@ -13,27 +13,13 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from archiver.events import RENAMED, Captured, Event
+from archiver.events import RENAMED, Captured, Event, rewritten
 from archiver.rendering.headers import bare, normal
 from archiver.rendering.reading import participants
 from archiver.types import Conversation, Participation, Presence, Roster
 
 PSEUDONYM = re.compile(r"hidden\((\d+)\)")
 """No address with something before or after it looks so."""
-
-_STRUCTURE = frozenset(
-    {
-        *("specversion", "type", "time", "sequence", "datacontenttype"),
-        *("kind", "history", "until", "language", "media_type", "sha256"),
-        *("archivertime", "archivercleaned", "archivercharset", "archiverredacted"),
-    }
-)
-"""Members whose values have a form of their own, which no address may break."""
-_SAID = frozenset({"text", "html", "topic", "question", "options", "reason", "reaction", "title", "choice", "tally"})
-_CONTRACT = frozenset(
-    {"data", "conversation", "participants", "actor", "subject", "message", "to", "attachments", "poll"}
-)
-"""Members below which the contract says what a member means; of anything else nothing is known."""
 
 _decode = msgspec.json.Decoder(Event).decode
 
@@ -131,7 +117,8 @@ class Veil:
         """The same event as the item may tell it."""
         if not self._concerns(captured):
             return captured
-        body = msgspec.json.encode(self._walk(msgspec.json.decode(captured.body), ours=True), order="sorted")
+        veiled = rewritten(msgspec.json.decode(captured.body), self.text, self._veiled)
+        body = msgspec.json.encode(veiled, order="sorted")
         return structs.replace(captured, event=_decode(body), body=body)
 
     def _concerns(self, captured: Captured) -> bool:
@@ -139,22 +126,9 @@ class Veil:
             self._party(who.address) in self._names for who in participants(captured.event)
         )
 
-    def _walk(self, value: Any, *, ours: bool) -> Any:
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, list):
-            return [self._walk(one, ours=ours) for one in value]
-        if not isinstance(value, dict):
-            return value
-        if not ours:
-            return {self.text(key): self._walk(one, ours=False) for key, one in value.items()}
-        made = {
-            key: one if key in _STRUCTURE or key in _SAID else self._walk(one, ours=key in _CONTRACT)
-            for key, one in value.items()
-        }
-        address = value.get("address")
-        if isinstance(address, str) and self._party(address) in self._names:
-            made["address"], made["hidden"] = self.address(address), True
+    def _veiled(self, who: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+        if self._party(who["address"]) in self._names:
+            made["address"], made["hidden"] = self.address(who["address"]), True
         return made
 
 
