@@ -1,73 +1,48 @@
-"""Erasing what one person said: from everybody's items, from both archives, and from the spool and its file.
+"""Erasing one person: what they said and who they were, from everybody's items, both archives, the spool and its file.
 
-    look      items, spool, local archive: where it is, whose mailboxes that concerns, which messages are theirs
+    look      items, spool, local archive: where they are, whose mailboxes that concerns, which messages are theirs
     refuse    while a hold stands on any of those mailboxes
-    erase     spool; items replaced by versions without it, the person's own taken out; local archive; blobs; the file
+    erase     spool; items (see `replacing`); indexes; blobs; the file
 
-Alone: no daemon and no backfill may run. Again, it finds what was left, whatever ended it. Joins everything that holds
-people's words; what of an event is theirs is `withholding`'s.
+Alone: no daemon and no backfill may run. Again, it finds what was left, whatever ended it. Item by item, whatever their
+number: what has to be remembered stands in a `Worklist`. Joins everything that holds people's words; what of an event
+is theirs is `withholding`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
-from msgspec import Struct
-
-from archiver.conversations.projection import bounds, gather
+from archiver.compliance.replacing import Carried, Replacing, Report
+from archiver.compliance.worklist import Kind, Task, Worklist
 from archiver.conversations.rules import Rules
-from archiver.decisions.withholding import Person
+from archiver.decisions.withholding import Person, pseudonym
 from archiver.events import Captured, named
-from archiver.exceptions import ArchiverError, EnvironmentFault, UsageError
-from archiver.filing import rebuilding
-from archiver.filing.archives import note
-from archiver.filing.showing import Showing
-from archiver.rendering import Limits, is_base_name, is_message_id
+from archiver.exceptions import EnvironmentFault, UsageError
+from archiver.rendering import Limits, is_base_name, is_ours
 from archiver.spool import Spool
-from archiver.spool.records import Entry, LocalItem
+from archiver.spool.records import Entry, Rostered
 from archiver.store import LARGEST, PURGES, ArchiveStore, MaildirStore
-from archiver.store.protocol import Found, Put, Where
-from archiver.types import Destination, Item
+from archiver.store.protocol import Where
+from archiver.types import Destination, Roster
+
+__all__ = ["Erasure", "Report"]
 
 _SELF = "archiver purge --erase"
+_BEGUN, _ENDED = "erasure begun", "erasure ended"
 _EVERY = 2**62
-"""Above every number of an event, and after every time."""
+"""Above every number of an event."""
+_AT_ONCE = 500
 
-
-class Moved(Struct, frozen=True):
-    """An item that its owner has put elsewhere: theirs, and not touched."""
-
-    mailbox: str
-    folder: str
-    name: str
-
-
-class Report(Struct):
-    """What went. `mailboxes` are all that something was found in; `failed` items can be tried again."""
-
-    mailboxes: list[str] = []
-    removed: int = 0
-    replaced: int = 0
-    archived: int = 0
-    local: int = 0
-    events: int = 0
-    conflicts: int = 0
-    quarantined: int = 0
-    blobs: int = 0
-    moved: list[Moved] = []
-    failed: list[str] = []
-
-
-class _Found(Struct):
-    where: Where
-    flags: str
-    number: int
-    """Of the delivery; 0 where the journal has none."""
+Whose = Callable[[str, str], str | None]
 
 
 class Erasure:
-    """One person, in all conversations or in those with one other (`peer`)."""
+    """One person, in all conversations or in those with one other (`peer`).
+
+    `indexes` are called once the items are as they will be: each takes out of what is made from items what is no more.
+    """
 
     def __init__(
         self,
@@ -76,9 +51,10 @@ class Erasure:
         archive: ArchiveStore,
         rules: Rules,
         limits: Limits,
-        whose: Callable[[str, str], str | None],
+        whose: Whose,
         mailbox: str,
         peer: str | None = None,
+        indexes: Sequence[Callable[[], object]] = (),
     ) -> None:
         self._spool = spool
         self._history = history
@@ -87,120 +63,163 @@ class Erasure:
         self._limits = limits
         self._whose = whose
         self._mailbox = mailbox
-        self._person = Person(whose, mailbox)
-        self._peer = None if peer is None else Person(whose, peer)
+        self._peer = None if peer is None else Person(whose, peer, _Nothing())
+        self._indexes = indexes
         self._report = Report()
+        self._concerned: set[str] = set()
 
     def run(self, now: int, by: str, reason: str) -> Report:
         """Refused, with nothing changed, while a hold stands on any mailbox that it concerns."""
-        self._report = report = Report()
-        with (
-            self._spool.hold("daemon", "archiver purge --erase"),
-            self._spool.hold("backfill", "archiver purge --erase"),
-        ):
-            self._learn()
-            visible, archived, local = self._visible(), self._archived(), self._local()
-            report.mailboxes = sorted(self._concerned(visible, archived, local))
+        with self._spool.hold("daemon", _SELF), self._spool.hold("backfill", _SELF), Worklist() as work:
+            self._prepare(work, now)
+            self._look()
+            self._report.mailboxes = sorted(self._concerned)
             self._refuse()
-            self._tell("erasure begun", by, reason, now)
-            self._erase_spool()
-            self._erase_visible(visible, now)
-            self._erase_archived(archived, reason, now)
-            self._erase_local(local)
-            report.blobs = self._spool.sweep_blobs()
-            self._spool.scrub()
-            self._tell("erasure ended", by, reason, now)
+            number = self._tell(_BEGUN, by, reason, now)
+            if self._unfinished is None:
+                self._person.pseudonym = pseudonym(number)
+            self._erase(by, reason, now)
+            self._tell(_ENDED, by, reason, now)
             self._spool.checkpoint()
-        return report
+        return self._report
+
+    def _prepare(self, work: Worklist, now: int) -> None:
+        self._report, self._concerned, self._work = Report(), {self._mailbox}, work
+        self._person = Person(self._whose, self._mailbox, work.facts)
+        self._unfinished = self._begun_before()
+        if self._unfinished is not None:
+            self._person.pseudonym = pseudonym(self._unfinished)
+        self._replacing = Replacing(
+            self._spool, self._history, self._archive, self._rules, self._limits, self._person, work, self._report
+        )
+        # What a killed process left half written is nobody's, and would be found by nobody.
+        self._spool.reap(now)
+        self._spool.drop_forgotten()
+        self._history.sweep()
+        self._archive.sweep()
+
+    def _begun_before(self) -> int | None:
+        """The entry of an erasure of the same person that never came to its end: this one goes on with it."""
+        begun = None
+        for told in self._spool.audits():
+            if told.subject != self._mailbox or told.details.get("peer") != self._peer_name:
+                continue
+            if told.action == _BEGUN:
+                begun = told.number if begun is None else begun
+            elif told.action == _ENDED and not told.details.get("failed"):
+                begun = None
+        return begun
+
+    @property
+    def _peer_name(self) -> str | None:
+        return None if self._peer is None else self._peer.mailbox
 
     # Looking
 
-    def _learn(self) -> None:
-        """Which messages are theirs, wherever that can be told: others' items may only repeat them."""
-        for _, content in self._contents():
-            self._person.notice(_events(content))
-        for room in self._spool.rooms():
-            self._person.notice(self._spool.events(room.place, _EVERY))
+    def _look(self) -> None:
+        """What is theirs can be told only when everything was seen once: others' items may repeat it."""
+        for lot in self._spool.journalled():
+            self._work.journal(lot)
+        for place in self._places():
+            self._person.notice(self._events(place))
+            self._meet(place.source, place.roster)
+        for kind, where, number, content in self._items():
+            self._sort(kind, where, number, content)
+        for kind in Kind:
+            for task in self._work.tasks(kind):
+                self._settle(kind, task)
+        for place in self._places():
+            self._look_at(place)
 
-    def _contents(self) -> Iterator[tuple[Where, bytes]]:
+    def _meet(self, source: str, roster: Roster | None) -> None:
+        if roster is not None:
+            self._person.meet(source, [address for each in roster.present for address in each.addresses])
+
+    def _items(self) -> Iterator[tuple[Kind, Where, int, bytes]]:
         for mailbox in self._history.mailboxes():
             for folder in self._history.folders(mailbox):
-                for found, content in self._messages(mailbox, folder):
-                    yield Where(mailbox, folder, found.name), content
+                yield from self._messages(mailbox, folder)
         for mailbox in self._archive.mailboxes():
             for found in self._archive.items(mailbox, PURGES):
-                yield Where(mailbox, PURGES, found.name), self._archive.read(mailbox, PURGES, found.name)
+                where = Where(mailbox, PURGES, found.name)
+                content = self._archive.read(mailbox, PURGES, found.name)
+                yield Kind.ARCHIVED, where, self._work.number(where, Destination.ARCHIVE), content
         for item in self._spool.local_items():
-            yield Where("", "", item.name), self._spool.local_content(item.number) or b""
+            yield Kind.LOCAL, Where("", "", item.name), item.number, self._spool.local_content(item.number) or b""
 
-    def _messages(self, mailbox: str, folder: str) -> Iterator[tuple[Found, bytes]]:
-        for found, content in self._history.messages(mailbox, folder, _is_ours, LARGEST):
+    def _messages(self, mailbox: str, folder: str) -> Iterator[tuple[Kind, Where, int, bytes]]:
+        """Under a name of ours, in a folder that was ever filed in, it is ours to replace; else its owner's."""
+        is_filed_in = self._work.is_filed_in(mailbox, folder)
+        for found, content in self._history.messages(mailbox, folder, is_ours, LARGEST):
             if content is None:
                 raise EnvironmentFault(
                     f"{mailbox}: {folder}/{found.name} can't be read, or has more than {LARGEST:,} bytes",
                     hint="take it out of the mailbox: nothing is erased before everything can be looked at",
                 )
-            yield found, content
+            where = Where(mailbox, folder, found.name)
+            kind = Kind.VISIBLE if is_filed_in and is_base_name(found.name) else Kind.MOVED
+            yield kind, where, self._work.number(where, Destination.HISTORY), content
 
-    def _is_concerned(self, content: bytes) -> bool:
-        events = _events(content)
-        return self._with_peer(events) and any(self._person.is_in(each) for each in events)
+    def _sort(self, kind: Kind, where: Where, number: int, content: bytes) -> None:
+        carried = Carried.of(content)
+        if carried is None or not self._with_peer(carried.source, carried.roster, carried.events):
+            if carried is None:
+                self._work.add(kind, where, number, is_sure=False)
+            return
+        self._person.notice(carried.events)
+        self._meet(carried.source, carried.roster)
+        is_sure = where.mailbox == self._mailbox or self._names(carried)
+        if is_sure or carried.may_repeat:
+            self._work.add(kind, where, number, is_sure=is_sure)
 
-    def _with_peer(self, events: Sequence[Captured]) -> bool:
-        return self._peer is None or any(self._peer.is_named(each) for each in events)
+    def _names(self, carried: Carried) -> bool:
+        person = self._person
+        return person.is_present(carried.source, carried.roster) or any(map(person.is_named, carried.events))
 
-    def _visible(self) -> list[_Found]:
-        """Where the journal says; elsewhere their owners have put them."""
-        numbers = {
-            Where(each.mailbox, each.folder, each.name): each.number
-            for page in self._spool.aged(_EVERY)
-            for each in page
-            if each.destination is Destination.HISTORY
-        }
-        found: list[_Found] = []
-        for mailbox in self._history.mailboxes():
-            for folder in self._history.folders(mailbox):
-                for lying, content in self._messages(mailbox, folder):
-                    where = Where(mailbox, folder, lying.name)
-                    if not self._is_concerned(content):
-                        continue
-                    if where in numbers:
-                        found.append(_Found(where, lying.flags, numbers[where]))
-                    else:
-                        self._report.moved.append(Moved(mailbox, folder, lying.name))
-        return found
+    def _settle(self, kind: Kind, task: Task) -> None:
+        if not task.is_sure:
+            content = self._replacing.content(kind, task)
+            carried = Carried.of(content)
+            if carried is None:  # damaged: what it carries nobody can read any more
+                if self._is_written_in(content):
+                    self._report.failed.append(f"{task.where.mailbox}: {task.where.folder}/{task.where.name}: damaged")
+                return self._work.settle(task, is_theirs=False)
+            is_theirs = self._replacing.concerns(carried, self._replacing.aliases(carried, kind, task))
+            self._work.settle(task, is_theirs=is_theirs)
+            if not is_theirs:
+                return None
+        if kind is Kind.LOCAL:
+            self._concerned.update(mailbox for _, mailbox in self._work.local_deliveries(task.where.name))
+        else:
+            self._concerned.add(task.where.mailbox)
+        if kind is Kind.MOVED:
+            self._report.add_moved(task.where)
+        return None
 
-    def _archived(self) -> list[_Found]:
-        numbers = {
-            (each.mailbox, each.name): each.number
-            for page in self._spool.aged(_EVERY)
-            for each in page
-            if each.destination is Destination.ARCHIVE
-        }
-        return [
-            _Found(Where(mailbox, PURGES, found.name), found.flags, numbers.get((mailbox, found.name), 0))
-            for mailbox in self._archive.mailboxes()
-            for found in self._archive.items(mailbox, PURGES)
-            if self._is_concerned(self._archive.read(mailbox, PURGES, found.name))
-        ]
+    def _is_written_in(self, content: bytes) -> bool:
+        return self._peer is None and self._person.is_written_in("", content)
 
-    def _local(self) -> list[LocalItem]:
-        return [
-            item
-            for item in self._spool.local_items()
-            if self._is_concerned(self._spool.local_content(item.number) or b"")
-        ]
+    def _places(self) -> Iterator[Rostered]:
+        for place in self._spool.rostered():
+            if self._with_peer(place.source, place.roster or Roster(), self._events(place)):
+                yield place
 
-    def _concerned(self, visible: Sequence[_Found], archived: Sequence[_Found], local: Sequence[LocalItem]) -> set[str]:
-        found = {self._mailbox, *(each.where.mailbox for each in (*visible, *archived))}
-        found |= {mailbox for item in local for mailbox in item.mailboxes}
-        found |= {each.mailbox for each in self._report.moved}
-        for room in self._spool.rooms():
-            events = list(self._spool.events(room.place, _EVERY))
-            if self._with_peer(events) and any(self._person.is_in(each) for each in events):
-                people = {(e.event.source, address) for e in events for address in named(e.event)}
-                found |= {mailbox for source, address in people if (mailbox := self._whose(source, address))}
-        return found
+    def _events(self, place: Rostered) -> Iterator[Captured]:
+        return self._spool.events(place.place, _EVERY)
+
+    def _with_peer(self, source: str, roster: Roster, events: Iterable[Captured]) -> bool:
+        peer = self._peer
+        return peer is None or peer.is_present(source, roster) or any(map(peer.is_named, events))
+
+    def _look_at(self, place: Rostered) -> None:
+        if self._peer is not None:
+            self._work.facts.add(("with", place.source, place.conversation))
+        if self._replacing.roster(place) != place.roster or any(map(self._person.is_in, self._events(place))):
+            for captured in self._events(place):
+                self._concern(place.source, named(captured.event))
+
+    def _concern(self, source: str, addresses: Iterable[str]) -> None:
+        self._concerned.update(mailbox for each in addresses if (mailbox := self._whose(source, each)))
 
     def _refuse(self) -> None:
         standing = self._spool.standing_holds(self._report.mailboxes)
@@ -212,102 +231,77 @@ class Erasure:
 
     # Erasing
 
-    def _tell(self, action: str, by: str, reason: str, now: int) -> None:
+    def _erase(self, by: str, reason: str, now: int) -> None:
+        self._erase_spool(by, reason, now)
+        self._replacing.visible(now)
+        self._replacing.archived(reason, now)
+        self._replacing.local(now)
+        if self._peer is None:
+            person = self._person
+            self._spool.forget_person(
+                self._mailbox, person.pseudonym, lambda text: person.text("", text), person.is_them
+            )
+        for clear in self._indexes:
+            clear()
+        self._report.blobs = self._spool.sweep_blobs()
+        self._spool.scrub()
+
+    def _erase_spool(self, by: str, reason: str, now: int) -> None:
+        for place in self._places():
+            if self._peer is not None:
+                self._drop_withheld(by, reason, now, place.conversation)
+            self._erase_place(place)
+        if self._peer is None:
+            self._drop_withheld(by, reason, now)
+        self._report.conflicts = self._spool.rewrite_conflicts(self._sides)
+        self._report.quarantined = self._spool.drop_quarantined(self._was_theirs)
+
+    def _drop_withheld(self, by: str, reason: str, now: int, conversation: str = "") -> None:
+        self._report.withheld += self._spool.drop_withheld(
+            self._mailbox, person=by, reason=reason, now=now, conversation=conversation
+        )
+
+    def _erase_place(self, place: Rostered) -> None:
+        person, events = self._person, self._events(place)
+        while lot := list(islice(events, _AT_ONCE)):
+            bare = [new for old in lot if (new := person.without(old)) is not old]
+            if bare:
+                self._spool.rewrite_events(bare)
+                self._report.events += len(bare)
+        name, roster = person.place(place.source, place.conversation, place.kind), self._replacing.roster(place)
+        if (name, roster) != (place.conversation, place.roster):
+            self._spool.rewrite_place(place.place, name, roster)
+        self._spool.rewrite_whispers(place.place, lambda parties: person.addresses(place.source, parties))
+
+    def _sides(self, sides: Sequence[Captured]) -> Sequence[Captured]:
+        """A conflict's, both or none: one of them may name the peer for both."""
+        first = sides[0].event
+        was_with = ("with", first.source, first.data.conversation.id) in self._work.facts
+        if not was_with and not self._with_peer(first.source, Roster(), sides):
+            return sides
+        return list(map(self._person.without, sides))
+
+    def _was_theirs(self, source: str, position: str, content: bytes) -> bool:
+        """Of the peer's conversations: what became an event there, or names both."""
+        if self._person.did(source, position):
+            return True
+        is_named = self._person.is_written_in(source, content)
+        return is_named and (self._peer is None or self._peer.is_written_in(source, content))
+
+    def _tell(self, action: str, by: str, reason: str, now: int) -> int:
         report = self._report
         details: dict[str, object] = {"mailboxes": report.mailboxes, "moved": len(report.moved)}
         if self._peer is not None:
             details["peer"] = self._peer.mailbox
-        if action == "erasure ended":
-            counts = ("removed", "replaced", "archived", "local", "events", "conflicts", "quarantined")
-            details |= {name: getattr(report, name) for name in counts} | {"failed": len(report.failed)}
-        self._spool.audit(Entry(action, self._mailbox, by, reason, details), now)
-
-    def _erase_spool(self) -> None:
-        for room in self._spool.rooms():
-            events = list(self._spool.events(room.place, _EVERY))
-            if self._with_peer(events):
-                theirs = [self._person.without(each) for each in events if self._person.is_in(each)]
-                self._spool.rewrite_events(theirs)
-                self._report.events += len(theirs)
-        if self._peer is None:
-            self._report.conflicts = self._spool.rewrite_conflicts(self._person.without)
-            self._report.quarantined = self._spool.drop_quarantined(self._person.may_be_in)
-
-    def _erase_visible(self, found: Sequence[_Found], now: int) -> None:
-        for each in found:
-            where = each.where
-            try:
-                put = self._instead(where, self._history.read(where.mailbox, where.folder, where.name), each)
-                if put is not None:
-                    (error,) = self._history.put([put])
-                    if error is not None:
-                        raise error
-                self._history.remove(where.mailbox, where.folder, where.name)
-            except ArchiverError as error:
-                self._report.failed.append(f"{where.mailbox}: {where.folder}/{where.name}: {error}")
-                continue
-            self._note(each, put, now)
-            self._report.replaced += put is not None
-            self._report.removed += put is None
-
-    def _erase_archived(self, found: Sequence[_Found], reason: str, now: int) -> None:
-        for each in found:
-            where = each.where
-            try:
-                put = self._instead(where, self._archive.read(where.mailbox, where.folder, where.name), each)
-                known = self._spool.heads([where.mailbox])
-                receipt = self._archive.erase([(where, put)], now, reason, known=known)
-                note(self._spool, receipt)
-                if receipt.outcomes[0] is not None:
-                    raise receipt.outcomes[0]
-            except ArchiverError as error:
-                self._report.failed.append(f"{where.mailbox}: {where.folder}/{where.name}: {error}")
-                continue
-            self._note(each, put, now)
-            self._report.archived += 1
-
-    def _instead(self, where: Where, content: bytes, each: _Found) -> Put | None:
-        """What others get in its place; the person's own goes."""
-        holder = f"delivery:{each.number}"
-        if each.number:
-            self._spool.drop_blobs(holder)
-        if where.mailbox == self._mailbox:
-            return None
-        item, kept = self._version(content)
-        if each.number:
-            self._spool.hold_blobs(holder, kept)
-        return Put(where.mailbox, where.folder, item, each.flags)
-
-    def _version(self, content: bytes) -> tuple[Item, frozenset[str]]:
-        conversation, look = rebuilding.rebuild(content, self._rules)
-        events = [self._person.without(each) for each in conversation.events]
-        bare = gather(events, conversation.roster, self._rules, bounds(conversation))
-        showing = Showing(bare, self._spool.blob, self._rules, self._limits)
-        return showing.item(look), showing.kept(look)
-
-    def _note(self, each: _Found, put: Put | None, now: int) -> None:
-        if each.number:
-            change = (each.number, "", 0) if put is None else (each.number, put.item.name, len(put.item.content))
-            self._spool.rename_deliveries([change], now)
-
-    def _erase_local(self, found: Sequence[LocalItem]) -> None:
-        for item in found:
-            if set(item.mailboxes) <= {self._mailbox}:
-                self._spool.drop_local([item.number])
-            else:
-                made, _ = self._version(self._spool.local_content(item.number) or b"")
-                digest = sha256(made.content).hexdigest()
-                self._spool.replace_local(item, made.name, digest, made.content, self._mailbox)
-            self._report.local += 1
+        if action == _ENDED:
+            details |= report.counts() | {"failed": len(report.failed)}
+        return self._spool.audit(Entry(action, self._mailbox, by, reason, details), now).number
 
 
-def _is_ours(name: str, message_id: str) -> bool:
-    return is_base_name(name) or is_message_id(message_id)
+class _Nothing:
+    """Of the peer nothing has to be known."""
 
+    def add(self, fact: tuple[str, ...], /) -> None: ...
 
-def _events(content: bytes) -> list[Captured]:
-    """What an item carries; one that is damaged carries nothing."""
-    try:
-        return rebuilding.carried(content)[2]
-    except UsageError:
-        return []
+    def __contains__(self, fact: tuple[str, ...], /) -> bool:
+        return False

@@ -25,7 +25,7 @@ from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, EnvironmentFault, ItemError, OverQuota, UsageError
 from archiver.filing import rebuilding
 from archiver.filing.archives import Memory, Record, note, refusal, why_not
-from archiver.rendering import is_base_name, is_message_id
+from archiver.rendering import is_base_name, is_ours
 from archiver.spool import Spool
 from archiver.store import LARGEST, PURGES, ArchiveStore, MaildirStore
 from archiver.store.protocol import Found, Outcome, Put, Store, Where
@@ -263,16 +263,17 @@ def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
             yield Unread(f"{directory!a}", str(error))
 
 
+<<<<<<< HEAD
 def _lying_in(directory: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
     for found, content in history.messages_in(hold.mailbox, directory, _is_ours, LARGEST):
+=======
+def _lying_in(folder: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
+    for found, content in history.messages(hold.mailbox, folder, is_ours, LARGEST):
+>>>>>>> 2c024a8 (wip)
         if content is None:
             yield Unread(f"{directory!a}/{found.name}", f"it can't be read, or has more than {LARGEST:,} bytes")
         elif _is_covered([hold], content):
             yield _copy(hold.mailbox, found, content)
-
-
-def _is_ours(name: str, message_id: str) -> bool:
-    return is_base_name(name) or is_message_id(message_id)
 
 
 def _copy(mailbox: str, found: Found, content: bytes) -> Put:

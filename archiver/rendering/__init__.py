@@ -17,12 +17,14 @@ from archiver.rendering.rendering import (
     base_name,
     is_base_name,
     is_message_id,
+    is_ours,
     message_id,
 )
-from archiver.rendering.veil import Hidden
+from archiver.rendering.veil import PSEUDONYM, Hidden
 from archiver.rendering.wording import folder_name, known_zone, locales
 
 __all__ = [
+    "PSEUDONYM",
     "RENDERER",
     "ROSTER",
     "Hidden",
@@ -34,6 +36,7 @@ __all__ = [
     "folder_name",
     "is_base_name",
     "is_message_id",
+    "is_ours",
     "known_zone",
     "lines_of",
     "locales",

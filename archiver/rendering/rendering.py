@@ -61,6 +61,11 @@ def is_message_id(text: str) -> bool:
     return _MESSAGE_ID.fullmatch(text) is not None
 
 
+def is_ours(name: str, message_id: str) -> bool:
+    """Whether a message is an item, by its base name or, where a client gave it another, by its Message-ID."""
+    return is_base_name(name) or is_message_id(message_id)
+
+
 class Shared:
     """What the renderings of one conversation's views have in common: files, packed stretches, lines."""
 

@@ -148,7 +148,7 @@ class _Place:
 
     def _forget(self, fold: Fold) -> int:
         connections, place = self._connections, self._place
-        self._remove()  # what a crash left
+        remove(connections, place)  # what a crash left
         with connections.reading() as connection:
             rows = connection.execute("SELECT n, time, received FROM event WHERE place = ?", (place,)).fetchall()
             (upto,) = connection.execute("SELECT value FROM counter WHERE name = 'event'").fetchone()
@@ -161,7 +161,7 @@ class _Place:
         going = len([time for time in times.values() if time < floor])
         if going:
             self._write(fold, floor, upto, {n: filing.number for filing in filings for n in filing.events})
-            self._remove()
+            remove(connections, place)
         return going
 
     def _limit(self, *, nobodys: bool) -> int:
@@ -222,21 +222,33 @@ class _Place:
                 self._holders.append(f"event:{captured.number}")
             yield captured
 
-    def _remove(self) -> None:
-        """Rows of forgotten events, in short transactions."""
-        floor, upto = reading.floor(self._connections, self._place)
-        while True:
-            with self._connections.writing() as transaction:
-                connection = transaction.connection
-                done = connection.execute(
-                    """DELETE FROM event WHERE n IN
-                    (SELECT n FROM event WHERE place = ? AND time < ? AND n <= ? LIMIT ?)""",
-                    (self._place, floor, upto, _AT_ONCE),
-                )
-                connection.execute(
-                    """UPDATE source SET spooled = spooled - ?1, forgotten = forgotten + ?1
-                    WHERE n = (SELECT source FROM place WHERE n = ?2)""",
-                    (done.rowcount, self._place),
-                )
-            if done.rowcount < _AT_ONCE:
-                return
+
+def remove(connections: Connections, place: int) -> None:
+    """Rows of forgotten events, in short transactions."""
+    floor, upto = reading.floor(connections, place)
+    while True:
+        with connections.writing() as transaction:
+            connection = transaction.connection
+            done = connection.execute(
+                """DELETE FROM event WHERE n IN
+                (SELECT n FROM event WHERE place = ? AND time < ? AND n <= ? LIMIT ?)""",
+                (place, floor, upto, _AT_ONCE),
+            )
+            connection.execute(
+                """UPDATE source SET spooled = spooled - ?1, forgotten = forgotten + ?1
+                WHERE n = (SELECT source FROM place WHERE n = ?2)""",
+                (done.rowcount, place),
+            )
+        if done.rowcount < _AT_ONCE:
+            return
+
+
+def remove_all(connections: Connections) -> None:
+    """The rows that a forgetting which was cut short has left, of every place."""
+    with connections.reading() as connection:
+        left = connection.execute(
+            """SELECT place FROM roster WHERE EXISTS
+            (SELECT 1 FROM event WHERE event.place = roster.place AND time < upto AND n <= number)"""
+        ).fetchall()
+    for (place,) in left:
+        remove(connections, place)

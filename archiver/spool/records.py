@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from archiver.events import Kind
-from archiver.types import Delivery, Destination, Item
+from archiver.types import Delivery, DeliveryState, Destination, Item, Roster
 
 
 class Outcome(StrEnum):
@@ -253,6 +253,28 @@ class Exported(Struct, frozen=True):
     name: str
     sha256: str
     at: int
+
+
+class Journalled(Struct, frozen=True):
+    """What the journal says of one delivery, whatever became of it."""
+
+    number: int
+    filing: int
+    mailbox: str
+    destination: Destination
+    folder: str
+    name: str
+    state: DeliveryState
+
+
+class Rostered(Struct, frozen=True):
+    """A place that ever had events, and what those add up to that it has forgotten, if any."""
+
+    place: int
+    source: str
+    conversation: str
+    kind: Kind
+    roster: Roster | None
 
 
 class LocalItem(Struct, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +57,7 @@ from archiver.spool.records import (
     Entry,
     Exported,
     Feed,
+    Journalled,
     Kept,
     LocalCopy,
     LocalItem,
@@ -69,6 +70,7 @@ from archiver.spool.records import (
     Quarantined,
     Reaped,
     Room,
+    Rostered,
     SourceCount,
     Stranger,
     Totals,
@@ -78,7 +80,7 @@ from archiver.spool.records import (
     Watermark,
 )
 from archiver.spool.watermark import watermark
-from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Failure, Filing, Head, Hold, Lease
+from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Failure, Filing, Head, Hold, Lease, Roster
 
 IDLE = 600 * SECOND
 LATENESS = 120 * SECOND
@@ -433,17 +435,46 @@ class Spool:
 
     # Erasure
 
+    def journalled(self) -> Iterator[list[Journalled]]:
+        """Every delivery there ever was, lot by lot."""
+        return erasing.journal(self._connections)
+
+    def rostered(self) -> Iterator[Rostered]:
+        """Every place that ever had events."""
+        return erasing.places(self._connections)
+
+    def drop_forgotten(self) -> None:
+        """Rows of events forgotten already, which a crash has left."""
+        forgetting.remove_all(self._connections)
+
     def rewrite_events(self, events: Sequence[Captured]) -> None:
         """Events by their numbers, without what is erased of them. Their identities stay."""
         erasing.rewrite(self._connections, events)
+
+    def rewrite_place(self, place: int, conversation: str, roster: Roster | None) -> None:
+        erasing.rewrite_place(self._connections, place, conversation, roster)
+
+    def rewrite_whispers(self, place: int, without: Callable[[list[str]], Sequence[str]]) -> None:
+        """Between whom forgotten whispers of a place were."""
+        erasing.rewrite_whispers(self._connections, place, without)
 
     def rewrite_conflicts(self, without: erasing.Without) -> int:
         return erasing.conflicts(self._connections, without)
 
     def drop_quarantined(self, is_theirs: erasing.IsTheirs) -> int:
-        """Contents that are somebody's; what was wrong with them stays on record."""
+        """Contents that are somebody's; that something was wrong with them stays on record."""
         with faults(self.data):
             return erasing.quarantined(self._connections, self._quarantine, is_theirs)
+
+    def forget_person(
+        self, mailbox: str, pseudonym: str, text: erasing.Text, is_them: Callable[[str, str], bool]
+    ) -> None:
+        """What the journal has of a mailbox stands under a pseudonym from now on."""
+        erasing.forget_person(self._connections, mailbox, pseudonym, text, is_them)
+
+    def hold_only(self, holder: str, digests: Iterable[str]) -> None:
+        """These contents, and no others, stay while `holder` needs them."""
+        erasing.hold_only(self._connections, holder, digests)
 
     def replace_local(self, old: LocalItem, name: str, sha256: str, content: bytes, left: str) -> None:
         """Another content for an item of the local archive, which is no longer that of the person `left`."""
