@@ -59,6 +59,21 @@ class Killer:
 
         return call
 
+    def afterwards(self, function: Callable[..., object], counted: int) -> Callable[..., object]:
+        """Ends the process once the call of the given number is done; of this function's, the first ones count."""
+        calls = 0
+
+        def call(*arguments: object, **options: object) -> object:
+            nonlocal calls
+            result = function(*arguments, **options)
+            calls += 1
+            self.left -= calls <= counted
+            if self.left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return call
+
 
 CALLS = ("open", "mkdir", "write", "utime", "fchmod", "fchown", "fsync", "link", "unlink")
 

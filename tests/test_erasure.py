@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import pytest
 from archive_builder import FOLDER, Archive
 from builders import BASE, DAY, edit, event, react, say
 from click.testing import CliRunner
-from conversation_builder import text_of
+from mishaps import Killer, in_child
 from remains import remains
 
 from archiver import config as configuration
@@ -29,8 +27,8 @@ from archiver.config import Config
 from archiver.events import SECOND, Captured, Event, Rejected
 from archiver.exceptions import EnvironmentFault, InUse, UsageError
 from archiver.filing import sifting
-from archiver.rendering import lines_of
-from archiver.store import PURGES
+from archiver.spool import Spool
+from archiver.store import PURGES, ArchiveStore, MaildirStore
 from archiver.types import DeliveryState, Destination
 
 ALICE, BOB, CAROL = "alice@example.org", "zeb.bob@example.org", "carol@example.org"
@@ -91,7 +89,7 @@ def everywhere(day: float = 0) -> list[Captured]:
     """Whatever else can be somebody's, or name them."""
     at, name = day * DAY, f"{day}"
     room, pair = {"room": f"topics{name}", "present": [ALICE, BOB, CAROL]}, f"{ALICE};{BOB};{name}"
-    chat = {"source": "irc:net/#zebnick-fans", "room": "#talk", "where": "group"}
+    chat = {"source": "irc:net/#fans", "room": "#talk", "where": "group"}
     poll = {"id": "p", "question": f"which {SECRET}?", "options": [SECRET, "none"]}
     return [
         event("conversation.topic.changed", at + 60, BOB, id=f"t1{name}", **room, topic=f"about {SECRET}"),
@@ -176,7 +174,7 @@ def full(archive: Archive) -> Archive:
     archive.take(everywhere(15), 16 * DAY)
     feed = archive.spool.open_feed("import:more", "import", now=NOW).number
     bad = Rejected(f"{BOB} {SECRET}".encode(), "log:1", f"no JSON: {SECRET}", "test:one")
-    nick = Rejected(f"<{NICK}> {SECRET}".encode(), "log:2", "no JSON", "irc:net/#zebnick-fans")
+    nick = Rejected(f"<{NICK}> {SECRET}".encode(), "log:2", "no JSON", "irc:net/#fans")
     other = say(BOB, f"other {SECRET}", 15 * DAY + 1, id="late2", room="late")
     archive.spool.append([other, bad, nick], feed, now=NOW)
     archive.spool.close_feed(feed, NOW)
@@ -404,50 +402,59 @@ def test_the_command(archive: Archive, tmp_path: Path) -> None:
     assert len(list(archive.archive.items(ALICE, PURGES))) == 2
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import test_erasure as t
-from archive_builder import Archive
-archive = Archive(Path(sys.argv[2]), t.config())
-left = int(sys.argv[3])
-STEPS = dict(
-    spool="audit drop_forgotten rewrite_events rewrite_place rewrite_whispers rewrite_conflicts drop_quarantined "
+@pytest.mark.slow
+def test_a_large_store_takes_no_more_memory(tmp_path: Path) -> None:
+    peaks = []
+    for conversations in (100, 600):
+        archive = Archive(tmp_path / str(conversations))
+        said = [
+            say(who, f"{SECRET} {number}", number * 3600 + second, room=f"r{number % 25}", present=[ALICE, BOB])
+            for number in range(conversations)
+            for second, who in enumerate((ALICE, BOB, ALICE))
+        ]
+        archive.take(said, 400 * DAY)
+        tracemalloc.start()
+        report = erase(archive)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert (report.replaced, report.removed, report.failed) == (conversations, conversations, [])
+        archive.spool.close()
+    assert peaks[1] - peaks[0] < 1.2 * 1024 * 1024
+
+
+STEPS = {
+    Spool: "audit drop_forgotten rewrite_events rewrite_place rewrite_whispers rewrite_conflicts drop_quarantined "
     "drop_withheld replace_local drop_local rename_deliveries hold_only forget_person sweep_blobs scrub checkpoint",
-    store="put remove_all",
-    archive="erase",
-)
-def after(owner, name):
-    real = getattr(owner, name)
-    def wrapped(*a, **k):
-        global left
-        result = real(*a, **k)
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    setattr(owner, name, wrapped)
-for owner, names in STEPS.items():
-    for name in names.split():
-        after(type(getattr(archive, owner)), name)
-t.erase(archive)
-"""
+    MaildirStore: "put remove_all",
+    ArchiveStore: "erase",
+}
+
+
+def killed_after(step: int, data: Path) -> int:
+    """An erasure in a process of its own, which ends hard after so many steps; its wait status."""
+
+    def work() -> None:
+        killer = Killer(step)
+        for owner, names in STEPS.items():
+            for name in names.split():
+                setattr(owner, name, killer.afterwards(getattr(owner, name), 2))
+        erase(Archive(data, config()))
+
+    return in_child(work)
 
 
 @pytest.mark.slow
 def test_killed_after_any_step_the_next_one_ends_it(full: Archive, tmp_path: Path) -> None:
     """Whatever it was doing, the journal then names no item that isn't there, and nothing of theirs is left."""
+    kept = [len(full.texts(who)) for who in (ALICE, CAROL)]
     full.spool.close()
-    step, ended = 0, False
-    while not ended:
+    step, status = 0, -1
+    while status:
         step += 1
         data = tmp_path / f"killed after {step}"
         shutil.copytree(tmp_path, data, ignore=shutil.ignore_patterns("killed*", "run"))
-        command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(data), str(step)]
-        done = subprocess.run(command, check=False, capture_output=True)
-        ended = done.returncode == 0
-        assert ended or done.returncode == -signal.SIGKILL, done.stderr.decode()
+        status = killed_after(step, data)
+        assert status in (0, signal.SIGKILL)
         again = Archive(data, config())
         try:
             report = erase(again)
@@ -455,7 +462,7 @@ def test_killed_after_any_step_the_next_one_ends_it(full: Archive, tmp_path: Pat
             assert traces(again) == [], step
             assert journal_is_true(again), step
             assert list(again.archive.verify(ALICE, again.spool.heads().values())) == []
-            assert [len(again.texts(who)) for who in (ALICE, BOB, CAROL)] == [7, 0, 6]
+            assert [len(again.texts(who)) for who in (ALICE, CAROL, BOB)] == [*kept, 0]
         finally:
             again.spool.close()
         shutil.rmtree(data)

@@ -61,6 +61,9 @@ class Scene:
         self.exclusion = self.spool.add_exclusion(EXCLUSION, START).number
         self.spool.note_heads({"a@x": Head(1, "aa")})
         self.spool.keep_local([copy_of(self.leases["old"], "old")], START)
+        rows = self.spool._connections.db
+        rows.execute("INSERT INTO whisper VALUES (?, 1, ?)", (self.lease().place, '["a@x","b@x"]'))
+        rows.execute("INSERT INTO roster VALUES (?, ?, ?, ?)", (self.leases["free"].place, 2**60, 2**60, b"{}"))
 
     def copy(self, data: Path) -> Scene:
         """The same in another directory, its leases those of the spool opened there."""
@@ -151,7 +154,12 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "rewrite_events": lambda s: s.spool.rewrite_events(
         [replace(e, body=b"{}") for e in s.spool.events(s.lease().place, s.lease().upto)]
     ),
-    "rewrite_conflicts": lambda s: s.spool.rewrite_conflicts(lambda captured: replace(captured, body=b"{}")),
+    "rewrite_conflicts": lambda s: s.spool.rewrite_conflicts(lambda sides: [replace(e, body=b"{}") for e in sides]),
+    "rewrite_place": lambda s: s.spool.rewrite_place(s.lease().place, "elsewhere", None),
+    "rewrite_whispers": lambda s: s.spool.rewrite_whispers(s.lease().place, lambda parties: parties[:1]),
+    "drop_forgotten": lambda s: s.spool.drop_forgotten(),
+    "hold_only": lambda s: s.spool.hold_only("delivery:1", []),
+    "forget_person": lambda s: s.spool.forget_person("a@x", "nobody", str.upper, lambda *_: True),
     "replace_local": lambda s: s.spool.replace_local(next(s.spool.local_items()), "n", "s", b"other", "a@x"),
     "rename_deliveries": lambda s: s.spool.rename_deliveries([(s.filed.deliveries[0].number, "new", 7)], START),
     "hold_blobs": lambda s: s.spool.hold_blobs("delivery:2", [PICTURE]),
@@ -180,6 +188,8 @@ READS: dict[str, Callable[[Scene], object]] = {
     "feeds": lambda s: s.spool.feeds(),
     "would_be": lambda s: s.spool.would_be([seal(say("a@x", "new", 1, id="new"))]),
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
+    "journalled": lambda s: list(s.spool.journalled()),
+    "rostered": lambda s: list(s.spool.rostered()),
     "rooms": lambda s: s.spool.rooms(),
     "drop_quarantined": lambda s: s.spool.drop_quarantined(lambda *_: False),
     "filed_events": lambda s: s.spool.filed_events(1),

@@ -39,8 +39,8 @@ def purge(
     The daemon does this by itself, each rule at its hour; here all are asked. What a standing hold covers stays,
     and what a hold's words would have to be looked up for stays too.
 
-    --erase takes one person's words out of everybody's items, the archives and the spool, and their own items with
-    them; the daemon must be stopped for it. It is refused while a hold stands on any mailbox concerned.
+    --erase takes one person's words and name out of everybody's items, the archives and the spool, and their own items
+    with them; the daemon must be stopped for it. It is refused while a hold stands on any mailbox concerned.
     """
     if erase is None and peer is not None:
         raise click.UsageError("--peer goes with --erase")
@@ -97,17 +97,23 @@ def _tell_erasure(report: Erased) -> None:
         (report.archived, "item", "of compliance archives replaced or taken out"),
         (report.local, "item", "of the local archive replaced or taken out"),
         (report.events, "event", "in the spool"),
+        (report.withheld, "item", "that waited for their mailbox given up"),
         (report.conflicts, "conflict", ""),
         (report.quarantined, "piece", "of quarantined input"),
         (report.blobs, "file", "that nobody else shares"),
     ):
         if count:
             say(f"{counted(count, what)} {more}".rstrip())
+    if report.guessed:
+        say(
+            f"In {counted(report.guessed, 'item')} several people are hidden who can't be told apart any more: "
+            "what all of them said went."
+        )
     for moved in report.moved:
         say(plain(f"NOT touched, its owner moved it: {moved.mailbox}: {moved.folder}/{moved.name}"))
     for failed in report.failed:
         say(plain(f"NOT erased: {failed}"))
-    if not report.mailboxes:
+    if not (any(report.counts().values()) or report.moved or report.failed):
         say("Nothing of theirs was found.")
     elif report.failed or report.moved:
         say("What is named above is still there; the rest of what was found is gone.")

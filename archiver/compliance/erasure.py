@@ -184,7 +184,7 @@ class Erasure:
                 if self._is_written_in(content):
                     self._report.failed.append(f"{task.where.mailbox}: {task.where.folder}/{task.where.name}: damaged")
                 return self._work.settle(task, is_theirs=False)
-            is_theirs = self._replacing.concerns(carried, self._replacing.aliases(carried, kind, task))
+            is_theirs = self._replacing.concerns(carried, self._replacing.aliases(carried, kind, task.number))
             self._work.settle(task, is_theirs=is_theirs)
             if not is_theirs:
                 return None

@@ -263,13 +263,8 @@ def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
             yield Unread(f"{directory!a}", str(error))
 
 
-<<<<<<< HEAD
 def _lying_in(directory: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
-    for found, content in history.messages_in(hold.mailbox, directory, _is_ours, LARGEST):
-=======
-def _lying_in(folder: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
-    for found, content in history.messages(hold.mailbox, folder, is_ours, LARGEST):
->>>>>>> 2c024a8 (wip)
+    for found, content in history.messages_in(hold.mailbox, directory, is_ours, LARGEST):
         if content is None:
             yield Unread(f"{directory!a}/{found.name}", f"it can't be read, or has more than {LARGEST:,} bytes")
         elif _is_covered([hold], content):

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from archiver.compliance.worklist import Kind, Task, Worklist
 from archiver.conversations.projection import bounds, gather
 from archiver.conversations.rules import Rules
-from archiver.decisions.withholding import NOBODY, Person
+from archiver.decisions.withholding import Person
 from archiver.events import EDITED, REFERENCES, Captured, named
 from archiver.exceptions import ArchiverError, UsageError
 from archiver.filing import rebuilding
@@ -73,7 +73,7 @@ class Carried(Struct, frozen=True):
     """What an item tells of its conversation."""
 
     roster: Roster
-    events: list[Captured]
+    events: Sequence[Captured]
 
     @classmethod
     def of(cls, content: bytes) -> Carried | None:
@@ -146,13 +146,13 @@ class Replacing:
         found = next(store.read_all([where], LARGEST))
         return b"" if found is None else found[1]
 
-    def aliases(self, carried: Carried, kind: Kind, task: Task) -> frozenset[str]:
+    def aliases(self, carried: Carried, kind: Kind, number: int) -> frozenset[str]:
         """Under which pseudonyms the person is hidden in an item of somebody else's."""
         hidden = carried.hidden
         if not hidden:
             return hidden
         is_visible = any(map(self._person.is_named, carried.events))
-        number = 0 if kind is Kind.LOCAL or is_visible else task.number
+        number = 0 if kind is Kind.LOCAL or is_visible else number
         mailboxes = (self._person.mailbox, self._person.pseudonym)
         suspected = any(self._work.took_part(number, each) for each in mailboxes) if number else False
         return self._person.aliases(carried.events, hidden, suspected=suspected)
@@ -253,7 +253,7 @@ class Replacing:
             self._spool.rename_deliveries([(number, "", 0) for number, _ in shared], now)
         else:
             content = self._spool.local_content(item.number) or b""
-            made, kept = self._version(content, NOBODY)
+            made, kept, _ = self._version(content, Kind.LOCAL, 0)
             for number, mailbox in shared:
                 self._spool.hold_only(_holder(number), () if mailbox in theirs else kept)
             digest, size = sha256(made.content).hexdigest(), len(made.content)
@@ -294,29 +294,29 @@ class Replacing:
             if found is None:
                 raise UsageError("it isn't there any more: its owner moved or removed it meanwhile")
             lying, content = found
-            carried = Carried.of(content)
-            aliases = NOBODY if carried is None else self.aliases(carried, kind, task)
-            item, kept = self._version(content, aliases)
+            item, kept, guessed = self._version(content, kind, task.number)
         except ArchiverError as error:
             self._failed(where, error)
             return None
         if item.name == where.name:  # nothing of theirs is in it any more
             return None
-        self._report.guessed += len(aliases) > 1
+        self._report.guessed += guessed
         return _Made(task, Put(where.mailbox, where.folder, item, lying.flags), kept)
 
-    def _version(self, content: bytes, aliases: frozenset[str]) -> tuple[Item, frozenset[str]]:
+    def _version(self, content: bytes, kind: Kind, number: int) -> tuple[Item, frozenset[str], bool]:
+        """What stands instead, the files that it only names, and whether it had to be guessed who they were in it."""
         person = self._person
         conversation, look = rebuilding.rebuild(content, self._rules)
-        source, place, kind = conversation.source, conversation.place, conversation.kind
+        source, place = conversation.source, conversation.place
+        aliases = self.aliases(Carried(conversation.roster, conversation.events), kind, number)
         events = [person.without(each, aliases) for each in conversation.events]
-        roster = person.roster(source, place, kind, conversation.roster, aliases)
+        roster = person.roster(source, place, conversation.kind, conversation.roster, aliases)
         which = bounds(conversation)
         if which.session is not None:
             which = structs.replace(which, session=person.text(source, which.session))
         bare = gather(events, roster, self._rules, which)
         showing = Showing(bare, self._spool.blob, self._rules, self._limits)
-        return showing.item(look), showing.kept(look)
+        return showing.item(look), showing.kept(look), len(aliases) > 1
 
     def _hold(self, made: _Made) -> None:
         if made.task.number:

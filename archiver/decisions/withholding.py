@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
+from enum import Enum
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -81,7 +82,7 @@ class Person:
         self._known: Known = set[Fact]() if known is None else known
         self._forms: dict[str, set[str]] = {}
         """Their addresses as identifiers may contain them, by source; "" for those that are one everywhere."""
-        self._patterns: dict[tuple[str, bool], re.Pattern[str]] = {}
+        self._patterns: dict[tuple[str, _Reach], re.Pattern[str]] = {}
         self._add_form("", mailbox)
 
     # Learning
@@ -111,10 +112,10 @@ class Person:
                 self._known.add(self._topic(event.source, place.id, place.kind, topic))
 
     def _fact(self, what: str, source: str, identifier: str) -> Fact:
-        return what, source, self._plain(self._pattern(source, words=True), identifier)
+        return what, source, self._plain(self._pattern(source, _Reach.WORDS), identifier)
 
     def _topic(self, source: str, place: str, kind: str, topic: str) -> Fact:
-        return "topic", source, self._plain(self._pattern(source, words=kind == "im"), place), topic
+        return "topic", source, self._plain(self._pattern(source, _reach(kind)), place), topic
 
     def _plain(self, pattern: re.Pattern[str], identifier: str) -> str:
         """The same before their address gave way in it and after."""
@@ -124,7 +125,8 @@ class Person:
         """The shortest forms that are still theirs: a resource is nobody's name, a room's address not theirs alone."""
         head = address.partition("/")[0]
         short = {form for form in (normal(source, address), head, _SCHEME.sub("", head)) if form}
-        for form in {form for form in short if "@" in form and self.is_them(source, form)} or {address}:
+        whole = {form for form in short if "@" in form and self.is_them(source, form)}
+        for form in whole if whole and "@" in address else {*whole, address}:
             self._add_form("" if "@" in form else source, form)
 
     def _add_form(self, source: str, form: str) -> None:
@@ -173,7 +175,7 @@ class Person:
     def is_written_in(self, source: str, content: bytes) -> bool:
         """Whether bytes name them, as a source does, or any if that isn't known."""
         text = content.decode("utf-8", "replace")
-        return any(self._pattern(each, words=True).search(text) for each in ([source] if source else self._forms))
+        return any(self._pattern(each, _Reach.NAMES).search(text) for each in ([source] if source else self._forms))
 
     # Withholding
 
@@ -198,7 +200,7 @@ class Person:
             self._is_of_theirs(event)
             or any(address in aliases or self.is_them(event.source, address) for address in named(event))
             or self._their_topic(event.source, event.data.conversation.id, event.data.conversation.kind, event)
-            or self._pattern(event.source, words=True).search(captured.body.decode()) is not None
+            or self._pattern(event.source, _Reach.ADDRESSES).search(captured.body.decode()) is not None
         )
 
     def _did(self, event: Event, aliases: frozenset[str]) -> bool:
@@ -219,7 +221,7 @@ class Person:
     def _renamed(self, made: dict[str, Any], event: Event, aliases: frozenset[str]) -> dict[str, Any]:
         def people(who: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
             if who["address"] not in aliases and not self.is_them(event.source, who["address"]):
-                return other
+                return {**other, "address": who["address"]}
             hidden = {"hidden": True} if who.get("hidden") is True else {}
             return {"address": self.pseudonym, **hidden}
 
@@ -249,29 +251,52 @@ class Person:
         return tuple(dict.fromkeys(theirs))
 
     def text(self, source: str, identifier: str) -> str:
-        """An identifier without their address; a nick goes only where it stands alone."""
-        return self._pattern(source, words=True).sub(self.pseudonym, identifier)
+        """An identifier without their address, and without a nick of theirs where it stands as a word."""
+        return self._pattern(source, _Reach.WORDS).sub(self.pseudonym, identifier)
 
     def place(self, source: str, place: str, kind: str) -> str:
         """The key of a conversation. A room may be called as somebody is; one-to-one, it is named after people."""
-        return self._pattern(source, words=kind == "im").sub(self.pseudonym, place)
+        return self._pattern(source, _reach(kind)).sub(self.pseudonym, place)
 
-    def _pattern(self, source: str, *, words: bool) -> re.Pattern[str]:
-        made = self._patterns.get((source, words))
+    def _pattern(self, source: str, reach: _Reach) -> re.Pattern[str]:
+        made = self._patterns.get((source, reach))
         if made is None:
             forms = sorted(self._forms[""], key=lambda form: (-len(form), form))
-            patterns = [_anyhow(form) for form in forms if "@" in form]
-            if words:
-                alone = sorted(self._forms.get(source, ()), key=lambda form: (-len(form), form))
-                patterns += [rf"(?<![\w.+@-]){re.escape(form)}(?![\w.@-])" for form in alone]
-            made = self._patterns[source, words] = re.compile("|".join(patterns))
+            patterns = [_address(form, reach) for form in forms]
+            if reach is not _Reach.ADDRESSES:
+                nicks = sorted(self._forms.get(source, ()) if source else (), key=lambda form: (-len(form), form))
+                patterns += [_nick(nick, reach) for nick in nicks]
+            made = self._patterns[source, reach] = re.compile("|".join(patterns))
         return made
 
 
-def _anyhow(address: str) -> str:
+class _Reach(Enum):
+    """What is taken to be somebody's in a text.
+
+    ADDRESSES: whole ones alone. NAMES: nicks too. WORDS: also what only ends as an address does; where it is known to
+    be about them.
+    """
+
+    ADDRESSES = 1
+    NAMES = 2
+    WORDS = 3
+
+
+def _reach(kind: str) -> _Reach:
+    return _Reach.NAMES if kind == "im" else _Reach.ADDRESSES
+
+
+def _address(address: str, reach: _Reach) -> str:
     """However it is spelt: in capitals, or quoted as in a URL; but not the end or the beginning of another's."""
     at = re.escape(address).replace("@", "(?:@|%40)")
-    return rf"(?i:(?:(?<![\w.+-])|(?<=%[0-9a-f][0-9a-f])){at}(?!\.?[\w-]))"
+    before = r"[\w.+]" if reach is _Reach.WORDS else r"[\w.+-]"
+    return rf"(?i:(?:(?<!{before})|(?<=%[0-9a-f][0-9a-f])){at}(?!\w|\.\w|-[\w-]*\.[a-z]))"
+
+
+def _nick(nick: str, reach: _Reach) -> str:
+    """It may be any word: only where it stands for itself is it theirs."""
+    beside = r"[\w@]" if reach is _Reach.WORDS else r"[^\s;,|<>:]"
+    return rf"(?<!{beside}){re.escape(nick)}(?!{beside})"
 
 
 def _bare(event: dict[str, Any], *, whole: bool) -> dict[str, Any]:

@@ -212,4 +212,7 @@ def read_file(tree: Tree, parts: Parts, file: str, limit: int = -1) -> bytes | N
     except FileNotFoundError:
         return None
     with open(descriptor, "rb") as opened:
-        return opened.read(limit) if S_ISREG(os.fstat(descriptor).st_mode) else None
+        status = os.fstat(descriptor)
+        # Python makes room for all that is asked for before it reads.
+        most = limit if limit < 0 else min(limit, status.st_size)
+        return opened.read(most) if S_ISREG(status.st_mode) else None
