@@ -19,7 +19,7 @@ from msgspec import DecodeError, Struct, json
 from archiver.events import BARE, Event, Participant
 from archiver.exceptions import UsageError
 from archiver.inspection.item import is_missed, last_of
-from archiver.inspection.messages import attached, date_of, header, headers_of, parsed, text_of
+from archiver.inspection.messages import attached, date_of, header, headers_of, parsed, parts_of, text_of
 from archiver.rendering.evidence import FILE_NAME, lines_of
 from archiver.store.protocol import Found
 
@@ -82,11 +82,12 @@ def _texts(message: EmailMessage, content: bytes) -> Texts:
     sender = _raw(message, "From")
     people = [sender, _raw(message, "To"), _raw(message, "Cc")]
     room = [unquote(header(message, name)) for name in ("X-Archiver-Conversation", "X-Archiver-Source")]
+    parts = parts_of(content)
     try:
-        events = [_decode(line) for line in lines_of(content)]
+        events = [_decode(line) for line in lines_of(parts)]
     except (UsageError, DecodeError):
         authors, said = [sender], _plain(content)
-        files = [name for name in attached(content) if name != FILE_NAME]
+        files = [name for name in attached(parts) if name != FILE_NAME]
     else:
         authors = _names(event.data.actor for event in events if event.type not in BARE)
         people += _names(person for event in events for person in _people(event))
