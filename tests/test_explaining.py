@@ -10,10 +10,11 @@ import pytest
 from builders import say
 from click.testing import CliRunner, Result
 
-from archiver.assembly import open_spool, terms_of
+from archiver.assembly import open_spool, rules_of, terms_of
 from archiver.cli import main
 from archiver.compliance import explaining
 from archiver.config import load
+from archiver.conversations.conversation import fold_roster
 from archiver.events import ndjson
 from archiver.spool import Spool
 from archiver.types import Destination, Exclusion
@@ -81,7 +82,7 @@ class Here:
             for n, who in enumerate(people)
         ]
         file.write_bytes(ndjson(lines))
-        self.run("backfill", file)
+        self.run("backfill", "--placeholder", file)
 
 
 @pytest.fixture
@@ -135,12 +136,27 @@ def test_what_came_of_a_conversation_is_what_the_journal_says(here):
     assert "no  capability [mailbox]: The compliance archive needs row 7" in shown
 
 
-def test_who_could_see_nothing_of_it_is_told_so(here):
+def test_who_is_not_in_it_is_told_so_and_no_rule_is_asked(here):
     here.backfill(*PEOPLE)
     shown = here.run("explain", "carol@example.org", "ab").stdout
-    assert "nothing in it was for this mailbox" in shown
+    assert "carol@example.org is not in it" in shown and "Archived" not in shown
     (told,) = here.json("explain", "carol@example.org", "ab")["conversations"]
+    assert (told["there"], told["answers"]) == (False, [])
     assert {each["delivery"] for each in told["versions"]} == {None}
+    (told,) = here.json("explain", "alice@example.org", "ab")["conversations"]
+    assert told["there"] is True
+
+
+def test_whether_somebody_was_in_what_is_forgotten_nobody_can_say(here):
+    here.backfill("alice@example.org")
+    rules = rules_of(load(here.config))
+    with here.spool() as spool:
+        done = spool.forget(NOW, 0, lambda events, roster, partial: fold_roster(events, roster, rules, partial=partial))
+        assert done.events == 1
+    shown = here.run("explain", "carol@example.org", "ab").stdout
+    assert "can't be told" in shown and "Archived" in shown
+    (told,) = here.json("explain", "alice@example.org", "ab")["conversations"]
+    assert told["there"] is True, "the journal has an item of hers"
 
 
 def test_somebody_from_elsewhere_makes_it_external(here):

@@ -12,9 +12,12 @@ from builders import BASE, HOUR, say
 from conversation_builder import text_of
 
 from archiver import config as configuration
+from archiver.assembly import terms_of
+from archiver.compliance.explaining import explain
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
+from archiver.doctor import archived
 from archiver.events import SECOND, Captured
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
@@ -156,3 +159,10 @@ def test_what_waits_for_the_new_store_is_settled_by_the_local_copy_once_the_migr
     Job(spool, config(**MOVED), spool.data).file()
     # Nothing is lost: whatever the mailbox's own archive lacks is in the local one.
     assert walk.lie() == {"history": [0, 1], "archive": [0], "local": [0, 1], "waiting": [0, 0]}
+    (finding,) = archived.left_behind(config(**MOVED), spool.data, 0)
+    assert finding.found.startswith("1 of what is archived of alice@example.org lies in the local archive alone")
+    assert f"--address {ALICE}" in finding.advice
+    assert explain(terms_of(config(**MOVED)), spool, ALICE, "test:one", 0).only_local == 1
+    assert not list(archived.left_behind(config(**LEGACY), spool.data, 0)), "where else should it be"
+    spool.drop_local([each.number for each in spool.local_items()])
+    assert not list(archived.left_behind(config(**MOVED), spool.data, 0))

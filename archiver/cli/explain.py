@@ -38,8 +38,9 @@ _ARCHIVED = {
 def explain(app: App, address: str, conversation: str | None, source: str | None) -> None:
     """Every rule asked for ADDRESS, in order, with its answer and where it was set.
 
-    CONVERSATION is the source's own key of a place, as `archiver status --parked` shows it. Then also what came of it:
-    filed, withheld or archived, as the journal has it.
+    CONVERSATION is the source's own key of a place: `archiver inspect ADDRESS --json` gives each item's as `room`,
+    `archiver status --parked` that of what is set aside. Then also what came of it: filed, withheld or archived, as the
+    journal has it.
     """
     config, now = app.config(), time.time_ns() // 1_000
     terms = terms_of(config)
@@ -61,6 +62,8 @@ def _print(app: App, found: Explanation) -> None:
     for hold in found.holds:
         covers = f"what {hold.query!a} covers" if hold.query else "everything"
         say(f"Hold {hold.number}, placed by {hold.by} on {when(hold.placed)}: {covers}.")
+    if found.only_local:
+        say(f"{counted(found.only_local, 'item')} archived for it in the local archive, and not in its own.")
     _exclusions(found.exclusions)
     for told in found.conversations:
         _conversation(told)
@@ -81,6 +84,10 @@ def _conversation(told: Told) -> None:
     placed = told.placed
     say(f"\n{placed.conversation} in {placed.source}: {counted(placed.events, 'event')} in the spool{_waits(told)}.")
     _exclusions(told.exclusions)
+    if told.there is False:
+        return say(f"{told.mailbox.address} is not in it: nothing there names them, and nothing of it is for them.")
+    if told.there is None:
+        say(f"Whether {told.mailbox.address} ever was in it can't be told: older events have left the spool. If so:")
     _answers(told.answers)
     if not told.versions:
         return say("\nThe journal has nothing of it yet.")

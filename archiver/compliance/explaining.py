@@ -37,17 +37,25 @@ class Answered(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """One conversation's place, and what came of its versions for the mailbox, the newest first."""
+    """One conversation's place, and what came of its versions for the mailbox, the newest first.
+
+    `there` tells whether its owner is known to be or have been in it; None where nobody can say any more. Whoever never
+    was gets no answers: no rule was asked for them.
+    """
 
     placed: Placed
     mailbox: Mailbox
+    there: bool | None
     exclusions: tuple[Exclusion, ...]
     answers: tuple[Answered, ...]
     versions: tuple[Traced, ...]
 
 
 class Explanation(Struct, frozen=True):
-    """`mailbox` is None where the address has none here; `holds` and `exclusions` are what it stands under."""
+    """`mailbox` is None where the address has none here; `holds` and `exclusions` are what it stands under.
+
+    `only_local` are items that lie in the local archive and not in the mailbox's own.
+    """
 
     address: str
     mailbox: Mailbox | None
@@ -55,6 +63,7 @@ class Explanation(Struct, frozen=True):
     exclusions: tuple[Exclusion, ...] = ()
     answers: tuple[Answered, ...] = ()
     conversations: tuple[Told, ...] = ()
+    only_local: int = 0
 
 
 def explain(terms: Terms, spool: Spool | None, address: str, source: str, now: int) -> Explanation:
@@ -70,7 +79,8 @@ def explain(terms: Terms, spool: Spool | None, address: str, source: str, now: i
         for kind in KINDS
         for internal in (True, False)
     )
-    return Explanation(address, mailbox, holds, _exclusions(spool, source, "", found), answers)
+    only_local = spool.only_local(found) if spool is not None else 0
+    return Explanation(address, mailbox, holds, _exclusions(spool, source, "", found), answers, only_local=only_local)
 
 
 def explain_conversation(
@@ -81,7 +91,7 @@ def explain_conversation(
     if not found:
         raise UsageError(
             f"nothing of a conversation {conversation!a}{f' of {source!a}' if source else ''} was ever taken",
-            hint="name it by its source's own key; `archiver status` lists the sources",
+            hint=f"name it by its source's own key: `archiver inspect {address} --json` gives each item's as `room`",
         )
     told: list[Told] = []
     for placed in found:
@@ -91,19 +101,38 @@ def explain_conversation(
     if not told:
         return Explanation(address, None)
     first = told[0].mailbox
-    return Explanation(address, first, _standing(spool, first.address), conversations=tuple(told))
+    return Explanation(
+        address,
+        first,
+        _standing(spool, first.address),
+        conversations=tuple(told),
+        only_local=spool.only_local(first.address),
+    )
 
 
 def _tell(terms: Terms, spool: Spool, placed: Placed, mailbox: Mailbox, span: int, now: int) -> Told:
+    versions = tuple(spool.traced(placed.place, mailbox.address))
+    there = _is_there(terms, spool, placed, mailbox.address, versions)
+    answers = () if there is False else tuple(_answers(terms, spool, placed, mailbox, span, now))
+    excluded = _exclusions(spool, placed.source, placed.conversation, mailbox.address)
+    return Told(placed, mailbox, there, excluded, answers, versions)
+
+
+def _is_there(terms: Terms, spool: Spool, placed: Placed, mailbox: str, versions: tuple[Traced, ...]) -> bool | None:
+    """By what names anybody there, and by the journal; what was forgotten may have named them."""
+    people = spool.people(placed.source, placed.conversation)
+    known = {terms.directory.mailbox_of(placed.source, address) for address in people}
+    if mailbox in known or any(each.delivery is not None for each in versions):
+        return True
+    return None if placed.forgotten else False
+
+
+def _answers(terms: Terms, spool: Spool, placed: Placed, mailbox: Mailbox, span: int, now: int) -> Iterator[Answered]:
     events = _last(spool, placed, span)
     covering = _covering(_standing(spool, mailbox.address), events)
     kinds = kinds_of(events) or frozenset({placed.kind})
-    answers = tuple(
-        _answer(terms, Asked(mailbox, placed.source, kinds, internal, covering, now))
-        for internal in _internal(terms, placed.source, events)
-    )
-    excluded = _exclusions(spool, placed.source, placed.conversation, mailbox.address)
-    return Told(placed, mailbox, excluded, answers, tuple(spool.traced(placed.place, mailbox.address)))
+    for internal in _internal(terms, placed.source, events):
+        yield _answer(terms, Asked(mailbox, placed.source, kinds, internal, covering, now))
 
 
 def _covering(holds: tuple[Hold, ...], events: list[Captured]) -> tuple[Hold, ...]:

@@ -22,6 +22,22 @@ def migrations(config: Config, data: Path, now: int) -> Iterator[Finding]:
         yield Finding("migration overdue", Verdict.WARN, moving.told(mailbox), moving.ADVICE)
 
 
+def left_behind(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """A moved mailbox's own archive begins with its move: what is older is no less archived, and stays where it is."""
+    if not Spool.exists(data):
+        return
+    with open_spool(config, data, readonly=True) as spool:
+        found = list(moving.left_behind(directory_of(config), spool))
+    for mailbox, items in found[:_TOLD]:
+        said = f"{items:,} of what is archived of {mailbox.address} lies in the local archive alone"
+        yield Finding("archived before", Verdict.WARN, said, _BEFORE.format(mailbox.address))
+    if len(found) > _TOLD:
+        yield Finding("archived before", Verdict.WARN, f"the same of {len(found) - _TOLD:,} more mailboxes", "")
+
+
+_TOLD = 20
+"""Mailboxes that are told one by one."""
+_BEFORE = "search and purge both archives; `archiver export FOLDER --address {}` writes the local one's items out"
 _NOBODY = "if its owner has another address now, or it was mistyped, hold that one too: this keeps nothing new"
 
 
@@ -69,4 +85,4 @@ def nearly_full(config: Config, data: Path, now: int) -> Iterator[Finding]:
 
 ROOM = "raise [archiving] quota_limit, or purge what its rules let go; what is for a full archive waits"
 
-CHECKS: tuple[Check, ...] = (migrations, held_yet_not_archived, held_yet_left_out, nearly_full)
+CHECKS: tuple[Check, ...] = (migrations, left_behind, held_yet_not_archived, held_yet_left_out, nearly_full)

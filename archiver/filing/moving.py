@@ -6,6 +6,8 @@ late goes on, since ending it by itself would lose what only one of its stores g
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from archiver.assembly import said_in
 from archiver.config import Config
 from archiver.config.settings import day
@@ -31,6 +33,15 @@ def overdue(directory: Directory, now: int) -> list[Mailbox]:
 def told(mailbox: Mailbox) -> str:
     """What is said of one that is overdue."""
     return f"{mailbox.address} was to be moved by {day(mailbox.migration_ends or 0)} and is still in two stores"
+
+
+def left_behind(directory: Directory, spool: Spool) -> Iterator[tuple[Mailbox, int]]:
+    """Mailboxes that have moved, and how many items lie in the local archive alone: from before they moved, or from a
+    migration that was called off, by which what waited for their own archive was settled."""
+    for address in directory.named():
+        mailbox = directory.mailbox(address)
+        if mailbox.migration == "mailbox" and (items := spool.only_local(address)):
+            yield mailbox, items
 
 
 def take_up(config: Config, directory: Directory, spool: Spool, now: int) -> None:

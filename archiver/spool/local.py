@@ -38,6 +38,12 @@ FROM local_archive WHERE local_archive.n > ? AND last >= ? AND first < ?
 _OF = """
 AND local_archive.n IN (SELECT item FROM local_participant WHERE mailbox = (SELECT n FROM mailbox WHERE address = ?))
 """
+_ONLY_HERE = """
+SELECT count(*) FROM local_participant JOIN local_archive ON local_archive.n = item
+    WHERE mailbox = (SELECT n FROM mailbox WHERE address = ?) AND NOT EXISTS
+    (SELECT 1 FROM delivery WHERE delivery.mailbox = local_participant.mailbox AND delivery.name = local_archive.name
+        AND destination = 'archive' AND state = 'filed')
+"""
 _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
 
@@ -102,6 +108,14 @@ def content(connections: Connections, number: int) -> bytes | None:
     with connections.reading() as connection:
         row = connection.execute("SELECT content FROM local_archive WHERE n = ?", (number,)).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def only_here(connections: Connections, mailbox: str) -> int:
+    """How many items of somebody's their own archive never got."""
+    with connections.reading() as connection:
+        count: int
+        (count,) = connection.execute(_ONLY_HERE, (mailbox,)).fetchone()
+    return count
 
 
 def mark_exported(connections: Connections, numbers: Iterable[int], now: int) -> None:

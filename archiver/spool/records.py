@@ -124,6 +124,7 @@ class Placed(Struct, frozen=True):
     """One place, and how it stands: `events` are in the spool, `last` is the time of their last.
 
     It is looked at from `due` on, `claimed` while somebody does; `error` is why it was `parked` or is tried again.
+    `forgotten`: older events have left the spool.
     """
 
     place: int
@@ -136,6 +137,7 @@ class Placed(Struct, frozen=True):
     claimed: bool
     parked: int | None
     error: str
+    forgotten: bool
 
 
 class Traced(Struct, frozen=True):

@@ -418,6 +418,10 @@ class Spool:
     def local_content(self, number: int) -> bytes | None:
         return local.content(self._connections, number)
 
+    def only_local(self, mailbox: str) -> int:
+        """How many items of the local archive are for a mailbox whose own archive never got them."""
+        return local.only_here(self._connections, mailbox)
+
     def mark_exported(self, numbers: Iterable[int], now: int) -> None:
         local.mark_exported(self._connections, numbers, now)
 

@@ -14,7 +14,8 @@ def placed(connections: Connections, conversation: str, source: str | None) -> l
     """The places of that name, in whatever source where none is named."""
     with connections.reading() as connection:
         rows = connection.execute(
-            """SELECT place.n, source.name, conversation, kind, due_at, owner IS NOT NULL, parked_at, ifnull(error, '')
+            """SELECT place.n, source.name, conversation, kind, due_at, owner IS NOT NULL, parked_at, ifnull(error, ''),
+            EXISTS (SELECT 1 FROM roster WHERE roster.place = place.n)
             FROM place JOIN source ON source.n = source WHERE conversation = ?1 AND ifnull(source.name = ?2, 1)
             ORDER BY source.name""",
             (conversation, source),
@@ -24,8 +25,10 @@ def placed(connections: Connections, conversation: str, source: str | None) -> l
             for row in rows
         ]
     return [
-        Placed(n, name, key, kind, events, last, due, bool(claimed), parked, error)
-        for (n, name, key, kind, due, claimed, parked, error), (events, last) in zip(rows, counts, strict=True)
+        Placed(n, name, key, kind, events, last, due, bool(claimed), parked, error, bool(forgotten))
+        for (n, name, key, kind, due, claimed, parked, error, forgotten), (events, last) in zip(
+            rows, counts, strict=True
+        )
     ]
 
 
