@@ -33,7 +33,7 @@ LAYERS = {
 }
 """Top-level modules and folders of each layer."""
 
-JOINERS = {"assembly", "backfill", "cli", "compliance", "daemon", "doctor", "filing", "preview", "__main__"}
+JOINERS = {"assembly", "backfill", "cli", "compliance", "daemon", "doctor", "filing", "preview", "web", "__main__"}
 
 SPECIAL = {
     # Who a hold names is compared in the form that mailboxes have.

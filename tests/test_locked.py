@@ -220,6 +220,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "conflicts": lambda s: s.spool.conflicts(),
     "strangers": lambda s: s.spool.strangers(),
     "totals": lambda s: s.spool.totals(),
+    "figures": lambda s: s.spool.figures(10**16),
     "placed": lambda s: s.spool.placed("ab"),
     "traced": lambda s: s.spool.traced(s.leases["old"].place, "a@x"),
     "untold": lambda s: s.spool.untold(),

@@ -33,6 +33,10 @@ from archiver.rendering import lines_of
     help="With --verify: a copied Maildir.",
 )
 @searching.options
+@click.option("--web", is_flag=True, help="Serve it all as a page to read, on this machine alone by default.")
+@click.option("--listen", metavar="HOST:PORT", help="With --web: where; off loopback it needs [web] password and TLS.")
+@click.option("--no-token", is_flag=True, help="With --web: let everybody on this machine read, without a token.")
+@click.option("--make-password", is_flag=True, help="With --web: print what [web] password takes, and serve nothing.")
 @reads
 def inspect(
     app: App,
@@ -44,6 +48,10 @@ def inspect(
     verify: bool,
     repair: bool,
     maildir: Path | None,
+    web: bool,
+    listen: str | None,
+    no_token: bool,
+    make_password: bool,
     asked: Asked,
     sought: Sought,
 ) -> None:
@@ -66,6 +74,12 @@ def inspect(
         raise click.UsageError("--repair and --maildir belong to --verify")
     if maildir and address:
         raise click.UsageError("--maildir is somebody's copy: it has no ADDRESS")
+    if (listen or no_token or make_password) and not web:
+        raise click.UsageError("--listen, --no-token and --make-password belong to --web")
+    if web and (address or verify or sought.is_asked or asked.has_filter or asked.csv):
+        raise click.UsageError("--web shows everything: it takes no ADDRESS, filter or other view")
+    if web:
+        return _web(app, listen, no_token=no_token, make_password=make_password)
     mailbox = (normal("", address) or address) if address else None  # also as `sip:` or `xmpp:` has it, in any case
     if verify:
         return _verify(app, mailbox, maildir, repair=repair)
@@ -92,3 +106,9 @@ def _verify(app: App, mailbox: str | None, maildir: Path | None, *, repair: bool
     if maildir:
         return verify.verify_copy(app, maildir, repair=repair)
     return verify.verify(app, mailbox, repair=repair)
+
+
+def _web(app: App, listen: str | None, *, no_token: bool, make_password: bool) -> None:
+    from archiver.cli import web  # asks for what only its own extra installs
+
+    return web.make_password(app) if make_password else web.serve(app, listen, no_token=no_token)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,12 +12,12 @@ from archiver.cli.app import App
 from archiver.cli.output import as_json, paged, table, when
 from archiver.exceptions import UsageError
 from archiver.inspection import ItemSummary, Shown
+from archiver.inspection.lines import line_of
 from archiver.logs import plain
 
 if TYPE_CHECKING:
     from archiver.spool.records import Traced
 
-_SAID = re.compile(r"(\d\d?:\d\d(?::\d\d)?\S*(?: [AP]M)?) (.+?): (.*)")
 _MOST = 1_000
 """Versions of a history, the newest; a room's place can have any number."""
 
@@ -41,10 +40,10 @@ def _lines(shown: Shown, *, coloured: bool) -> Iterator[str]:
 
 def _coloured(line: str) -> str:
     """Of a line that is safe already: when, who, what; and days in bold."""
-    if said := _SAID.fullmatch(line):
-        time, name, text = said.groups()
-        return f"{click.style(time, dim=True)} {click.style(name, fg='cyan', bold=True)}: {text}"
-    return click.style(line, bold=True) if line.startswith("--- ") else line
+    found = line_of(line)
+    if found.who:
+        return f"{click.style(found.time, dim=True)} {click.style(found.who, fg='cyan', bold=True)}: {found.text}"
+    return click.style(line, bold=True) if found.is_day else line
 
 
 def print_history(app: App, item: ItemSummary) -> None:

@@ -245,6 +245,34 @@ class Smtp(Struct, frozen=True):
     ]
 
 
+class Web(Struct, frozen=True):
+    """The page of `archiver inspect --web`."""
+
+    listen: Annotated[Endpoint, Setting("127.0.0.1:8026", settings.endpoint, "Where the page listens.")]
+    hosts: Annotated[
+        tuple[str, ...], Setting([], settings.several(settings.domain, "names"), "Names the page may be called by.")
+    ]
+    user: Annotated[str, Setting("", settings.text, "Who may enter with the password.")]
+    password: Annotated[
+        str,
+        Setting(
+            "",
+            settings.password,
+            "Its hash, as `archiver inspect --web --make-password` prints it; needed off loopback.",
+        ),
+    ]
+    certificate: Annotated[str, Setting("", settings.text, "PEM file of the certificate; needed off loopback.")]
+    key: Annotated[str, Setting("", settings.text, "PEM file of its key.")]
+
+
+def _paired(record: Web) -> Iterator[Fault]:
+    for one, other in (("user", "password"), ("password", "user"), ("certificate", "key"), ("key", "certificate")):
+        if getattr(record, one) and not getattr(record, other):
+            yield other, "", f"is missing: web.{one} alone is of no use"
+    if record.listen.path:
+        yield "listen", record.listen.path, "must be a host and a port"
+
+
 class Schedule(Struct, frozen=True):
     """The scheduled job."""
 
@@ -284,6 +312,7 @@ class Config(Struct, frozen=True):
     retention: Annotated[tuple[Retention, ...], Setting([], Tables(Retention, unreachable), "")]
     retention_label: Annotated[tuple[RetentionLabel, ...], Setting([], Tables(RetentionLabel, labelled_once), "")]
     smtp: Annotated[Smtp, Setting({}, Table(Smtp), "")]
+    web: Annotated[Web, Setting({}, Table(Web, _paired), "")]
     schedule: Annotated[Schedule, Setting({}, Table(Schedule), "")]
     log: Annotated[Log, Setting({}, Table(Log), "")]
 

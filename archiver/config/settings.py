@@ -175,6 +175,12 @@ def choice(*allowed: str, because: dict[str, str] | None = None) -> Reader:
     return read
 
 
+password = matching(
+    r"(scrypt\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=)?",
+    "must be a line that `archiver inspect --web --make-password` printed, never the password itself",
+)
+"""A hash, as `archiver.web.password` makes it, or nothing."""
+
 _ORIGINAL = {
     "uselyncarchivingpolicy": 'is written "local" here',
     "archivingtoexchange": 'is written "mailbox" here',

@@ -41,10 +41,11 @@ class Shown(Struct, frozen=True):
 
 
 class Numbered(Struct, frozen=True, gc=False):
-    """Where an item lies, and its number in its mailbox: 1 is the oldest."""
+    """Where an item lies, its number in its mailbox (1 is the oldest), and when it began as its name tells."""
 
     number: int
     where: Where
+    began: int
 
 
 def folders(store: Folders, mailboxes: Iterable[str] | None = None) -> Iterator[FolderSummary]:
@@ -87,7 +88,10 @@ def numbered(store: Folders, mailbox: str) -> list[Numbered]:
         silent = [Where(mailbox, folder, name) for time, name in zip(times, names, strict=True) if time is None]
         dated += [(read[0].modified, read[0].name, folder) for read in store.read_all(silent, 0) if read]
     dated.sort(reverse=True)
-    return [Numbered(len(dated) - index, Where(mailbox, folder, name)) for index, (_, name, folder) in enumerate(dated)]
+    return [
+        Numbered(len(dated) - index, Where(mailbox, folder, name), began)
+        for index, (began, name, folder) in enumerate(dated)
+    ]
 
 
 def items(store: Folders, mailbox: str, wanted: Wanted = Wanted()) -> Iterator[ItemSummary]:  # noqa: B008

@@ -364,3 +364,30 @@ class Backlog(Struct, frozen=True):
 
     entries: int
     since: int | None
+
+
+class RoomFigure(Struct, frozen=True):
+    """How many conversations of a room were filed."""
+
+    source: str
+    conversation: str
+    kind: Kind
+    conversations: int
+
+
+class WaitingFigure(Struct, frozen=True):
+    """Places of one source whose time has come, and for how many microseconds the first of them waits."""
+
+    source: str
+    places: int
+    longest: int
+
+
+class Figures(Struct, frozen=True):
+    """The whole in numbers. `days` are (days since 1970 UTC, conversations begun on it) where there were any, in order;
+    `latencies` how many conversations were filed how long after their end, in the classes of `figures.BOUNDS`."""
+
+    days: tuple[tuple[int, int], ...]
+    rooms: tuple[RoomFigure, ...]
+    latencies: tuple[int, ...]
+    waiting: tuple[WaitingFigure, ...]

@@ -25,6 +25,7 @@ from archiver.spool import (
     exports,
     failures,
     feeds,
+    figures,
     filed,
     files,
     forgetting,
@@ -57,6 +58,7 @@ from archiver.spool.records import (
     Entry,
     Exported,
     Feed,
+    Figures,
     Journalled,
     Kept,
     LocalCopy,
@@ -690,3 +692,7 @@ class Spool:
 
     def totals(self) -> Totals:
         return status.totals(self._connections)
+
+    def figures(self, now: int, *, rooms: int = 10) -> Figures:
+        """For pictures of the whole: goes through the journal, so it is asked for seldom."""
+        return figures.figures(self._connections, now, rooms)
