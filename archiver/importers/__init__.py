@@ -17,10 +17,22 @@ from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
 from archiver.importers.slack import Slack
 from archiver.importers.telegram import Telegram
+from archiver.importers.whatsapp import Signal, WhatsApp
 
 __all__ = ["IMPORTERS", "Document", "Importer", "Options", "Reading", "importer"]
 
-_ALL: tuple[Importer, ...] = (Items(), Events(), Slack(), Discord(), Telegram(), Meta(), BigBlueButton(), Irc())
+_ALL: tuple[Importer, ...] = (
+    Items(),
+    Events(),
+    Slack(),
+    Discord(),
+    Telegram(),
+    Meta(),
+    BigBlueButton(),
+    Signal(),
+    WhatsApp(),
+    Irc(),
+)
 IMPORTERS: dict[str, Importer] = {each.name: each for each in _ALL}
 """In the order they are asked whether a document is theirs: the surest first."""
 

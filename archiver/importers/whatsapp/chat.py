@@ -1,0 +1,336 @@
+"""A chat that WhatsApp (or Signal) exported as text -> events.
+
+There are no ids: an event's is its time, a digest of who said what, and which of several equal ones it is, so that a
+longer export of the same chat gives the same. People are known by the names in the phone's own address book.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, time, tzinfo
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from archiver.events import (
+    EDITED,
+    RETRACTED,
+    SECOND,
+    SENT,
+    TOPIC_CHANGED,
+    Attachment,
+    Captured,
+    Data,
+    Event,
+    Message,
+    Participant,
+    Place,
+    Rejected,
+    lines,
+    microseconds,
+    moment,
+)
+from archiver.importers.document import Document
+from archiver.importers.media import Media, media
+from archiver.importers.protocol import Options, Reading, charset_of, zone_of
+from archiver.importers.telling import told
+from archiver.importers.whatsapp import words
+from archiver.importers.whatsapp.dates import Orders, day_of
+from archiver.importers.whatsapp.line import MARKS, Start, start
+
+LINE_LIMIT = 64 * 1024
+DAY = 86_400 * SECOND
+MESSAGE_LIMIT = 512 * 1024
+
+
+class _Survey(NamedTuple):
+    """What a first reading of the whole file tells."""
+
+    order: str
+    authors: Counter[str]
+    grouped: bool
+
+
+class _Exported:
+    """What both products share."""
+
+    name = ""
+    title = ""
+    partial_presence = True
+    ordered = True
+    marks: frozenset[str] = frozenset()
+
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        zone, charset = zone_of(options), charset_of(options)
+        survey = _surveyed(document, charset, reading)
+        if survey is None:
+            head = document.head(LINE_LIMIT)
+            if head.strip():
+                yield Rejected(head, document.place, "no line begins as a message does")
+            return
+        yield from _Chat(self.name, document, survey, options, zone, charset, reading).events()
+
+
+class WhatsApp(_Exported):
+    name = "whatsapp"
+    title = "WhatsApp chats (exported text)"
+
+    def sniff(self, document: Document, head: bytes) -> bool:
+        return _begins(head) is not None
+
+
+class Signal(_Exported):
+    """Signal has no export of its own; the usual tools write ISO dates in brackets, to the minute."""
+
+    name = "signal"
+    title = "Signal chats (text, as common tools write it)"
+
+    def sniff(self, document: Document, head: bytes) -> bool:
+        first = _begins(head)
+        iso = first is not None and (first.separator, first.widths[0], first.second) == ("-", 4, None)
+        return iso and head.lstrip(b"\xef\xbb\xbf\r\n ").startswith(b"[")
+
+
+def _begins(head: bytes) -> Start | None:
+    """The first line that isn't blank, if it begins a message with an author or is one of the system."""
+    text = _text(head, "utf-8")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return start(first)
+
+
+def _text(raw: bytes, charset: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode(charset, "replace")
+
+
+def _lines(document: Document, charset: str) -> Iterator[tuple[int, bytes, str, str]]:
+    """Number, bytes, text, and what is wrong with it."""
+    with document.open() as stream:
+        for number, raw, fault in lines(stream, LINE_LIMIT):
+            yield number, raw, _text(raw, charset), fault
+
+
+def _surveyed(document: Document, charset: str, reading: Reading) -> _Survey | None:
+    orders, authors, grouped, begun = Orders(moment(reading.received + DAY).date()), Counter[str](), False, False
+    for _, _, text, _ in _lines(document, charset):
+        found = start(text)
+        if found is None:
+            continue
+        begun = True
+        orders.add(found)
+        author = _author(found.text)
+        if author is not None:
+            authors[author[0]] += 1
+        grouped = grouped or (author is None and any(pattern.match(_bare(found.text)) for pattern, _ in words.SYSTEM))
+    if not begun:
+        return None
+    order, in_doubt = orders.decide()
+    if orders.asked and in_doubt:
+        reading.guessed[f"the order of dates: {order}"] += orders.asked
+    return _Survey(order, authors, grouped)
+
+
+def _author(text: str) -> tuple[str, str] | None:
+    """Name and what follows the colon; None for a line of the system."""
+    name, colon, rest = text.partition(": ")
+    if not colon:
+        name, colon, rest = text.partition(":")
+        if not colon or rest.strip(MARKS + "."):
+            return None
+    name = _bare(name)
+    return (name, rest) if name and len(name) <= 100 else None
+
+
+def _bare(text: str) -> str:
+    return text.strip(MARKS + " \t\r\n")
+
+
+class _Pending(NamedTuple):
+    """A message whose further lines may follow."""
+
+    number: int
+    start: Start
+    raw: list[bytes]
+    text: list[str]
+
+
+class _Chat:
+    """One file while it is read: where its clock stands, and what was said in this moment."""
+
+    def __init__(
+        self,
+        product: str,
+        document: Document,
+        survey: _Survey,
+        options: Options,
+        zone: tzinfo,
+        charset: str,
+        reading: Reading,
+    ) -> None:
+        self._document = document
+        self._survey = survey
+        self._zone = zone
+        self._charset = charset
+        self._reading = reading
+        self.source = options.source or f"{product}:{options.network or product}"
+        self._place = self._placed(options)
+        self._now = 0
+        self._stamp = ""
+        self._said: Counter[str] = Counter()
+        self._count = 0
+
+    def _placed(self, options: Options) -> Place:
+        title = options.channel or _title(self._document)
+        people = sorted(self._survey.authors)
+        if not self._survey.grouped and len(people) <= 2:
+            owner = {options.owner} if options.owner and len(people) < 2 else set()
+            both = sorted({*people, *owner})
+            return Place(id=title, kind="im", participants=tuple(map(_person, both)))
+        return Place(id=title, kind="group", topic=title)
+
+    def events(self) -> Iterator[Captured | Rejected]:
+        pending: _Pending | None = None
+        size = 0
+        for number, raw, text, fault in _lines(self._document, self._charset):
+            found = None if fault else start(text)
+            if found is not None:
+                yield from self._message(pending)
+                pending, size = _Pending(number, found, [raw], [found.text]), len(raw)
+            elif fault:
+                # What goes on with a message is part of it: half of one would be another message.
+                whole = b"\n".join([*(pending.raw if pending else ()), raw])
+                yield Rejected(whole, f"{self._document.place}:{number}", fault, self.source)
+                pending = None
+            elif pending is None or size + len(raw) > MESSAGE_LIMIT:
+                if raw.strip():
+                    why = "a message of too many lines" if pending else "before the first message"
+                    yield Rejected(raw, f"{self._document.place}:{number}", why, self.source)
+            else:
+                pending.raw.append(raw)
+                pending.text.append(text)
+                size += len(raw)
+        yield from self._message(pending)
+
+    def _message(self, pending: _Pending | None) -> Iterator[Captured | Rejected]:
+        if pending is None:
+            return
+        original, position = b"\n".join(pending.raw), f"{self._document.place}:{pending.number}"
+        stated = self._tell_time(pending.start)
+        if stated is None:
+            yield Rejected(original, position, "a date or time there is not", self.source)
+            return
+        body = "\n".join(pending.text).rstrip()
+        author = _author(body.partition("\n")[0])
+        if author is None:
+            yield from self._system(_bare(body), original, position, stated)
+            return
+        name, first = author
+        rest = body.partition("\n")[2]
+        yield from self._by(name, f"{first}\n{rest}" if rest else first, original, position, stated)
+
+    def _tell_time(self, found: Start) -> str | None:
+        """Move the clock. What the file says, if it can't be used as it is; "" if it can; None if it is no time."""
+        day = day_of(found, self._survey.order)
+        try:
+            shown = None if day is None else datetime.combine(day, time(found.hour, found.minute, found.second or 0))
+        except ValueError:
+            shown = None
+        if shown is None:
+            return None
+        at = microseconds(shown.replace(tzinfo=self._zone))
+        stamp = f"{shown:%Y%m%dT%H%M%S}"
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._said.clear()
+        self._reading.guessed[f"times without a zone: taken as {self._zone}"] += 1
+        if at < self._now:
+            return shown.isoformat()
+        if at > self._now:
+            self._now, self._count = at, 0
+        return ""
+
+    def _by(self, name: str, text: str, original: bytes, position: str, stated: str) -> Iterator[Captured | Rejected]:
+        key = self._key(name, text)
+        actor = _person(name)
+        said = _bare(text)
+        edited = words.EDITED.search(said)
+        said = said[: edited.start()] if edited else said
+        if words.NOTICE.match(said):
+            self._reading.ignored["notices of the system"] += 1
+            return
+        files, said = self._files(said)
+        events = [self._event(key, SENT, actor, stated, message=Message(id=key, text=said), attachments=_of(files))]
+        if edited:
+            events.append(self._event(f"{key}/edited", EDITED, actor, stated, message=Message(id=key, text=said)))
+        if words.is_deleted(said):
+            events[0] = self._event(key, SENT, actor, stated, message=Message(id=key, text=""))
+            events.append(self._event(f"{key}/deleted", RETRACTED, actor, stated, message=Message(id=key)))
+        elif words.CALL.match(said) and text.lstrip(" ").startswith("\u200e"):
+            events = [self._event(f"{key}/call", "call.started", actor, stated)]
+        yield from told(events, self._reading, original, position, files)
+
+    def _system(self, text: str, original: bytes, position: str, stated: str) -> Iterator[Captured | Rejected]:
+        for pattern, type_ in words.SYSTEM:
+            match = pattern.match(text)
+            if match is None:
+                continue
+            found = match.groupdict()
+            subject = _person(found["whom"]) if found.get("whom") else None
+            topic = found["topic"] if type_ == TOPIC_CHANGED else None
+            actor = _person(found["who"])
+            event = self._event(self._key("", text), type_, actor, stated, subject=subject, topic=topic)
+            yield from told([event], self._reading, original, position)
+            return
+        self._reading.ignored["notices of the system"] += 1
+
+    def _files(self, text: str) -> tuple[list[Media], str]:
+        """The file a message brings, and what else it says."""
+        match = words.ATTACHED.match(text) or words.FILE.match(text)
+        if match is not None and (match.re is words.ATTACHED or self._document.beside(match["file"]) is not None):
+            return [media(self._document, match["file"])], _bare(match["note"] or "")
+        if words.OMITTED.match(text):
+            return [Media(Attachment(name=f"{text.strip('<>' + MARKS)} (not in the export)"))], ""
+        return [], text
+
+    def _key(self, name: str, text: str) -> str:
+        self._reading.guessed["which messages are the same: by time, author and text"] += 1
+        digest = blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+        self._said[digest] += 1
+        again = self._said[digest]
+        return f"{self._stamp}-{digest}" if again == 1 else f"{self._stamp}-{digest}-{again}"
+
+    def _event(self, key: str, type_: str, actor: Participant, stated: str, **data: Any) -> Event:
+        self._count += 1
+        return Event(
+            source=self.source,
+            id=f"{self._place.id}/{key}",
+            type=type_,
+            time=moment(self._now),
+            sequence=f"{self._count:06d}",
+            archivertime=stated or None,
+            data=Data(conversation=self._place, actor=actor, **data),
+        )
+
+
+def _of(files: list[Media]) -> tuple[Attachment, ...] | None:
+    return tuple(each.attachment for each in files) or None
+
+
+def _person(name: str) -> Participant:
+    """A telephone number is written in many ways, and is one address."""
+    name = _bare(name).removeprefix("~").strip(MARKS + " \u00a0\u202f") or "?"
+    number = re.sub(r"[\s()\-\u2011]", "", name)
+    return Participant(address=number if re.fullmatch(r"\+\d{5,20}", number) else name, name=name)
+
+
+def _title(document: Document) -> str:
+    """The chat's name: in the file's, or that of the folder or archive it lies in."""
+    for name in (document.name, *reversed(document.folders)):
+        match = words.TITLE.search(name)
+        if match is not None:
+            return match["name"]
+    stem = document.name.rpartition(".")[0] or document.name
+    return stem if stem != "_chat" else document.folder or stem
