@@ -727,6 +727,27 @@ def test_what_an_older_archiver_forgot_can_still_be_recalled(tmp_path: Path) -> 
         assert spool.recalled(lease.place, ["m1"]) == [("m1", begun)]
 
 
+def test_what_an_older_archiver_accepted_is_known(tmp_path: Path) -> None:
+    first, again = say("a@x", "1", 1, id="m1"), say("a@x", "other", 1, id="m1")
+    with Spool.open(tmp_path) as spool:
+        fill(spool, first)
+    with sqlite3.connect(tmp_path / "spool.db") as older:
+        older.execute("CREATE TABLE old (key INTEGER PRIMARY KEY, event INTEGER, digest INTEGER)")
+        older.execute("INSERT INTO old SELECT key, event, digest FROM identity")
+        older.execute("DROP TABLE identity")
+        older.execute("ALTER TABLE old RENAME TO identity")
+        older.execute("DELETE FROM counter WHERE name = 'by_serial'")
+        older.execute("DELETE FROM _sqlite_migrations WHERE name = 'identity_by_serial'")
+    older.close()
+    with Spool.open(tmp_path) as spool:
+        feed = spool.open_feed("again", "import").number
+        second = say("a@x", "2", 2, id="m2")
+        assert spool.append([second], feed).accepted == 1
+    with Spool.open(tmp_path) as spool:  # its own identities are kept as those it found
+        outcomes = spool.append([first, again, second], feed).outcomes
+        assert outcomes == (Outcome.DUPLICATE, Outcome.CONFLICT, Outcome.DUPLICATE)
+
+
 def test_a_file_that_is_no_spool(tmp_path: Path) -> None:
     (tmp_path / "spool.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(EnvironmentFault, match="not a spool"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from builders import event, say
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from archiver.events import SECOND, Attachment, Poll
 from archiver.spool import FOREVER, Feed, Pace, watermark
 from archiver.spool.forgetting import Covered, floor_of
-from archiver.spool.identity import digest, key
+from archiver.spool.identity import digest, key, serial
 from archiver.spool.packing import pack_mask, pack_numbers, unpack_mask, unpack_numbers
 
 HOUR = 3600 * SECOND
@@ -38,6 +39,27 @@ def test_a_view_of_everything_costs_nothing() -> None:
 def test_source_and_id_never_run_together() -> None:
     assert key("a", "bc") != key("ab", "c")
     assert key("1:a", "b") != key("a", "1:b")
+
+
+@pytest.mark.parametrize(
+    ("identifier", "number"),
+    [
+        ("m00000123", 123),
+        ("1400000000.000100", 1_400_000_000_000_100),
+        ("9" * 40, 10**18 - 1),
+        ("a1b2-c3d4e", 0),
+        ("...", 0),
+        ("٣", 0),
+        ("", 0),
+    ],
+)
+def test_the_serial_of_an_id_is_the_number_it_ends_in(identifier: str, number: int) -> None:
+    assert serial(identifier) == number
+
+
+@given(st.text(st.sampled_from("0123456789.a٣²")))
+def test_every_serial_fits_a_column(identifier: str) -> None:
+    assert 0 <= serial(identifier) < 1 << 63
 
 
 def changed(**data: object) -> int:

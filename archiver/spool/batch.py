@@ -20,11 +20,12 @@ PlaceKey = tuple[str, str]
 class Sealed(Struct, array_like=True, frozen=True, gc=False):
     """All that an append needs to know of one event, its identity and digest computed.
 
-    `shares` are the digests of its attachments, `attached` the contents to store: by SHA-256, bytes, or None and the
-    path of the file that has them. `ends` tells a `conversation.ended`. `cleaned` says what was mended, `original` how
-    it came, `position` where.
+    `serial` says where its identity is kept. `shares` are the digests of its attachments, `attached` the contents to
+    store: by SHA-256, bytes, or None and the path of the file that has them. `ends` tells a `conversation.ended`.
+    `cleaned` says what was mended, `original` how it came, `position` where.
     """
 
+    serial: int
     key: int
     digest: int
     source: str
@@ -51,13 +52,15 @@ def seal(captured: Captured) -> Sealed:
     event = captured.event
     data = event.data
     place = data.conversation
-    key, digest = identity.key(event.source, event.id), identity.digest(event, captured.time)
+    serial, key = identity.serial(event.id), identity.key(event.source, event.id)
+    digest = identity.digest(event, captured.time)
     time, received, body = captured.time, captured.received, captured.body
     if data.attachments is None and not captured.cleaned:
         return Sealed(
-            key, digest, event.source, place.id, event.id, place.kind, time, received, body, event.type == ENDED
+            serial, key, digest, event.source, place.id, event.id, place.kind, time, received, body, event.type == ENDED
         )
     return Sealed(
+        serial,
         key,
         digest,
         event.source,
@@ -82,15 +85,17 @@ def seal(captured: Captured) -> Sealed:
 class Batch(Struct):
     """A batch with everything computed that needs no transaction.
 
-    Columns, not rows: zipped where they are bound, they cost no tuple an event. `order` are the events' indices by
-    key, `keys` and `digests` in that order: SQLite's pages are then touched in order, and of two with one key in a
-    batch the first comes first. `unusual` are the indices of events with files, or cleaned.
+    Columns, not rows: zipped where they are bound, they cost no tuple an event. `order` are the events' indices as
+    their identities are kept; `serials`, `keys` and `digests` stand in it: SQLite's pages are then touched in order,
+    and of two with one identity in a batch the first comes first. `unusual` are the indices of events with files, or
+    cleaned.
     """
 
     events: list[Sealed]
     positions: Sequence[int]
     rejected: list[tuple[int, Rejected]]
     order: list[int]
+    serials: list[int]
     keys: list[int]
     digests: list[int]
     places: list[PlaceKey]
@@ -101,19 +106,23 @@ class Batch(Struct):
     """Attachments that can't be stored (index of the event, why); the event itself is filed without them."""
 
 
-def prepare(items: Sequence[Captured | Sealed | Rejected]) -> Batch:
+def prepare(items: Sequence[Captured | Sealed | Rejected], *, by_serial: bool) -> Batch:
+    """Without `by_serial`, identities are kept by their keys alone."""
     rejected = [(position, item) for position, item in enumerate(items) if isinstance(item, Rejected)]
     apart = {position for position, _ in rejected}
     positions = [position for position in range(len(items)) if position not in apart] if apart else range(len(items))
     events = [item if isinstance(item, Sealed) else seal(item) for item in items if not isinstance(item, Rejected)]
-    keys = [sealed.key for sealed in events]
-    order = sorted(range(len(events)), key=keys.__getitem__)
+    serials = [sealed.serial for sealed in events] if by_serial else [0] * len(events)
+    # By serial, then by key, but for one key: those without a serial stand together in the table, wherever they come.
+    ranks = [serial or sealed.key for serial, sealed in zip(serials, events, strict=True)]
+    order = sorted(range(len(events)), key=ranks.__getitem__)
     batch = Batch(
         events,
         positions,
         rejected,
         order,
-        [keys[i] for i in order],
+        [serials[i] for i in order],
+        [events[i].key for i in order],
         [events[i].digest for i in order],
         [(sealed.source, sealed.conversation) for sealed in events],
         [i for i, each in enumerate(events) if each.shares or each.attached or each.original is not None],

@@ -17,6 +17,8 @@ _pack = msgpack.Encoder().encode
 _hash = blake2b(digest_size=8).copy  # a copy costs two thirds of a new one with its parameter
 _signed = Struct("<q").unpack
 _MILLISECOND = 1_000
+_DIGITS = "0123456789."
+_MOST_DIGITS = 18  # they fit 63 bits
 
 
 def number(content: bytes) -> int:
@@ -30,6 +32,16 @@ def number(content: bytes) -> int:
 def key(source: str, identifier: str) -> int:
     # The length in front: no source and id can run together into another pair.
     return number(f"{len(source)}:{source}{identifier}".encode())
+
+
+def serial(identifier: str) -> int:
+    """The number an id ends in, points left out; 0 if in none. It says where a key is kept, never what is the same.
+
+    Hashed keys of a million events lie all over their table, and each batch writes most of its pages anew. Sources
+    that number what they send (also by time: `1400000000.000100`) give ids that stay together by this.
+    """
+    tail = identifier[len(identifier.rstrip(_DIGITS)) :].replace(".", "")
+    return int(tail[-_MOST_DIGITS:] or 0)
 
 
 def digest(event: Event, time: int) -> int:

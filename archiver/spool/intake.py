@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import UsageError
@@ -22,7 +22,10 @@ _VARIABLES = 5_000
 _KNOWN_PLACES = 50_000
 """About 15 MiB of names at most; then the memory of them is dropped and fills again."""
 
-_NEW_IDENTITY = "INSERT OR IGNORE INTO identity (key, event, digest) VALUES (?, ?, ?)"
+_NEW_IDENTITY = "INSERT OR IGNORE INTO identity (serial, key, event, digest) VALUES (?, ?, ?, ?)"
+# CROSS JOIN: what is wanted is gone through, never the table.
+_KNOWN = """WITH wanted (serial, key) AS (VALUES {})
+    SELECT key, event, digest FROM wanted CROSS JOIN identity USING (serial, key)"""
 _NEW_EVENT = "INSERT INTO event (n, place, time, received, feed, body) VALUES (?, ?, ?, ?, ?, ?)"
 _NEW_PLACE = "INSERT OR IGNORE INTO place (source, conversation, kind) VALUES (?, ?, ?) RETURNING n"
 _PLACE = "SELECT n FROM place WHERE source = ? AND conversation = ?"
@@ -69,9 +72,10 @@ class Intake:
         self._sources: dict[str, int] = {}
         self._touched: set[int] = set()
         self._touched_by = 0
+        self._by_serial: bool | None = None
 
     def append(self, items: Sequence[Captured | Sealed | Rejected], feed: int, *, live: bool, now: int) -> Appended:
-        batch = prepare(items)
+        batch = prepare(items, by_serial=self._is_by_serial())
         while True:
             self._write_files(batch)
             with self._connections.writing(live=live) as transaction:
@@ -81,6 +85,14 @@ class Intake:
                 result = step.run(len(items))
             self._remember(step, feed)
             return self._with_held(result, transaction)
+
+    def _is_by_serial(self) -> bool:
+        """False where this spool's first identities were kept by another archiver, which knew of no serials."""
+        if self._by_serial is None:
+            with self._connections.reading() as connection:
+                row = connection.execute("SELECT value FROM counter WHERE name = 'by_serial'").fetchone()
+            self._by_serial = row[0] == 1
+        return self._by_serial
 
     def _write_files(self, batch: Batch) -> None:
         with faults(self._connections.path):
@@ -180,18 +192,19 @@ class _Step:
         ).fetchone()
         base = self._base
         numbers = [base + i for i in batch.order]
-        done = connection.executemany(_NEW_IDENTITY, zip(batch.keys, numbers, batch.digests, strict=True))
+        identities = zip(batch.serials, batch.keys, numbers, batch.digests, strict=True)
+        done = connection.executemany(_NEW_IDENTITY, identities)
         if done.rowcount == size:
             return {}
         dropped: dict[int, Outcome] = {}
-        known = self._known(batch.keys)
-        identities = list(zip(batch.keys, batch.order, batch.digests, strict=True))
-        for k, i, d in identities:
+        known = self._known()
+        found = list(zip(batch.keys, batch.order, batch.digests, strict=True))
+        for k, i, d in found:
             number, digest = known[k]
             if number != base + i:
                 dropped[i] = Outcome.DUPLICATE if digest == d else Outcome.CONFLICT
         # Conflicts wait until the events are in: the first of two may be in this very batch.
-        self._conflicts = [(k, i, d, known[k][0]) for k, i, d in identities if dropped.get(i) is Outcome.CONFLICT]
+        self._conflicts = [(k, i, d, known[k][0]) for k, i, d in found if dropped.get(i) is Outcome.CONFLICT]
         return self._settle(dropped, outcomes)
 
     def _settle(self, dropped: dict[int, Outcome], outcomes: list[Outcome]) -> dict[int, Outcome]:
@@ -207,12 +220,13 @@ class _Step:
             outcomes[self._batch.positions[i]] = outcome
         return dropped
 
-    def _known(self, keys: list[int]) -> dict[int, tuple[int, int]]:
+    def _known(self) -> dict[int, tuple[int, int]]:
+        """Number and digest of the batch's identities, by key."""
         known: dict[int, tuple[int, int]] = {}
-        for start in range(0, len(keys), _VARIABLES):
-            some = keys[start : start + _VARIABLES]
-            marks = ",".join("?" * len(some))
-            rows = self._connection.execute(f"SELECT key, event, digest FROM identity WHERE key IN ({marks})", some)  # noqa: S608
+        wanted = list(zip(self._batch.serials, self._batch.keys, strict=True))
+        for start in range(0, len(wanted), _VARIABLES):
+            some = wanted[start : start + _VARIABLES]
+            rows = self._connection.execute(_KNOWN.format(",".join(["(?,?)"] * len(some))), [*chain(*some)])
             known.update((k, (number, digest)) for k, number, digest in rows)
         return known
 

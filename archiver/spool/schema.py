@@ -455,6 +455,30 @@ def unindexed(db: Database) -> None:
     _make(db, _UNINDEXED)
 
 
+_IDENTITY_BY_SERIAL = """
+CREATE TABLE new_identity (
+    serial INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    event INTEGER NOT NULL,
+    digest INTEGER NOT NULL,
+    PRIMARY KEY (serial, key)
+) STRICT, WITHOUT ROWID;
+INSERT INTO counter SELECT 'by_serial', NOT EXISTS (SELECT 1 FROM identity);
+INSERT INTO new_identity SELECT 0, key, event, digest FROM identity ORDER BY key;
+DROP TABLE identity;
+ALTER TABLE new_identity RENAME TO identity;
+"""
+
+
+@migrations()
+def identity_by_serial(db: Database) -> None:
+    """Ids that are numbered stand in the order of their numbers, not all over the table.
+
+    A spool that has identities knows none of their numbers: it stays with 0 for all, and so says its counter.
+    """
+    _make(db, _IDENTITY_BY_SERIAL)
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)
