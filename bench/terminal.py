@@ -15,6 +15,11 @@ from types import TracebackType
 _TERMINAL = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
 
 
+def _outside() -> dict[str, str]:
+    """The environment without the size that another terminal has, which would outweigh this one's."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 class Terminal:
     """Runs `command` until it ends or the block is left; `shown` is all it has written, with every control sequence."""
 
@@ -30,7 +35,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            env={**os.environ, **_TERMINAL, **environment},
+            env={**_outside(), **_TERMINAL, **environment},
         )
         os.close(slave)
         self.shown = b""

@@ -160,8 +160,8 @@ def paged(pieces: Iterable[str]) -> None:
     click.echo_via_pager((f"{piece}\n" for piece in pieces), color=True)
 
 
-_FORMULA = ("=", "+", "-", "@")
-"""What a spreadsheet would calculate, if a cell began so."""
+_FORMULA = tuple("=+-@＝＋－＠")
+"""What a spreadsheet would calculate, if a cell began so; in East Asian settings also in full width."""
 
 
 def as_csv(record: type[msgspec.Struct], rows: Iterable[msgspec.Struct], *, times: Collection[str] = ()) -> None:
@@ -174,7 +174,7 @@ def _csv_cells(names: Sequence[str], row: msgspec.Struct, times: Collection[str]
     for name in names:
         value = getattr(row, name)
         if isinstance(value, str):
-            yield plain(f"'{value}" if value.startswith(_FORMULA) else value)
+            yield plain(f"'{value}" if value.lstrip().startswith(_FORMULA) else value)
         elif name in times and value is not None:
             yield f"{moment(value):%Y-%m-%dT%H:%M:%SZ}"
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.app import App
-from archiver.cli.output import as_json, paged, table, when
+from archiver.cli.output import as_json, paged, table_lines, when
 from archiver.exceptions import UsageError
 from archiver.inspection import ItemSummary, Shown
 from archiver.inspection.lines import line_of
@@ -53,13 +53,14 @@ def print_history(app: App, item: ItemSummary) -> None:
     versions = _versions(app, item)
     if app.json:
         return as_json(versions)
-    return table(
+    lines = table_lines(
         ("filing", "conversation from", "until (UTC)", "to", "state", "at (UTC)", "why", "name"),
         [
             (v.filing, when(v.started), when(v.ended), *became(v), v.delivery.name if v.delivery else "")
             for v in versions
         ],
     )
+    return paged(lines)
 
 
 def _versions(app: App, item: ItemSummary) -> list[Traced]:

@@ -8,11 +8,11 @@ import re
 import sys
 from typing import TextIO
 
-# C0, DEL, C1; what reorders or hides text (bidirectional controls, zero width, tags); line ends of Unicode; lone
-# surrogates, which many streams can't write.
+# C0, DEL, C1; what reorders or hides text (bidirectional controls, zero width, formats of scripts, tags); line ends of
+# Unicode; lone surrogates, which many streams can't write.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
