@@ -203,10 +203,10 @@ class Filer:
             lease.place, version, conversation.started, conversation.ended, conversation.part, numbers, deliveries=()
         )
         showing = Showing(conversation, self._reader.blob, self._terms.rules, self._terms.limits)
-        if not viewing.is_content(conversation):
+        said, marks = viewing.content(conversation)
+        if not (said or marks):
             yield Work(conversation, showing, structs.replace(filing, empty=True), [], [])
             return
-        said, _marks = viewing.content(conversation)
         told = {planned.delivery.mailbox for work in renewed for planned in work.planned} if not said else set()
         views = [
             view

@@ -31,10 +31,10 @@ class Showing:
         self._shared = Shared(blob, limits)
         self._made: dict[tuple[int, bool], tuple[Rendering, Callable[[Look], Look]]] = {}
         self._latest: Rendering | None = None
-        # Both are rare, and told fastest from all bodies at once.
-        bodies = b"".join([captured.body for captured in conversation.events])
-        self.has_files = b'"attachments"' in bodies and any(c.event.data.attachments for c in conversation.events)
-        self._hidden = Hidden(conversation, marked=b'"hidden"' in bodies)
+        self.has_files = any(captured.event.data.attachments for captured in conversation.events)
+        # Rare, and told fastest from all bodies at once.
+        marked = b'"hidden"' in b"".join([captured.body for captured in conversation.events])
+        self._hidden = Hidden(conversation, marked=marked)
 
     def name(self, look: Look) -> str:
         rendering, as_seen = self._of(look)

@@ -46,7 +46,8 @@ class Batch:
         self._ownership = ownership
         self._search = search
         self._links = links
-        self._drafts: dict[tuple[str, int, bytes, Parts], Draft] = {}
+        self._drafts: list[Draft] = []
+        self._shared: dict[tuple[str, int, Parts], tuple[bytes, Draft]] = {}
         self._touched: dict[Parts, list[int]] = {}
         self.lying: set[int] = set()
         """Numbers of the puts whose item lay there before."""
@@ -59,7 +60,7 @@ class Batch:
         self._sync_directories(outcomes)
 
     def close(self) -> None:
-        for draft in self._drafts.values():
+        for draft in self._drafts:
             draft.close()
 
     def _prepared(self, index: int, put: Put, place: Place, outcomes: list[Outcome]) -> Pending | None:
@@ -85,14 +86,19 @@ class Batch:
 
     def _draft(self, put: Put, place: Place) -> Draft:
         """Equal items share one, where they may: a hard link for each mailbox."""
-        key = (put.item.name, put.item.changed, put.item.content, () if self._links else place.mailbox)
+        item = put.item
+        # Found by its name and not by its content, which would be digested for that.
+        key = (item.name, item.changed, () if self._links else place.mailbox)
         directory = self._tree.maildir(place, "cur" if put.flags else "new")
-        if key not in self._drafts:
+        content, draft = self._shared.get(key, (None, None))
+        if draft is None or content != item.content:
             try:
-                self._drafts[key] = Draft(directory, put.item, self._ownership)
+                draft = Draft(directory, item, self._ownership)
             except FileNotFoundError:  # the folder was removed since it was opened
-                self._drafts[key] = Draft(self._anew(place, put), put.item, self._ownership)
-        return self._drafts[key]
+                draft = Draft(self._anew(place, put), item, self._ownership)
+            self._drafts.append(draft)
+            self._shared[key] = item.content, draft
+        return draft
 
     def _anew(self, place: Place, put: Put) -> int:
         self._tree.forget(place)
