@@ -4,7 +4,6 @@
 `UsageError`       tell the user: a wrong argument, path or configuration (exit status 2)
 `EnvironmentFault` tell the operator: locked, full, not permitted (exit status 3)
 `TryLater`         retry: the spool can't take more just now (451, 503)
-`Blocked`          the same, for one request alone: it can't be archived now
 `EventError`       quarantine: this input can't be read; the rest goes on
 `ItemError`        park: this conversation can't be filed; the rest goes on
 `OverQuota`        the same, until there is room in that archive
@@ -47,10 +46,6 @@ class InUse(EnvironmentFault):
 
 class TryLater(EnvironmentFault):
     """The spool can't take more now; whoever sent it must keep it and come again."""
-
-
-class Blocked(TryLater):
-    """Critical mode: this request holds what must be archived, and archiving fails. Others may well be taken."""
 
 
 class EventError(ArchiverError):

@@ -19,9 +19,9 @@ from msgspec import Struct, field
 
 from archiver.addresses import normal
 from archiver.directory import NOBODY, Directory
-from archiver.events import SENT, Captured, Rejected
+from archiver.events import SENT, Captured, Outcome, Rejected
 from archiver.importers import Document, Importer, Options, Reading
-from archiver.spool import Outcome, Sealed, Spool, seal
+from archiver.spool import Sealed, Spool, seal
 
 _BATCH = 1_000
 

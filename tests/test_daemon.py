@@ -17,12 +17,16 @@ from archiver import config as configuration
 from archiver.addresses import normal
 from archiver.assembly import terms_of
 from archiver.daemon import service
-from archiver.daemon.capture import Capture, sources_of
+from archiver.daemon.capture import Capture
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import Job
+from archiver.daemon.metering import Meter
+from archiver.daemon.sources import Maker, sources_of
+from archiver.events import SECOND, Outcome
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.filing.gathering import ATTEMPTS
 from archiver.filing.pipeline import Filer
+from archiver.sources.protocol import Signs
 from archiver.spool import Spool
 from archiver.types import Exclusion
 
@@ -256,6 +260,7 @@ class Fake:
 
     name = "fake"
     blocking = False
+    gaps: int | None = None
 
     def __init__(self) -> None:
         self.up = False
@@ -272,6 +277,9 @@ class Fake:
 
     def describe(self) -> str:
         return "a fake"
+
+    def signs(self) -> Signs:
+        return Signs({"too big": 2}, self.gaps)
 
 
 def capture_of(spool: Spool) -> Capture:
@@ -322,14 +330,88 @@ def test_a_source_that_could_not_be_started_is_tried_again(spool):
     source.fails = True
     with pytest.raises(EnvironmentFault):
         capture.use({"fake": lambda: source})
-    with pytest.raises(EnvironmentFault):
-        capture.contact()
+    capture.contact()
+    assert capture.faults() == {"fake": "the port is taken"}
     source.fails = False
     capture.contact()
     assert source.up
     capture.stop()
     capture.contact()
     assert not source.up  # stopped is stopped
+
+
+class Broken(Fake):
+    """Breaks wherever one can."""
+
+    def start(self, accept: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+
+class Breaking(Fake):
+    @property
+    def up(self) -> bool:
+        raise ZeroDivisionError("a bug")
+
+    @up.setter
+    def up(self, value: bool) -> None:
+        pass
+
+
+def test_a_source_that_breaks_never_stops_another(spool):
+    """Whether it can't be made, can't be started, breaks later, or can't be stopped."""
+    sound, capture = Fake(), capture_of(spool)
+
+    def unmade() -> Any:
+        raise ZeroDivisionError("a bug")
+
+    capture.use({"broken": Broken, "breaking": Breaking, "unmade": unmade, "sound": lambda: sound})
+    assert sound.up
+    capture.contact()
+    assert set(capture.faults()) == {"broken", "breaking", "unmade"}
+    assert feed_named(spool, "sound").contact is not None
+    assert sound.accept([say(PEOPLE[0], "x", 0)]) == (Outcome.ACCEPTED,)
+    capture.stop()
+    assert not sound.up
+
+
+def test_only_a_source_whose_settings_changed_is_started_anew(spool):
+    def wanted(other: str) -> Any:
+        return {"same": Maker(lambda_same, ("settings",)), "other": Maker(lambda_same, (other,))}
+
+    def lambda_same(settings: str) -> Any:
+        return Fake()
+
+    capture = capture_of(spool)
+    capture.use(wanted("old"))
+    before = {each.name: each.source for each in capture.running()}
+    capture.use(wanted("new"))
+    after = {each.name: each.source for each in capture.running()}
+    assert after["same"] is before["same"] and after["same"].up
+    assert after["other"] is not before["other"] and not before["other"].up
+    capture.use({})
+    assert not after["same"].up
+
+
+def test_status_can_tell_how_a_source_stands(spool):
+    source, capture = Fake(), capture_of(spool)
+    source.gaps = 3
+    capture.use({"fake": lambda: source})
+    source.accept([say(PEOPLE[0], "x", 0), say(PEOPLE[0], "y", 1)])
+    source.accept([say(PEOPLE[0], "x", 0)])
+    capture.contact()
+    reading = spool.readings()[feed_named(spool, "fake").number]
+    assert reading.rate == 3 / 60 and reading.heard is not None and reading.lag is not None and reading.lag > 0
+    assert (reading.gaps, reading.refused) == (3, 2)
+    feed = feed_named(spool, "fake")
+    assert (feed.accepted, feed.duplicates) == (2, 1)
+
+
+def test_a_rate_looks_back_a_minute_whatever_the_clock_does():
+    meter = Meter()
+    for second, count in ((0, 60), (30, 60), (25, 30)):
+        meter.note([say(PEOPLE[0], "x", 0)] * count, [Outcome.ACCEPTED] * count, second * SECOND, 0.1)
+    rates = [meter.reading(second * SECOND, 0, None).rate for second in (31, 59, 60, 89, 90, 200)]
+    assert rates == [2.5, 2.5, 1.5, 1.5, 0, 0]
 
 
 def test_nothing_waits_for_a_source_that_is_configured_no_longer(spool):

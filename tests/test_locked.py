@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool, seal
-from archiver.spool.records import Entry, Exported, LocalCopy
+from archiver.spool.records import Entry, Exported, LocalCopy, Reading
 from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Filing, Head, Item, Lease, Roster
 
 START = BASE * SECOND
@@ -128,6 +128,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "append": lambda s: s.spool.append(fresh(), s.feed, now=START),
     "open_feed": lambda s: s.spool.open_feed("another", "live", now=START),
     "contact": lambda s: s.spool.contact(s.open, START + 5),
+    "note_reading": lambda s: s.spool.note_reading(s.open, Reading(START, 0, 1.5, None, 0, START)),
     "close_feed": lambda s: s.spool.close_feed(s.open, START),
     "claim": lambda s: s.spool.claim(START, 9),
     "extend": lambda s: s.spool.extend([s.lease()], START + 5),
@@ -186,6 +187,7 @@ WRITES: dict[str, Callable[[Scene], object]] = {
 READS: dict[str, Callable[[Scene], object]] = {
     "holder": lambda s: s.spool.holder("daemon"),
     "feeds": lambda s: s.spool.feeds(),
+    "readings": lambda s: s.spool.readings(),
     "would_be": lambda s: s.spool.would_be([seal(say("a@x", "new", 1, id="new"))]),
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
     "journalled": lambda s: list(s.spool.journalled()),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from contracts.source import SourceContract, Spooled
 
-from archiver.events import Captured, Rejected
+from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.sources.protocol import Source
 from archiver.sources.smtp import Address, Limits, MailSource
@@ -378,11 +378,12 @@ class TestReplies:
             assert client.say(letter("one"), ".").startswith("250")
 
     def test_one_bad_mail_does_not_take_others_with_it(self, start: Start, spooled: Spooled) -> None:
-        def accept(batch: Any) -> None:
-            spooled(batch)
+        def accept(batch: Any) -> Any:
+            outcomes = spooled(batch)
             if "bad" in spooled.texts:
                 spooled.records.clear()
                 raise KeyError("bad")
+            return outcomes
 
         source = MailSource("test", (Address(),))
         source.start(accept)
@@ -472,10 +473,11 @@ class TestBatches:
         headers = "Content-Type: application/x-ndjson\r\n"
         taken: list[int] = []
 
-        def accept(batch: Any) -> None:
+        def accept(batch: Any) -> Any:
             taken.append(len(batch))
             if len(taken) == 2:
                 raise TryLater("full")
+            return [Outcome.QUARANTINED] * len(batch)
 
         source = MailSource("test", (Address(),))
         source.start(accept)

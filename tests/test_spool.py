@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from archiver.events import SECOND, Captured
+from archiver.events import SECOND, Captured, Outcome
 from archiver.exceptions import EnvironmentFault, InUse, UsageError
-from archiver.spool import FOREVER, Outcome, Spool, identity
+from archiver.spool import FOREVER, Spool, identity
 from archiver.types import Delivery, DeliveryState, Destination, Filing, Lease
 
 START = BASE * SECOND

@@ -10,8 +10,8 @@ import pytest
 from builders import BASE, event, say
 from msgspec.structs import replace
 
-from archiver.events import SECOND, Captured, Rejected
-from archiver.spool import Outcome, Spool
+from archiver.events import SECOND, Captured, Outcome, Rejected
+from archiver.spool import Spool
 from archiver.types import Delivery, DeliveryState, Filing, Roster
 
 START = BASE * SECOND

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from archiver.events import SECOND, Captured, Rejected
-from archiver.spool import Outcome, Spool
+from archiver.events import SECOND, Captured, Outcome, Rejected
+from archiver.spool import Spool
 from archiver.types import Delivery, DeliveryState, Filing, Lease
 
 START = BASE * SECOND

@@ -1,56 +1,46 @@
-"""The live sources of a configuration, each with its feed in the spool. Holds no source and no schedule.
+"""The live sources at work, each with its feed in the spool: started, heard, stopped. Holds no source and no schedule.
 
-A new source is one line in `sources_of`.
+Each stands alone: one that can't be started, breaks or hangs is told of and tried again, and the others go on.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from msgspec import Struct
 
-from archiver.config import Config, Smtp
-from archiver.config.settings import Endpoint
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import clock
+from archiver.daemon.metering import Meter
+from archiver.daemon.sources import Wanted
+from archiver.daemon.taking import Taking
 from archiver.decisions.excluding import Whose
-from archiver.events import Captured, Rejected
 from archiver.exceptions import ArchiverError
-from archiver.filing.sifting import sift
-from archiver.sources.protocol import Accept, Source
-from archiver.sources.smtp import Address, Limits, MailSource
+from archiver.sources.protocol import Signs, Source
 from archiver.spool import Spool
+from archiver.spool.records import Reading
 
 log = structlog.get_logger(__name__)
 
-Wanted = Mapping[str, Callable[[], Source]]
-"""What to capture from, by the name of the feed; each is made only when it is to be started."""
 
+class Running(Struct, frozen=True):
+    """A source that was started: what made it, its feed, and what it gave."""
 
-def sources_of(config: Config) -> Wanted:
-    return {"smtp:mail": lambda: _mail(config.smtp)} if config.smtp.enabled else {}
-
-
-def _mail(smtp: Smtp) -> Source:
-    addresses = [_address(smtp.listen, local=False)]
-    if smtp.lmtp is not None:
-        addresses.append(_address(smtp.lmtp, local=True))
-    return MailSource("mail", tuple(addresses), limits=Limits(size=smtp.max_size), blocking=smtp.blocking)
-
-
-def _address(endpoint: Endpoint, *, local: bool) -> Address:
-    if endpoint.path:
-        return Address(path=Path(endpoint.path), local=local)
-    return Address(endpoint.host, endpoint.port, local=local)
-
-
-class _Running(Struct):
+    name: str
     source: Source
     feed: int
+    meter: Meter
+    make: Callable[[], Source]
+
+    def reading(self, now: int) -> Reading:
+        signs = self.signs()
+        return self.meter.reading(now, sum(signs.refused.values()), signs.gaps)
+
+    def signs(self) -> Signs:
+        return self.source.signs()
 
 
 class Capture:
@@ -61,17 +51,29 @@ class Capture:
         self._critical = critical
         self._whose = whose
         self._wanted: Wanted = {}
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
+        self._faults: dict[str, str] = {}
         self._lock = threading.RLock()
 
     def use(self, wanted: Wanted) -> None:
-        """Capture from these and no others. Raises `EnvironmentFault` where one can't be started; `contact` tries
-        it again."""
+        """Capture from these and no others; what is the same as before goes on untouched.
+
+        Raises the fault where every single one can't be started: then nothing comes in at all. `contact` tries again.
+        """
         with self._lock:
-            self.stop()
+            self._stop([each for each in self._running.values() if wanted.get(each.name) != each.make])
             self._wanted = wanted
             self._close_others()
-            self._start_missing()
+            faults = self._start_missing()
+            if faults and len(faults) == len(wanted):
+                raise faults[0]
+
+    def running(self) -> list[Running]:
+        return list(self._running.values())
+
+    def faults(self) -> dict[str, str]:
+        """Why sources that are wanted don't run, by their names."""
+        return dict(self._faults)
 
     def _close_others(self) -> None:
         """Feeds of sources that are wanted no longer: nothing waits for what will not come."""
@@ -79,41 +81,74 @@ class Capture:
             if feed.kind == "live" and feed.name not in self._wanted:
                 self._spool.close_feed(feed.number, clock())
 
-    def _start_missing(self) -> None:
+    def _start_missing(self) -> list[Exception]:
+        found = []
         for name, make in self._wanted.items():
             if name not in self._running:
-                feed = self._spool.open_feed(name, "live").number
-                source = make()
-                source.start(self._accept(feed, blocking=source.blocking))
-                self._running[name] = _Running(source, feed)
-                log.info("capturing", source=name, where=source.describe())
+                try:
+                    self._running[name] = self._start(name, make)
+                    self._faults.pop(name, None)
+                except Exception as fault:
+                    self._note(name, "source not started; trying again", fault)
+                    found.append(fault)
+        return found
 
-    def _accept(self, feed: int, *, blocking: bool) -> Accept:
-        def accept(batch: Sequence[Captured | Rejected]) -> None:
-            now = clock()
-            taken, left_out = sift(batch, self._spool.exclusions(), self._whose, now)
-            if blocking:
-                self._critical.admit(taken, now)
-            self._spool.append(taken, feed, live=True, now=now)
-            if left_out:
-                self._spool.count_excluded(left_out)
+    def _start(self, name: str, make: Callable[[], Source]) -> Running:
+        feed, meter = self._spool.open_feed(name, "live").number, Meter()
+        source = make()
+        critical = self._critical if source.blocking else None
+        source.start(Taking(self._spool, feed, self._whose, critical, meter))
+        log.info("capturing", source=name, where=source.describe())
+        return Running(name, source, feed, meter, make)
 
-        return accept
+    def _note(self, name: str, what: str, fault: Exception) -> None:
+        """Told once, until it changes; what is no fault of a user or the machine is a bug, with its traceback."""
+        known = isinstance(fault, ArchiverError)
+        if self._faults.get(name) != str(fault):
+            hint = fault.hint if isinstance(fault, ArchiverError) else ""
+            log.error(what, source=name, why=str(fault), hint=hint, exc_info=None if known else fault)
+        self._faults[name] = str(fault)
 
     def contact(self) -> None:
         """Say of each source that is up that it has told everything up to now; try again what isn't running."""
         with self._lock:
-            for each in self._running.values():
-                if each.source.up:
-                    self._spool.contact(each.feed, clock())
+            for each in self.running():
+                try:
+                    self._tell(each)
+                    self._faults.pop(each.name, None)
+                except Exception as fault:
+                    self._note(each.name, "source not heard", fault)
             self._start_missing()
+
+    def _tell(self, each: Running) -> None:
+        now = clock()
+        self._spool.note_reading(each.feed, each.reading(now))
+        if each.source.up:
+            self._spool.contact(each.feed, now)
 
     def stop(self) -> None:
         """Take nothing new; what is just coming in is made durable and acknowledged first."""
         with self._lock:
             self._wanted = {}
-            for each in self._running.values():
-                each.source.stop()
-                with suppress(ArchiverError):
-                    self._spool.contact(each.feed, clock())
-            self._running = {}
+            self._stop(self.running())
+
+    def _stop(self, those: Sequence[Running]) -> None:
+        """All at once: each may take its time to drain."""
+        if those:
+            with ThreadPoolExecutor(len(those)) as threads:
+                list(threads.map(self._stop_one, those))
+        for each in those:
+            del self._running[each.name]
+
+    def _stop_one(self, each: Running) -> None:
+        try:
+            up = each.source.up
+            each.source.stop()
+            now = clock()
+            self._spool.note_reading(each.feed, each.reading(now))
+            if up:
+                self._spool.contact(each.feed, now)
+        except ArchiverError:
+            pass  # the spool takes a feed without a sign of life for down, in time
+        except Exception:
+            log.exception("source not stopped", source=each.name)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 import structlog
 
 from archiver.decisions.critical import Met, Outage, can_block, is_refused, outages, pool_of
 from archiver.events import SECOND, Captured, Rejected, kinds_of, named
-from archiver.exceptions import ArchiverError, Blocked
+from archiver.exceptions import ArchiverError
 from archiver.filing.pipeline import Terms
 from archiver.spool import Spool
 
@@ -28,6 +28,9 @@ _REMEMBERED = 10_000
 
 Room = tuple[str, str]
 """A source, and the id of a conversation of it."""
+
+Identity = tuple[str, str]
+"""An event's: a source, and the id of an event of it."""
 
 
 class Critical:
@@ -41,25 +44,21 @@ class Critical:
         self._outages: dict[str, Outage] = {}
         self._told: dict[str, bool] = {}
         self._people: dict[Room, set[str]] = {}
-        self._counted: set[tuple[str, str]] = set()
+        self._counted: set[Identity] = set()
 
-    def admit(self, batch: Sequence[Captured | Rejected], now: int) -> None:
-        """Raises `Blocked` where anything in it is refused now: then nothing of it is to be taken."""
+    def refused(self, batch: Sequence[Captured | Rejected], now: int) -> frozenset[Identity]:
+        """The identities of what is refused now, whole conversations each; the rest is to be taken."""
         if not can_block(self._terms().policy):
-            return
+            return frozenset()
         with self._lock:
             if not self._critical(now):
-                return
+                return frozenset()
             captured = [each for each in batch if isinstance(each, Captured)]
             refused = self._refused(captured, now)
             if refused:
                 self._count(refused, now)
-                raise Blocked(
-                    "critical mode: what was said can't be archived now",
-                    hint="`archiver status` says since when and why; it is taken once archiving goes on",
-                    conversations=sorted({each.event.data.conversation.id for each in refused}),
-                )
-            self._meet(captured)
+            self._meet(each for each in captured if identity(each) not in refused)
+            return frozenset(refused)
 
     def look(self, now: int) -> None:
         """Ask the spool anew; what begins or ends is logged once."""
@@ -94,16 +93,16 @@ class Critical:
 
     # Conversations
 
-    def _refused(self, captured: Sequence[Captured], now: int) -> list[Captured]:
+    def _refused(self, captured: Sequence[Captured], now: int) -> set[Identity]:
         terms = self._terms()
         rooms: dict[Room, list[Captured]] = {}
         for each in captured:
             rooms.setdefault(_room(each), []).append(each)
-        refused = []
+        refused: set[Identity] = set()
         for (source, _), said in rooms.items():
             outage = self._outages.get(pool_of(source, terms.policy))
             if outage is not None and is_refused(self._met(said, terms), outage, terms.policy, now):
-                refused += said
+                refused.update(map(identity, said))
         return refused
 
     def _met(self, said: Sequence[Captured], terms: Terms) -> Met:
@@ -126,17 +125,17 @@ class Critical:
             self._people[room] = set(self._spool.people(*room))
         return self._people[room]
 
-    def _meet(self, captured: Sequence[Captured]) -> None:
+    def _meet(self, captured: Iterable[Captured]) -> None:
         """Who is in a conversation from now on, as what names them is about to be spooled."""
         for each in captured:
             known = self._people.get(_room(each))
             if known is not None:
                 known.update(named(each.event))
 
-    def _count(self, refused: Sequence[Captured], now: int) -> None:
+    def _count(self, refused: set[Identity], now: int) -> None:
         """Each event once, however often it is sent again. That it can't be counted is no reason to take it."""
         rules = self._terms().policy
-        fresh = {(each.event.source, each.event.id) for each in refused} - self._counted
+        fresh = refused - self._counted
         if len(self._counted) + len(fresh) > _REMEMBERED:
             self._counted.clear()
         self._counted |= fresh
@@ -147,3 +146,7 @@ class Critical:
 
 def _room(captured: Captured) -> Room:
     return captured.event.source, captured.event.data.conversation.id
+
+
+def identity(captured: Captured) -> Identity:
+    return captured.event.source, captured.event.id

@@ -23,9 +23,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from archiver import logs
 from archiver.assembly import open_spool
 from archiver.config import Config
-from archiver.daemon.capture import Capture, sources_of
+from archiver.daemon.capture import Capture
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import HOUSEKEEPING, Job, clock
+from archiver.daemon.sources import sources_of
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, ConfigError
 from archiver.filing.gathering import Tally
@@ -175,7 +176,6 @@ class Daemon:
     # SIGHUP
 
     def _take_up(self) -> None:
-        old = self._job.config
         try:
             config = self._load()
             self._job.use(config)
@@ -186,11 +186,10 @@ class Daemon:
             log.error("configuration not taken up", why=str(error), hint=error.hint)
             return
         logs.set_up(config.log.format, config.log.level)
-        if config.smtp != old.smtp:
-            try:
-                self._capture.use(sources_of(config))
-            except ArchiverError as error:
-                log.error("not capturing; trying again", why=str(error), hint=error.hint)
+        try:
+            self._capture.use(sources_of(config))
+        except ArchiverError as error:
+            log.error("not capturing; trying again", why=str(error), hint=error.hint)
         self._schedule()
         log.info("configuration taken up", configuration=config.digest)
 

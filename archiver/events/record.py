@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -132,6 +133,22 @@ class Captured(Struct, frozen=True, gc=False):
     """Contents still to be stored as blobs, by SHA-256: bytes, or a file beside the event file."""
     position: str = ""
     """Where a cleaned event stood in its input."""
+
+
+class Outcome(StrEnum):
+    """What became of one piece of input."""
+
+    ACCEPTED = "accepted"
+    CLEANED = "cleaned"
+    """Accepted as cleaned; its original bytes are in quarantine."""
+    DUPLICATE = "duplicate"
+    """Seen before with the same content, or a conflict that is on record already."""
+    CONFLICT = "conflict"
+    QUARANTINED = "quarantined"
+    EXCLUDED = "excluded"
+    """Left out by an exclusion: counted, and not kept."""
+    BLOCKED = "blocked"
+    """Not taken now: critical mode. Whoever sent it keeps it and comes again."""
 
 
 class Rejected(Struct, frozen=True):

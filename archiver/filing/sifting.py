@@ -5,7 +5,6 @@ Joins the spool, which keeps the exclusions, and the directory, which knows whos
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -47,14 +46,13 @@ def whose(directory: Directory) -> Whose:
 
 def sift(
     pieces: Sequence[Captured | Rejected], exclusions: Iterable[Exclusion], known: Whose, now: int
-) -> tuple[Sequence[Captured | Rejected], Counter[int]]:
-    """What is to be taken, and how many are left out, by the exclusion's number."""
+) -> dict[int, Exclusion]:
+    """Which pieces are to be left out, by their index, and because of what."""
     sieve = Sieve(exclusions, known)
     if not sieve:
-        return pieces, Counter()
-    found = [sieve.of(piece, now) for piece in pieces]
-    taken = [piece for piece, exclusion in zip(pieces, found, strict=True) if exclusion is None]
-    return taken, Counter(exclusion.number for exclusion in found if exclusion is not None)
+        return {}
+    found = ((i, sieve.of(piece, now)) for i, piece in enumerate(pieces))
+    return {i: exclusion for i, exclusion in found if exclusion is not None}
 
 
 class LongSieve:

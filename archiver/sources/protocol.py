@@ -1,22 +1,36 @@
 """What every live source is to the daemon. Holds no source and no rule.
 
-To add one (XMPP, Matrix, HTTP …), write a module with a class of this shape; nothing else needs to know it.
+To add one (XMPP, Matrix …), write a module with a class of this shape, a table for it in `archiver.config.sources`,
+and one line in `archiver.daemon.sources`; nothing else needs to know it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from archiver.events import Captured, Rejected
+from msgspec import Struct
 
-Accept = Callable[[Sequence[Captured | Rejected]], None]
+from archiver.events import Captured, Outcome, Rejected
+
+Accept = Callable[[Sequence[Captured | Rejected]], Sequence[Outcome]]
 """Takes a batch and returns only when it is durable: only then may a source acknowledge it.
 
-Raises `TryLater` when the spool can't take more now; what was taken of the batch stays, and comes again harmlessly,
-as identity is `(source, id)`. Raises `Blocked` where only this request can't be taken. A source calls it from one
-thread of its own, never from two at once.
+What became of each piece comes back in the order given. `Outcome.BLOCKED`, which only sources that say `blocking` are
+ever told, means: not taken now, whoever sent it must keep it. Everything else may be acknowledged. Raises `TryLater`
+when the spool can't take more now; what was taken of the batch stays, and comes again harmlessly, as identity is
+`(source, id)`. A source calls it from one thread of its own, never from two at once.
 """
+
+
+class Signs(Struct, frozen=True):
+    """What only a source itself knows, since its start: input it `refused`, counted by reason, and `gaps`.
+
+    `gaps` are events that it knows to be lost for good; None where it can't tell.
+    """
+
+    refused: Mapping[str, int] = {}
+    gaps: int | None = None
 
 
 class Source(Protocol):
@@ -44,6 +58,14 @@ class Source(Protocol):
         """
         ...
 
+    def probe(self) -> None:
+        """Try what a start needs, and leave no trace: files that it reads, log-ins, whom it connects to.
+
+        Raises `EnvironmentFault`, or `UsageError` for what the configuration got wrong. Where it would listen is
+        looked at by `archiver doctor` itself.
+        """
+        ...
+
     def start(self, accept: Accept) -> None:
         """Begin; returns when the source is ready. Raises `EnvironmentFault` where it can't be: a port in use …"""
         ...
@@ -57,4 +79,8 @@ class Source(Protocol):
 
     def describe(self) -> str:
         """One line for a person: what it listens to or is connected to."""
+        ...
+
+    def signs(self) -> Signs:
+        """Callable from any thread, at any time."""
         ...

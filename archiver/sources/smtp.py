@@ -13,23 +13,22 @@ import asyncio
 import itertools
 import logging
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
-from archiver.events import Captured, Rejected
-from archiver.exceptions import EnvironmentFault, TryLater, UsageError
+from archiver.events import Captured, Outcome, Rejected
+from archiver.exceptions import TryLater, UsageError
+from archiver.sources import listening
 from archiver.sources.batching import BATCH, Batching
 from archiver.sources.connection import DONE, LATER, Connection, LocalConnection
+from archiver.sources.looping import Loop
 from archiver.sources.mail import read_mail
-from archiver.sources.protocol import Accept
+from archiver.sources.protocol import Accept, Signs
 
 log = structlog.get_logger("archiver.sources")
 
@@ -37,18 +36,14 @@ DRAIN = 30.0
 """Seconds that `stop` gives to the mails that are just coming in."""
 
 
-class Address(Struct, frozen=True):
-    """Where to listen: `path` is a socket file, else `host` and `port`; `local` speaks LMTP instead of SMTP."""
+class Address(listening.Address, frozen=True):
+    """Where to listen; `local` speaks LMTP instead of SMTP."""
 
-    host: str = "127.0.0.1"
-    port: int = 0
-    path: Path | None = None
     local: bool = False
-    mode: int = 0o660
 
     def __str__(self) -> str:
         protocol = "lmtp" if self.local else "smtp"
-        return f"{protocol}:{self.path}" if self.path else f"{protocol}://{self.host}:{self.port}"
+        return f"{protocol}:{self.path}" if self.path else f"{protocol}://{super().__str__()}"
 
 
 class Limits(Struct, frozen=True):
@@ -82,8 +77,7 @@ class MailSource:
         self._drain = drain
         self._blocking = blocking
         self._clock = clock
-        self._loop = asyncio.new_event_loop()
-        self._thread: threading.Thread | None = None
+        self._loop = Loop(self.name)
         self._intake: Intake | None = None
 
     @property
@@ -98,22 +92,27 @@ class MailSource:
     def blocking(self) -> bool:
         return self._blocking
 
+    def probe(self) -> None:
+        pass
+
+    def signs(self) -> Signs:
+        return Signs()
+
     def describe(self) -> str:
         return "mail on " + ", ".join(map(str, self.addresses))
 
     def start(self, accept: Accept) -> None:
-        if self._thread is not None:
+        if self._loop.started:
             raise UsageError(f"{self.name} was started before")
-        self._thread = threading.Thread(target=self._loop.run_forever, name=self.name, daemon=True)
-        self._thread.start()
+        self._loop.start()
         # aiosmtpd tells every command, and so who writes to whom, at INFO.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         intake = Intake(self.name, self._name, self.limits, self._clock, accept)
         try:
-            self.addresses = self._run(intake.listen(self.addresses))
+            self.addresses = self._loop.run(intake.listen(self.addresses))
         except BaseException:
-            self._run(intake.drain(0))
-            self._end()
+            self._loop.run(intake.drain(0))
+            self._loop.end()
             raise
         self._intake = intake
         log.info("source_started", source=self.name, addresses=[str(address) for address in self.addresses])
@@ -122,18 +121,9 @@ class MailSource:
         intake, self._intake = self._intake, None
         if intake is None:
             return
-        unfinished = self._run(intake.drain(self._drain))
-        self._end()
+        unfinished = self._loop.run(intake.drain(self._drain))
+        self._loop.end()
         log.info("source_stopped", source=self.name, unfinished=unfinished)
-
-    def _run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        if self._thread is not None:
-            self._thread.join()
-        self._loop.close()
 
 
 class Intake:
@@ -150,7 +140,7 @@ class Intake:
         self._batching = Batching(accept)
         self._readers = ThreadPoolExecutor(2, "mail")
         self._servers: list[asyncio.Server] = []
-        self._files: list[Path] = []
+        self._bound: list[socket.socket] = []
 
     async def listen(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
         return tuple([await self._listen(address) for address in addresses])
@@ -158,22 +148,10 @@ class Intake:
     async def _listen(self, address: Address) -> Address:
         loop = asyncio.get_running_loop()
         make = LocalConnection if address.local else Connection
-        try:
-            if address.path is None:
-                server = await loop.create_server(lambda: make(self), address.host, address.port)
-                self._servers.append(server)
-                return Address(address.host, server.sockets[0].getsockname()[1], None, address.local)
-            _refuse_taken(address.path)
-            self._servers.append(await loop.create_unix_server(lambda: make(self), address.path))
-            self._files.append(address.path)
-            address.path.chmod(address.mode)
-            return address
-        except OSError as fault:
-            raise EnvironmentFault(
-                f"can't listen on {address}: {fault.strerror or fault}",
-                hint="choose another address, or stop what uses this one",
-                address=str(address),
-            ) from fault
+        bound = listening.bind(address)
+        self._bound += bound
+        self._servers += [await loop.create_server(lambda: make(self), sock=each) for each in bound]
+        return replace(address, port=listening.port_of(bound))
 
     async def take(self, content: bytes, sender: str) -> str:
         """Make durable all that one mail gives; the reply to it."""
@@ -182,7 +160,8 @@ class Intake:
             records = read_mail(content, source=self.source, received=received, sender=sender)
             loop = asyncio.get_running_loop()
             while batch := await loop.run_in_executor(self._readers, _next, records):
-                await self._batching.take(batch)
+                if Outcome.BLOCKED in await self._batching.take(batch):
+                    raise TryLater("critical mode: what was said can't be archived now")
                 if len(batch) < BATCH:
                     break
         except TryLater as fault:
@@ -197,10 +176,9 @@ class Intake:
     async def drain(self, seconds: float) -> int:
         """Close what is idle, let what is coming in end, then close the rest; how many were cut off."""
         self.closing = True
+        listening.withdraw(self._bound)
         for server in self._servers:
             server.close()
-        for file in self._files:
-            file.unlink(missing_ok=True)
         for connection in list(self.connections):
             connection.leave_if_idle()
         tasks = [task for connection in self.connections if (task := connection.task()) is not None]
@@ -215,14 +193,3 @@ class Intake:
 
 def _next(records: Iterator[Captured | Rejected]) -> list[Captured | Rejected]:
     return list(itertools.islice(records, BATCH))
-
-
-def _refuse_taken(path: Path) -> None:
-    """A socket file left by a dead process is replaced, one that somebody answers on is theirs."""
-    if not path.is_socket():
-        if path.exists():
-            raise FileExistsError(f"{path} is no socket")
-        return
-    with socket.socket(socket.AF_UNIX) as probe, suppress(ConnectionRefusedError, FileNotFoundError):
-        probe.connect(str(path))
-        raise OSError(f"somebody listens on {path}")

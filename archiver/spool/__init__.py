@@ -10,7 +10,7 @@ from archiver.spool.batch import Sealed, seal
 from archiver.spool.forgetting import Cache
 from archiver.spool.locks import Lock
 from archiver.spool.pace import Pace
-from archiver.spool.records import Appended, Feed, Outcome, Watermark
+from archiver.spool.records import Appended, Feed, Watermark
 from archiver.spool.spool import Spool, missing
 from archiver.spool.watermark import FOREVER, watermark
 
@@ -20,7 +20,6 @@ __all__ = [
     "Cache",
     "Feed",
     "Lock",
-    "Outcome",
     "Pace",
     "Sealed",
     "Spool",

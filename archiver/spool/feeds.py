@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import msgspec
+
 from archiver.exceptions import UsageError
 from archiver.spool.database import Connections
-from archiver.spool.records import Feed
+from archiver.spool.records import Feed, Reading
 
 _FEED = """n, name, kind, state, partial, opened, contact, closed, owner, path,
     accepted, duplicates, conflicts, quarantined, cleaned"""
@@ -49,6 +51,18 @@ def contact(connections: Connections, feed: int, now: int) -> None:
             "UPDATE feed SET contact = max(ifnull(contact, 0), ?), state = 'open', closed = NULL WHERE n = ?",
             (now, feed),
         )
+
+
+def note_reading(connections: Connections, feed: int, reading: Reading) -> None:
+    values = (feed, *msgspec.structs.astuple(reading))
+    with connections.writing(live=True) as transaction:
+        transaction.connection.execute("INSERT OR REPLACE INTO reading VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def readings(connections: Connections) -> dict[int, Reading]:
+    with connections.reading() as connection:
+        rows = connection.execute("SELECT feed, heard, lag, rate, gaps, refused, at FROM reading")
+        return {feed: Reading(*row) for feed, *row in rows}
 
 
 def close_feed(connections: Connections, feed: int, now: int) -> None:

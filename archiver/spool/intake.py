@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
 
-from archiver.events import Captured, Rejected
+from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import UsageError
 from archiver.spool import files
 from archiver.spool.batch import Batch, PlaceKey, Sealed, prepare
 from archiver.spool.database import Connections, Transaction, faults
-from archiver.spool.records import Appended, Outcome
+from archiver.spool.records import Appended
 
 _VARIABLES = 5_000
 _KNOWN_PLACES = 50_000

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from archiver.events import Kind
+from archiver.events import Kind, Outcome
 from archiver.types import Delivery, DeliveryState, Destination, Item, Roster
-
-
-class Outcome(StrEnum):
-    """What became of one piece of input."""
-
-    ACCEPTED = "accepted"
-    CLEANED = "cleaned"
-    """Accepted as cleaned; its original bytes are in quarantine."""
-    DUPLICATE = "duplicate"
-    """Seen before with the same content, or a conflict that is on record already."""
-    CONFLICT = "conflict"
-    QUARANTINED = "quarantined"
 
 
 class Appended(Struct, frozen=True):
@@ -64,6 +51,21 @@ class Feed(Struct, frozen=True):
     conflicts: int = 0
     quarantined: int = 0
     cleaned: int = 0
+
+
+class Reading(Struct, frozen=True):
+    """What a running live source tells of itself now and then, for `status`: counts are since its start.
+
+    `heard` is when its last event came, `lag` how many microseconds after it happened, `rate` events a second over the
+    last minute. `gaps` are events known to be lost, None where the source can't tell; `refused` is input it refused.
+    """
+
+    heard: int | None
+    lag: int | None
+    rate: float
+    gaps: int | None
+    refused: int
+    at: int
 
 
 class Watermark(Struct, frozen=True):

@@ -479,6 +479,22 @@ def identity_by_serial(db: Database) -> None:
     _make(db, _IDENTITY_BY_SERIAL)
 
 
+@migrations()
+def readings(db: Database) -> None:
+    """What live sources tell of themselves."""
+    db.execute(
+        """CREATE TABLE reading (
+            feed INTEGER PRIMARY KEY REFERENCES feed (n),
+            heard INTEGER,
+            lag INTEGER,
+            rate REAL NOT NULL,
+            gaps INTEGER,
+            refused INTEGER NOT NULL,
+            at INTEGER NOT NULL
+        ) STRICT"""
+    )
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

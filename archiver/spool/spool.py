@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Literal
 
-from archiver.events import SECOND, Captured, Rejected
+from archiver.events import SECOND, Captured, Outcome, Rejected
 from archiver.exceptions import UsageError
 from archiver.spool import (
     aging,
@@ -64,12 +64,12 @@ from archiver.spool.records import (
     LocalCopy,
     LocalItem,
     MailboxCount,
-    Outcome,
     ParkedFiling,
     ParkedPlace,
     Placed,
     PutOff,
     Quarantined,
+    Reading,
     Reaped,
     Room,
     Rostered,
@@ -232,6 +232,14 @@ class Spool:
     def contact(self, feed: int, now: int) -> None:
         """A live source gave a sign of life and has told everything up to now."""
         feeds.contact(self._connections, feed, now)
+
+    def note_reading(self, feed: int, reading: Reading) -> None:
+        """How a live source stands; the last one is kept."""
+        feeds.note_reading(self._connections, feed, reading)
+
+    def readings(self) -> dict[int, Reading]:
+        """The last of each live source, by its feed."""
+        return feeds.readings(self._connections)
 
     def close_feed(self, feed: int, now: int) -> None:
         """An import is at its end, or given up: all places it gave events are due now."""

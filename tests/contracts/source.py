@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from archiver.events import Captured, Rejected
+from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater
 from archiver.sources.protocol import Source
 
 
 class Spooled:
-    """An `accept` by hand: keeps what it is given; `fault` is raised instead, `gate` makes it wait."""
+    """An `accept` by hand: keeps what it is given; `fault` is raised instead, `gate` makes it wait.
+
+    What says "blocked" is answered as in critical mode.
+    """
 
     def __init__(self) -> None:
         self.records: list[Captured | Rejected] = []
@@ -25,14 +28,21 @@ class Spooled:
         self.gate.set()
         self.entered = threading.Event()
 
-    def __call__(self, batch: Sequence[Captured | Rejected]) -> None:
+    def __call__(self, batch: Sequence[Captured | Rejected]) -> Sequence[Outcome]:
         self.threads.add(threading.current_thread().name)
         self.entered.set()
         assert self.gate.wait(20), "the test left the gate closed"
         if self.fault is not None:
             raise self.fault
-        self.records.extend(batch)
+        blocked = [isinstance(each, Captured) and "blocked" in each.body.decode() for each in batch]
+        self.records.extend(each for each, kept_back in zip(batch, blocked, strict=True) if not kept_back)
         self.batches.append(len(batch))
+        return [self._outcome(each, kept_back) for each, kept_back in zip(batch, blocked, strict=True)]
+
+    def _outcome(self, each: Captured | Rejected, kept_back: bool) -> Outcome:
+        if isinstance(each, Rejected):
+            return Outcome.QUARANTINED
+        return Outcome.BLOCKED if kept_back else Outcome.ACCEPTED
 
     @property
     def texts(self) -> list[str]:
@@ -102,6 +112,20 @@ class SourceContract:
         spooled.fault = None
         assert self.send(source, "one")
         assert spooled.texts == ["one"]
+
+    def test_what_critical_mode_refuses_is_not_acknowledged(self, source: Any, spooled: Spooled) -> None:
+        assert not self.send(source, "blocked")
+        assert self.send(source, "one")
+        assert spooled.texts == ["one"]
+
+    def test_it_can_be_probed_and_tells_of_itself_at_any_time(self, tmp_path: Any, spooled: Spooled) -> None:
+        source = self.make(tmp_path)
+        source.probe()
+        assert source.signs().refused == {}
+        source.start(spooled)
+        assert source.signs().gaps in (None, 0)
+        source.stop()
+        assert source.signs().refused == {}
 
     def test_accept_is_called_from_one_thread(self, source: Any, spooled: Spooled) -> None:
         senders = [threading.Thread(target=self.send, args=(source, f"text {number}")) for number in range(8)]

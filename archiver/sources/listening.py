@@ -1,0 +1,100 @@
+"""Where a source listens: sockets that are bound before anything serves on them, so that what fails, fails at once."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from archiver.exceptions import EnvironmentFault
+
+BACKLOG = 1024
+
+
+class Address(Struct, frozen=True):
+    """`path` is a socket file, made with `mode`, else `host` and `port`; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: Path | None = None
+    mode: int = 0o660
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return str(self.path) if self.path else f"{host}:{self.port}"
+
+
+def bind(address: Address) -> list[socket.socket]:
+    """A listening socket for each address that the host stands for. Raises `EnvironmentFault`."""
+    bound: list[socket.socket] = []
+    try:
+        if address.path is not None:
+            bound.append(_at_path(address.path, address.mode))
+        else:
+            _at_port(address.host, address.port, bound)
+    except OSError as fault:
+        withdraw(bound)
+        for each in bound:
+            each.close()
+        raise EnvironmentFault(
+            f"can't listen on {address}: {fault.strerror or fault}",
+            hint="choose another address, or stop what uses this one",
+            address=str(address),
+        ) from fault
+    return bound
+
+
+def port_of(bound: list[socket.socket]) -> int:
+    """The port that was really taken; 0 for a socket file."""
+    first = bound[0]
+    return 0 if first.family == socket.AF_UNIX else int(first.getsockname()[1])
+
+
+def withdraw(bound: list[socket.socket]) -> None:
+    """Take socket files away; to be called before the sockets are closed by whoever serves on them."""
+    for each in bound:
+        if each.family == socket.AF_UNIX and each.fileno() >= 0:
+            with suppress(OSError):
+                Path(each.getsockname()).unlink()
+
+
+def _at_port(host: str, port: int, bound: list[socket.socket]) -> None:
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, place in dict.fromkeys(found):
+        listening = socket.socket(family, kind, protocol)
+        bound.append(listening)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # One port for all, also where any will do.
+        listening.bind((place[0], port or (port_of(bound[:1]) if len(bound) > 1 else 0), *place[2:]))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+
+
+def _at_path(path: Path, mode: int) -> socket.socket:
+    _refuse_taken(path)
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        listening.bind(str(path))
+        path.chmod(mode)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _refuse_taken(path: Path) -> None:
+    """A socket file left by a dead process is replaced, one that somebody answers on is theirs."""
+    if not path.is_socket():
+        if path.exists():
+            raise FileExistsError(f"{path} is no socket")
+        return
+    with socket.socket(socket.AF_UNIX) as probe, suppress(ConnectionRefusedError, FileNotFoundError):
+        probe.connect(str(path))
+        raise OSError(f"somebody listens on {path}")
