@@ -6,6 +6,7 @@ Knows no file by its name but the spool, so whatever comes to lie there is searc
 from __future__ import annotations
 
 import base64
+import contextlib
 import quopri
 import re
 import shutil
@@ -20,10 +21,12 @@ _SQLITE = b"SQLite format 3\0"
 
 
 def unpacked(content: bytes, depth: int = 3) -> Iterator[bytes]:
-    """The bytes, and all that is packed in them: quoted-printable, base64 and gzip, one in another."""
+    """The bytes, and all that is packed in them: zlib, quoted-printable, base64 and gzip, one in another."""
     yield content
     if not depth:
         return
+    with contextlib.suppress(zlib.error):
+        yield zlib.decompress(content)
     if b"=" in content:
         yield quopri.decodestring(content)
     for at in (found.start() for found in re.finditer(rb"\x1f\x8b\x08", content)):
@@ -69,6 +72,15 @@ def _cells(path: Path, kept: frozenset[str]) -> Iterator[tuple[str, bytes]]:
                 for name, value in zip(names, row, strict=True):
                     if isinstance(value, str | bytes):
                         yield f"{table}.{name}", value.encode() if isinstance(value, str) else value
+        yield from _terms(connection)
+
+
+def _terms(connection: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+    """The words of full text indexes: there each stands without what it has in common with the one before."""
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%USING fts5%'").fetchall():
+        connection.execute(f"CREATE VIRTUAL TABLE temp.{table}_terms USING fts5vocab('main', '{table}', 'row')")
+        for (term,) in connection.execute(f"SELECT term FROM temp.{table}_terms"):
+            yield f"{table} (words)", term.encode() if isinstance(term, str) else term
 
 
 def _without(path: Path, kept: frozenset[str]) -> bytes:

@@ -27,6 +27,7 @@ from archiver.config import Config
 from archiver.events import SECOND, Captured, Event, Rejected
 from archiver.exceptions import EnvironmentFault, InUse, UsageError
 from archiver.filing import sifting
+from archiver.search import Searcher
 from archiver.spool import Spool
 from archiver.store import PURGES, ArchiveStore, MaildirStore
 from archiver.types import DeliveryState, Destination
@@ -118,11 +119,17 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
     made.spool.close()
 
 
+def searchers(archive: Archive) -> list[Searcher]:
+    stores = {Destination.HISTORY: archive.store, Destination.ARCHIVE: archive.archive}
+    return [Searcher(archive.spool.data, store, to, archive.spool) for to, store in stores.items()]
+
+
 def erase(archive: Archive, peer: str | None = None) -> Report:
     config = archive.config
     whose, limits = sifting.whose_of(config), terms_of(config).limits
     stores = archive.store, archive.archive
-    erasure = Erasure(archive.spool, *stores, rules_of(config), limits, whose, BOB, peer)
+    indexes = [each.scrub for each in searchers(archive)]
+    erasure = Erasure(archive.spool, *stores, rules_of(config), limits, whose, BOB, peer, indexes)
     return erasure.run(NOW, "Ann", "asked for it")
 
 
@@ -179,13 +186,23 @@ def full(archive: Archive) -> Archive:
     archive.spool.append([other, bad, nick], feed, now=NOW)
     archive.spool.close_feed(feed, NOW)
     assert len(archive.spool.conflicts()) == 1
+    for each in searchers(archive):
+        each.keep_up(60)
     return archive
 
 
 def test_nothing_is_left_in_any_file(full: Archive) -> None:
-    """Not a word, not an address, not a name: in files, tables, free pages or the log."""
+    """Not a word, not an address, not a name: in files, tables, indexes, free pages or the log."""
     before = "\n".join(traces(full))
-    for where in ("quarantine/", "conflict.other", "whisper.parties", "place.conversation", "quarantine.reason"):
+    for where in (
+        "quarantine/",
+        "index/history.db",
+        "index/archive.db",
+        "conflict.other",
+        "whisper.parties",
+        "place.conversation",
+        "quarantine.reason",
+    ):
         assert where in before
     report = erase(full)
     assert traces(full) == []

@@ -236,13 +236,13 @@ class Erasure:
         self._replacing.visible(now)
         self._replacing.archived(reason, now)
         self._replacing.local(now)
+        for clear in self._indexes:
+            clear()
         if self._peer is None:
             person = self._person
             self._spool.forget_person(
                 self._mailbox, person.pseudonym, lambda text: person.text("", text), person.is_them
             )
-        for clear in self._indexes:
-            clear()
         self._report.blobs = self._spool.sweep_blobs()
         self._spool.scrub()
 

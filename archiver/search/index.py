@@ -211,8 +211,12 @@ class Index:
     def scrub(self) -> None:
         """Make the file anew, so that no word that was taken out is left anywhere in it, nor in its write-ahead log.
 
-        Until then FTS5 only notes that a word is out: this SQLite has no `secure-delete` for it.
+        Until then FTS5 only notes that a word is out: this SQLite has no `secure-delete` for it. A mailbox in which
+        nothing lies any more is forgotten too; it is gone through again if it is there.
         """
+        with self._writing():
+            self._connection.execute("DELETE FROM folder WHERE mailbox NOT IN (SELECT mailbox FROM copy)")
+            self._connection.execute("DELETE FROM mailbox WHERE n NOT IN (SELECT mailbox FROM copy)")
         with _faults(self.path):
             self._connection.execute("INSERT INTO words (words) VALUES ('optimize')")
             self._connection.execute("VACUUM")
