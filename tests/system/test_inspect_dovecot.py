@@ -23,7 +23,7 @@ TALKS = {
     "plain": ["hello", "and good bye"],
     "scripts": ["午安，會議 10:00 開始", "שלום — Größe 👩\u200d👩\u200d👧"],
     "long": ["word " * 400, "=20 =3D soft=\nbreaks  \n-- \nFrom here on", "> quoted\n.\n..\n"],
-    "hostile": ["\x1b[31mred\x1b]8;;http://example.org\x07link\x1b]8;;\x07", "\u202eevil\r\nSubject: forged\x9b2J"],
+    "hostile": [
         "\x1b[31mred\x1b]8;;http://example.org\x07click\x1b]8;;\x07",
         "\u202eevil\u202c\r\nSubject: forged\x9b2J",
     ],
