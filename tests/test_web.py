@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from email.message import EmailMessage
+from email.utils import format_datetime
 from html import unescape
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from starlette.testclient import TestClient
 from archiver import inspection
 from archiver.cli.output import size
 from archiver.config.settings import password as read_password
-from archiver.events import SECOND
+from archiver.events import SECOND, moment
 from archiver.inspection.lines import line_of
 from archiver.rendering import lines_of
+from archiver.search import Marked, Searcher
 from archiver.spool.records import Figures, RoomFigure, Totals, WaitingFigure
 from archiver.store import MaildirStore, Put
 from archiver.types import Item
@@ -32,6 +34,7 @@ from archiver.web.catalogue import id_of
 from archiver.web.charts import LEVELS, bars, calendar, level, year_of
 from archiver.web.overview import Overview, overview_of
 from archiver.web.parts import Parts, picture_type
+from archiver.web.view import _marked
 
 ALICE = "alice@example.org"
 HISTORY = "Conversation History"
@@ -53,7 +56,9 @@ class Clock:
 class House:
     """A store, and its page as somebody's browser reaches it."""
 
-    def __init__(self, data: Path, *, asks: bool = False, account: Account | None = None) -> None:
+    def __init__(
+        self, data: Path, *, asks: bool = False, account: Account | None = None, searches: bool = True
+    ) -> None:
         self.store = MaildirStore("{data}/mail/{domain}/{local}", data=data)
         self.clock = Clock()
         self.access = Access(self.clock, account=account, asks_nothing=not asks)
@@ -62,6 +67,7 @@ class House:
         self.app = make_application(
             self.store,
             lambda: self.overview,
+            Searcher(data, self.store).search if searches else None,
             self.access,
             hosts=["page.example"],
             port=8026,
@@ -162,8 +168,67 @@ def test_what_is_asked_for_is_found(house, query, found):
     ):
         kind = b"X-Archiver-Kind: group\nX-Archiver-Conversation: room-7\n" if name != "lunch" else b""
         house.put(kind + content, at=at, folder=folder)
-    shown = house.browser().get(f"/mailbox/{ALICE}?{query}").text
+    shown = re.sub("</?mark>", "", house.browser().get(f"/mailbox/{ALICE}?{query}").text)
     assert set(re.findall(r'class="subject"[^>]*><bdi>(\w+)</bdi>', shown)) == found
+
+
+def test_without_an_index_headers_tell(tmp_path):
+    house = House(tmp_path, searches=False)
+    house.put(mail("lunch", "in the text"))
+    assert ">lunch</bdi>" in house.browser().get(f"/mailbox/{ALICE}?q=LUNCH").text
+    assert ">lunch</bdi>" not in house.browser().get(f"/mailbox/{ALICE}?q=text").text
+    (tmp_path / "index").write_bytes(b"in the way of one")
+    assert ">lunch</bdi>" in House(tmp_path).browser().get(f"/mailbox/{ALICE}?q=LUNCH").text
+
+
+def test_words_are_found_in_what_was_said(house):
+    house.put(mail("lunch", "we eat <b>noodles</b>, \u202e牛肉麵"), at=1_350_000_000)
+    house.put(mail("other", "bread"), at=1_350_000_100)
+    for path in (
+        f"/mailbox/{ALICE}?q=noodles",
+        "/search?q=noodles",
+        f"/mailbox/{ALICE}?q=牛肉&person=bob",
+        "/search?q=牛肉",
+    ):
+        shown = house.browser().get(path).text
+        assert len(re.findall('class="item', shown)) == 2, "the list and one item"
+        assert "&lt;b&gt;" in shown and "<b>noodles" not in shown and "\u202e" not in shown
+    assert "<mark>noodles</mark>" in house.browser().get("/search?q=noodles").text
+    assert 'class="subject"' not in house.browser().get(f"/mailbox/{ALICE}?q=noodles&person=carol").text
+    assert 'class="subject"' not in house.browser().get(f"/mailbox/{ALICE}?q=noodles&folder=Kept").text
+
+
+def test_what_is_found_comes_in_pages_and_orders(house):
+    dates = [format_datetime(moment((1_350_000_000 + n * 60) * SECOND)).encode() for n in range(230)]
+    talks = [mail(f"talk {n:03}", "noodles").replace(b"Fri, 12 Oct 2012 10:00:00 +0000", dates[n]) for n in range(230)]
+    house.put_all((talk, 1_350_000_000 + n * 60, "") for n, talk in enumerate(talks))
+    subjects = [
+        re.findall(r"talk (?:<mark>)?(\d+)", house.browser().get(f"/mailbox/{ALICE}?q=noodles&page={page}").text)
+        for page in (1, 5, 6)
+    ]
+    assert subjects == [[f"{n:03}" for n in range(229, 179, -1)], [f"{n:03}" for n in range(29, -1, -1)], []]
+    best = house.browser().get("/search?q=talk&sort=best").text
+    assert "Newest first</a>" in best and best.count('class="subject"') == 50 and "page=2" in best
+
+
+@pytest.mark.parametrize("query", ['"open', "before:never", "kind:nothing", "(a", "x " * 101])
+def test_a_query_that_can_not_be_read_is_told(house, query):
+    house.put(mail())
+    for path in (f"/mailbox/{ALICE}", "/search"):
+        answer = house.browser().get(path, params={"q": query})
+        assert answer.status_code == 200 and 'role="alert"' in answer.text
+
+
+@given(st.text(max_size=30), st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=4))
+def test_marks_are_the_only_markup(text, spans):
+    marks, at = [], 0
+    for start, end in sorted(map(sorted, spans)):
+        if at <= start <= end <= len(text):
+            marks.append((start, end))
+            at = end
+    made = str(_marked(Marked(text, tuple(marks))))
+    assert re.sub("</?mark>", "", made).count("<") == 0
+    assert made.count("<mark>") == made.count("</mark>") == sum(start < end for start, end in marks)
 
 
 def test_rooms_are_asked_for_whole(house):

@@ -65,7 +65,7 @@ def run(app: App, mailbox: str | None, sought: Sought, asked: Asked) -> None:
         raise click.UsageError("say it in the query: from: with: in: before: after: kind: has:file; --sort relevance")
     app.log(app.config(), quiet=True)
     with ExitStack() as stack:
-        searcher = _searcher(app, sought, stack)
+        searcher = searcher_with(app, Destination.ARCHIVE if sought.archive else Destination.HISTORY, stack)
         if sought.reindex:
             count = searcher.rebuild(mailbox)
             complain(f"Indexed {counted(count, 'different item')}.")
@@ -73,12 +73,11 @@ def run(app: App, mailbox: str | None, sought: Sought, asked: Asked) -> None:
             _print(app, _found(searcher, sought, mailbox, asked), asked)
 
 
-def _searcher(app: App, sought: Sought, stack: ExitStack) -> Searcher:
+def searcher_with(app: App, destination: Destination, stack: ExitStack) -> Searcher:
     """With the spool's queue where there is a spool that may be written."""
     from archiver.spool import Spool
 
     config = app.config()
-    destination = Destination.ARCHIVE if sought.archive else Destination.HISTORY
     try:
         spool = stack.enter_context(open_spool(config, app.data)) if Spool.exists(app.data) else None
     except EnvironmentFault:

@@ -21,6 +21,7 @@ from archiver.web.catalogue import Catalogue
 from archiver.web.guard import ENTER, LEAVE, STATIC, Guard, cookie_name
 from archiver.web.overview import Overview
 from archiver.web.pages import Site
+from archiver.web.seeking import Search
 from archiver.web.view import View
 
 _LARGEST_FORM = 16 * 1024
@@ -31,6 +32,7 @@ _TYPES = {"css": "text/css", "svg": "image/svg+xml"}
 def make_application(
     store: Folders,
     overview: Callable[[], Overview],
+    search: Search | None,
     access: Access,
     *,
     hosts: Iterable[str],
@@ -40,10 +42,13 @@ def make_application(
     size: Callable[[int], str],
     told: Callable[[str], None],
 ) -> ASGIApp:
-    """`hosts` are the names it may be called by; `told` is called with each token that opens the next session."""
+    """`hosts` are the names it may be called by; `told` is called with each token that opens the next session.
+
+    `search` is None where nothing but headers is to be looked through.
+    """
     cookie = cookie_name(port, secure=secure)
     view = View(asks=not access.asks_nothing, has_account=access.account is not None, size=size)
-    site = Site(Catalogue(store, clock), overview, access, cookie, view, told)
+    site = Site(Catalogue(store, clock), overview, search, access, cookie, view, told)
 
     async def enter(request: Request) -> Response:
         user, password = await _form(request)
@@ -62,6 +67,7 @@ def make_application(
         routes=[
             Route("/", site.mailboxes),
             Route("/overview", site.overview),
+            Route("/search", site.search),
             Route("/mailbox/{mailbox}", site.mailbox),
             Route(one, site.item),
             Route(f"{one}/frame", site.frame),

@@ -23,7 +23,7 @@ _PAGE = re.compile(r"[1-9][0-9]{0,5}")
 
 
 class Asked(Struct, frozen=True):
-    """Which items of a mailbox. All that isn't empty must hold; `page` counts from 1."""
+    """Which items. All that isn't empty must hold; `page` counts from 1. `sort` is "best", or empty for the newest."""
 
     q: str = ""
     folder: str = ""
@@ -31,12 +31,13 @@ class Asked(Struct, frozen=True):
     room: str = ""
     month: str = ""
     kind: str = ""
+    sort: str = ""
     page: int = 1
 
     @property
     def filters(self) -> dict[str, str]:
         """What is set, by its name in the URL."""
-        names = [name for name in self.__struct_fields__ if name != "page"]
+        names = [name for name in self.__struct_fields__ if name not in ("page", "sort")]
         return {name: value for name in names if (value := getattr(self, name))}
 
     @property
@@ -52,6 +53,8 @@ class Asked(Struct, frozen=True):
     def query(self) -> str:
         """As it stands behind a path."""
         pairs: list[tuple[str, object]] = list(self.filters.items())
+        if self.sort:
+            pairs.append(("sort", self.sort))
         if self.page > 1:
             pairs.append(("page", self.page))
         return f"?{urlencode(pairs)}" if pairs else ""
@@ -69,6 +72,7 @@ def asked_of(parameters: Mapping[str, str]) -> Asked:
         room=text("room"),
         month=month if _MONTH.fullmatch(month) else "",
         kind=kind if kind in KINDS else "",
+        sort="best" if text("sort") == "best" else "",
         page=page_of(parameters),
     )
 
@@ -80,6 +84,10 @@ def page_of(parameters: Mapping[str, str]) -> int:
 
 def mailbox_url(mailbox: str, asked: Asked | None = None) -> str:
     return f"/mailbox/{quote(mailbox, safe='@')}{asked.query if asked else ''}"
+
+
+def search_url(asked: Asked) -> str:
+    return f"/search{asked.query}"
 
 
 def item_url(mailbox: str, identity: str, below: str = "") -> str:

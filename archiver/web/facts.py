@@ -36,7 +36,7 @@ class Facts(Struct, frozen=True, gc=False):
     def tells(self, text: str) -> bool:
         """Whether a piece of text stands in its subject or among its people."""
         folded = text.casefold()
-        return folded in self.subject.casefold() or self.has(text)
+        return not folded or folded in self.subject.casefold() or self.has(text)
 
     def has(self, person: str) -> bool:
         folded = person.casefold()

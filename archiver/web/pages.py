@@ -11,18 +11,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from archiver.exceptions import TryLater, UsageError
+from archiver.exceptions import ArchiverError, EnvironmentFault, TryLater, UsageError
 from archiver.inspection.lines import Line, line_of
 from archiver.inspection.messages import header
 from archiver.rendering import lines_of
 from archiver.rendering.headers import clean, file_name
+from archiver.search import Results
 from archiver.web import frame
 from archiver.web.access import Access
-from archiver.web.asked import asked_of, page_of, paging
+from archiver.web.asked import Asked, asked_of, page_of, paging
 from archiver.web.browsing import browse
-from archiver.web.catalogue import Catalogue, FolderCount, Opened
+from archiver.web.catalogue import Catalogue, FolderCount, Listing, Opened
 from archiver.web.overview import Overview
 from archiver.web.parts import File
+from archiver.web.seeking import Search, Sought, everywhere, seek
 from archiver.web.view import View
 
 MAILBOXES = 50
@@ -46,6 +48,7 @@ class Site:
         self,
         catalogue: Catalogue,
         overview: Callable[[], Overview],
+        search: Search | None,
         access: Access,
         cookie: str,
         view: View,
@@ -53,6 +56,7 @@ class Site:
     ) -> None:
         self._catalogue = catalogue
         self._overview = overview
+        self._search = search
         self._access = access
         self._cookie = cookie
         self._secure = cookie.startswith("__Host-")
@@ -82,8 +86,29 @@ class Site:
         if listing is None:
             raise HTTPException(404, "There is no such mailbox.")
         asked = asked_of(request.query_params)
-        found = browse(self._catalogue, listing, asked)
-        return self._view.page(request, "mailbox.html", mailbox=mailbox, asked=asked, found=found, pages=found.pages)
+        why = ""
+        try:
+            found = browse(self._catalogue, listing, asked, self._seeker(listing, mailbox, asked))
+        except UsageError as error:  # what was typed can't be read
+            found, why = browse(self._catalogue, listing, asked.having(q=""), None), _sentence(error)
+        except EnvironmentFault:  # no index, and none may be made
+            found = browse(self._catalogue, listing, asked, None)
+        return self._view.page(request, "mailbox.html", mailbox=mailbox, asked=asked, found=found, why=why)
+
+    def _seeker(self, listing: Listing, mailbox: str, asked: Asked) -> Callable[[], Sought] | None:
+        search = self._search
+        return None if search is None else lambda: seek(search, listing, mailbox, asked)
+
+    def search(self, request: Request) -> Response:
+        """In all mailboxes."""
+        asked = asked_of(request.query_params)
+        results, why = Results((), None), ""
+        try:
+            if self._search and asked.q:
+                results = everywhere(self._search, asked)
+        except UsageError as error:
+            why = _sentence(error)
+        return self._view.page(request, "search.html", asked=asked, results=results, why=why)
 
     # One item
 
@@ -185,6 +210,10 @@ class Site:
         response = RedirectResponse("/enter", 303)
         response.delete_cookie(self._cookie, httponly=True, samesite="strict", secure=self._secure)
         return response
+
+
+def _sentence(error: ArchiverError) -> str:
+    return f"{error}{f': {error.hint}' if error.hint else ''}."
 
 
 def _lines(text: str) -> list[Line]:

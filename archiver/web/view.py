@@ -9,14 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from archiver.events import SECOND, moment
 from archiver.inspection.item import ItemSummary
 from archiver.rendering.markup import plain
-from archiver.web.asked import KINDS, item_url, mailbox_url
+from archiver.search import Marked
+from archiver.web.asked import KINDS, item_url, mailbox_url, search_url
 from archiver.web.catalogue import id_of
 from archiver.web.facts import people_of
 
@@ -41,6 +42,7 @@ class View:
         self._environment.globals |= {
             "mailbox_url": mailbox_url,
             "item_url": item_url,
+            "search_url": search_url,
             "id_of": id_of,
             "kinds": KINDS,
             "asks": asks,
@@ -54,6 +56,7 @@ class View:
             "size": size,
             "many": _many,
             "names": _names,
+            "marked": _marked,
         }
 
     def page(self, request: Request, name: str, *, status: int = 200, **values: Any) -> Response:
@@ -79,6 +82,17 @@ def _moment(time: int) -> Any:
 
 def _clean(value: Any) -> Any:
     return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _marked(text: Marked) -> Markup:
+    """Escaped piece by piece: the marks alone are markup."""
+    pieces, at = [], 0
+    for start, end in (*text.marks, (len(text.text), len(text.text))):
+        pieces.append(escape(plain(text.text[at:start])))
+        if start < end:
+            pieces.append(Markup("<mark>{}</mark>").format(plain(text.text[start:end])))
+        at = end
+    return Markup("").join(pieces)
 
 
 def _names(item: ItemSummary) -> str:
