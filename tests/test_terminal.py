@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -100,6 +101,15 @@ def test_raw_and_events_do_a_terminal_no_harm(tmp_path: Path) -> None:
         _, shown = on_terminal(data, ALICE, "1", option)
         assert not harmful(shown)
     assert json.loads(call(data, "inspect", ALICE, "1", "--events").splitlines()[-1])["data"]["message"]["text"] == evil
+
+
+@pytest.mark.slow
+def test_the_picture_of_the_readme_is_made_anew_and_asks_nobody_for_anything(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "scripts" / "screenshots", tmp_path], check=True, cwd=ROOT)
+    picture = (tmp_path / "terminal.svg").read_text("utf-8")
+    assert "ben64@libera" in picture.replace("&#160;", " ") and "08:46:00" in picture
+    for made in (picture, (ROOT / "docs" / "terminal.svg").read_text("utf-8")):
+        assert not re.search(r"url\((?!#)|href|<image|@import|<script", made)
 
 
 # --- every line of the list of naughty strings, as text, name, topic and room
