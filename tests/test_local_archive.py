@@ -11,7 +11,8 @@ import pytest
 from builders import BASE, say
 
 from archiver.events import SECOND
-from archiver.spool import Spool
+from archiver.spool import Spool, pieces
+from archiver.spool.database import Connections, Transaction
 from archiver.spool.records import LocalCopy
 from archiver.types import Delivery, DeliveryState, Destination, Filing, Item
 
@@ -79,6 +80,103 @@ def test_what_is_dropped_is_gone(spool: Spool) -> None:
 def test_many_large_ones_are_written_in_several_transactions(spool: Spool) -> None:
     spool.keep_local([copy(1, f"k{n}", "a@x", size=200_000) for n in range(10)], NOW)
     assert len(list(spool.local_items())) == 10
+
+
+LARGE = 500_000
+"""Times two letters: some pieces."""
+
+
+def rows(spool: Spool, table: str) -> int:
+    return int(spool._connections.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_a_large_one_is_kept_in_pieces_and_read_whole(spool: Spool) -> None:
+    large, small = copy(1, "k1", "a@x", size=LARGE), copy(2, "k2", "a@x")
+    spool.keep_local([large, small], NOW)
+    spool.keep_local([copy(1, "k1", "b@x", size=LARGE)], NOW)
+    first, second = spool.local_items()
+    assert (first.size, first.mailboxes, second.size) == (2 * LARGE, ("a@x", "b@x"), 20)
+    assert spool.local_content(first.number) == large.item.content
+    assert rows(spool, "local_piece") == -(-2 * LARGE // pieces.SIZE)
+    assert spool.drop_local([first.number, second.number]) == 2
+    assert rows(spool, "local_piece") == 0
+
+
+def test_no_transaction_waits_for_a_large_one(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in bytes, not in time: the log grows by no more than a piece between two commits."""
+    grown: list[int] = []
+    run = Connections._run
+
+    def watched(self: Connections, transaction: Transaction) -> Iterator[Transaction]:
+        before = transaction.connection.total_changes
+        yield from run(self, transaction)
+        grown.append(transaction.connection.total_changes - before)
+
+    monkeypatch.setattr(Connections, "_run", watched)
+    spool.keep_local([copy(1, "k1", "a@x", size=LARGE)], NOW)
+    assert len(grown) == -(-2 * LARGE // pieces.SIZE) + 1 and max(grown[:-1]) == 1
+    grown.clear()
+    spool.drop_local([1])
+    assert max(grown) <= 4
+
+
+@pytest.mark.parametrize("after", range(1, 5))
+def test_killed_between_pieces_it_is_kept_whole_at_the_next_attempt(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    run, calls = Connections._run, [0]
+
+    def killed(self: Connections, transaction: Transaction) -> Iterator[Transaction]:
+        calls[0] += 1
+        if calls[0] == after:
+            raise KeyboardInterrupt
+        yield from run(self, transaction)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Connections, "_run", killed)
+        spool.keep_local([copy(1, "k1", "a@x", size=LARGE)], NOW)
+    assert list(spool.local_items()) == []
+    if after % 2:
+        spool.reap(NOW)
+        assert rows(spool, "local_piece") == 0
+    spool.keep_local([copy(1, "k1", "a@x", size=LARGE)], NOW)
+    (item,) = spool.local_items()
+    assert sha256(spool.local_content(item.number) or b"").hexdigest() == item.sha256
+
+
+def test_pieces_swept_while_they_are_written_are_written_again(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, swept = pieces.write, []
+
+    def disturbed(connections: Connections, digest: str, content: bytes) -> None:
+        write(connections, digest, content)
+        if not swept:
+            swept.append(spool.reap(NOW))
+
+    monkeypatch.setattr(pieces, "write", disturbed)
+    spool.keep_local([copy(1, "k1", "a@x", size=LARGE)], NOW)
+    (item,) = spool.local_items()
+    assert swept and len(spool.local_content(item.number) or b"") == 2 * LARGE
+
+
+def test_another_content_in_its_place_leaves_nothing_of_a_large_one(spool: Spool) -> None:
+    spool.keep_local([copy(1, "k1", "a@x", size=LARGE)], NOW)
+    (item,) = spool.local_items()
+    spool.replace_local(item, "other", sha256(b"less").hexdigest(), b"less", "a@x")
+    assert spool.local_content(item.number) == b"less"
+    assert rows(spool, "local_piece") == 0
+
+
+def test_a_large_one_of_an_earlier_archiver_stays_where_it_is(spool: Spool) -> None:
+    large = copy(1, "k1", "a@x", size=LARGE)
+    spool.keep_local([copy(1, "k1", "a@x")], NOW)
+    with spool._connections.writing() as transaction:
+        digest = sha256(large.item.content).hexdigest()
+        row = (large.item.content, digest, len(large.item.content))
+        transaction.connection.execute("UPDATE local_archive SET content = ?, sha256 = ?, size = ?", row)
+    spool.keep_local([large], NOW)
+    (item,) = spool.local_items()
+    assert spool.local_content(item.number) == large.item.content and rows(spool, "local_piece") == 0
+    assert spool.drop_local([item.number]) == 1
 
 
 def test_a_list_reads_no_contents(spool: Spool) -> None:

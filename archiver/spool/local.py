@@ -1,23 +1,28 @@
 """The local archive: complete items of people whose mailbox is not to have them, in the spool's own database.
 
 Each conversation version is one row whoever it was archived for; those stand beside it. Contents come last in their
-row and are read one at a time, so that lists and purges touch none. Holds no rule of who is archived here.
+row, large ones in `pieces` beside it, and are read one at a time, so that lists and purges touch none. Holds no rule of
+who is archived here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import json
 
+from archiver.spool import pieces
 from archiver.spool.database import Connections
 from archiver.spool.records import LocalCopy, LocalItem
 
 _AT_ONCE = 1_000
-_BYTES = 512 * 1024
+_BYTES = pieces.SIZE
 """Of contents written in one transaction: a longer one would keep live capture waiting."""
+_GONE_AT_ONCE = 1024 * 1024
+"""Bytes freed in one."""
 
 _NEW = """
 INSERT OR IGNORE INTO local_archive (place, version, name, sha256, size, first, last, at, content)
@@ -44,35 +49,63 @@ SELECT count(*) FROM local_participant JOIN local_archive ON local_archive.n = i
     (SELECT 1 FROM delivery WHERE delivery.mailbox = local_participant.mailbox AND delivery.name = local_archive.name
         AND destination = 'archive' AND state = 'filed')
 """
+_KEPT = "SELECT 1 FROM local_archive WHERE place = ? AND name = ?"
 _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
 
 def keep(connections: Connections, copies: Sequence[LocalCopy], now: int) -> None:
     """Durable when it returns; the same again changes nothing."""
-    for some in _lots(copies):
-        with connections.writing() as transaction:
-            connection = transaction.connection
-            for copy in some:
-                item = copy.item
-                digest = sha256(item.content).hexdigest()
-                size = len(item.content)
-                row = (copy.place, copy.version, item.name, digest, size, item.date, item.changed, now, item.content)
-                connection.execute(_NEW, row)
-                connection.executemany(
-                    "INSERT OR IGNORE INTO mailbox (address) VALUES (?)", [(each,) for each in copy.mailboxes]
-                )
-                connection.executemany(_FOR, [(copy.place, item.name, each) for each in copy.mailboxes])
+    for some in _lots(copies, lambda copy: len(copy.item.content), _BYTES):
+        ready = [(copy, sha256(copy.item.content).hexdigest()) for copy in some]
+        done = False
+        while not done:
+            for copy, digest in ready:
+                with connections.reading() as connection:
+                    is_new = _is_large(copy) and not _is_kept(connection, copy)
+                if is_new:
+                    pieces.write(connections, digest, copy.item.content)
+            with connections.writing() as transaction:
+                done = _keep(transaction.connection, ready, now)
 
 
-def _lots(copies: Sequence[LocalCopy]) -> Iterator[list[LocalCopy]]:
-    lot: list[LocalCopy] = []
+def _is_large(copy: LocalCopy) -> bool:
+    return len(copy.item.content) > pieces.SIZE
+
+
+def _is_kept(connection: sqlite3.Connection, copy: LocalCopy) -> bool:
+    return connection.execute(_KEPT, (copy.place, copy.item.name)).fetchone() is not None
+
+
+def _keep(connection: sqlite3.Connection, ready: Sequence[tuple[LocalCopy, str]], now: int) -> bool:
+    """False where pieces of one were swept since: nothing is written then."""
+    in_pieces = [each for each in ready if _is_large(each[0]) and not _is_kept(connection, each[0])]
+    if not all(pieces.has(connection, digest, len(copy.item.content)) for copy, digest in in_pieces):
+        return False
+    for copy, digest in ready:
+        item, size = copy.item, len(copy.item.content)
+        content = b"" if _is_large(copy) else item.content
+        row = (copy.place, copy.version, item.name, digest, size, item.date, item.changed, now, content)
+        connection.execute(_NEW, row)
+        connection.executemany(
+            "INSERT OR IGNORE INTO mailbox (address) VALUES (?)", [(each,) for each in copy.mailboxes]
+        )
+        connection.executemany(_FOR, [(copy.place, item.name, each) for each in copy.mailboxes])
+    return True
+
+
+T = TypeVar("T")
+
+
+def _lots(some: Iterable[T], size_of: Callable[[T], int], most: int) -> Iterator[list[T]]:
+    """As many as have so many bytes together; at least one."""
+    lot: list[T] = []
     size = 0
-    for copy in copies:
-        if lot and size + len(copy.item.content) > _BYTES:
+    for each in some:
+        if lot and size + size_of(each) > most:
             yield lot
             lot, size = [], 0
-        lot.append(copy)
-        size += len(copy.item.content)
+        lot.append(each)
+        size += size_of(each)
     if lot:
         yield lot
 
@@ -106,8 +139,10 @@ def _item_from_row(row: Sequence[Any]) -> LocalItem:
 
 def content(connections: Connections, number: int) -> bytes | None:
     with connections.reading() as connection:
-        row = connection.execute("SELECT content FROM local_archive WHERE n = ?", (number,)).fetchone()
-    return None if row is None else bytes(row[0])
+        row = connection.execute("SELECT content, sha256 FROM local_archive WHERE n = ?", (number,)).fetchone()
+        if row is None:
+            return None
+        return bytes(row[0]) or pieces.read(connection, row[1])
 
 
 def only_here(connections: Connections, mailbox: str) -> int:
@@ -128,9 +163,15 @@ def mark_exported(connections: Connections, numbers: Iterable[int], now: int) ->
 
 def drop(connections: Connections, numbers: Iterable[int]) -> int:
     """Take items out for good; how many there were. Whether they may go is the caller's to know."""
-    dropped = 0
-    with connections.writing() as transaction:
-        for number in numbers:
-            transaction.connection.execute("DELETE FROM local_participant WHERE item = ?", (number,))
-            dropped += transaction.connection.execute("DELETE FROM local_archive WHERE n = ?", (number,)).rowcount
-    return dropped
+    with connections.reading() as connection:
+        query = "SELECT n, sha256, size, length(content) FROM local_archive WHERE n = ?"
+        found = [row for number in numbers if (row := connection.execute(query, (number,)).fetchone()) is not None]
+    for some in _lots(found, lambda row: int(row[3]), _GONE_AT_ONCE):
+        rows = [(number,) for number, *_ in some]
+        with connections.writing() as transaction:
+            transaction.connection.executemany("DELETE FROM local_participant WHERE item = ?", rows)
+            transaction.connection.executemany("DELETE FROM local_archive WHERE n = ?", rows)
+        for _, digest, size, inline in some:
+            if inline < size:
+                pieces.drop(connections, digest)
+    return len(found)

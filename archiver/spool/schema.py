@@ -495,6 +495,25 @@ def readings(db: Database) -> None:
     )
 
 
+_PIECES = """
+CREATE TABLE local_piece (
+    sha256 TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    UNIQUE (sha256, number)
+) STRICT;
+CREATE INDEX local_archive_in_pieces ON local_archive (sha256) WHERE content = x'';
+CREATE TRIGGER local_archive_rewritten AFTER UPDATE OF sha256 ON local_archive WHEN NEW.sha256 <> OLD.sha256 BEGIN
+    DELETE FROM local_piece WHERE sha256 = OLD.sha256; END;
+"""
+
+
+@migrations()
+def pieces(db: Database) -> None:
+    """Large contents of the local archive; what takes the place of one leaves nothing of it."""
+    _make(db, _PIECES)
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

@@ -38,6 +38,7 @@ from archiver.spool import (
     locks,
     migrating,
     notices,
+    pieces,
     places,
     reading,
     schema,
@@ -195,7 +196,7 @@ class Spool:
             leases = places.lose(self._connections, now, lambda owner: not self._is_alive(owner))
             left = self._blobs.remove_unfinished(self._is_alive) + self._quarantine.remove_unfinished(self._is_alive)
             settled = feeds.settle_closed(self._connections, now)
-            left += len(locks.remove_dead(self._run))
+            left += len(locks.remove_dead(self._run)) + pieces.sweep(self._connections)
         return Reaped(leases, left, settled)
 
     def _is_alive(self, owner: str) -> bool:
