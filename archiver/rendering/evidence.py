@@ -207,20 +207,20 @@ def _file_digest(file: Any) -> str:
     return known if isinstance(known, str) else sha256(encode(file)).hexdigest()
 
 
-def lines_of(item: bytes | Message) -> list[bytes]:
-    """The event lines an item carries, the roster's first. Who has parsed it already gives that."""
+def lines_of(item: bytes | Message, most: int = MAXIMUM_UNPACKED) -> list[bytes]:
+    """The event lines an item carries, the roster's first: `most` bytes. Who has parsed it already gives that."""
     message = item if isinstance(item, Message) else message_from_bytes(item)
     for part in reversed(list(message.walk())):
         if part.get_filename() == FILE_NAME:
             packed = part.get_payload(decode=True)
-            return re.findall(rb"[^\n]+", _unpacked(packed if isinstance(packed, bytes) else b""))
+            return re.findall(rb"[^\n]+", _unpacked(packed if isinstance(packed, bytes) else b"", most))
     raise UsageError("this message carries no events", hint="only items made by the archiver have them")
 
 
-def _unpacked(packed: bytes) -> bytes:
+def _unpacked(packed: bytes, most: int) -> bytes:
     unpacker = zlib.decompressobj(_GZIP)
     try:
-        data = unpacker.decompress(packed, MAXIMUM_UNPACKED)
+        data = unpacker.decompress(packed, most)
     except zlib.error as error:
         raise UsageError(f"the item's events are damaged: {error}") from error
     if not unpacker.eof:

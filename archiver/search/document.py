@@ -14,10 +14,9 @@ from hashlib import blake2b
 from urllib.parse import unquote
 
 import nh3
-from msgspec import DecodeError, Struct, json
+from msgspec import Struct, json
 
 from archiver.events import BARE, Event, Participant
-from archiver.exceptions import UsageError
 from archiver.inspection.item import is_missed, last_of
 from archiver.inspection.messages import attached, date_of, header, headers_of, parsed, parts_of, text_of
 from archiver.rendering.evidence import FILE_NAME, lines_of
@@ -25,6 +24,10 @@ from archiver.store.protocol import Found
 
 _MOST = 8 * 1024 * 1024
 """Characters of an item that are searched; a part of a conversation is cut long before."""
+
+
+_UNPACKED = 64 * 1024 * 1024
+"""Bytes of events that an item carries: ours have a tenth, and its owner can have planted another."""
 
 
 class Texts(Struct, frozen=True):
@@ -84,8 +87,8 @@ def _texts(message: EmailMessage, content: bytes) -> Texts:
     room = [unquote(header(message, name)) for name in ("X-Archiver-Conversation", "X-Archiver-Source")]
     parts = parts_of(content)
     try:
-        events = [_decode(line) for line in lines_of(parts)]
-    except (UsageError, DecodeError):
+        events = [_decode(line) for line in lines_of(parts, _UNPACKED)]
+    except Exception:  # no events, damaged ones, or parts that the parser fails on
         authors, said = [sender], _plain(content)
         files = [name for name in attached(parts) if name != FILE_NAME]
     else:
@@ -155,10 +158,11 @@ def _without_tags(markup: str) -> str:
 
 
 def _plain(content: bytes) -> str:
+    message = parsed(content)
     try:
-        message = parsed(content)
         body = message.get_body(("plain", "html"))
-        text = text_of(message)
-        return _without_tags(text) if body is not None and body.get_content_subtype() == "html" else text
-    except Exception:  # what nobody can read has no text
+        is_html = body is not None and body.get_content_subtype() == "html"
+    except Exception:
         return ""
+    text = text_of(message)[:_MOST]
+    return _without_tags(text) if is_html else text
