@@ -230,3 +230,11 @@ def test_a_scrubbed_index_has_no_trace_of_what_has_gone(filed, searcher: Searche
 
 def _bytes(path: Path) -> bytes:
     return b"".join(each.read_bytes() for each in path.parent.glob(path.name + "*"))
+
+
+def test_the_daemon_indexes_what_it_files(filed, call, tmp_path):
+    assert backlog(tmp_path) == 5
+    assert "Search is behind by 5 items" in call("status").output
+    call("run", "--once")
+    assert backlog(tmp_path) == 0
+    assert "behind" not in call("status").output

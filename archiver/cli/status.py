@@ -72,6 +72,7 @@ def _overview(app: App, spool: Spool, now: int) -> None:
     _critical(app, spool, now)
     _overdue(app, spool, now)
     _nearly_full(app, spool)
+    _search(spool, now)
     _feeds(spool, now)
     for_history, for_archive = _by_store(spool.withheld())
     _kept("Withheld by the gate; filed by itself once the answer is yes:", for_history, now)
@@ -105,6 +106,7 @@ def _everything(app: App, spool: Spool, now: int) -> dict[str, object]:
         "put_off": spool.put_off(),
         "overdue": _late(app, spool, now),
         "nearly_full": [{"mailbox": m, **msgspec.to_builtins(usage)} for m, usage in _filling(app, spool)],
+        "search": {each.value: spool.index_backlog(each) for each in (Destination.HISTORY, Destination.ARCHIVE)},
         "dropped": spool.dropped(),
         "strangers": spool.strangers(),
         "daemon": spool.holder("daemon"),
@@ -155,6 +157,15 @@ def _nearly_full(app: App, spool: Spool) -> None:
         say(f"\n{counted(len(found), 'archive')} NEARLY FULL:")
         for mailbox, usage in found:
             say(f"  {mailbox}: {usage}.")
+
+
+def _search(spool: Spool, now: int) -> None:
+    for destination, index in ((Destination.HISTORY, "Search"), (Destination.ARCHIVE, "Search in the archives")):
+        backlog = spool.index_backlog(destination)
+        if backlog.since is not None:
+            behind = counted(backlog.entries, "item")
+            since = age(backlog.since, now)
+            say(f"{index} is behind by {behind}, for {since}; the daemon, or a search, takes them in.")
 
 
 def _feeds(spool: Spool, now: int) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 import structlog
 from msgspec import Struct
 
-from archiver.assembly import archive_of, retention_of, rules_of, store_of, terms_of
+from archiver.assembly import archive_of, retention_of, rules_of, searcher_of, store_of, terms_of
 from archiver.compliance.preserving import Keeper, take_all
 from archiver.compliance.purging import Purge
 from archiver.config import Config
@@ -29,7 +29,7 @@ from archiver.filing.gathering import ATTEMPTS, SUSPECT, Tally
 from archiver.filing.pipeline import Filer, Journal, Terms
 from archiver.spool import Cache, Spool
 from archiver.store import ArchiveStore, MaildirStore
-from archiver.types import Filing, Lease, Roster
+from archiver.types import Destination, Filing, Lease, Roster
 
 log = structlog.get_logger(__name__)
 
@@ -240,6 +240,16 @@ class Job:
             for mailbox in late:
                 log.warning("migration overdue", why=moving.told(mailbox), hint=moving.ADVICE)
             self._stamp("overdue").touch()
+
+    # Search
+
+    def index(self, seconds: float = 5.0) -> None:
+        """Take what was filed, or taken out, into the search indexes, for so long at most: filing waits for it."""
+        for destination in (Destination.HISTORY, Destination.ARCHIVE):
+            searcher = searcher_of(self.config, self._data, self._spool, destination)
+            left = searcher.keep_up(seconds, self._stopping)
+            if left:
+                log.debug("search index behind", destination=destination.value, items=left)
 
     # Retention
 

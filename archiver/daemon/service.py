@@ -38,6 +38,10 @@ CONTACT = 30
 """Seconds between signs of life of the live feeds; the spool takes a feed for down after 90."""
 PURGING = 600
 """Seconds between looks whether another hour's retention is due."""
+INDEXING = 10
+"""Seconds between looks whether the search index has something to take in."""
+_AT_ONCE = 60.0
+"""Seconds of indexing after a single run: what is left then is for the next."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _HEARD = (*_STOP, signal.SIGHUP)
 
@@ -51,6 +55,7 @@ def run_once(config: Config, data: Path) -> Tally:
         if job.house_is_due and not stopping():
             job.keep_house()
         job.purge()
+        job.index(_AT_ONCE)
     return tally
 
 
@@ -142,6 +147,7 @@ class Daemon:
             ("contact", CONTACT, now),
             ("house", HOUSEKEEPING, house),
             ("purge", PURGING, now),
+            ("index", INDEXING, now + timedelta(seconds=INDEXING)),
         )
         for name, seconds, first in rounds:
             self._scheduler.add_job(
@@ -161,9 +167,9 @@ class Daemon:
     def _round(self, name: str) -> None:
         """One round; whatever happens in it, the next one comes."""
         job = self._job
-        work = {"file": job.file, "house": job.keep_house, "purge": job.purge, "contact": self._contact}[name]
+        steps = {"file": job.file, "house": job.keep_house, "purge": job.purge, "index": job.index}
         try:
-            work()
+            steps.get(name, self._contact)()
         except ArchiverError as error:
             log.error("round failed", round=name, why=str(error), hint=error.hint)
         except Exception:

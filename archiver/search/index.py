@@ -181,6 +181,18 @@ class Index:
             ).fetchone()
             return "" if row is None else str(row[0])
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every mailbox was gone through once."""
+        with _faults(self.path):
+            return bool(self._connection.execute("PRAGMA application_id").fetchone()[0])
+
+    @is_whole.setter
+    def is_whole(self, whole: bool) -> None:
+        if whole is not self.is_whole:
+            with _faults(self.path):
+                self._connection.execute(f"PRAGMA application_id = {int(whole)}")
+
     # Changing
 
     def change(self, seen: Sequence[Seen], gone: Iterable[Where] = ()) -> None:

@@ -4,14 +4,14 @@
                                                              ├► read ─► document ─► Index.change
     folders of a mailbox ─► names that came, names that went ─┘
 
-What lies in the folder decides, not what was recorded of it. Everything may be done again, and is bounded by a
-deadline: what is left then is counted.
+What lies in the folder decides, not what was recorded of it. Everything may be done again, and ends when time is over:
+what is left then is counted.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import structlog
@@ -66,14 +66,23 @@ class Queue(Protocol):
     def index_backlog(self, destination: Destination) -> Backlog: ...
 
 
-def deadline_in(seconds: float) -> float:
-    return time.monotonic() + seconds
+IsOver = Callable[[], bool]
+"""Whether there is no more time."""
 
 
-def catch_up(queue: Queue, destination: Destination, index: Index, store: Stamped, deadline: float) -> int:
+def within(seconds: float, stopping: IsOver = lambda: False) -> IsOver:
+    end = time.monotonic() + seconds
+    return lambda: stopping() or time.monotonic() >= end
+
+
+def never() -> bool:
+    return False
+
+
+def catch_up(queue: Queue, destination: Destination, index: Index, store: Stamped, is_over: IsOver) -> int:
     """Take in what the queue names; how many entries were done."""
     done = 0
-    while time.monotonic() < deadline and (changes := queue.unindexed(destination, _AT_ONCE)):
+    while not is_over() and (changes := queue.unindexed(destination, _AT_ONCE)):
         places = dict.fromkeys(Where(change.mailbox, change.folder, change.name) for change in changes)
         look_at(index, store, list(places))
         queue.indexed([change.number for change in changes])
@@ -81,18 +90,18 @@ def catch_up(queue: Queue, destination: Destination, index: Index, store: Stampe
     return done
 
 
-def go_through(index: Index, store: Stamped, mailbox: str, deadline: float) -> int:
-    """Make the index what the folders of a mailbox are; how many items are left to read after the deadline.
+def go_through(index: Index, store: Stamped, mailbox: str, is_over: IsOver) -> int:
+    """Make the index what the folders of a mailbox are; how many items are left to read when time is over.
 
     A folder that nobody has changed since is not listed; what its owner has moved, copied or put there is found.
     """
     folders = list(store.folders(mailbox))
     for folder in sorted(index.folders(mailbox) - set(folders)):
         index.forget_folder(mailbox, folder)
-    return sum(_go_through(index, store, mailbox, folder, deadline) for folder in folders)
+    return sum(_go_through(index, store, mailbox, folder, is_over) for folder in folders)
 
 
-def _go_through(index: Index, store: Stamped, mailbox: str, folder: str, deadline: float) -> int:
+def _go_through(index: Index, store: Stamped, mailbox: str, folder: str, is_over: IsOver) -> int:
     stamp = store.stamp(mailbox, folder)
     if stamp and stamp == index.stamp(mailbox, folder):
         return 0
@@ -100,7 +109,7 @@ def _go_through(index: Index, store: Stamped, mailbox: str, folder: str, deadlin
     index.change([], [Where(mailbox, folder, name) for name in known - there])
     fresh = sorted(there - known, reverse=True)
     for start in range(0, len(fresh), _AT_ONCE):
-        if time.monotonic() >= deadline:
+        if is_over():
             return len(fresh) - start
         look_at(index, store, [Where(mailbox, folder, name) for name in fresh[start : start + _AT_ONCE]])
     if stamp:

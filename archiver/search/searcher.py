@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from archiver.exceptions import EnvironmentFault, ItemError, TryLater, UsageError
 from archiver.search.index import Broken, Index
-from archiver.search.indexing import Queue, catch_up, deadline_in, go_through
+from archiver.search.indexing import IsOver, Queue, catch_up, go_through, never, within
 from archiver.search.query import Query, parse
 from archiver.search.searching import LIMIT, Results, search
 from archiver.search.statement import Order
@@ -53,7 +53,7 @@ class Searcher:
             self._require(mailbox)
 
         def answer(index: Index) -> Results:
-            behind = self._refreshed(index, mailbox, patience)
+            behind = self._refreshed(index, mailbox, within(patience))
             found = search(index, self._store, asked, mailbox, order=order, limit=limit, offset=offset)
             return Results(found.hits, found.more, behind, index.made)
 
@@ -67,9 +67,9 @@ class Searcher:
         if not found:
             raise UsageError(f"there is no mailbox {mailbox}", hint="`archiver inspect` lists those there are")
 
-    def keep_up(self, seconds: float) -> int:
-        """Take in what has changed, in mailboxes never gone through too; how much is left after so long."""
-        return self._with_index(lambda index: self._refreshed(index, None, seconds))
+    def keep_up(self, seconds: float, stopping: IsOver = never) -> int:
+        """Take in what has changed; with a new index, what lies in all mailboxes. How much is left after so long."""
+        return self._with_index(lambda index: self._refreshed(index, None, within(seconds, stopping)))
 
     def rebuild(self, mailbox: str | None = None) -> int:
         """Go through the folders of one mailbox, or of all with an index made anew; how many items it has then."""
@@ -78,22 +78,27 @@ class Searcher:
 
         def rebuilt(index: Index) -> int:
             for each in [mailbox] if mailbox else self._store.mailboxes():
-                go_through(index, self._store, each, deadline_in(float("inf")))
+                go_through(index, self._store, each, never)
+            index.is_whole = index.is_whole or mailbox is None
             return index.count
 
         return self._with_index(rebuilt)
 
     def scrub(self) -> None:
         """After an erasure: take in what has gone, and leave no word of it in the file."""
-        if self.path.exists():
+        if not self.path.exists():
+            return
 
-            def scrubbed(index: Index) -> None:
-                self._refreshed(index, None, float("inf"))
-                for mailbox in sorted(index.mailboxes()):
-                    go_through(index, self._store, mailbox, deadline_in(float("inf")))
-                index.scrub()
+        def scrubbed(index: Index) -> None:
+            self._refreshed(index, None, never)
+            for mailbox in sorted(index.mailboxes()):
+                go_through(index, self._store, mailbox, never)
+            index.scrub()
 
+        try:
             self._with_index(scrubbed)
+        except TryLater:  # somebody searches just now: better no index than words left in it
+            Index.remove(self.path)
 
     def _with_index(self, use: Callable[[Index], _Answer]) -> _Answer:
         try:
@@ -114,20 +119,27 @@ class Searcher:
                 raise
             return Index.open(self.path, readonly=True)
 
-    def _refreshed(self, index: Index, mailbox: str | None, patience: float) -> int:
+    def _refreshed(self, index: Index, mailbox: str | None, is_over: IsOver) -> int:
         """How much is not searched yet. Where another process writes the index just now, it is asked as it is."""
         if index.readonly:
             return self._queued()
-        deadline = deadline_in(patience)
         try:
             if mailbox is not None:
-                return go_through(index, self._store, mailbox, deadline)
+                return go_through(index, self._store, mailbox, is_over)
             if self._queue is not None:
-                catch_up(self._queue, self._destination, index, self._store, deadline)
-            unvisited = sorted(set(self._store.mailboxes()) - index.visited())
-            return sum(go_through(index, self._store, each, deadline) for each in unvisited) + self._queued()
+                catch_up(self._queue, self._destination, index, self._store, is_over)
+                if index.is_whole:  # what came since is in the queue
+                    return self._queued()
+            return self._gone_through(index, is_over) + self._queued()
         except TryLater:
             return self._queued()
+
+    def _gone_through(self, index: Index, is_over: IsOver) -> int:
+        """Mailboxes that this index has not seen yet; how many items of them are left."""
+        unvisited = sorted(set(self._store.mailboxes()) - index.visited())
+        left = sum(go_through(index, self._store, each, is_over) for each in unvisited)
+        index.is_whole = not left
+        return left
 
     def _queued(self) -> int:
         return 0 if self._queue is None else self._queue.index_backlog(self._destination).entries
