@@ -217,6 +217,11 @@ def open_spool(config: Config, data: Path, *, readonly: bool = False) -> Spool:
     return Spool.open(data, readonly=readonly, idle=bounds.idle, lateness=bounds.lateness)
 
 
+def searchers_of(config: Config, data: Path, queue: Queue) -> list[Searcher]:
+    """Of every kind of folders."""
+    return [searcher_of(config, data, queue, each) for each in (Destination.HISTORY, Destination.ARCHIVE)]
+
+
 def searcher_of(
     config: Config, data: Path, queue: Queue | None = None, destination: Destination = Destination.HISTORY
 ) -> Searcher:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from archiver.assembly import archive_of, archiving_of, retention_of, rules_of, searcher_of, store_of, terms_of
+from archiver.assembly import archive_of, archiving_of, retention_of, rules_of, searchers_of, store_of, terms_of
 from archiver.cli.app import App, reads
 from archiver.cli.decision import Text
 from archiver.cli.output import as_json, counted, say, size, table
@@ -15,7 +15,6 @@ from archiver.compliance.erasure import Report as Erased
 from archiver.compliance.purging import Purge, Report
 from archiver.filing import sifting
 from archiver.logs import plain
-from archiver.types import Destination
 
 
 @click.command()
@@ -82,7 +81,7 @@ def _erase(app: App, address: str, peer: str | None, by: str, reason: str) -> No
             sifting.whose_of(config),
             app.mailbox(address),
             None if peer is None else app.mailbox(peer),
-            [searcher_of(config, app.data, spool, each).scrub for each in (Destination.HISTORY, Destination.ARCHIVE)],
+            [searcher.scrub for searcher in searchers_of(config, app.data, spool)],
         )
         report = erasure.run(now, by, reason)
     if app.json:

@@ -14,7 +14,7 @@ from typing import cast
 import structlog
 from msgspec import Struct
 
-from archiver.assembly import archive_of, retention_of, rules_of, searcher_of, store_of, terms_of
+from archiver.assembly import archive_of, retention_of, rules_of, searchers_of, store_of, terms_of
 from archiver.compliance.preserving import Keeper, take_all
 from archiver.compliance.purging import Purge
 from archiver.config import Config
@@ -29,7 +29,7 @@ from archiver.filing.gathering import ATTEMPTS, SUSPECT, Tally
 from archiver.filing.pipeline import Filer, Journal, Terms
 from archiver.spool import Cache, Spool
 from archiver.store import ArchiveStore, MaildirStore
-from archiver.types import Destination, Filing, Lease, Roster
+from archiver.types import Filing, Lease, Roster
 
 log = structlog.get_logger(__name__)
 
@@ -245,11 +245,10 @@ class Job:
 
     def index(self, seconds: float = 5.0) -> None:
         """Take what was filed, or taken out, into the search indexes, for so long at most: filing waits for it."""
-        for destination in (Destination.HISTORY, Destination.ARCHIVE):
-            searcher = searcher_of(self.config, self._data, self._spool, destination)
+        for searcher in searchers_of(self.config, self._data, self._spool):
             left = searcher.keep_up(seconds, self._stopping)
             if left:
-                log.debug("search index behind", destination=destination.value, items=left)
+                log.debug("search index behind", index=str(searcher.path), items=left)
 
     # Retention
 

@@ -198,8 +198,8 @@ class Index:
     def change(self, seen: Sequence[Seen], gone: Iterable[Where] = ()) -> None:
         """One transaction: these lie there now, those no more."""
         with self._writing():
-            keys = {self._key(where) for where in gone} | {self._key(each.where) for each in seen}
-            touched = [number for key in sorted(keys) if (number := self._take_out(key)) is not None]
+            places = [*gone, *(each.where for each in seen)]
+            touched = [number for where in places if (number := self._take_out(where)) is not None]
             self._add([each.document for each in seen if each.document is not None])
             self._connection.executemany(
                 "INSERT OR REPLACE INTO copy SELECT ?, ?, ?, n FROM document WHERE digest = ?",
@@ -243,9 +243,11 @@ class Index:
         (number,) = self._connection.execute("SELECT n FROM mailbox WHERE address = ?", (_raw(address),)).fetchone()
         return number
 
-    def _take_out(self, key: tuple[object, ...]) -> int | None:
+    def _take_out(self, where: Where) -> int | None:
         row = self._connection.execute(
-            "DELETE FROM copy WHERE mailbox = ? AND folder = ? AND name = ? RETURNING document", key
+            "DELETE FROM copy WHERE mailbox = (SELECT n FROM mailbox WHERE address = ?) AND folder = ? AND name = ?"
+            " RETURNING document",
+            (_raw(where.mailbox), _raw(where.folder), _raw(where.name)),
         ).fetchone()
         return None if row is None else row[0]
 
