@@ -21,7 +21,7 @@ from archiver.cli.output import JsonList, counted, say
 from archiver.daemon.job import clock
 from archiver.exceptions import InUse, ItemError, UsageError
 from archiver.filing.reproducing import Blob, Proof, nothing, prove
-from archiver.inspection import Doing, Examination, Ledger, Problem, Told
+from archiver.inspection import Case, Doing, Ledger, Problem, Told
 from archiver.logs import plain
 from archiver.rendering import Limits
 from archiver.spool import Spool
@@ -72,15 +72,8 @@ def verify_copy(app: App, maildir: Path, *, repair: bool) -> None:
     with Ledger() as ledger, _progress() as progress, surveying(maildir, encoding) as (survey, mender):
         if not survey.is_maildir:
             raise UsageError(f"{maildir} is no Maildir", hint="name the directory that has `cur` and `new` in it")
-        examination = Examination(
-            survey,
-            ledger,
-            _prover(app, None, ledger),
-            clock(),
-            mender=mender if repair else None,
-            progress=progress,
-        )
-        report.tell(examination.run())
+        case = Case(survey, ledger, _prover(app, None, ledger), clock(), mender=mender if repair else None)
+        report.tell(inspection.examine(case, progress))
     report.end(f"{maildir} checked")
 
 
@@ -130,15 +123,15 @@ class _Check:
 
     def history(self, mailbox: str) -> Iterator[Problem | Told]:
         with self._store.surveying(mailbox, mends=self._repair) as (survey, mender):
-            yield from Examination(
+            case = Case(
                 survey,
                 self._ledger,
                 self._prove,
                 clock(),
                 journal=self if self._spool else None,
                 mender=mender if self._repair else None,
-                progress=self._progress,
-            ).run()
+            )
+            yield from inspection.examine(case, self._progress)
 
     def is_still_filed(self, number: int) -> bool:
         return self._spool is not None and self._spool.delivery_state(number) is DeliveryState.FILED

@@ -6,7 +6,8 @@ somebody calls it; `item` and `messages` read one message, whoever made it; `ver
 manifests, `examining` Conversation History against the journal and each item against its own events.
 """
 
-from archiver.inspection.examining import Doing, Examination, Prove, Told
+from archiver.inspection.case import Case, Doing, Prove, Told
+from archiver.inspection.examining import examine
 from archiver.inspection.filtering import Wanted
 from archiver.inspection.finding import find, mailbox_of
 from archiver.inspection.item import ItemSummary
@@ -16,8 +17,8 @@ from archiver.inspection.overview import Share, State
 from archiver.inspection.verifying import Problem, archives, verify
 
 __all__ = [
+    "Case",
     "Doing",
-    "Examination",
     "FolderSummary",
     "ItemSummary",
     "Ledger",
@@ -30,6 +31,7 @@ __all__ = [
     "Wanted",
     "archives",
     "content",
+    "examine",
     "find",
     "folders",
     "items",

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from msgspec import Struct
 
+from archiver.store.damage import Code, Damage
 from archiver.store.survey import Lying
 from archiver.types import Delivery, DeliveryState
 
@@ -25,6 +26,8 @@ CREATE TABLE lying (mailbox TEXT, name TEXT, folder BLOB, subdirectory TEXT, fil
 CREATE INDEX lying_name ON lying (mailbox, name);
 CREATE TABLE copied (mailbox TEXT, key TEXT, folder BLOB, file BLOB,
     PRIMARY KEY (mailbox, key, folder, file)) WITHOUT ROWID;
+CREATE TABLE altered (mailbox TEXT, key TEXT, place TEXT, code TEXT, found TEXT);
+CREATE TABLE sound (mailbox TEXT, key TEXT, PRIMARY KEY (mailbox, key)) WITHOUT ROWID;
 CREATE TABLE proved (digest BLOB PRIMARY KEY, proof BLOB) WITHOUT ROWID;
 """
 _CACHE_KIB = 16 * 1024
@@ -108,9 +111,28 @@ class Ledger:
         folder, _, file = _on_disk(lying)
         self._database.execute("INSERT OR REPLACE INTO copied VALUES (?, ?, ?, ?)", (mailbox, key, folder, file))
 
+    def see_altered(self, key: str, damage: Damage) -> None:
+        """A copy under another's name that is not what was filed."""
+        row = (damage.mailbox, key, damage.place, damage.code.value, damage.found)
+        self._database.execute("INSERT INTO altered VALUES (?, ?, ?, ?, ?)", row)
+
+    def see_sound(self, mailbox: str, key: str) -> None:
+        self._database.execute("INSERT OR IGNORE INTO sound VALUES (?, ?)", (mailbox, key))
+
+    def altered(self, mailbox: str) -> Iterator[tuple[Damage, bool]]:
+        """Altered copies, and whether a sound one of the same item was seen."""
+        cursor = self._database.execute(
+            """SELECT code, place, found, sound.key IS NOT NULL FROM altered LEFT JOIN sound USING (mailbox, key)
+            WHERE mailbox = ? ORDER BY place""",
+            (mailbox,),
+        )
+        with closing(cursor):
+            for code, place, found, is_sound in cursor:
+                yield Damage(Code(code), mailbox, place, found), bool(is_sound)
+
     def done(self, mailbox: str) -> None:
         """What was seen of it is asked for no more."""
-        for table in ("lying", "copied"):
+        for table in ("lying", "copied", "altered", "sound"):
             self._database.execute(f"DELETE FROM {table} WHERE mailbox = ?", (mailbox,))  # noqa: S608
 
     def expected(self, mailbox: str) -> Iterator[Expected]:

@@ -158,6 +158,29 @@ def synced(served: Served, copy: Path) -> Path:
     return copy
 
 
+def test_a_copy_that_mbsync_made_of_a_used_mailbox_is_whole(served: Served, tmp_path: Path) -> None:
+    use(served)
+    copy = synced(served, tmp_path / "copy")
+    told = json.loads(archiver(tmp_path / "empty", "--json", "inspect", "--verify", "--maildir", str(copy)))
+    assert codes(told)["altered-copy"] == 1
+    kept = copy / ".Kept/cur"
+    (altered,) = [path for path in kept.iterdir() if b"TEXT 0" in path.read_bytes()]
+    (sound,) = [
+        path
+        for path in (copy / f".{FOLDER}/cur").iterdir()
+        if b"text 0" in path.read_bytes() and b"conversation: altered\n" in path.read_bytes().lower()
+    ]
+    sound.unlink()
+    (problem,) = [
+        each
+        for each in json.loads(
+            archiver(tmp_path / "empty", "--json", "inspect", "--verify", "--maildir", str(copy), status=1)
+        )
+        if each["kind"] == "problem"
+    ]
+    assert problem["code"] == "item-changed" and problem["place"].endswith(altered.name.partition(":")[0])
+
+
 def test_a_copy_that_mbsync_made_is_whole(served: Served, tmp_path: Path) -> None:
     copy = synced(served, tmp_path / "copy")
     assert len([path for path in copy.rglob("cur/*") if path.is_file()]) == len(ROOMS)
