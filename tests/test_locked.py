@@ -191,6 +191,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "would_be": lambda s: s.spool.would_be([seal(say("a@x", "new", 1, id="new"))]),
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),
     "journalled": lambda s: list(s.spool.journalled()),
+    "setback": lambda s: s.spool.setback(),
     "rostered": lambda s: list(s.spool.rostered()),
     "rooms": lambda s: s.spool.rooms(),
     "drop_quarantined": lambda s: s.spool.drop_quarantined(lambda *_: False),

@@ -17,6 +17,10 @@ from archiver.spool import Spool
 
 _CHECKED_FOR = 1.0
 """Seconds for the check of the file while somebody works with it: a longer read would keep its log from shrinking."""
+_SETBACK = (
+    "read again what came since the backup was made (exports, or sources that tell it again): nothing is filed twice; "
+    "`archiver inspect --verify` names what the journal doesn't know then"
+)
 _LOG = 64 * 1024 * 1024
 
 
@@ -28,6 +32,10 @@ def spool_file(config: Config, data: Path, now: int) -> Iterator[Finding]:
     with open_spool(config, data, readonly=True) as spool:
         working = spool.holder("daemon") or spool.holder("backfill")
         yield _soundness(path, _CHECKED_FOR if working else None)
+        if setback := spool.setback():
+            known, made = f"{setback.known:,}", f"{setback.made:,}"
+            found = f"its file is older than what was filed: {made} deliveries were made, it knew {known}"
+            yield Finding("spool put back", Verdict.WARN, found, _SETBACK)
     log = path.with_name("spool.db-wal")
     size = log.stat().st_size if log.exists() else 0
     yield judged(

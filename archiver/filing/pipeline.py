@@ -284,14 +284,26 @@ class Filer:
         conversation, terms = showing.conversation, self._terms
         mailbox = terms.directory.mailbox(view.mailbox)
         folder = mailbox.folder or terms.folder_of(mailbox.locale)
-        before = earlier.get(view.mailbox, ())
+        before: Sequence[Earlier] = earlier.get(view.mailbox, ())
         decision = gate.decide(mailbox, conversation.kind, terms.gate)
         if decision.allowed:
             look = Look(view.mask, view.role, view.side, mailbox.locale, mailbox.zone, terms.show_retracted)
+            before = self._as_it_lies(before, view.mailbox, folder, look, showing)
             made = planning.plan(conversation, view, look, folder, before, showing.name, said)
         else:
             made = planning.withhold(conversation, view, folder, decision.reason, before, said)
         return planning.given_up(done) if made is None else made
+
+    def _as_it_lies(
+        self, before: Sequence[Earlier], mailbox: str, folder: str, look: Look, showing: Showing
+    ) -> Sequence[Earlier]:
+        """Where the item of all of it lies there already, its predecessors went with it: the journal is older than the
+        mail, and nobody took them away."""
+        if not any(map(planning.is_gone, before)):
+            return before
+        if self._store.locate(mailbox, folder, showing.name(look)) is None:
+            return before
+        return [structs.replace(each, ours=True) for each in before]
 
     def _file(self, batch: Batch, tally: Tally) -> None:
         """Begin, render, put, finish: everything gathered so far."""

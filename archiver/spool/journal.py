@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from archiver.spool import emptiness
+from archiver.spool import emptiness, mark
 from archiver.spool.database import Connections
 from archiver.spool.packing import pack_mask, pack_numbers, unpack_mask, unpack_numbers
 from archiver.spool.places import backoff
@@ -102,8 +103,9 @@ class Tally:
 class Journal:
     """The journal of one process. Remembers numbers of mailboxes that are committed."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, run: Path) -> None:
         self._connections = connections
+        self._run = run
         self._mailboxes: dict[str, int] = {}
 
     def begin(self, filings: Sequence[Filing], now: int) -> list[Filing]:
@@ -112,8 +114,11 @@ class Journal:
             step = _Begin(transaction.connection, self._mailboxes, now)
             begun = [step.one(filing, events) for filing, events in zip(filings, packed, strict=True)]
             step.write()
+            setback = mark.setback(transaction.connection)
+        mark.note(self._run, step.newest)
         self._mailboxes |= step.new_mailboxes
-        return begun
+        # What the file knows nothing of may have been filed before it was put back.
+        return begun if setback is None else [structs.replace(each, attempts=each.attempts + 1) for each in begun]
 
     def finish(self, filings: Sequence[Filing], gone: Iterable[int], now: int) -> None:
         with self._connections.writing() as transaction:
@@ -135,6 +140,10 @@ class _Begin:
         self._changed: list[tuple[object, ...]] = []
         self._numbers = {name: _value(connection, name) for name in ("filing", "delivery")}
         self._begun: dict[tuple[int, bytes], tuple[int, int]] = {}
+
+    @property
+    def newest(self) -> int:
+        return self._numbers["delivery"]
 
     def one(self, filing: Filing, events: bytes) -> Filing:
         row = self._connection.execute(

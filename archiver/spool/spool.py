@@ -36,6 +36,7 @@ from archiver.spool import (
     kept,
     local,
     locks,
+    mark,
     migrating,
     notices,
     pieces,
@@ -122,7 +123,7 @@ class Spool:
         self._quarantine = files.Tree(data / "quarantine", self.owner)
         self._intake = intake.Intake(self._connections, self._blobs, self._quarantine, idle=idle, lateness=lateness)
         self._appending = threading.Lock()
-        self._journal = journal.Journal(self._connections)
+        self._journal = journal.Journal(self._connections, self._run)
 
     def _enter(self) -> None:
         with faults(self.data):
@@ -131,6 +132,7 @@ class Spool:
             with locks.schema_alone(self._run):
                 with faults(self._connections.path):
                     schema.bring_up_to_date(self._connections.db)
+                mark.compare(self._connections, self._run)
                 files.sync_directory(self.data)
             self.owner, self._lock = locks.enter(self._run)
 
@@ -698,6 +700,10 @@ class Spool:
     def attempt_again(self, number: int, now: int) -> bool:
         """Let a run file once more what is there no more; False where its events are forgotten."""
         return filed.attempt_again(self._connections, number, now)
+
+    def setback(self) -> mark.Setback | None:
+        """That its file is older than what was filed, for as long as this matters."""
+        return mark.read(self._connections)
 
     def totals(self) -> Totals:
         return status.totals(self._connections)
