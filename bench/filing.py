@@ -1,7 +1,9 @@
 """Items a second into folders: our store and whole filing, against what else could put them there.
 
 Each round runs every side once, neighbours in time, each into folders of its own that were made before. What is put
-are the very messages that filing a made-up company's talk gives; a put into two mailboxes counts as two.
+are the very messages that filing a made-up company's talk gives; a put into two mailboxes counts as two. Whole filing
+starts from events in the spool, and is measured twice: by one process, and as a backfill does it, by two and the
+journal's. The others start from ready messages, or from the ready parts of some.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from archiver.assembly import archive_of, open_spool, store_of, terms_of
 from archiver.config import Config, load
 from archiver.filing.gathering import Tally
 from archiver.filing.pipeline import Filer
+from archiver.filing.workers import Child, filer, serve
 from archiver.spool import Spool
 from archiver.store import MemoryStore, Outcome, Put
-from archiver.types import Item
+from archiver.types import Item, Lease
 from bench import peers
 from bench.measure import Bench, Figure, rate, ratio
 from bench.spooling import batches
@@ -29,23 +34,51 @@ STANDARD_AIM = 15
 MDELIVER_AIM = 1.5
 
 _GROUP = 500
+_PROCESSES = 2
+_PLACES = 50
+"""Conversations that a filing process is given at a time; a backfill settles at up to 100."""
 _NOW = 1_800_000_000_000_000
 _LIBC = ctypes.CDLL(None)
+
+
+class _Team(Struct, frozen=True):
+    """Filing processes, and the folder they file into. Each is forked before the spool is opened, as a backfill's."""
+
+    data: Path
+    children: list[Child]
 
 
 def run(bench: Bench) -> list[Figure]:
     config, data = load(), bench.fresh("filing-spool")
     with_mdeliver = _has_mdeliver(bench)
     sizes, rounds = bench.sizes, []
-    places = sizes.conversations * (sizes.rounds + 1)
+    # Those ready, and in each round one process's, the team's, and a few that the team begins with.
+    places = sizes.conversations * (2 * sizes.rounds + 1) + _PLACES * _PROCESSES * sizes.rounds
+    teams = [_team(config, data, bench.fresh("team")) for _ in range(sizes.rounds)]
     bench.say(f"filing: {places} conversations into the spool")
-    with open_spool(config, data) as spool:
-        _fill(spool, places)
-        puts = _ready(spool, config, sizes.conversations)
-        for number in range(sizes.rounds):
-            bench.say(f"filing: round {number + 1} of {sizes.rounds}, {len(puts)} messages")
-            rounds.append(_round(bench, spool, config, puts, with_mdeliver))
+    try:
+        with open_spool(config, data) as spool:
+            _fill(spool, places)
+            puts = _ready(spool, config, sizes.conversations)
+            for number, team in enumerate(teams):
+                bench.say(f"filing: round {number + 1} of {sizes.rounds}, {len(puts)} messages")
+                rounds.append(_round(bench, spool, config, puts, team, with_mdeliver))
+    finally:
+        for team in teams:
+            for child in team.children:
+                child.close()
     return _figures(rounds, puts, with_mdeliver)
+
+
+def _team(config: Config, spooled: Path, data: Path) -> _Team:
+    def make(journal: Any) -> Filer:
+        return _filer(config, open_spool(config, spooled, readonly=True), journal, data)
+
+    return _Team(data, [filer(make, number) for number in range(_PROCESSES)])
+
+
+def _filer(config: Config, reader: Spool, journal: Any, data: Path) -> Filer:
+    return Filer(reader, journal, store_of(config, data), archive_of(config, data), terms_of(config))
 
 
 def _has_mdeliver(bench: Bench) -> bool:
@@ -84,12 +117,15 @@ def _ready(spool: Spool, config: Config, conversations: int) -> list[Put]:
     return recorder.puts
 
 
-def _round(bench: Bench, spool: Spool, config: Config, puts: Sequence[Put], with_mdeliver: bool) -> dict[str, float]:
+def _round(
+    bench: Bench, spool: Spool, config: Config, puts: Sequence[Put], team: _Team, with_mdeliver: bool
+) -> dict[str, float]:
     few = puts[: bench.sizes.messages_of_peers]
     rates = {
         "put": _put(bench, config, puts),
         "bare": _bare(bench, puts),
         "whole": _whole(bench, spool, config, puts),
+        "team": _by_team(bench, spool, config, puts, team),
         "standard": _standard(bench, few),
     }
     if with_mdeliver:
@@ -135,12 +171,36 @@ def _write_and_link(root: Path, folders: dict[tuple[str, str], Path], puts: Sequ
 def _whole(bench: Bench, spool: Spool, config: Config, puts: Sequence[Put]) -> float:
     """Conversations not filed yet, by one process: read, gated, planned, rendered, put, and all of it journalled."""
     data = bench.fresh("whole")
-    store = store_of(config, data)
-    store.put(_first_ones(puts))
-    filer = Filer(spool, spool, store, archive_of(config, data), terms_of(config))
+    store_of(config, data).put(_first_ones(puts))
+    alone = _filer(config, spool, spool, data)
     leases = spool.claim(_NOW, bench.sizes.conversations)
     tally = Tally()
-    once = rate(1, lambda: tally.add(filer.run(leases, _NOW)))
+    return _filed(rate(1, lambda: tally.add(alone.run(leases, _NOW))), tally)
+
+
+def _by_team(bench: Bench, spool: Spool, config: Config, puts: Sequence[Put], team: _Team) -> float:
+    """The same by processes that are at work already; this one claims, and keeps the journal."""
+    store_of(config, team.data).put(_first_ones(puts))
+    _serve(spool, team, len(team.children) * _PLACES)
+    tally = Tally()
+    return _filed(rate(1, lambda: tally.add(_serve(spool, team, bench.sizes.conversations))), tally)
+
+
+def _serve(spool: Spool, team: _Team, conversations: int) -> Tally:
+    tally, left = Tally(), conversations
+
+    def more() -> tuple[list[Lease], int]:
+        nonlocal left
+        leases = spool.claim(_NOW, min(_PLACES, left))
+        left -= len(leases)
+        return leases, _NOW
+
+    serve(team.children, spool, more, tally.add)
+    return tally
+
+
+def _filed(once: float, tally: Tally) -> float:
+    """Items a second, of how often a second it could all be done."""
     if not tally.copies:
         raise RuntimeError("nothing was filed: the spool has run out of conversations")
     return once * tally.copies
@@ -178,17 +238,19 @@ def _figures(rounds: Sequence[dict[str, float]], puts: Sequence[Put], with_mdeli
     side = {name: [rates[name] for rates in rounds] for name in rounds[0]}
     size = sum(len(put.item.content) for put in puts) // len(puts)
     facts: dict[str, Any] = {"unit": "items/s", "items": len(puts), "bytes_an_item": size}
+    one, two = "whole filing in one process", "whole filing by two processes, as in a backfill"
     bare, add = "a bare loop", "building an EmailMessage of ready parts and mailbox.Maildir.add"
     compared = [
         ("store.put", "MaildirStore.put", "put", bare, "bare", BARE_AIM),
-        ("filing.bare", "whole filing in one process", "whole", bare, "bare", None),
-        ("filing.standard", "whole filing in one process", "whole", add, "standard", STANDARD_AIM),
+        ("filing.bare", one, "whole", bare, "bare", None),
+        ("filing.standard", two, "team", add, "standard", STANDARD_AIM),
+        ("filing.standard.alone", one, "whole", add, "standard", None),
         ("store.standard", "MaildirStore.put", "put", add, "standard", None),
     ]
     if with_mdeliver:
         ready = "mdeliver, a process for each ready message"
         compared += [
-            ("filing.mdeliver", "whole filing in one process", "whole", ready, "mdeliver", MDELIVER_AIM),
+            ("filing.mdeliver", one, "whole", ready, "mdeliver", MDELIVER_AIM),
             ("store.mdeliver", "MaildirStore.put", "put", ready, "mdeliver", None),
         ]
     return [

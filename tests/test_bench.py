@@ -24,7 +24,7 @@ EVENTS = 300
 PEERS = {"filing.mdeliver", "store.mdeliver"}
 FIGURES = {
     "spool": {f"spool.{ids}{more}" for ids in ("serial", "random") for more in ("", ".sealed")},
-    "filing": {"store.put", "filing.bare", "filing.standard", "store.standard"},
+    "filing": {"store.put", "filing.bare", "filing.standard", "filing.standard.alone", "store.standard"},
     "rendering": {
         f"rendering.{day}.{what}" for day in ("irc", "room") for what in ("renderings", "bytes", "speed", "items")
     }
