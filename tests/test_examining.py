@@ -409,6 +409,31 @@ def test_a_store_whose_spool_is_lost_is_checked_as_a_copy(scene: Scene) -> None:
     assert kinds(scene.told(ALICE, status=1)) == {("problem", "item-changed")}
 
 
+def test_what_is_not_its_owners_is_found_and_given_to_them(scene: Scene) -> None:
+    """Filed as one user, and the configuration says another: as after a backfill by root beside a daemon that isn't."""
+    config = scene.data.parent / "archiver.toml"
+    config.write_text('[store]\nowner = "65534"\ngroup = "65533"\n')
+    command = ["--config", str(config), "--json", "inspect", "--verify", ALICE]
+
+    def told(*more: str, status: int) -> list[dict[str, str]]:
+        return json.loads(scene.run(*command, *more, status=status).stdout)  # type: ignore[no-any-return]
+
+    def wrong(found: list[dict[str, str]]) -> list[str]:
+        return [each["place"] for each in found if each["code"] == "owner-wrong"]
+
+    found = told(status=1)
+    directories = 2 * 4  # of INBOX and Conversation History, each with three in it
+    assert len(wrong(found)) == len(found) == directories + len(scene.items)
+    assert str(os.getuid()) in found[0]["found"] and "65534" in found[0]["found"]
+    mended = told("--repair", status=1)
+    assert wrong(mended) == wrong(found)
+    if os.geteuid() == 0:
+        assert all(each["mended"] for each in mended) and told(status=0) == []
+        assert scene.items[0].stat().st_uid == 65534
+    else:
+        assert not any(each["mended"] for each in mended) and wrong(told(status=1)) == wrong(found)
+
+
 @pytest.mark.slow
 def test_memory_is_the_same_for_more_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the renderer needs aside: Python keeps up to 512 patterns of the boundaries of messages it has read."""

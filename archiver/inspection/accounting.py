@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from archiver.inspection.case import Case, Doing, Journal, Told
 from archiver.inspection.ledger import Expected, Kept
+from archiver.inspection.proving import key_of
 from archiver.inspection.verifying import Problem, problem
 from archiver.store.damage import Code
 from archiver.types import DeliveryState
@@ -47,7 +48,7 @@ class Accounting:
                 yield from self._elsewhere(journal, wanted, lying)
 
     def _elsewhere(self, journal: Journal, wanted: Expected, lying: list[Kept]) -> Iterator[Problem | Told]:
-        copies = self._case.ledger.copies(self._case.mailbox, wanted.name.split(".")[1][1:])
+        copies = self._case.ledger.copies(self._case.mailbox, key_of(wanted.name))
         if lying:
             where = self._case.survey.place(lying[0].folder, "")
             if lying[0].folder in self._case.survey.served:

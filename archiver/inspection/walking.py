@@ -57,6 +57,9 @@ class Walk:
                 case Code.MODE:
                     self._case.mender.give_mode(fault.parts, fault.file)
                     return "the modes are set"
+                case Code.OWNER:
+                    self._case.mender.give_owner(fault.parts, fault.file)
+                    return "it is given to its owner"
                 case Code.HALF_MADE | Code.MAILBOX:
                     self._case.mender.complete(self._place(fault.parts))
                     return "what was missing is made"
@@ -82,7 +85,7 @@ class Walk:
             yield self._case.trouble(Code.NOT_A_FILE, lying, "a message is a regular file, and this is none")
             self._case.ledger.see(self._case.mailbox, self._named(lying, ours[0]), b"")
             return
-        yield from map(self._mode_trouble, self._case.survey.mode_of(lying))
+        yield from map(self._access_trouble, self._case.survey.access_of(lying))
         try:
             content = self._case.survey.content(lying)
         except OSError as error:
@@ -98,7 +101,7 @@ class Walk:
         self._case.ledger.see(self._case.mailbox, placed, blake2b(content, digest_size=16).digest())
         yield from self._proving.item(placed, content)
 
-    def _mode_trouble(self, fault: Fault) -> Problem:
+    def _access_trouble(self, fault: Fault) -> Problem:
         return problem(fault.damage, self._mended(fault))
 
     def _misplaced(self, lying: Lying, name: str) -> Generator[Problem, None, Lying]:

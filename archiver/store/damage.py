@@ -9,7 +9,7 @@ from msgspec import Struct
 
 class Code(StrEnum):
     """Of items: CHANGED to NOT_REMOVED; of an archive's manifest: NO_MANIFEST to CUT; of Conversation History's items:
-    OUTDATED to EVENTS_CHANGED; of its Maildirs: MAILBOX to MODE."""
+    OUTDATED to EVENTS_CHANGED; of its Maildirs: MAILBOX to OWNER."""
 
     CHANGED = "item-changed"
     SWAPPED = "item-swapped"
@@ -45,6 +45,7 @@ class Code(StrEnum):
     LEFTOVER = "tmp-leftover"
     STUCK = "tmp-stuck"
     MODE = "mode-wrong"
+    OWNER = "owner-wrong"
 
 
 _REPAIR = "run `archiver inspect --verify --repair`"
@@ -88,6 +89,7 @@ _ADVICE = {
     Code.LEFTOVER: f"a killed archiver left it: {_REPAIR}, or restart the daemon, which takes it away",
     Code.STUCK: "whoever began to write it never came to an end: look at it, then take it out",
     Code.MODE: f"{_REPAIR}, or give it the modes by hand",
+    Code.OWNER: f"the mail server can't change it: {_REPAIR} as root, or give it to its owner by hand",
 }
 
 

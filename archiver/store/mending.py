@@ -6,6 +6,8 @@ A file is given another name by a link that replaces nothing, and only then lose
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from archiver.store.draft import take_away
@@ -26,14 +28,28 @@ class Mender:
 
     def give_mode(self, parts: Parts, file: str) -> None:
         """To a file, or, where none is named, to the directory."""
-        directory = self._tree.directory(parts)
         if not file:
-            os.fchmod(directory, self._ownership.directory_mode)
+            os.fchmod(self._tree.directory(parts), self._ownership.directory_mode)
             return
-        # O_PATH: one that its owner can't read couldn't be opened otherwise, and a link planted there isn't followed.
-        held = os.open(file, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        with self._held(parts, file) as path:
+            path.chmod(self._ownership.mode)
+
+    def give_owner(self, parts: Parts, file: str) -> None:
+        """As `give_mode`; raises where the process may not, which only root may."""
+        ownership = self._ownership
+        if not file:
+            os.fchown(self._tree.directory(parts), ownership.uid, ownership.gid)
+            return
+        with self._held(parts, file) as path:
+            os.chown(path, ownership.uid, ownership.gid)
+
+    @contextmanager
+    def _held(self, parts: Parts, file: str) -> Iterator[Path]:
+        """By O_PATH: one that its owner can't read couldn't be opened otherwise. A link put there isn't followed."""
+        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+        held = os.open(file, flags, dir_fd=self._tree.directory(parts))
         try:
-            Path(f"/proc/self/fd/{held}").chmod(self._ownership.mode)
+            yield Path(f"/proc/self/fd/{held}")
         finally:
             os.close(held)
 

@@ -38,6 +38,8 @@ class Lying(Struct, frozen=True):
     size: int
     mode: int
     modified: int
+    uid: int = -1
+    gid: int = -1
 
     @property
     def name(self) -> str:
@@ -152,18 +154,34 @@ class Survey:
             yield self._of(Code.STUCK, lying, f"it lies there for {hours} hours")
 
     def _directory(self, parts: Parts, folder: str) -> Iterator[Fault]:
-        mode = stat.S_IMODE(os.fstat(self.tree.directory(parts)).st_mode)
+        status = os.fstat(self.tree.directory(parts))
+        mode = stat.S_IMODE(status.st_mode)
         wanted = self._ownership.directory_mode if self._ownership else None
+        inner = parts[-1] if len(parts) > len(Place(self.parts, folder).parts) else ""
+        if wrong := self._wrong_owner(status.st_uid, status.st_gid):
+            yield Fault(self.damage(Code.OWNER, folder, inner, wrong), parts)
         if wrong := wrong_mode(mode, 0o700, wanted):
-            inner = parts[-1] if len(parts) > len(Place(self.parts, folder).parts) else ""
             yield Fault(self.damage(Code.MODE, folder, inner, f"its mode is {mode:04o}: {wrong}"), parts)
 
-    def mode_of(self, lying: Lying) -> Iterator[Fault]:
-        """What is wrong with the mode of a file of ours."""
+    def access_of(self, lying: Lying) -> Iterator[Fault]:
+        """What is wrong with owner and mode of a file of ours."""
         mode = stat.S_IMODE(lying.mode)
+        parts = self.parts_of(lying.folder, lying.subdirectory)
+        if wrong := self._wrong_owner(lying.uid, lying.gid):
+            yield Fault(self._of(Code.OWNER, lying, wrong), parts, lying.file)
         if wrong := wrong_mode(mode, 0o600, self._ownership.mode if self._ownership else None):
-            parts = self.parts_of(lying.folder, lying.subdirectory)
             yield Fault(self._of(Code.MODE, lying, f"its mode is {mode:04o}: {wrong}"), parts, lying.file)
+
+    def _wrong_owner(self, uid: int, gid: int) -> str:
+        """Only where the configuration says whose it is to be: else whoever verifies may be another than who files."""
+        if self._ownership is None:
+            return ""
+        wrong = [
+            f"{what} {is_} instead of {wanted}"
+            for what, is_, wanted in (("user", uid, self._ownership.uid), ("group", gid, self._ownership.gid))
+            if wanted not in (-1, is_)
+        ]
+        return f"it belongs to {' and '.join(wrong)}" if wrong else ""
 
     def moved_on(self, folder: str, name: str) -> bool:
         """Whether an item not seen in the walk is there: renamed by its owner while the folder was read."""
@@ -194,7 +212,14 @@ class Survey:
                 with suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
                     yield Lying(
-                        place.folder, subdirectory, entry.name, status.st_size, status.st_mode, status.st_mtime_ns
+                        place.folder,
+                        subdirectory,
+                        entry.name,
+                        status.st_size,
+                        status.st_mode,
+                        status.st_mtime_ns,
+                        status.st_uid,
+                        status.st_gid,
                     )
 
     def _is_maildir(self, folder: str) -> bool:
