@@ -106,6 +106,13 @@ def test_a_hold_is_placed_listed_and_released(call, told):
     assert told("hold", "release", "2", *WHO)["released"]
 
 
+def test_a_hold_that_is_placed_while_nobody_files_stands_at_once(call, told, data):
+    backfill(call, data, "room")
+    assert "1 item that lay there already kept." in call("hold", "place", ALICE, *WHO).stdout
+    assert [each["taken"] for each in told("hold", "list")] == [True]
+    assert "not all kept yet" not in call("hold", "list").stdout
+
+
 def test_nothing_held_is_said(call):
     assert "No hold stands." in call("hold", "list").stdout
     assert "Nothing is excluded." in call("exclusion", "list").stdout

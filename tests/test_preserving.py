@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -348,7 +349,7 @@ def test_what_its_owner_forged_never_stands_in_the_place_of_what_was_filed(held:
 
 def test_a_hold_is_taken_again_until_all_who_file_have_seen_it(held: Held) -> None:
     hold = held.hold()
-    with held.spool.hold("backfill", "another process"):
+    with somebody_files(held):
         assert held.take() == 0
         held.file(*talk("room", "one", "two"), reader=Unaware(held.spool))
         assert held.spool.untaken_holds() == [hold] and held.kept() == []
@@ -357,7 +358,17 @@ def test_a_hold_is_taken_again_until_all_who_file_have_seen_it(held: Held) -> No
     assert len(held.kept()) == 1
 
 
-def test_where_nobody_else_files_a_hold_is_taken_at_once(held: Held) -> None:
+@contextmanager
+def somebody_files(held: Held) -> Iterator[None]:
+    feed = held.spool.open_feed("import:other", "import", now=NOW).number
+    held.spool.append(talk("their room", "one"), feed, now=NOW)
+    held.spool.close_feed(feed, NOW)
+    leases = held.spool.claim(NOW, 1, owner="another process")
+    yield
+    held.spool.release(leases)
+
+
+def test_where_nobody_files_a_hold_is_taken_at_once(held: Held) -> None:
     held.file(*talk("room", "one", "two"))
     held.hold()
     assert held.take() == 1

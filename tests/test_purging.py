@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from archiver import config as configuration
 from archiver.assembly import archiving_of, retention_of
 from archiver.cli import main
-from archiver.compliance import exporting
+from archiver.compliance import exporting, purging
 from archiver.compliance.origins import History, OwnArchives
 from archiver.compliance.purging import Purge, Report
 from archiver.config import Config
@@ -110,7 +110,8 @@ def test_a_plan_changes_nothing_and_is_what_is_done(archive: Archive) -> None:
 
 def test_a_purge_and_its_plan_read_no_item(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     for owner in (type(archive.store), type(archive.archive)):
-        monkeypatch.setattr(owner, "read", lambda *_: pytest.fail("an item was read"))
+        for name in ("read", "read_all", "messages_in"):
+            monkeypatch.setattr(owner, name, lambda *_: pytest.fail("an item was read"))
     monkeypatch.setattr(type(archive.spool), "local_content", lambda *_: pytest.fail("an item was read"))
     hold = archive.spool.place_hold(BOB, by="counsel", reason="case", query="merger", now=NOW * SECOND)
     purge(archive).plan(NOW * SECOND)
@@ -153,6 +154,26 @@ def test_copies_that_holds_left_wait_for_their_export_too(tmp_path: Path) -> Non
     exported(archive, tmp_path / "out")
     run(archive)
     assert list(archive.archive.items(BOB, PURGES)) == []
+    archive.spool.close()
+
+
+def test_copies_go_lot_by_lot_and_none_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purging, "_AT_ONCE", 7)
+    archive = Archive(tmp_path, config(*BOTH, mailbox=[], policy={}, archiving={}))
+    hold = archive.spool.place_hold(BOB, by="counsel", reason="case", now=BASE * SECOND)
+    archive.take([each for day in range(40) for each in talk(day)], 41 * DAY)
+    archive.spool.release_hold(hold.number, by="counsel", reason="over", now=(BASE + DAY) * SECOND)
+    lots: list[int] = []
+
+    def stopping() -> bool:
+        lots.append(1)
+        return len(lots) == 15
+
+    assert not run(archive, stopping=stopping).whole
+    assert 0 < len(list(archive.archive.items(BOB, PURGES))) < 40
+    run(archive)
+    assert list(archive.archive.items(BOB, PURGES)) == []
+    assert list(archive.archive.verify(BOB, archive.spool.heads().values())) == []
     archive.spool.close()
 
 

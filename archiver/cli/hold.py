@@ -66,11 +66,8 @@ def _take(app: App, spool: Spool, placed: Hold) -> int | None:
         return None
     config = app.config()
     keeper = preserving.Keeper(archive_of(config, app.data), spool, spool)
-    alone = spool.holder("daemon") is None and spool.holder("backfill") is None
     try:
-        taken = preserving.take(placed, store_of(config, app.data), keeper)
-        if alone and taken.whole and not taken.failed:
-            spool.take_hold(placed.number, placed.placed)
+        taken = preserving.take_one(spool, placed, store_of(config, app.data), keeper, placed.placed)
         return taken.kept
     except ArchiverError as error:
         complain(f"archiver: {error}; the daemon tries again")

@@ -122,6 +122,8 @@ class HeldStore:
         if not unwanted:
             return {}
         held = self._keeper.register.standing_holds({where.mailbox for where in unwanted})
+        if not held:
+            return {}
         wanted = [where for where in unwanted if where.mailbox in held]
         errors: dict[Where, NotKept] = {}
         for lot in _in_lots(self._copies(held, wanted, errors), lambda each: len(each[1].item.content)):
@@ -181,24 +183,37 @@ class Taken(Struct):
 def take_all(
     spool: Spool, history: MaildirStore, keeper: Keeper, now: int, stopping: Callable[[], bool] = lambda: False
 ) -> int:
-    """Take what lies in the mailboxes of new holds; how many items were kept.
-
-    While a backfill files too, a hold is taken again and again until that must have seen it; so is one of which
-    something failed. What the caller itself files is under way at no such time.
-    """
-    kept, alone = 0, spool.holder("backfill") is None
+    """Take what lies in the mailboxes of new holds; how many items were kept."""
+    kept = 0
     for hold in spool.untaken_holds():
         if stopping():
             break
         try:
-            taken = take(hold, history, keeper, stopping)
-            kept += taken.kept
-            if taken.whole and not taken.failed and (alone or now >= hold.placed + UNDER_WAY):
-                spool.take_hold(hold.number, now)
-                log.info("kept under a hold", hold=hold.number, mailbox=hold.mailbox, items=taken.kept)
+            kept += take_one(spool, hold, history, keeper, now, stopping).kept
         except ArchiverError as error:  # one mailbox that can't be looked into must not stop the others
             log.error("hold not taken", hold=hold.number, mailbox=hold.mailbox, why=str(error), hint=error.hint)
     return kept
+
+
+def take_one(
+    spool: Spool,
+    hold: Hold,
+    history: MaildirStore,
+    keeper: Keeper,
+    now: int,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Taken:
+    """Take one, and note that it is taken once nothing of it can be missing.
+
+    While somebody files, who may have read the holds before it was placed, it is taken again and again until they must
+    have seen it; so is one of which something failed.
+    """
+    quiet = not spool.is_filing()
+    taken = take(hold, history, keeper, stopping)
+    if taken.whole and not taken.failed and (quiet or now >= hold.placed + UNDER_WAY):
+        spool.take_hold(hold.number, now)
+        log.info("kept under a hold", hold=hold.number, mailbox=hold.mailbox, items=taken.kept)
+    return taken
 
 
 def take(hold: Hold, history: MaildirStore, keeper: Keeper, stopping: Callable[[], bool] = lambda: False) -> Taken:

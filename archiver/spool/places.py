@@ -82,6 +82,12 @@ def claim_place(connections: Connections, owner: str, place: int, expires: int) 
         return bool(transaction.connection.execute(_CLAIM_ONE, (owner, expires, place)).rowcount)
 
 
+def is_any_leased(connections: Connections) -> bool:
+    with connections.reading() as connection:
+        query = "SELECT 1 FROM place INDEXED BY place_leased WHERE owner IS NOT NULL LIMIT 1"
+        return connection.execute(query).fetchone() is not None
+
+
 def release_place(connections: Connections, owner: str, place: int) -> None:
     """Due again as before `claim_place`."""
     with connections.writing() as transaction:

@@ -570,6 +570,10 @@ class Spool:
         """Keep others from filing one place; False where somebody does just now."""
         return places.claim_place(self._connections, self.owner, place, now + lease)
 
+    def is_filing(self) -> bool:
+        """Whether anybody works on any place just now. If not, whoever files later sees all that is committed."""
+        return places.is_any_leased(self._connections)
+
     def release_place(self, place: int) -> None:
         """Due again as before `lease_place`."""
         places.release_place(self._connections, self.owner, place)
