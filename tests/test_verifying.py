@@ -8,12 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from builders import say
 from click.testing import CliRunner, Result
 from contracts.store import ALICE, BOB, make_item
 
 from archiver.assembly import archive_of
 from archiver.cli import main
+from archiver.cli import verify as verifying
 from archiver.config import load
+from archiver.events import ndjson
+from archiver.filing.reproducing import Proof, prove
 from archiver.spool import Spool
 from archiver.store import PURGES, ArchiveStore, Put
 
@@ -39,7 +43,11 @@ def archive(data: Path) -> ArchiveStore:
 
 
 @pytest.fixture
-def verify(data: Path) -> Callable[..., Result]:
+def verify(data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Of items that carry no events: as if those said the same as the manifest."""
+    names = {each.content: each.name for each in map(make_item, range(3))}
+    monkeypatch.setattr(verifying, "prove", lambda content, *_: Proof(None, name=names[content]))
+
     def verify(*arguments: str, status: int) -> Result:
         result = CliRunner().invoke(main, ["--data", str(data), "inspect", "--verify", *arguments])
         assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
@@ -114,3 +122,56 @@ def test_a_name_that_somebody_planted_does_a_terminal_no_harm(archive, verify):
     told = verify(status=1).output
     assert told.count("item-unlisted") == 2 and "\x1b" not in told and "\nx" not in told
     assert "\x1b" not in verify("--json", status=1).stdout
+
+
+def archived(data: Path) -> list[Path]:
+    """Two people's complete transcripts in their own archives, filed as ever."""
+    people = [ALICE, BOB]
+    config, path = data.parent / "archiver.toml", data.parent / "events.ndjson"
+    config.write_text(ARCHIVING)
+    talk = [say(people[n % 2], f"text {n}", n, id=str(n), present=people) for n in range(3)]
+    path.write_bytes(ndjson([*talk, say(ALICE, "aside", 4, to=[BOB], present=people)]))
+    result = CliRunner().invoke(main, ["--config", str(config), "--data", str(data), "backfill", "events", str(path)])
+    assert result.exit_code == 0, result.output
+    found = sorted((data / "archive").glob("*/*/.Recoverable Items.Purges/cur/*"))
+    assert len(found) == 2 and b"X-Archiver-Transcript: complete" in found[0].read_bytes()
+    return found
+
+
+ARCHIVING = '[policy]\ninternal = true\n[archiving]\narchive = "im+conference"\nto_mailbox = true\n' + "".join(
+    f'[[mailbox]]\naddress = "{each}"\nexchange_archiving = "mailbox"\n' for each in (ALICE, BOB)
+)
+
+
+def told(data: Path, status: int) -> list[dict[str, str]]:
+    result = CliRunner().invoke(main, ["--json", "--data", str(data), "inspect", "--verify"])
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+def test_complete_items_are_made_again_from_their_events(data, monkeypatch):
+    archived(data)
+    made = []
+    monkeypatch.setattr(verifying, "prove", lambda content, *rest: made.append(content) or prove(content, *rest))
+    assert told(data, 0) == []
+    assert sum(b"X-Archiver-Transcript: complete" in content for content in made) == 1, "the same for both"
+
+
+def test_an_item_that_its_manifest_vouches_for_is_held_against_its_events(data, monkeypatch):
+    """As if whoever forged it had forged the manifest and every record of its end as well."""
+    (item, _) = archived(data)
+    item.write_bytes(item.read_bytes().replace(b"text 1", b"text I", 1))
+    (found,) = told(data, 1)
+    assert found["code"] == "item-changed" and "made again" not in found["found"], "told once, by its manifest"
+    monkeypatch.setattr(ArchiveStore, "verify", lambda *_: iter(()))
+    (forged,) = told(data, 1)
+    assert (forged["code"], forged["mailbox"]) == ("item-changed", ALICE)
+    assert forged["found"] == "made again from its own events it is another" and forged["place"] == found["place"]
+
+
+def test_an_archived_item_of_another_renderer_says_which_made_it(data, monkeypatch):
+    (item, _) = archived(data)
+    item.write_bytes(item.read_bytes().replace(b" babel/", b" babel/0.", 1))
+    monkeypatch.setattr(ArchiveStore, "verify", lambda *_: iter(()))
+    (other,) = told(data, 0)
+    assert (other["kind"], other["code"]) == ("information", "other-renderer") and "babel/0." in other["found"]

@@ -60,7 +60,7 @@ def verify(app: App, mailbox: str | None, *, repair: bool) -> None:
         report = _Report(app)
         for each in mailboxes:
             report.tell(check.history(each))
-        report.tell(inspection.verify(archive, archives, heads))
+        report.tell(inspection.examine_archives(archive, archives, heads, check.prove))
     checked = f"{counted(len(mailboxes), 'mailbox', 'mailboxes')} and {counted(len(archives), 'archive')} checked"
     report.end(checked, check.file_again())
 
@@ -102,7 +102,7 @@ class _Check:
         self._ledger = ledger
         self._progress = progress
         self._store = store_of(app.config(), app.data)
-        self._prove = _prover(app, spool, ledger)
+        self.prove = _prover(app, spool, ledger)
         self._only = only
         self._repair = repair
         self._asked = 0
@@ -126,7 +126,7 @@ class _Check:
             case = Case(
                 survey,
                 self._ledger,
-                self._prove,
+                self.prove,
                 clock(),
                 journal=self if self._spool else None,
                 mender=mender if self._repair else None,

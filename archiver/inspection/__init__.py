@@ -6,6 +6,7 @@ somebody calls it; `item` and `messages` read one message, whoever made it; `ver
 manifests, `examining` Conversation History against the journal and each item against its own events.
 """
 
+from archiver.inspection.archived import examine_archives
 from archiver.inspection.case import Case, Doing, Prove, Told
 from archiver.inspection.examining import examine
 from archiver.inspection.filtering import Wanted
@@ -14,7 +15,7 @@ from archiver.inspection.item import ItemSummary
 from archiver.inspection.ledger import Ledger
 from archiver.inspection.listing import FolderSummary, Shown, content, folders, items, show
 from archiver.inspection.overview import Share, State
-from archiver.inspection.verifying import Problem, archives, verify
+from archiver.inspection.verifying import Problem, archives
 
 __all__ = [
     "Case",
@@ -32,10 +33,10 @@ __all__ = [
     "archives",
     "content",
     "examine",
+    "examine_archives",
     "find",
     "folders",
     "items",
     "mailbox_of",
     "show",
-    "verify",
 ]
