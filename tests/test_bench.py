@@ -65,7 +65,7 @@ def bench(work: Path, *arguments: str, path: str | None = None) -> tuple[int, di
 
 @pytest.mark.parametrize(
     "part",
-    [pytest.param(part, marks=[] if part in ("spool", "policy", "purge") else [pytest.mark.slow]) for part in FIGURES],
+    [pytest.param(part, marks=[] if part in ("spool", "policy") else [pytest.mark.slow]) for part in FIGURES],
 )
 def test_every_part_gives_its_figures_with_their_aims(part: str, tmp_path: Path) -> None:
     status, report = bench(tmp_path, "--only", part, "--without", "mblaze")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,13 @@ def test_a_hold_that_is_placed_while_nobody_files_stands_at_once(call, told, dat
     assert "1 item that lay there already kept." in call("hold", "place", ALICE, *WHO).stdout
     assert [each["taken"] for each in told("hold", "list")] == [True]
     assert "not all kept yet" not in call("hold", "list").stdout
+
+
+def test_a_hold_is_placed_by_a_process_that_says_only_what_was_asked(call, data):
+    backfill(call, data, "room")
+    command = [sys.executable, "-m", "archiver", "--data", str(data), "hold", "place", ALICE, *WHO, "--json"]
+    done = subprocess.run(command, check=True, capture_output=True)
+    assert json.loads(done.stdout)["kept"] == 1 and done.stderr == b""
 
 
 def test_nothing_held_is_said(call):
@@ -260,6 +269,7 @@ def test_an_exclusion_beside_a_hold_is_told_by_whoever_comes_second(call, told):
     assert not [each for each in told("doctor") if each["check"] == "held, left out"]
 
 
+@pytest.mark.slow
 def test_a_running_backfill_takes_up_an_exclusion(data):
     """From the lots on that are read after it was added; `exclusion drop` is for those before."""
     number = 30_000

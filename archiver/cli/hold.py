@@ -65,6 +65,7 @@ def _take(app: App, spool: Spool, placed: Hold) -> int | None:
     if (app.data / "spool.db").stat().st_uid != os.geteuid():
         return None
     config = app.config()
+    app.log(config, quiet=True)
     keeper = preserving.Keeper(archive_of(config, app.data), spool, spool)
     try:
         taken = preserving.take_one(spool, placed, store_of(config, app.data), keeper, placed.placed)

@@ -52,6 +52,7 @@ def purge(
         return _erase(app, erase, peer, by or "", reason or "")
     config, now = app.config(), time.time_ns() // 1_000
     mailbox = None if address is None else app.mailbox(address)
+    app.log(config, quiet=True)
     with app.spool() as spool:
         purging = Purge(
             spool,
