@@ -34,7 +34,7 @@ from archiver.decisions.critical import Met, Outage, is_refused, outages
 from archiver.decisions.policy import Rules
 from archiver.doctor import Verdict, examine, spooled
 from archiver.events import SECOND, Captured, Outcome, Rejected
-from archiver.exceptions import EnvironmentFault
+from archiver.exceptions import EnvironmentFault, TryLater
 from archiver.sources.protocol import Signs
 from archiver.sources.smtp import Address, MailSource
 from archiver.spool import Spool
@@ -352,11 +352,11 @@ SMALL_DISK = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import test_critical
-test_critical.on_a_full_disk(sys.argv[1])
+test_critical.{}
 """
 
 
-def on_a_full_disk(directory: str) -> None:
+def on_a_full_disk(directory: str, *, on: bool) -> None:
     """Run within a mount namespace: `archive` below the directory is a small file system, and the test fills it."""
     data = Path(directory)
     filler = data / "archive" / "filler"
@@ -368,17 +368,70 @@ def on_a_full_disk(directory: str) -> None:
 
     made: list[World] = []
     clocked(setattr, lambda: made[0].clock() if made else START)
-    made.append(World(data, config()))
+    made.append(World(data, config(block_on_failure=on)))
     ten_minutes(made[0], fill, lambda world: filler.unlink())
     made[0].spool.close()
 
 
+def on_a_disk_full_for_all(directory: str, *, on: bool) -> None:
+    """Run within a mount namespace: `data` is a small file system with the spool and everybody's folders on it."""
+    data = Path(directory) / "data"
+    made: list[World] = []
+    clocked(setattr, lambda: made[0].clock() if made else START)
+    world = World(data, config(block_on_failure=on))
+    made.append(world)
+    assert world.mail.takes(pair(ALICE, BOB, "before", 0))
+    world.now = 50
+    world.file()
+    filler = data / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    refused, taken = [], ["before"]
+    for minute in range(1, 11):
+        world.now = minute * MINUTE
+        for piece in (
+            pair(ALICE, BOB, f"archived-{minute}", world.now, padding="x" * 50_000),
+            meeting(f"meeting-{minute}", world.now, padding="x" * 50_000),
+        ):
+            for source in (world.mail, world.stream):
+                with suppress(TryLater):
+                    assert source.takes(piece), "for a full disk nobody is refused by critical mode"
+                    taken.append(piece.event.id)
+            refused.append(piece)
+        world.now += 50
+        with suppress(TryLater):
+            world.file()
+    assert taken == ["before"], "nothing that can't be made durable is acknowledged"
+    filler.unlink()
+    world.now += MINUTE
+    world.file()
+    assert all(world.mail.takes(piece) for piece in refused)
+    world.now += HOUR
+    world.file()
+    for text in ("before", *(f"archived-{minute}" for minute in range(1, 11))):
+        assert text in world.history(ALICE) and text in world.archived(ALICE) and text in world.archived(BOB), text
+    assert all(f"meeting-{minute}" in world.history(CAROL) for minute in range(1, 11))
+    assert not world.spool.withheld() and not world.spool.parked_filings() and not world.spool.parked_places()
+    world.spool.close()
+
+
 @pytest.mark.slow
-def test_an_archive_on_a_full_disk_for_ten_minutes() -> None:
-    on_a_small_disk(SMALL_DISK, "mkdir archive && mount -t tmpfs -o size=1m,mode=700 none archive")
+@pytest.mark.parametrize("on", [True, False], ids=["critical mode on", "off"])
+def test_an_archive_on_a_full_disk_for_ten_minutes(on: bool) -> None:
+    script = SMALL_DISK.format(f"on_a_full_disk(sys.argv[1], on={on})")
+    on_a_small_disk(script, "mkdir archive && mount -t tmpfs -o size=1m,mode=700 none archive")
 
 
-def test_an_archive_over_its_hard_limit_for_ten_minutes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("on", [True, False], ids=["critical mode on", "off"])
+def test_a_disk_that_is_full_for_all_for_ten_minutes(on: bool) -> None:
+    script = SMALL_DISK.format(f"on_a_disk_full_for_all(sys.argv[1], on={on})")
+    on_a_small_disk(script, "mkdir data && mount -t tmpfs -o size=24m,mode=700 none data")
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["critical mode on", "off"])
+def test_an_archive_over_its_hard_limit_for_ten_minutes(make: Make, monkeypatch: pytest.MonkeyPatch, on: bool) -> None:
     """Everybody's is: the limit is too small for a single item."""
     archive_of = daemon_job.archive_of
 
@@ -391,7 +444,41 @@ def test_an_archive_over_its_hard_limit_for_ten_minutes(make: Make, monkeypatch:
         monkeypatch.setattr(daemon_job, "archive_of", limited)
         world.job.use(world.config)
 
-    ten_minutes(make(), lambda world: limit(world, 10), lambda world: limit(world, 1 << 30))
+    ten_minutes(make(block_on_failure=on), lambda world: limit(world, 10), lambda world: limit(world, 1 << 30))
+
+
+@pytest.mark.parametrize("jump", [-400 * 24 * HOUR, -HOUR, HOUR, 400 * 24 * HOUR], ids="{:+}s".format)
+@pytest.mark.parametrize("after", [1, 5], ids=["before it is critical", "while it is critical"])
+def test_a_clock_that_is_set_while_archiving_fails(make: Make, jump: int, after: int) -> None:
+    """Set forward it fails for that long; set back, nobody is refused for a failure to come. Mended, what waited is
+    filed, and nothing is missing."""
+    world = make()
+    in_the_way(world)
+    said = [pair(ALICE, BOB, f"said-{minute}", minute * MINUTE) for minute in range(after + 1)]
+    for minute, piece in enumerate(said):
+        world.now = minute * MINUTE
+        assert world.stream.takes(piece)
+        world.now += 50
+        world.file()
+    assert world.is_critical is (after == 5)
+    world.now += jump
+    world.file()
+    assert world.is_critical is (jump > 0)
+    more = pair(ALICE, BOB, "more", world.now)
+    assert world.mail.takes(more) is (jump < 0)
+    out_of_the_way(world)
+    # An hour is waited for, since that long an event may be late; days are not.
+    world.now += HOUR if jump == -HOUR else 0
+    for _ in range(12):
+        world.now += MINUTE
+        world.file()
+    assert not world.is_critical and not world.spool.failures()
+    assert world.mail.takes(more)
+    for _ in range(3):
+        world.now += HOUR
+        world.file()
+    for text in ("more", *(piece.event.id for piece in said)):
+        assert text in world.history(ALICE) and text in world.archived(ALICE), text
 
 
 def test_what_is_on_the_disk_decides_and_a_restart_changes_nothing(make: Make) -> None:
