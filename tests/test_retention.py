@@ -93,6 +93,8 @@ def test_a_hold_only_ever_keeps_and_time_only_ever_frees(age, labels, days, quer
         (22.5, 25.5, {23, 0, 1}),
         (1.0, 100.0, set(range(24))),
         (9.0, 5.0, set()),
+        (29.1, 5.5, set()),
+        (10_000.0, 5.5, {5}),
     ],
 )
 def test_hours_that_passed_while_nobody_ran_are_due_too(last, now, hours):

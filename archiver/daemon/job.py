@@ -281,7 +281,8 @@ class Job:
 
     def _is_long_ago(self, what: str, seconds: int) -> bool:
         last = _touched(self._stamp(what))
-        return last is None or clock() - last >= seconds * SECOND
+        # Nor is it waited for a time that will be: the clock was set back.
+        return last is None or not 0 <= clock() - last < seconds * SECOND
 
     def _stamp(self, what: str) -> Path:
         """The file that bears the time at which something was last done, by whichever process."""

@@ -108,9 +108,9 @@ def _longest(days: Iterable[int | None]) -> int | None:
 def hours_due(last: int | None, now: int) -> frozenset[int]:
     """The hours of the day, in UTC, that began since the last purge and until now; without one, only this hour.
 
-    A clock that went back has nothing due before its hour comes again.
+    A clock that went back has nothing due before its hour comes again; one that was set back by days was wrong before.
     """
     this = now // _HOUR
-    if last is None:
+    if last is None or last > now + 24 * _HOUR:
         return frozenset({this % 24})
     return frozenset(hour % 24 for hour in range(max(last // _HOUR, this - 24) + 1, this + 1))

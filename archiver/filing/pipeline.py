@@ -91,6 +91,10 @@ class Reader(Protocol):
     def heads(self, mailboxes: Iterable[str]) -> dict[str, Head]: ...
 
 
+AHEAD = 24 * 3_600 * SECOND
+"""By how much a clock may be wrong before that is taken for what it is."""
+
+
 class Journal(Protocol):
     """Where attempts and results are recorded, durably, in the order of the calls."""
 
@@ -173,7 +177,8 @@ class Filer:
         read = self._reading(lease)
         looked = survey(read, lease.roster, rules, partial=partial)
         for conversation in conversations(read(), looked, lease.roster, rules, partial=partial):
-            if conversation.ripe > mark.time:
+            # What is ripe later than anything waits was heard before the clock was set back, who knows how long ago.
+            if mark.time < conversation.ripe <= max(mark.time, now) + max(rules.idle, rules.silence) + AHEAD:
                 # A feed that is down holds its watermark back: then look again in a while.
                 yield max(conversation.ripe + self._terms.lateness, now + LOOK_AGAIN), conversation
             else:

@@ -55,6 +55,10 @@ UPDATE place SET due_at = CASE WHEN attempts >= 2 AND claimed_due IS NOT NULL TH
 _decode_roster = json.Decoder(Roster).decode
 
 
+_AHEAD = 33 * 24 * 3_600 * SECOND
+"""Nothing waits for longer, by a clock that goes on: neither for an event that may still come nor to be tried again."""
+
+
 def backoff(attempts: int) -> int:
     """How long to wait after so many attempts: 10 s, 40 s, 160 s … an hour."""
     return int(min(_BACKOFF * 4 ** min(max(attempts, 1) - 1, 10), _LONGEST_BACKOFF))
@@ -66,6 +70,7 @@ def claim(
     statement = _CLAIM.format(due=_DUE if only_due else "", feed="" if feed is None else _FEED)
     values = {"owner": owner, "until": expires, "now": now, "feed": feed, "limit": limit}
     lose(connections, now, lambda _: False)
+    _bring_back(connections, now)
     with connections.reading() as connection:
         # Asked first, so that looking for work in vain takes no lock.
         query = f"SELECT 1 FROM place WHERE due_at IS NOT NULL AND owner IS NULL {_DUE if only_due else ''} LIMIT 1"  # noqa: S608
@@ -145,6 +150,16 @@ def retry(connections: Connections, lease: Lease, reason: str, now: int) -> int:
     with connections.writing() as transaction:
         transaction.connection.execute(_RETRY, (at, reason, lease.place, lease.owner))
     return at
+
+
+def _bring_back(connections: Connections, now: int) -> None:
+    """What is due later than anything waits was due by a clock that has been set back since: it is due now."""
+    late = "due_at > ? AND due_at IS NOT NULL AND owner IS NULL"
+    with connections.reading() as connection:
+        if connection.execute(f"SELECT 1 FROM place WHERE {late} LIMIT 1", (now + _AHEAD,)).fetchone() is None:  # noqa: S608
+            return
+    with connections.writing() as transaction:
+        transaction.connection.execute(f"UPDATE place SET due_at = ? WHERE {late}", (now, now + _AHEAD))  # noqa: S608
 
 
 def lose(connections: Connections, now: int, is_dead: Callable[[str], bool]) -> int:
