@@ -58,7 +58,9 @@ def flattened(table: dict, above: str = "") -> dict[str, object]:
             case dict() if above + key != "directory.people":
                 flat |= flattened(value, f"{above}{key}.")
             case [dict(), *_]:
-                flat |= {k: v for each in value for k, v in flattened(each, f"{above}{key}[].").items()}
+                for each in value:
+                    which = each["type"] if key == "source" else ""
+                    flat |= flattened(each, f"{above}{key}[{which}].")
             case _:
                 flat[above + key] = value
     return flat
@@ -68,7 +70,7 @@ def test_the_example_has_every_key_and_its_default():
     written = flattened(tomllib.loads((FIXTURES / "full.toml").read_text()))
     documented = {each.key: each.default for each in keys()}
     assert written.keys() == documented.keys()
-    examples = re.compile(r"directory\.|.*\[\]")
+    examples = re.compile(r"directory\.|.*\[")
     assert {k: v for k, v in written.items() if not examples.match(k)} == {
         k: v for k, v in documented.items() if not examples.match(k)
     }
@@ -91,7 +93,7 @@ def test_every_key_has_a_sentence_and_a_default_that_loads():
     for each in keys():
         *above, key = each.key.split(".")
         table = everything
-        if "[]" in each.key:
+        if "[" in each.key:
             continue
         for step in above:
             table = table.setdefault(step, {})
@@ -388,7 +390,7 @@ def test_any_input_is_a_config_or_named_problems(raw):
 
 
 @calm
-@given(st.sampled_from([each.key for each in keys() if "[]" not in each.key]), anything)
+@given(st.sampled_from([each.key for each in keys() if "[" not in each.key]), anything)
 def test_any_value_of_any_key_is_taken_or_named(key, value):
     section, name = key.split(".")
     try:
@@ -413,3 +415,80 @@ def test_trees_that_meet():
     assert not collide("/v/mail/{domain}/{local}", "/v/archive/{domain}/{local}")
     assert not collide("/v/{local}@{domain}", "/v/archive/{domain}/{local}")
     assert not collide("{data}/{domain}/{local}", "/v/{domain}/{local}")
+
+
+# --- sources -----------------------------------------------------------------------------------------------------
+
+DIGEST = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
+
+
+def http(**more: object) -> dict:
+    token = {"name": "gateway", "sources": ["xmpp:*"], "sha256": DIGEST}
+    return {"type": "http", "name": "chat", "token": [token]} | more
+
+
+def source_problems(*tables: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse({"source": list(tables)})
+    return caught.value.problems
+
+
+def test_a_source_has_its_defaults_and_listens_where_it_says():
+    config = parse({"source": [http(), http(name="other", listen="/run/archiver/http")]})
+    assert [key for key, _ in config.endpoints] == ["smtp.listen", "source[1].listen", "source[2].listen"]
+    assert not config.blocking and parse({"source": [http(blocking=True)]}).blocking
+    assert config.source[0].token[0].sources == ("xmpp:*",)
+
+
+@pytest.mark.parametrize(
+    ("tables", "key", "why"),
+    [
+        ([7], "source[1]", "must be a table"),
+        ([{}], "source[1].type", "is missing"),
+        ([{"type": 7}], "source[1].type", "must be a string"),
+        ([http(type="carrier pigeon")], "source[1].type", "must be one of"),
+        ([http(token=[])], "source[1].token", "nobody may write"),
+        ([http(colour="red")], "source[1].colour", "is no key"),
+        ([http(name="Not a name")], "source[1].name", "plain name"),
+        ([http(), http(listen="127.0.0.1:9999")], "source[2].name", "already"),
+        ([http(), http(name="b")], "source[2].listen", "is source[1].listen already"),
+        ([http(listen="127.0.0.1:8025")], "source[1].listen", "is smtp.listen already"),
+        ([http(certificate="/a.pem")], "source[1].certificate", "needs its key"),
+        ([http(key="/a.pem")], "source[1].certificate", "needs its key"),
+        ([http(client_ca="/a.pem")], "source[1].client_ca", "needs a certificate"),
+        ([http(certificate="a.pem", key="/k")], "source[1].certificate", "path from the root"),
+        ([http(token=[{"name": "a", "sources": ["*"]}])], "source[1].token[1]", "needs one of"),
+        (
+            [http(token=[{"name": "a", "sources": ["*"], "env": "A", "file": "/a"}])],
+            "source[1].token[1]",
+            "needs one of",
+        ),
+        ([http(token=[{"name": "a", "sources": [], "env": "A"}])], "source[1].token[1].sources", "something in it"),
+        ([http(token=[{"name": "a", "sources": ["*"], "sha256": "secret"}])], "source[1].token[1].sha256", "64"),
+        (
+            [http(token=[{"name": n, "sources": ["*"], "sha256": DIGEST} for n in "ab"])],
+            "source[1].token[2].sha256",
+            "another token",
+        ),
+        (
+            [http(token=[{"name": "a", "sources": ["*"], "env": n} for n in "AB"])],
+            "source[1].token[2].name",
+            "another token's name",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_source(tables, key, why):
+    (problem,) = source_problems(*tables)
+    assert problem.startswith(key) and why in problem
+
+
+@calm
+@given(st.sampled_from([each.key for each in keys() if each.key.startswith("source[http].")]), anything)
+def test_any_value_of_any_key_of_a_source_is_taken_or_named(key, value):
+    *above, name = key.removeprefix("source[http].").split(".")
+    table = http()
+    (table["token"][0] if above else table)[name] = value
+    try:
+        parse({"source": [table]})
+    except ConfigError as error:
+        assert error.problems and all(problem.startswith("source[1].") for problem in error.problems)

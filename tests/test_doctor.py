@@ -211,3 +211,20 @@ def test_dead_imports_are_told_unless_one_may_be_running(tmp_path):
         assert "--close-import import:x" in found(tmp_path)["dead import"].advice
         with spool.hold("backfill", "somebody"):
             assert "dead import" not in found(tmp_path)
+
+
+def test_every_source_is_tried_whatever_is_wrong_with_another(tmp_path, free_port):
+    (tmp_path / "token").write_text("a-secret-that-nobody-guesses")
+
+    def source(name: str, host: str, file: str) -> dict:
+        token = {"name": "gateway", "sources": ["*"], "file": str(tmp_path / file)}
+        return {"type": "http", "name": name, "listen": f"{host}:{free_port()}", "token": [token]}
+
+    findings = found(
+        tmp_path, {**OFF, "source": [source("bad", "127.0.0.1", "none"), source("good", "0.0.0.0", "token")]}
+    )
+    assert findings["http:bad"].verdict is Verdict.BAD and findings["http:bad"].advice
+    assert findings["http:good"].verdict is Verdict.OK and "/events" in findings["http:good"].found
+    assert findings["http:good's privacy"].verdict is Verdict.WARN
+    assert "http:bad's privacy" not in findings
+    assert findings["source[1].listen"].verdict is Verdict.OK

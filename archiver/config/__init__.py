@@ -34,7 +34,8 @@ from archiver.config.archiving import (
     moving_faults,
     unreachable,
 )
-from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Wrong
+from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Variants, Wrong
+from archiver.config.sources import SOURCES, SourceTable, apart, coherent
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.store.template import check_template
 from archiver.types import Mailbox
@@ -313,6 +314,7 @@ class Config(Struct, frozen=True):
     retention_label: Annotated[tuple[RetentionLabel, ...], Setting([], Tables(RetentionLabel, labelled_once), "")]
     smtp: Annotated[Smtp, Setting({}, Table(Smtp), "")]
     web: Annotated[Web, Setting({}, Table(Web, _paired), "")]
+    source: Annotated[tuple[SourceTable, ...], Setting([], Variants(SOURCES, coherent), "")]
     schedule: Annotated[Schedule, Setting({}, Table(Schedule), "")]
     log: Annotated[Log, Setting({}, Table(Log), "")]
 
@@ -320,6 +322,18 @@ class Config(Struct, frozen=True):
     def digest(self) -> str:
         """Equal for equal configurations, for the log."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        """Every place that is listened on, by its dotted key."""
+        found = [("smtp.listen", self.smtp.listen), ("smtp.lmtp", self.smtp.lmtp)] if self.smtp.enabled else []
+        found += [(f"source[{n}].{key}", e) for n, each in enumerate(self.source, 1) for key, e in each.endpoints]
+        return tuple((key, place) for key, place in found if place is not None)
+
+    @property
+    def blocking(self) -> bool:
+        """Whether critical mode can tell any source to try later."""
+        return (self.smtp.enabled and self.smtp.blocking) or any(each.blocking for each in self.source)
 
     @property
     def default_mailbox(self) -> Mailbox:
@@ -330,6 +344,7 @@ class Config(Struct, frozen=True):
 def _consistent(config: Config) -> Iterator[Fault]:
     """What the tables say of each other. A mailbox that the people file may say more of is whole only with it."""
     yield from contradictions(config.archiving, config.policy)
+    yield from apart(config.endpoints)
     if not config.directory.file:
         for number, table in enumerate(config.mailbox, 1):
             for key, value, why in moving_faults(table):
@@ -429,7 +444,10 @@ def _nearest(key: str) -> str:
 
 
 class Documented(NamedTuple):
-    """One line of the table of keys: `[]` stands for each table of an array; a default of None is required."""
+    """One line of the table of keys: `[]` stands for each table of an array, `[http]` for each whose type is that.
+
+    A default of None is required.
+    """
 
     key: str
     default: object
@@ -448,6 +466,9 @@ def _keys(record: type, above: str) -> Iterator[Documented]:
                 yield from _keys(inner, f"{above}{key}.")
             case Tables(record=inner):
                 yield from _keys(inner, f"{above}{key}[].")
+            case Variants(records=records):
+                for name, inner in records.items():
+                    yield from _keys(inner, f"{above}{key}[{name}].")
             case _:
                 default = None if setting.default is REQUIRED else setting.default
                 yield Documented(above + key, default, setting.sentence)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
@@ -95,11 +95,12 @@ def _read(setting: Setting, value: object) -> object:
 
 
 class Tables:
-    """Reads an array of TOML tables into a tuple of records."""
+    """Reads an array of TOML tables into a tuple of records; `one` reads each."""
 
-    def __init__(self, record: type, *rules: Rule) -> None:
+    def __init__(self, record: type, *rules: Rule, one: Callable[[object], Any] | None = None) -> None:
         self.record = record
         self.rules = rules
+        self.one = one or Table(record)
 
     def __call__(self, value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -108,13 +109,35 @@ class Tables:
         records = []
         for number, each in enumerate(value, 1):
             try:
-                records.append(Table(self.record)(each))
+                records.append(self.one(each))
             except Wrong as wrong:
                 faults += [(joined(f"[{number}]", below), found, why) for below, found, why in wrong.faults]
         faults += [fault for rule in self.rules for fault in rule(records)]
         if faults:
             raise Wrong(*faults)
         return tuple(records)
+
+
+class Variants:
+    """Reads an array of TOML tables whose key `type` says which record each is read into."""
+
+    def __init__(self, records: Mapping[str, type], *rules: Rule) -> None:
+        self.records = records
+        self._read_all = Tables(Struct, *rules, one=self._one)
+
+    def __call__(self, value: object) -> tuple[Any, ...]:
+        return self._read_all(value)
+
+    def _one(self, value: object) -> Any:
+        if not isinstance(value, dict):
+            raise Wrong(("", value, "must be a table"))
+        if "type" not in value:
+            raise Wrong(("type", "", "is missing"))
+        try:
+            kind = choice(*self.records)(value["type"])
+        except Wrong as wrong:
+            raise Wrong(*(("type", found, why) for _, found, why in wrong.faults)) from wrong
+        return Table(self.records[str(kind)])(value)
 
 
 def joined(key: str, below: str) -> str:
@@ -141,6 +164,13 @@ def text(value: object) -> str:
     if len(value) > 4096 or any(unicodedata.category(char) in ("Cc", "Cs") for char in value):
         raise Wrong(("", value, "must be one line of plain text"))
     return value
+
+
+def path(value: object) -> str:
+    """Of a file, from the root: a daemon's own directory is nobody's to rely on."""
+    if not text(value).startswith("/"):
+        raise Wrong(("", value, "must be a path from the root, like /etc/archiver/key.pem"))
+    return text(value)
 
 
 def prose(value: object) -> str:

@@ -9,8 +9,14 @@ from msgspec import Struct
 
 from archiver.config import Config, Smtp
 from archiver.config.settings import Endpoint
+from archiver.config.sources import HttpTable
+from archiver.sources import smtp
+from archiver.sources.http import receiving as http
+from archiver.sources.http.source import HttpSource, Token
+from archiver.sources.listening import Address
 from archiver.sources.protocol import Source
-from archiver.sources.smtp import Address, Limits, MailSource
+from archiver.sources.smtp import MailSource
+from archiver.sources.tls import Tls
 
 
 class Maker(Struct, frozen=True):
@@ -28,17 +34,46 @@ Wanted = Mapping[str, Callable[[], Source]]
 
 
 def sources_of(config: Config) -> Wanted:
-    return {"smtp:mail": Maker(_mail, (config.smtp,))} if config.smtp.enabled else {}
+    wanted = {"smtp:mail": Maker(_mail, (config.smtp,))} if config.smtp.enabled else {}
+    return wanted | {f"{each.type}:{each.name}": Maker(_KINDS[type(each)], (each,)) for each in config.source}
 
 
-def _mail(smtp: Smtp) -> Source:
-    addresses = [_address(smtp.listen, local=False)]
-    if smtp.lmtp is not None:
-        addresses.append(_address(smtp.lmtp, local=True))
-    return MailSource("mail", tuple(addresses), limits=Limits(size=smtp.max_size), blocking=smtp.blocking)
+def _mail(mail: Smtp) -> Source:
+    addresses = [_address(mail.listen, local=False)]
+    if mail.lmtp is not None:
+        addresses.append(_address(mail.lmtp, local=True))
+    return MailSource("mail", tuple(addresses), limits=smtp.Limits(size=mail.max_size), blocking=mail.blocking)
 
 
-def _address(endpoint: Endpoint, *, local: bool) -> Address:
-    if endpoint.path:
-        return Address(path=Path(endpoint.path), local=local)
-    return Address(endpoint.host, endpoint.port, local=local)
+def _address(endpoint: Endpoint, *, local: bool) -> smtp.Address:
+    place = _place(endpoint)
+    return smtp.Address(place.host, place.port, place.path, place.mode, local)
+
+
+def _http(table: HttpTable) -> Source:
+    tokens = (
+        Token(each.name, each.sources, each.rate, each.sha256 or "", each.file or "", each.env or "")
+        for each in table.token
+    )
+    limits = http.Limits(table.max_size, 4 * table.max_size, events=table.max_events, connections=table.connections)
+    return HttpSource(
+        table.name,
+        _place(table.listen),
+        tuple(tokens),
+        tls=_tls(table.certificate, table.key, table.client_ca),
+        limits=limits,
+        blocking=table.blocking,
+    )
+
+
+def _place(endpoint: Endpoint) -> Address:
+    return Address(path=Path(endpoint.path)) if endpoint.path else Address(endpoint.host, endpoint.port)
+
+
+def _tls(certificate: str | None, key: str | None, clients: str | None) -> Tls | None:
+    if certificate is None or key is None:
+        return None
+    return Tls(Path(certificate), Path(key), Path(clients) if clients is not None else None)
+
+
+_KINDS: dict[type, Callable[..., Source]] = {HttpTable: _http}

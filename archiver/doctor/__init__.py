@@ -2,6 +2,7 @@
 
 configured   people file, owner, gate: what the configuration comes to
 machine      directories, file system, room, listeners: what it runs on
+capturing    live sources: whether each could be started
 archived     migrations and holds: what archiving comes to
 spooled      the spool: whether it is sound, and what waits in it for a person
 """
@@ -13,13 +14,13 @@ from itertools import chain
 from pathlib import Path
 
 from archiver.config import Config
-from archiver.doctor import archived, configured, machine, spooled
+from archiver.doctor import archived, capturing, configured, machine, spooled
 from archiver.doctor.finding import Check, Finding, Verdict
 from archiver.exceptions import ArchiverError
 
 __all__ = ["Finding", "Verdict", "examine"]
 
-CHECKS: tuple[Check, ...] = (*configured.CHECKS, *machine.CHECKS, *archived.CHECKS, *spooled.CHECKS)
+CHECKS: tuple[Check, ...] = (*configured.CHECKS, *machine.CHECKS, *capturing.CHECKS, *archived.CHECKS, *spooled.CHECKS)
 
 
 def examine(config: Config, data: Path, now: int) -> list[Finding]:

@@ -107,10 +107,9 @@ def words(config: Config, data: Path, now: int) -> Iterator[Finding]:
 def critical_mode(config: Config, data: Path, now: int) -> Iterator[Finding]:
     """Whether it would refuse anything, where it is on."""
     if critical.can_block(archiving_of(config)):
-        blocking = config.smtp.enabled and config.smtp.blocking
-        found = "mail is put off while archiving fails" if blocking else "on, but no source is blocking: all is taken"
-        advice = "set [smtp] blocking = true, or block_on_failure = false"
-        yield judged("critical mode", blocking, found, advice, otherwise=Verdict.WARN)
+        found = "put off while archiving fails" if config.blocking else "on, but no source is blocking: all is taken"
+        advice = "set blocking = true in [smtp] or a [[source]], or block_on_failure = false"
+        yield judged("critical mode", config.blocking, found, advice, otherwise=Verdict.WARN)
 
 
 CHECKS: tuple[Check, ...] = (the_gate, mailboxes, owner, critical_mode, words)

@@ -135,16 +135,15 @@ def room(config: Config, data: Path, now: int) -> Iterator[Finding]:
 
 
 def listeners(config: Config, data: Path, now: int) -> Iterator[Finding]:
-    if not config.smtp.enabled:
-        yield Finding("listeners", Verdict.OK, "mail intake is switched off in [smtp] enabled")
+    if not config.endpoints:
+        yield Finding("listeners", Verdict.OK, "none: mail intake is switched off in [smtp] enabled")
         return
     try:
         daemon = holder(data / "run", "daemon")
     except OSError:
         daemon = None
-    for key, endpoint in (("smtp.listen", config.smtp.listen), ("smtp.lmtp", config.smtp.lmtp)):
-        if endpoint is not None:
-            yield _listener(key, endpoint, daemon)
+    for key, endpoint in config.endpoints:
+        yield _listener(key, endpoint, daemon)
 
 
 def _listener(key: str, endpoint: Endpoint, daemon: str | None) -> Finding:
@@ -154,7 +153,7 @@ def _listener(key: str, endpoint: Endpoint, daemon: str | None) -> Finding:
         return Finding(key, Verdict.OK, f"{where} is free")
     if daemon is not None and why == _USED:
         return Finding(key, Verdict.OK, f"{where} is in use, by {daemon} as it seems")
-    return Finding(key, Verdict.BAD, f"{where}: {why}", f"name another [smtp] {key.partition('.')[2]}, or free it")
+    return Finding(key, Verdict.BAD, f"{where}: {why}", f"name another {key}, or free it")
 
 
 _USED = "another program listens there"

@@ -49,7 +49,7 @@ from archiver.events.record import (
     target,
 )
 from archiver.events.rewriting import rewritten
-from archiver.events.schema import json_schema
+from archiver.events.schema import definitions_of_events, json_schema
 
 __all__ = [
     "BARE",
@@ -92,6 +92,7 @@ __all__ = [
     "capture",
     "chunks",
     "date_of",
+    "definitions_of_events",
     "digest_of",
     "fits",
     "json_schema",

@@ -26,9 +26,9 @@ _RULES = (
 )
 
 
-def json_schema() -> dict[str, Any]:
-    """The schema a sender can check events against: stricter than the reader in asking for `specversion`."""
-    (reference,), definitions = msgspec.json.schema_components([Event], ref_template="#/$defs/{name}")
+def definitions_of_events(within: str) -> dict[str, Any]:
+    """The schemas of `Event` and what it holds, by name; they refer to each other below `within`."""
+    _, definitions = msgspec.json.schema_components([Event], ref_template=within + "{name}")
     for definition in definitions.values():
         if "description" in definition:
             definition["description"] = " ".join(definition["description"].split())
@@ -41,11 +41,17 @@ def json_schema() -> dict[str, Any]:
         }
         for types, rule in _RULES
     ]
+    return definitions
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema a sender can check events against: stricter than the reader in asking for `specversion`."""
+    within = "#/$defs/"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "An event of the conversation archiver (CloudEvents 1.0, JSON format)",
-        **reference,
-        "$defs": definitions,
+        "$ref": within + "Event",
+        "$defs": definitions_of_events(within),
     }
 
 

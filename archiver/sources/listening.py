@@ -35,9 +35,7 @@ def bind(address: Address) -> list[socket.socket]:
         else:
             _at_port(address.host, address.port, bound)
     except OSError as fault:
-        withdraw(bound)
-        for each in bound:
-            each.close()
+        release(bound)
         raise EnvironmentFault(
             f"can't listen on {address}: {fault.strerror or fault}",
             hint="choose another address, or stop what uses this one",
@@ -58,6 +56,13 @@ def withdraw(bound: list[socket.socket]) -> None:
         if each.family == socket.AF_UNIX and each.fileno() >= 0:
             with suppress(OSError):
                 Path(each.getsockname()).unlink()
+
+
+def release(bound: list[socket.socket]) -> None:
+    """Give up what nobody serves on."""
+    withdraw(bound)
+    for each in bound:
+        each.close()
 
 
 def _at_port(host: str, port: int, bound: list[socket.socket]) -> None:

@@ -11,11 +11,10 @@ T = TypeVar("T")
 
 
 class Loop:
-    """`start` once, `run` from any other thread, `end` once; one that was never started may be ended too."""
+    """`start`, `run` from any other thread, `end`; each once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
 
     @property
@@ -23,6 +22,7 @@ class Loop:
         return self._thread is not None
 
     def start(self) -> None:
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
         self._thread.start()
 
@@ -31,7 +31,7 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def end(self) -> None:
-        if self._thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+        assert self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
         self._loop.close()

@@ -1,8 +1,8 @@
 """One mail -> its events: those it carries, or itself as one message that was sent.
 
 A mail with an event file attached gives exactly the events in it. Any other is a transcript of one message: who
-wrote it, to whom, when, what. Pure but for a temporary file while an event attachment is read. Never raises for what
-a mail holds: what can't be understood is `Rejected` with the whole mail.
+wrote it, to whom, when, what. Pure. Never raises for what a mail holds: what can't be understood is `Rejected` with
+the whole mail.
 """
 
 from __future__ import annotations
@@ -11,25 +11,21 @@ import base64
 import hashlib
 import io
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import msgspec
 import structlog
 
-from archiver.events import Captured, Participant, Rejected, capture, moment, open_events, read_events
+from archiver.events import Captured, Participant, Rejected, capture, moment, unpacked
 from archiver.exceptions import EventError
+from archiver.sources.cloudevents import BATCH, ONE, TYPES, batch, lines, one
 from archiver.sources.decoding import HEADER_LIMIT, date, header_text, people
 from archiver.sources.parts import Body, Mail, Part, body_of, read_parts
 
 log = structlog.get_logger("archiver.sources")
 
-ONE = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
-LINES = "application/x-ndjson"
 _SUFFIXES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
 
 UNPACKED_LIMIT = 1024 * 1024 * 1024
@@ -43,7 +39,6 @@ SOURCE_HEADER = "x-archiver-source"
 
 _SOURCE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"<([^<>]+)>")
-_read_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def read_mail(content: bytes, *, source: str, received: int, sender: str = "") -> Iterator[Captured | Rejected]:
@@ -75,7 +70,7 @@ def _position(content: bytes) -> str:
 
 def _carries_events(part: Part) -> bool:
     named = part.name is not None and part.name.lower().endswith(_SUFFIXES)
-    return named or part.media_type in (ONE, BATCH, LINES)
+    return named or part.media_type in TYPES
 
 
 def _readable(records: Iterator[Captured | Rejected]) -> Iterator[Captured | Rejected]:
@@ -99,36 +94,15 @@ def _events(mail: Mail, carried: list[Part], received: int) -> Iterator[Captured
 
 def _read_part(part: Part, name: str, received: int) -> Iterator[Captured | Rejected]:
     if part.media_type == ONE:
-        yield _captured(part.content, name, received)
+        yield one(part.content, name=name, received=received)
     elif part.media_type == BATCH:
-        yield from _batch(part.content, name, received)
+        try:
+            yield from batch(part.content, name=name, received=received)
+        except EventError as reason:
+            yield Rejected(part.content, name, str(reason))
     else:
-        yield from _lines(part.content, name, received)
-
-
-def _batch(content: bytes, name: str, received: int) -> Iterator[Captured | Rejected]:
-    try:
-        events = _read_batch(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        yield Rejected(content, name, f"not a JSON array of events: {fault}")
-        return
-    for number, event in enumerate(events, 1):
-        yield _captured(bytes(event), f"{name}:{number}", received)
-
-
-def _captured(content: bytes, name: str, received: int) -> Captured | Rejected:
-    try:
-        return capture(content, received=received)
-    except EventError as reason:
-        return Rejected(content, name, str(reason))
-
-
-def _lines(content: bytes, name: str, received: int) -> Iterator[Captured | Rejected]:
-    with tempfile.NamedTemporaryFile(prefix="archiver-", suffix=".ndjson") as file:
-        file.write(content)
-        file.flush()
-        with open_events(Path(file.name)) as stream:
-            yield from read_events(cast(BinaryIO, _Bounded(stream)), name=name, received=received)
+        stream = cast(BinaryIO, _Bounded(unpacked(io.BytesIO(part.content))))
+        yield from lines(stream, name=name, received=received)
 
 
 class _Bounded(io.RawIOBase):

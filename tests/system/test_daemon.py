@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -44,6 +45,50 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "archiver.toml"
     path.write_text(f'[smtp]\nlisten = "127.0.0.1:{free_port()}"\n[schedule]\nevery = "1s"\n[log]\nformat = "json"\n')
     return path
+
+
+SECRET = "a-secret-that-nobody-guesses"
+
+
+def post(port: int, events: bytes) -> tuple[int, dict[str, int]]:
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    headers = {"Content-Type": "application/x-ndjson", "Authorization": f"Bearer {SECRET}"}
+    client.request("POST", "/events", events, headers)
+    reply = client.getresponse()
+    return reply.status, json.loads(reply.read())["outcomes"]
+
+
+def test_events_come_in_over_http_beside_a_source_that_fails(tmp_path: Path, config: Path) -> None:
+    """And after SIGHUP the one that failed runs too, while the other never stopped."""
+    data, port = tmp_path / "data", free_port()
+    table = (
+        '[[source]]\ntype = "http"\nname = "{}"\nlisten = "127.0.0.1:{}"\n'
+        '[[source.token]]\nname = "x"\nsources = ["*"]\nfile = "{}"\n'
+    )
+    (tmp_path / "token").write_text(SECRET)
+    good = config.read_text() + table.format("good", port, tmp_path / "token")
+    config.write_text(good + table.format("bad", other := free_port(), tmp_path / "no-token"))
+    pieces = [say(PEOPLE[n % 2], f"line {n}", n, where="im", room="ab", present=PEOPLE) for n in range(4)]
+    with daemon(data, config) as process:
+        assert b"no-token" in log_of(data)
+        assert post(port, ndjson(pieces)) == (200, {"accepted": 4})
+        assert post(port, ndjson(pieces)) == (200, {"duplicate": 4})
+        until(lambda: len(listing(data)) == 2, "two items")
+        held = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        held.request("GET", "/health")
+        assert held.getresponse().read()
+        config.write_text(good + table.format("bad", other, tmp_path / "token"))
+        process.send_signal(signal.SIGHUP)
+        until(lambda: log_of(data).count(b'"source_started"') == 3, "the other source")
+        assert post(other, ndjson(pieces)) == (200, {"duplicate": 4})
+        held.request("GET", "/health")  # the same connection: this one was left alone
+        assert held.getresponse().read()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    items = {name.split("/")[1]: parsed(content) for name, (_, content) in listing(data).items()}
+    assert [text for _, text in said(items["alice"])] == [f"line {n}" for n in range(4)]
+    told = json.loads(archiver(data, "--json", "status"))
+    assert {feed["name"]: feed["accepted"] for feed in told["feeds"]} == {"smtp:mail": 0, "http:good": 4, "http:bad": 0}
 
 
 def port_of(config: Path) -> int:

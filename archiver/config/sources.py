@@ -1,0 +1,127 @@
+"""The `[[source]]` tables: what to capture from besides `[smtp]`, one record a type. What they come to is the
+daemon's business.
+
+A new type is a record here and a line in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Protocol
+
+from msgspec import Struct
+
+from archiver.config import settings
+from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Tables
+
+_name = settings.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain name of a-z, 0-9, . and -")
+_digest = settings.matching(r"[0-9a-fA-F]{64}", "must be a SHA-256 digest: 64 hexadecimal digits")
+_variable = settings.matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "must be the name of an environment variable")
+
+
+class SourceTable(Protocol):
+    """What every source's table has; its feed is called `type:name`."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def blocking(self) -> bool: ...
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        """Where it listens, by key."""
+        ...
+
+
+class TokenTable(Struct, frozen=True):
+    """Who may write: a bearer token, of which the digest stands here or which a file or the environment holds."""
+
+    name: Annotated[str, Setting(REQUIRED, _name, "Whose token it is; for logs and quarantine.")]
+    sources: Annotated[
+        tuple[str, ...],
+        Setting(REQUIRED, settings.patterns, "What it may write: sources; * stands for anything, ? for one character."),
+    ]
+    sha256: Annotated[
+        str | None,
+        Setting("", settings.optional(_digest), "SHA-256 of the token (hex); or else `file` or `env`."),
+    ]
+    file: Annotated[str | None, Setting("", settings.optional(settings.path), "File that holds the token.")]
+    env: Annotated[str | None, Setting("", settings.optional(_variable), "Environment variable that holds the token.")]
+    rate: Annotated[int, Setting(0, settings.whole(0, 1_000_000), "Events a second that it may send; 0: any number.")]
+
+
+def _one_each(tokens: Sequence[TokenTable]) -> Iterator[Fault]:
+    for number, token in enumerate(tokens, 1):
+        given = [key for key in ("sha256", "file", "env") if getattr(token, key)]
+        if len(given) != 1:
+            yield f"[{number}]", token.name, "needs one of sha256, file and env"
+        if token.name in (other.name for other in tokens[: number - 1]):
+            yield f"[{number}].name", token.name, "is another token's name already"
+        if token.sha256 and token.sha256.lower() in (str(other.sha256).lower() for other in tokens[: number - 1]):
+            yield f"[{number}].sha256", token.sha256, "is another token already"
+
+
+class HttpTable(Struct, frozen=True):
+    """Events posted over HTTP."""
+
+    type: Annotated[str, Setting(REQUIRED, settings.choice("http"), "http: events (CloudEvents) over HTTP.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
+    token: Annotated[tuple[TokenTable, ...], Setting([], Tables(TokenTable, _one_each), "")]
+    listen: Annotated[
+        Endpoint, Setting("127.0.0.1:8026", settings.endpoint, "Where to listen: host:port or a socket's path.")
+    ]
+    certificate: Annotated[
+        str | None, Setting("", settings.optional(settings.path), "PEM file of its certificate, for TLS.")
+    ]
+    key: Annotated[str | None, Setting("", settings.optional(settings.path), "PEM file of the certificate's key.")]
+    client_ca: Annotated[
+        str | None,
+        Setting("", settings.optional(settings.path), "PEM file; only who has a certificate by one of these may talk."),
+    ]
+    max_size: Annotated[int, Setting("16MiB", settings.size("64KiB", "256MiB"), "Larger requests are refused.")]
+    max_events: Annotated[int, Setting(10_000, settings.whole(1, 100_000), "Requests with more events are refused.")]
+    connections: Annotated[int, Setting(200, settings.whole(1, 10_000), "Connections at once.")]
+    blocking: Annotated[
+        bool,
+        Setting(False, settings.boolean, "Whether critical mode puts off events of archived conversations."),
+    ]
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        return (("listen", self.listen),)
+
+
+SOURCES: dict[str, type] = {"http": HttpTable}
+"""Every type of source there is, and the record of its table."""
+
+
+def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
+    """What is wrong with each source, and with all of them together."""
+    names: set[tuple[str, str]] = set()
+    for number, table in enumerate(tables, 1):
+        if (table.type, table.name) in names:
+            yield f"[{number}].name", table.name, f"is another {table.type} source's name already"
+        names.add((table.type, table.name))
+        if isinstance(table, HttpTable):
+            yield from ((f"[{number}].{key}", value, why) for key, value, why in _tls_faults(table))
+            if not table.token:
+                yield f"[{number}].token", "", "is missing: without one nobody may write"
+
+
+def _tls_faults(table: HttpTable) -> Iterator[Fault]:
+    if bool(table.certificate) != bool(table.key):
+        yield "certificate", table.certificate or "", "needs its key, and the key its certificate"
+    if table.client_ca and not table.certificate:
+        yield "client_ca", table.client_ca, "needs a certificate of our own: there are no clients' without TLS"
+
+
+def apart(places: Sequence[tuple[str, Endpoint]]) -> Iterator[Fault]:
+    """Two that want to listen on one place. `places` are all there are, each with its dotted key."""
+    seen: dict[Endpoint, str] = {}
+    for key, place in places:
+        if place.port == 0 and not place.path:
+            continue
+        if place in seen:
+            yield key, place.path or f"{place.host}:{place.port}", f"is {seen[place]} already"
+        seen.setdefault(place, key)

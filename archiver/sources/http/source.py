@@ -1,0 +1,144 @@
+"""Events over HTTP as a `Source`: a thread with a loop, sockets, uvicorn, and the intake behind it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from archiver.exceptions import EnvironmentFault, UsageError
+from archiver.sources import listening
+from archiver.sources.http.application import Intake
+from archiver.sources.http.receiving import Limits
+from archiver.sources.http.senders import LEAST, Sender, Senders, digest_of
+from archiver.sources.listening import Address
+from archiver.sources.looping import Loop
+from archiver.sources.protocol import Accept, Signs
+from archiver.sources.serving import Serving
+from archiver.sources.tls import Tls, context_of
+
+log = structlog.get_logger("archiver.sources")
+
+DRAIN = 30.0
+"""Seconds that `stop` gives to the requests that are just coming in."""
+
+
+class Token(Struct, frozen=True):
+    """A sender's token, known by one of: its digest, a file, a variable of the environment."""
+
+    name: str
+    sources: tuple[str, ...]
+    rate: int = 0
+    sha256: str = ""
+    file: str = ""
+    env: str = ""
+
+
+class HttpSource:
+    """`clock` gives microseconds since 1970. Port 0 takes a free one; after `start`, `address` has the one taken."""
+
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        tokens: tuple[Token, ...],
+        *,
+        tls: Tls | None = None,
+        limits: Limits | None = None,
+        drain: float = DRAIN,
+        blocking: bool = False,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._name = name
+        self.address = address
+        self._tokens = tokens
+        self._tls = tls
+        self._limits = limits or Limits()
+        self._drain = drain
+        self._blocking = blocking
+        self._clock = clock
+        self._loop = Loop(self.name)
+        self._serving: Serving | None = None
+        self._intake: Intake | None = None
+
+    @property
+    def name(self) -> str:
+        return f"http:{self._name}"
+
+    @property
+    def up(self) -> bool:
+        return self._serving is not None
+
+    @property
+    def blocking(self) -> bool:
+        return self._blocking
+
+    def describe(self) -> str:
+        return f"events on {'https' if self._tls else 'http'}://{self.address}/events"
+
+    def signs(self) -> Signs:
+        return Signs(dict(self._intake.refused) if self._intake is not None else {})
+
+    def probe(self) -> None:
+        self._senders()
+        if self._tls is not None:
+            context_of(self._tls)
+
+    def start(self, accept: Accept) -> None:
+        if self._loop.started:
+            raise UsageError(f"{self.name} was started before")
+        intake = Intake(self.name, self._senders(), self._limits, self._clock, accept)
+        bound = listening.bind(self.address)
+        try:
+            serving = Serving(intake.application(), bound, self._tls, connections=self._limits.connections)
+        except BaseException:
+            listening.release(bound)
+            raise
+        self.address = replace(self.address, port=listening.port_of(bound))
+        self._loop.start()
+        self._loop.run(serving.start())
+        self._intake, self._serving = intake, serving
+        log.info("source_started", source=self.name, address=str(self.address))
+
+    def stop(self) -> None:
+        serving, self._serving = self._serving, None
+        if serving is None or self._intake is None:
+            return
+        self._loop.run(serving.stop(self._drain))
+        self._loop.run(self._intake.close())
+        self._loop.end()
+        log.info("source_stopped", source=self.name)
+
+    def _senders(self) -> Senders:
+        return Senders([_sender(token) for token in self._tokens], time.monotonic)
+
+
+def _sender(token: Token) -> Sender:
+    digest = bytes.fromhex(token.sha256) if token.sha256 else digest_of(_secret(token))
+    return Sender(token.name, digest, token.sources, token.rate)
+
+
+def _secret(token: Token) -> str:
+    if token.file:
+        try:
+            secret = Path(token.file).read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as fault:
+            why = fault.strerror if isinstance(fault, OSError) else "not plain ASCII"
+            raise EnvironmentFault(
+                f"the token of {token.name} can't be read from {token.file}: {why}",
+                hint="let the archiver's user read it, or name another file",
+            ) from fault
+    else:
+        secret = os.environ.get(token.env, "").strip()
+    if len(secret) < LEAST:
+        where = token.file or f"the variable {token.env}"
+        raise EnvironmentFault(
+            f"the token of {token.name} in {where} is shorter than {LEAST} characters",
+            hint="make one with: openssl rand -hex 32",
+        )
+    return secret

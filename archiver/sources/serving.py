@@ -1,0 +1,145 @@
+"""An ASGI application on sockets, by uvicorn, within bounds that hold before any application is asked.
+
+uvicorn bounds no time for a request's head and takes any number of connections: both are bounded here. Holds no
+application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from typing import Any
+
+import uvicorn
+from starlette.responses import PlainTextResponse
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from archiver.sources.listening import withdraw
+from archiver.sources.tls import Tls, context_of, keep_fresh
+
+HEAD_SECONDS = 20.0
+"""From a connection's beginning, or a reply, to a whole head of the next request."""
+HEAD_BYTES = 32 * 1024
+SEND_SECONDS = 30.0
+"""For a client to take in one piece of a reply."""
+IDLE_SECONDS = 30
+"""How long a connection is kept after a reply."""
+
+
+class Serving:
+    """Lives on the loop it is started on. `bound` are listening sockets, which it closes at the end."""
+
+    def __init__(self, app: Any, bound: list[socket.socket], tls: Tls | None = None, *, connections: int = 200) -> None:
+        self._bound = bound
+        self._tls = tls
+        self._context = context_of(tls) if tls is not None else None
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                _Guarded(app),
+                http=_protocol(connections),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                h11_max_incomplete_event_size=HEAD_BYTES,
+                timeout_keep_alive=IDLE_SECONDS,
+                ssl_context_factory=self._given if tls is not None else None,
+            )
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        # It tells of every start and stop, and of whatever strangers send it.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        serving = asyncio.create_task(self._server.serve(sockets=self._bound))
+        self._tasks.append(serving)
+        if self._context is not None and self._tls is not None:
+            self._tasks.append(asyncio.create_task(keep_fresh(self._context, self._tls)))
+        while not self._server.started:
+            if serving.done():
+                serving.result()
+            await asyncio.sleep(0.005)
+
+    async def stop(self, seconds: float) -> None:
+        """Take no new connection, let requests end, cut off those that last longer."""
+        if not self._tasks:
+            return
+        serving, *others = self._tasks
+        for task in others:
+            task.cancel()
+        withdraw(self._bound)
+        self._server.config.timeout_graceful_shutdown = max(1, round(seconds))
+        self._server.should_exit = True
+        await asyncio.gather(serving, *others, return_exceptions=True)
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        self._tasks = []
+
+    def _given(self, config: uvicorn.Config, default: object) -> ssl.SSLContext:
+        assert self._context is not None
+        return self._context
+
+
+class _Guarded:
+    """A reply that nobody takes in ends its connection, and so does a request whose end two headers state."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_in_time(message: Any) -> None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send(message)
+
+        names = {name for name, _ in scope["headers"]}
+        if {b"content-length", b"transfer-encoding"} <= names:  # RFC 9112, 6.3: may be an attempt to smuggle another
+            await _UNCLEAR(scope, receive, send_in_time)
+        else:
+            await self._app(scope, receive, send_in_time)
+
+
+_UNCLEAR = PlainTextResponse("Content-Length or Transfer-Encoding, not both", 400, {"Connection": "close"})
+
+
+def _protocol(most: int) -> type[asyncio.Protocol]:
+    """One client, on h11: which refuses what is ambiguous (RFC 9112, 11.2: request smuggling)."""
+
+    class Connection(H11Protocol):
+        _patience: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                transport.abort()
+            else:
+                self._wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_waiting()
+            super().connection_lost(exc)
+
+        def handle_events(self) -> None:
+            super().handle_events()
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._stop_waiting()  # the body's pace is the application's business
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._wait()
+
+        def _wait(self) -> None:
+            self._stop_waiting()
+            if not self.transport.is_closing():
+                # What is just coming in may be the rest of a body that was refused: read, and given its time too.
+                self._patience = self.loop.call_later(HEAD_SECONDS + IDLE_SECONDS, self.transport.abort)
+
+        def _stop_waiting(self) -> None:
+            if self._patience is not None:
+                self._patience.cancel()
+                self._patience = None
+
+    return Connection
