@@ -19,8 +19,11 @@ from click.testing import CliRunner, Result
 from archiver.cli import main, verify
 from archiver.events import Captured, ndjson
 from archiver.filing.reproducing import Proof, prove
+from archiver.inspection import Ledger
 from archiver.rendering import lines_of
 from archiver.spool import Spool
+from archiver.store.survey import Lying
+from archiver.types import Delivery, DeliveryState
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 HISTORY = ".Conversation History"
@@ -456,6 +459,23 @@ def test_an_item_of_several_mailboxes_is_made_again_once(scene: Scene, monkeypat
     monkeypatch.setattr(verify, "prove", lambda content, *rest: made.append(content) or prove(content, *rest))
     assert scene.told(status=0) == []
     assert len(made) == len(set(made)) == 3
+
+
+def test_asking_about_an_item_costs_the_same_in_a_larger_mailbox() -> None:
+    costs = []
+    for count in (50, 500):
+        with Ledger() as ledger:
+            filed = (Delivery(ALICE, HISTORY, f"{n}.K", 0, DeliveryState.FILED, "", 1, (), n) for n in range(count))
+            ledger.expect((each, HISTORY) for each in filed)
+            for n in range(count):
+                ledger.see(ALICE, Lying(HISTORY, "cur", f"{n}.K:2,S", 1, 0o600, 0), b"")
+                ledger.see_copy(ALICE, f"{n}", Lying(HISTORY, "cur", f"copy-{n}", 1, 0o600, 0))
+            steps: list[int] = []
+            ledger._database.set_progress_handler(lambda steps=steps: steps.append(1), 1)
+            assert len(ledger.lying(ALICE, "7.K")) == len(ledger.known(ALICE, "7.K")) == 1
+            assert ledger.copies(ALICE, "7") == [HISTORY] and ledger.others(BOB, "7.K") == ALICE
+            costs.append(len(steps))
+    assert costs[1] <= costs[0] + 10, costs
 
 
 def test_of_one_mailbox_no_other_s_deliveries_are_read(scene: Scene) -> None:

@@ -20,7 +20,7 @@ from archiver.types import Delivery, DeliveryState
 _TABLES = """
 CREATE TABLE filed (number INTEGER PRIMARY KEY, mailbox TEXT, folder BLOB, name TEXT, state TEXT, size INTEGER);
 CREATE INDEX filed_name ON filed (name, mailbox);
-CREATE INDEX filed_mailbox ON filed (mailbox, state, number);
+CREATE INDEX filed_mailbox ON filed (mailbox, number);
 CREATE TABLE lying (mailbox TEXT, name TEXT, folder BLOB, subdirectory TEXT, file BLOB, flags TEXT, digest BLOB,
     PRIMARY KEY (mailbox, folder, subdirectory, file)) WITHOUT ROWID;
 CREATE INDEX lying_name ON lying (mailbox, name);
@@ -167,8 +167,9 @@ class Ledger:
 
     def lying(self, mailbox: str, name: str) -> list[Kept]:
         rows = self._database.execute(
-            """SELECT folder, subdirectory, file, flags, digest FROM lying WHERE mailbox = ? AND name = ?
-            ORDER BY subdirectory <> 'cur', length(flags) DESC, file""",
+            # Left to itself SQLite reads the whole mailbox by the primary key, for each item of it.
+            """SELECT folder, subdirectory, file, flags, digest FROM lying INDEXED BY lying_name
+            WHERE mailbox = ? AND name = ? ORDER BY subdirectory <> 'cur', length(flags) DESC, file""",
             (mailbox, name),
         )
         return [Kept(os.fsdecode(folder), sub, os.fsdecode(file), flags, d) for folder, sub, file, flags, d in rows]
