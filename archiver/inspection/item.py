@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from email.message import EmailMessage, Message
+from email.message import Message
 from urllib.parse import unquote
 
 from msgspec import DecodeError, Struct, json
@@ -79,11 +79,11 @@ def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: b
     )
 
 
-def is_missed(message: EmailMessage) -> bool:
+def is_missed(message: Message) -> bool:
     return header(message, "X-Archiver-Item-Class") == _MISSED
 
 
-def last_of(message: EmailMessage, began: int) -> int:
+def last_of(message: Message, began: int) -> int:
     """When the last of its events was; `began` where it doesn't say."""
     try:
         return microseconds(datetime.fromisoformat(header(message, "X-Archiver-Last")))

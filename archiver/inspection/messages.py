@@ -30,7 +30,7 @@ def parsed(content: bytes) -> EmailMessage:
         return headers_of(content)
 
 
-def header(message: EmailMessage, name: str) -> str:
+def header(message: Message, name: str) -> str:
     """Its value, decoded; as it stands there if that can't be done; empty if there is none."""
     try:
         return str(message.get(name, ""))

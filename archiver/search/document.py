@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from email.header import decode_header, make_header
-from email.message import EmailMessage
+from email.message import Message
 from hashlib import blake2b
 from urllib.parse import unquote
 
 import nh3
 from msgspec import Struct, json
 
-from archiver.events import BARE, Event, Participant
+from archiver.events import BARE, Event, Participant, microseconds
 from archiver.inspection.item import is_missed, last_of
 from archiver.inspection.messages import attached, date_of, header, headers_of, parsed, parts_of, text_of
 from archiver.rendering.evidence import FILE_NAME, lines_of
@@ -66,9 +67,8 @@ def digest_of(content: bytes) -> bytes:
 
 
 def document_of(found: Found, content: bytes) -> Document:
-    message = headers_of(content)
-    date = date_of(message)
-    first = found.modified if date is None else date
+    message = parts_of(content)  # its fields as they stand: to parse them all takes as long as the rest
+    first = _first(message, content, found)
     texts = _texts(message, content)
     return Document(
         digest=digest_of(content),
@@ -81,16 +81,23 @@ def document_of(found: Found, content: bytes) -> Document:
     )
 
 
-def _texts(message: EmailMessage, content: bytes) -> Texts:
+def _first(message: Message, content: bytes, found: Found) -> int:
+    try:
+        return microseconds(datetime.fromisoformat(header(message, "X-Archiver-First")))
+    except (ValueError, OverflowError, TypeError):
+        date = date_of(headers_of(content))
+        return found.modified if date is None else date
+
+
+def _texts(message: Message, content: bytes) -> Texts:
     sender = _raw(message, "From")
     people = [sender, _raw(message, "To"), _raw(message, "Cc")]
     room = [unquote(header(message, name)) for name in ("X-Archiver-Conversation", "X-Archiver-Source")]
-    parts = parts_of(content)
     try:
-        events = [_decode(line) for line in lines_of(parts, _UNPACKED)]
+        events = [_decode(line) for line in lines_of(message, _UNPACKED)]
     except Exception:  # no events, damaged ones, or parts that the parser fails on
         authors, said = [sender], _plain(content)
-        files = [name for name in attached(parts) if name != FILE_NAME]
+        files = [name for name in attached(message) if name != FILE_NAME]
     else:
         authors = _names(event.data.actor for event in events if event.type not in BARE)
         people += _names(person for event in events for person in _people(event))
@@ -99,7 +106,7 @@ def _texts(message: EmailMessage, content: bytes) -> Texts:
         files = [file.name or file.url or "?" for event in events for file in event.data.attachments or ()]
     return Texts(
         authors=_joined(authors),
-        subject=_joined([header(message, "Subject")]),
+        subject=_joined([_raw(message, "Subject")]),
         people=_joined(people),
         room=_joined(room),
         said=_clean(said),
@@ -117,8 +124,8 @@ def _clean(text: str) -> str:
     return text[:_MOST].encode("utf-8", "replace").decode()
 
 
-def _raw(message: EmailMessage, name: str) -> str:
-    """An address field decoded as it stands: parsing a thousand people takes a hundred times as long."""
+def _raw(message: Message, name: str) -> str:
+    """A field decoded as it stands: parsing a thousand people takes a hundred times as long."""
     value = next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")
     try:
         return str(make_header(decode_header(value)))

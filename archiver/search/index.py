@@ -74,6 +74,14 @@ class Seen(Struct, frozen=True):
     document: Document | None
 
 
+class Visit(Struct, frozen=True):
+    """A folder that was gone through; `stamp` is what its store tells of it, empty where that can't be relied on."""
+
+    mailbox: str
+    folder: str
+    stamp: str
+
+
 class Row(Struct, frozen=True):
     """A document as the index knows it, and where it lies: in the mailbox asked for, or in all."""
 
@@ -195,8 +203,10 @@ class Index:
 
     # Changing
 
-    def change(self, seen: Sequence[Seen], gone: Iterable[Where] = ()) -> None:
+    def change(self, seen: Sequence[Seen], gone: Sequence[Where] = ()) -> None:
         """One transaction: these lie there now, those no more."""
+        if not seen and not gone:
+            return
         with self._writing():
             places = [*gone, *(each.where for each in seen)]
             touched = [number for where in places if (number := self._take_out(where)) is not None]
@@ -207,18 +217,15 @@ class Index:
             )
             self._drop(set(touched))
 
-    def went_through(self, mailbox: str, folder: str, stamp: str) -> None:
-        with self._writing():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO folder VALUES (?, ?, ?)", (self._mailbox(mailbox), _raw(folder), stamp)
-            )
-
-    def forget_folder(self, mailbox: str, folder: str) -> None:
-        self.change([], [Where(mailbox, folder, name) for name in self.names(mailbox, folder)])
-        with self._writing():
-            self._connection.execute(
-                "DELETE FROM folder WHERE mailbox = ? AND folder = ?", (self._mailbox(mailbox), _raw(folder))
-            )
+    def went_through(self, visits: Sequence[Visit]) -> None:
+        """One without a stamp, as a folder that is no more, is listed again."""
+        if visits:
+            with self._writing():
+                for visit in visits:
+                    key = self._mailbox(visit.mailbox), _raw(visit.folder)
+                    self._connection.execute("DELETE FROM folder WHERE mailbox = ? AND folder = ?", key)
+                    if visit.stamp:
+                        self._connection.execute("INSERT INTO folder VALUES (?, ?, ?)", (*key, visit.stamp))
 
     def scrub(self) -> None:
         """Make the file anew, so that no word that was taken out is left anywhere in it, nor in its write-ahead log.

@@ -18,13 +18,13 @@ import structlog
 
 from archiver.exceptions import ArchiverError
 from archiver.search.document import digest_of, document_of
-from archiver.search.index import Index, Seen
+from archiver.search.index import Index, Seen, Visit
 from archiver.store.protocol import Folders, Found, Stamped, Where
 from archiver.types import Destination
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = 200
+_AT_ONCE = 500
 """Items of one transaction."""
 _HEAVY = 16 * 1024 * 1024
 """Bytes after which a transaction ends before."""
@@ -90,30 +90,45 @@ def catch_up(queue: Queue, destination: Destination, index: Index, store: Stampe
     return done
 
 
-def go_through(index: Index, store: Stamped, mailbox: str, is_over: IsOver) -> int:
-    """Make the index what the folders of a mailbox are; how many items are left to read when time is over.
+def go_through(index: Index, store: Stamped, mailboxes: Iterable[str], is_over: IsOver) -> int:
+    """Make the index what the folders of these mailboxes are; how many items are left to read when time is over.
 
-    A folder that nobody has changed since is not listed; what its owner has moved, copied or put there is found.
+    A folder that nobody has changed since is not listed; what its owner has moved, copied or put there is found. Small
+    mailboxes are taken in together: FTS5 is slow with many small changes.
     """
-    folders = list(store.folders(mailbox))
-    for folder in sorted(index.folders(mailbox) - set(folders)):
-        index.forget_folder(mailbox, folder)
-    return sum(_go_through(index, store, mailbox, folder, is_over) for folder in folders)
-
-
-def _go_through(index: Index, store: Stamped, mailbox: str, folder: str, is_over: IsOver) -> int:
-    stamp = store.stamp(mailbox, folder)
-    if stamp and stamp == index.stamp(mailbox, folder):
-        return 0
-    there, known = set(store.names(mailbox, folder)), index.names(mailbox, folder)
-    index.change([], [Where(mailbox, folder, name) for name in known - there])
-    fresh = sorted(there - known, reverse=True)
-    for start in range(0, len(fresh), _AT_ONCE):
+    places: list[Where] = []
+    visits: list[Visit] = []
+    left = 0
+    for visit, differing in _differences(index, store, mailboxes):
         if is_over():
-            return len(fresh) - start
-        look_at(index, store, [Where(mailbox, folder, name) for name in fresh[start : start + _AT_ONCE]])
-    if stamp:
-        index.went_through(mailbox, folder, stamp)
+            left += len(differing)
+            continue
+        places += differing
+        visits.append(visit)
+        if len(places) >= _AT_ONCE:
+            left += _take_in(index, store, places, visits, is_over)
+            places, visits = [], []
+    return left + _take_in(index, store, places, visits, is_over)
+
+
+def _differences(index: Index, store: Stamped, mailboxes: Iterable[str]) -> Iterator[tuple[Visit, list[Where]]]:
+    """Folders that have changed since, each with the names that the index has and the folder hasn't, or vice versa."""
+    for mailbox in mailboxes:
+        folders = set(store.folders(mailbox))
+        for folder in sorted(folders | index.folders(mailbox)):
+            stamp = store.stamp(mailbox, folder)
+            if not stamp or stamp != index.stamp(mailbox, folder):
+                names = set(store.names(mailbox, folder)) if folder in folders else set()
+                differing = sorted(names ^ index.names(mailbox, folder), reverse=True)
+                yield Visit(mailbox, folder, stamp), [Where(mailbox, folder, name) for name in differing]
+
+
+def _take_in(index: Index, store: Stamped, places: Sequence[Where], visits: Sequence[Visit], is_over: IsOver) -> int:
+    for start in range(0, len(places), _AT_ONCE):
+        if is_over():
+            return len(places) - start
+        look_at(index, store, places[start : start + _AT_ONCE])
+    index.went_through(visits)
     return 0
 
 

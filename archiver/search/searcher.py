@@ -34,7 +34,7 @@ class Searcher:
     ) -> None:
         self.path = data / "index" / f"{destination.value}.db"
         self._store = store
-        self._destination = destination
+        self.destination = destination
         self._queue = queue
 
     def search(
@@ -77,8 +77,7 @@ class Searcher:
             Index.remove(self.path)
 
         def rebuilt(index: Index) -> int:
-            for each in [mailbox] if mailbox else self._store.mailboxes():
-                go_through(index, self._store, each, never)
+            go_through(index, self._store, [mailbox] if mailbox else self._store.mailboxes(), never)
             index.is_whole = index.is_whole or mailbox is None
             return index.count
 
@@ -91,8 +90,7 @@ class Searcher:
 
         def scrubbed(index: Index) -> None:
             self._refreshed(index, None, never)
-            for mailbox in sorted(index.mailboxes()):
-                go_through(index, self._store, mailbox, never)
+            go_through(index, self._store, sorted(index.mailboxes()), never)
             index.scrub()
 
         try:
@@ -125,9 +123,9 @@ class Searcher:
             return self._queued()
         try:
             if mailbox is not None:
-                return go_through(index, self._store, mailbox, is_over)
+                return go_through(index, self._store, [mailbox], is_over)
             if self._queue is not None:
-                catch_up(self._queue, self._destination, index, self._store, is_over)
+                catch_up(self._queue, self.destination, index, self._store, is_over)
                 if index.is_whole:  # what came since is in the queue
                     return self._queued()
             return self._gone_through(index, is_over) + self._queued()
@@ -137,9 +135,9 @@ class Searcher:
     def _gone_through(self, index: Index, is_over: IsOver) -> int:
         """Mailboxes that this index has not seen yet; how many items of them are left."""
         unvisited = sorted(set(self._store.mailboxes()) - index.visited())
-        left = sum(go_through(index, self._store, each, is_over) for each in unvisited)
+        left = go_through(index, self._store, unvisited, is_over)
         index.is_whole = not left
         return left
 
     def _queued(self) -> int:
-        return 0 if self._queue is None else self._queue.index_backlog(self._destination).entries
+        return 0 if self._queue is None else self._queue.index_backlog(self.destination).entries

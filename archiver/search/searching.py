@@ -26,7 +26,7 @@ _DEEPEST = 10_000
 
 
 class Hit(Struct, frozen=True):
-    """One item found. `mailbox`, `folder` and `name` say where it lies; `others` in how many more places it does.
+    """One item found. `mailbox`, `folder` and `name` say where it lies, `others` how many more copies the index knows.
 
     Times in microseconds. `subject`, `people`, `room` and `files` are texts with marks, `excerpt` of what was said:
     all as they came from outside, to be neutralised by whoever shows them.
@@ -72,7 +72,7 @@ def search(
 ) -> Results:
     """What is found in one mailbox, or in all: each document once, as long as one copy of it lies in a folder."""
     words = list(wanted_words(query.part))
-    found = _found(index, store, statement(query.part, mailbox, order), mailbox, offset)
+    found = _found(index, store, statement(query.part, mailbox, order), mailbox, offset, limit + 1)
     page = list(islice(found, limit + 1))
     more = page[limit][0] if len(page) > limit else None
     return Results(tuple(_hit(row, copies, words) for _, row, copies in page[:limit]), more)
@@ -81,21 +81,27 @@ def search(
 _Page = Iterator[tuple[int, Row, Sequence[Where]]]
 
 
-def _found(index: Index, store: Folders, asked: Statement, mailbox: str | None, offset: int) -> _Page:
-    """Documents with their offsets, and the copies that are there."""
-    for start in range(offset, offset + _DEEPEST, _AT_ONCE):
-        numbers = index.documents(asked.text, asked.page(_AT_ONCE, start))
-        for at, number in enumerate(numbers):
-            for row in index.rows([number], mailbox):
-                copies = _there(store, row.copies)
-                if copies:
-                    yield start + at, row, copies
-        if len(numbers) < _AT_ONCE:
+def _found(index: Index, store: Folders, asked: Statement, mailbox: str | None, offset: int, most: int) -> _Page:
+    """Documents with their offsets, and their copies from the first on that is there; at least `most`, if there are."""
+    at_once = min(most, _AT_ONCE)
+    for start in range(offset, offset + _DEEPEST, at_once):
+        numbers = index.documents(asked.text, asked.page(at_once, start))
+        offsets = {number: start + at for at, number in enumerate(numbers)}
+        rows = [row for row in index.rows(numbers, mailbox) if row.copies]
+        for row, is_there in zip(rows, _there(store, [row.copies[0] for row in rows]), strict=True):
+            copies = row.copies if is_there else _left(store, row.copies)
+            if copies:
+                yield offsets[row.number], row, copies
+        if len(numbers) < at_once:
             return
 
 
-def _there(store: Folders, copies: Sequence[Where]) -> list[Where]:
-    return [where for where, lying in zip(copies, store.locate_all(copies), strict=True) if lying is not None]
+def _there(store: Folders, places: Sequence[Where]) -> list[bool]:
+    return [lying is not None for lying in store.locate_all(places)]
+
+
+def _left(store: Folders, copies: Sequence[Where]) -> list[Where]:
+    return [where for where, is_there in zip(copies, _there(store, copies), strict=True) if is_there]
 
 
 def _hit(row: Row, copies: Sequence[Where], words: list[Words]) -> Hit:
