@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench import backfilling, filing, inspecting, live, machine, policy, purging, rendering, spooling
+from bench import backfilling, filing, inspecting, live, machine, policy, purging, rendering, searching, spooling
 from bench.measure import ROOT, Bench, Figure, Sizes
 
 PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "policy": policy.run,
     "inspection": inspecting.run,
     "purge": purging.run,
+    "search": searching.run,
 }
 QUICK = 50_000
 _IN_MEMORY = {"tmpfs", "ramfs"}
@@ -68,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help=f"everything small: {QUICK:,} events")
     parser.add_argument("--ten", action="store_true", help="also a backfill of ten times the size")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given again")
-    parser.add_argument("--without", action="append", choices=["mblaze"], default=[], help="do without this program")
+    parser.add_argument(
+        "--without", action="append", choices=["mblaze", "notmuch"], default=[], help="do without this program"
+    )
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder on the file system to measure (build/bench)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there instead of standard output")
     parser.add_argument("--keep", action="store_true", help="remove nothing at the end")
