@@ -367,6 +367,39 @@ def test_only_what_was_said_with_one_other(archive: Archive) -> None:
     assert {each.id: SECRET.encode() in each.other for each in archive.spool.conflicts()} == {"late2": False, "p": True}
 
 
+def test_what_somebody_planted_takes_nothing_of_others(archive: Archive) -> None:
+    """An item put into an own folder, in which Bob says what Carol said: it must not cost her words."""
+    forged = [say(BOB, "carol says that", 7, id="room6", present=[ALICE, BOB])]
+    elsewhere = Archive(archive.spool.data.parent / "elsewhere")
+    elsewhere.take(forged, DAY)
+    (made,) = elsewhere.items(ALICE).values()
+    elsewhere.spool.close()
+    inbox = archive.spool.data / "mail" / "example.org" / "alice" / "cur"
+    inbox.mkdir(exist_ok=True)
+    (inbox / "1.forged:2,S").write_bytes(made)
+    report = erase(archive)
+    assert [(each.mailbox, each.folder) for each in report.moved] == [(ALICE, "INBOX")]
+    assert all("carol says that" in text for text in [*archive.texts(ALICE), *archive.texts(CAROL)])
+
+
+def test_a_hold_that_is_placed_meanwhile_keeps_what_is_still_there(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite = Spool.rewrite_conflicts
+
+    def meanwhile(self: Spool, *arguments: Any) -> int:
+        self.place_hold(CAROL, by="counsel", reason="case", now=NOW)
+        return rewrite(self, *arguments)
+
+    monkeypatch.setattr(Spool, "rewrite_conflicts", meanwhile)
+    before = archive.texts(CAROL)
+    report = erase(archive)
+    assert archive.texts(CAROL) == before
+    assert [CAROL in each for each in report.failed].count(True) == 2
+    assert "hold was placed" in report.failed[0]
+    assert not any(SECRET in text for text in archive.texts(ALICE))
+
+
 def test_flags_stay_and_the_journal_knows_the_new_item(archive: Archive) -> None:
     folder = archive.spool.data / "mail" / "example.org" / "alice" / f".{FOLDER}" / "cur"
     for path in folder.iterdir():
@@ -409,6 +442,7 @@ def test_the_command(archive: Archive, tmp_path: Path) -> None:
 
     assert call("--erase", BOB)[0] == 2
     assert call("--peer", BOB, "--dry-run")[0] == 2
+    assert call("--erase", BOB, "--peer", BOB.upper(), "--by", "Ann", "--reason", "x")[0] == 2
     status, said = call("--erase", BOB, "--by", "Ann", "--reason", "asked for it")
     assert status == 0, said
     assert "2 items of their own taken out" in said

@@ -72,6 +72,8 @@ def purge(
 
 def _erase(app: App, address: str, peer: str | None, by: str, reason: str) -> None:
     config, now = app.config(), time.time_ns() // 1_000
+    if peer is not None and app.mailbox(peer) == app.mailbox(address):
+        raise click.UsageError("--peer names somebody else than --erase")
     with app.spool() as spool:
         erasure = Erasure(
             spool,

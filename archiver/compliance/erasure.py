@@ -166,8 +166,10 @@ class Erasure:
             if carried is None:
                 self._work.add(kind, where, number, is_sure=False)
             return
-        self._person.notice(carried.events)
-        self._meet(carried.source, carried.roster)
+        # What its owner can have put there, or changed, tells nothing of what others said.
+        if kind in (Kind.ARCHIVED, Kind.LOCAL) or number:
+            self._person.notice(carried.events)
+            self._meet(carried.source, carried.roster)
         is_sure = where.mailbox == self._mailbox or self._names(carried)
         if is_sure or carried.may_repeat:
             self._work.add(kind, where, number, is_sure=is_sure)

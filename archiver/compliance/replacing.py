@@ -244,6 +244,8 @@ class Replacing:
                     self._failed(Where(item.source, Kind.LOCAL, item.name), error)
 
     def _replace_local(self, item: LocalItem, now: int) -> None:
+        if self._spool.standing_holds(item.mailboxes):
+            raise UsageError("a hold was placed on one of its mailboxes meanwhile")
         shared = self._work.local_deliveries(item.name)
         theirs = {self._person.mailbox, self._person.pseudonym}
         if set(item.mailboxes) <= theirs:
@@ -274,10 +276,17 @@ class Replacing:
             lot.append(made)
             size += len(made.put.item.content) if made.put else 0
             if len(lot) == _AT_ONCE or size >= _BYTES:
-                yield lot
+                yield self._without_held(lot)
                 lot, size = [], 0
-        if lot:
-            yield lot
+        yield self._without_held(lot)
+
+    def _without_held(self, lot: Sequence[_Made]) -> list[_Made]:
+        """A hold may be placed while an erasure goes on: from then on it keeps what is still there."""
+        standing = self._spool.standing_holds({made.task.where.mailbox for made in lot})
+        for made in lot:
+            if made.task.where.mailbox in standing:
+                self._failed(made.task.where, UsageError("a hold was placed on the mailbox meanwhile"))
+        return [made for made in lot if made.task.where.mailbox not in standing]
 
     def _found(self, kind: Kind) -> Iterator[tuple[Task, tuple[Found, bytes] | None]]:
         """A folder is listed once for many items; each is read when it is its turn."""

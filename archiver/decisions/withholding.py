@@ -127,7 +127,7 @@ class Person:
         short = {form for form in (normal(source, address), head, _SCHEME.sub("", head)) if form}
         whole = {form for form in short if "@" in form and self.is_them(source, form)}
         for form in whole if whole and "@" in address else {*whole, address}:
-            self._add_form("" if "@" in form else source, form)
+            self._add_form("" if "@" in form else source, form.casefold() if "@" in form else form)
 
     def _add_form(self, source: str, form: str) -> None:
         if form not in (forms := self._forms.setdefault(source, set())) and form != self.pseudonym:
@@ -208,7 +208,8 @@ class Person:
         return actor is not None and (actor.address in aliases or self.is_them(event.source, actor.address))
 
     def _is_of_theirs(self, event: Event) -> bool:
-        about = target(event)
+        """Who sent a message is told by the event that sends it: another one's is never theirs, whatever its id."""
+        about = None if event.type in (SENT, POLL_OPENED) else target(event)
         return about is not None and self._fact("said", event.source, about) in self._known
 
     def _their_topic(self, source: str, place: str, kind: str, event: Event) -> bool:
