@@ -244,6 +244,27 @@ def test_what_a_hold_covers_stays_everywhere(
     assert left(archive) == (1, 1, 2, 1)
 
 
+@pytest.mark.parametrize("who", [ALICE, BOB])
+def test_a_hold_that_is_placed_while_it_goes_on_keeps_what_is_still_there(
+    archive: Archive, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the judging of a lot and its taking out: in the archives nothing else would keep it."""
+    before, begin = left(archive), Purge._begin
+
+    def meanwhile(self: Purge, *arguments: Any) -> None:
+        if not archive.spool.holds():
+            archive.spool.place_hold(who, by="counsel", reason="case", now=NOW * SECOND)
+        begin(self, *arguments)
+
+    monkeypatch.setattr(Purge, "_begin", meanwhile)
+    report = run(archive)
+    after = left(archive)
+    if who == ALICE:
+        assert report.failed == 1 and after[2] >= before[2]
+    else:
+        assert len(archive.archived(BOB)) == before[1] - after[1] > 0 and after[3] == before[3]
+
+
 def test_a_copy_that_a_hold_left_in_the_archive_goes_by_the_archives_rule(tmp_path: Path) -> None:
     made = Archive(tmp_path, config(*BOTH))
     hold = made.spool.place_hold(BOB, by="counsel", reason="case", query="", now=(BASE - DAY) * SECOND)

@@ -8,7 +8,7 @@ out. No item is read. Joins records, stores and journal; how long something stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +18,7 @@ from msgspec import Struct
 from archiver.compliance.preserving import HeldStore, Keeper
 from archiver.decisions import policy, retention
 from archiver.decisions.retention import Aged, Verdict
-from archiver.exceptions import ArchiverError
+from archiver.exceptions import ArchiverError, UsageError
 from archiver.filing.archives import note
 from archiver.spool import Spool
 from archiver.spool.records import AgedDelivery, Entry, LocalItem
@@ -97,6 +97,8 @@ class Purge:
         self._mailbox = mailbox
         self._stopping = stopping
         self._keywords: dict[tuple[str, str], dict[str, str]] = {}
+        self._asked: set[int] = set()
+        """The holds, by number, that what goes was judged by."""
         self._report = Report()
         self._by: tuple[str, str] | None = None
 
@@ -142,7 +144,7 @@ class Purge:
                 yield Lot(self._judged(some, now), self._take_out)
 
     def _judged(self, some: Sequence[AgedDelivery], now: int) -> list[AgedDelivery]:
-        holds = self._spool.standing_holds({each.mailbox for each in some})
+        holds = self._holds({each.mailbox for each in some})
         exported = self._exported(some)
         going = []
         for each, labels in zip(some, self._labels(some), strict=True):
@@ -210,15 +212,33 @@ class Purge:
         return True
 
     def _purge(self, wanted: Sequence[Where], now: int) -> list[bool]:
-        if not wanted:
-            return []
-        known = self._spool.heads({where.mailbox for where in wanted})
-        receipt = self._archive.purge(wanted, now, "retention", known=known)
-        note(self._spool, receipt)
-        for where, error in zip(wanted, receipt.outcomes, strict=True):
-            if error is not None:
-                self._failed(where, error)
-        return [error is None for error in receipt.outcomes]
+        """Which are gone. Nothing keeps a copy of what leaves an archive: holds placed since are asked for."""
+        held = self._held_since({where.mailbox for where in wanted})
+        free = [where for where in wanted if where.mailbox not in held]
+        gone = set()
+        if free:
+            known = self._spool.heads({where.mailbox for where in free})
+            receipt = self._archive.purge(free, now, "retention", known=known)
+            note(self._spool, receipt)
+            for where, error in zip(free, receipt.outcomes, strict=True):
+                if error is None:
+                    gone.add(where)
+                else:
+                    self._failed(where, error)
+        for where in wanted:
+            if where.mailbox in held:
+                self._failed(where, UsageError("a hold was placed on the mailbox meanwhile"))
+        return [where in gone for where in wanted]
+
+    def _holds(self, mailboxes: Collection[str]) -> dict[str, tuple[Hold, ...]]:
+        standing = self._spool.standing_holds(mailboxes)
+        self._asked |= {hold.number for holds in standing.values() for hold in holds}
+        return standing
+
+    def _held_since(self, mailboxes: Collection[str]) -> set[str]:
+        """Those on which a hold was placed after what goes was judged."""
+        standing = self._spool.standing_holds(mailboxes)
+        return {mailbox for mailbox, holds in standing.items() if any(hold.number not in self._asked for hold in holds)}
 
     def _failed(self, where: Where, error: ArchiverError) -> None:
         self._report.failed += 1
@@ -242,7 +262,7 @@ class Purge:
             yield from (each for each in old if each.name not in on_record)
 
     def _judged_copies(self, mailbox: str, some: Sequence[Found], rule: retention.Rule, now: int) -> list[Where]:
-        holds: Sequence[Hold] = self._spool.standing_holds([mailbox]).get(mailbox, ())
+        holds: Sequence[Hold] = self._holds([mailbox]).get(mailbox, ())
         names = [(mailbox, each.name) for each in some] if rule.exported_only else []
         exported = self._spool.exported(Destination.ARCHIVE, names)
         going = []
@@ -264,8 +284,8 @@ class Purge:
         for some in _lots(self._spool.local_items(until=before, mailbox=self._mailbox), _LOCAL_AT_ONCE):
             yield Lot(self._judged_local(some, now), self._drop)
 
-    def _judged_local(self, some: Sequence[LocalItem], now: int) -> list[int]:
-        holds = self._spool.standing_holds({mailbox for each in some for mailbox in each.mailboxes})
+    def _judged_local(self, some: Sequence[LocalItem], now: int) -> list[LocalItem]:
+        holds = self._holds({mailbox for each in some for mailbox in each.mailboxes})
         going = []
         for each in some:
             covering = [hold for mailbox in each.mailboxes for hold in holds.get(mailbox, ())]
@@ -273,7 +293,7 @@ class Purge:
             verdict = retention.judge(aged, self._local_rule(each.source), self._rules, covering, now)
             self._report.add(each.source, Destination.LOCAL, verdict, each.size)
             if verdict is Verdict.GOES:
-                going.append(each.number)
+                going.append(each)
         return going
 
     def _local_rule(self, source: str) -> retention.Rule | None:
@@ -282,8 +302,12 @@ class Purge:
             return None
         return retention.Rule("*", Destination.LOCAL, how.keep_days, how.purge_hour, how.purge_exported_only)
 
-    def _drop(self, going: Sequence[int], _: int) -> None:
-        self._spool.drop_local(going)
+    def _drop(self, going: Sequence[LocalItem], _: int) -> None:
+        held = self._held_since({mailbox for each in going for mailbox in each.mailboxes})
+        for each in going:
+            if not held.isdisjoint(each.mailboxes):
+                self._failed(Where(each.source, "", each.name), UsageError("a hold was placed meanwhile"))
+        self._spool.drop_local([each.number for each in going if held.isdisjoint(each.mailboxes)])
 
 
 def _lots(items: Iterable[T], most: int) -> Iterator[list[T]]:
