@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,6 +186,7 @@ def test_an_item_in_the_queue_that_has_gone_is_no_fault(filed, searcher, tmp_pat
         (lambda path: _poke(path), "damaged"),
         (lambda path: _set_version(path, VERSION + 1), "another version"),
         (lambda path: path.unlink(), ""),
+        (lambda path: _make_other(path), "something else"),
     ],
 )
 def test_an_index_that_cannot_be_used_is_made_anew_and_that_is_said(filed, searcher, damage, why):
@@ -203,9 +205,31 @@ def _poke(path: Path) -> None:
     path.write_bytes(content)
 
 
+def _make_other(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE document (n)")
+    other.close()
+
+
 def _set_version(path: Path, version: int) -> None:
     with Index.open(path) as index:
         index._connection.execute(f"PRAGMA user_version = {version}")
+
+
+NASTY = sorted(path for path in (Path(__file__).parent.parent / "fixtures/mime").rglob("*") if path.is_file())
+
+
+def test_mail_of_others_however_broken_is_indexed(filed, searcher, tmp_path):
+    """And what is planted: events that unpack to more than anybody wrote, header fields without end."""
+    folder = tmp_path / "data/mail/example.org/alice" / f".{HISTORY}" / "cur"
+    for number, path in enumerate(NASTY):
+        (folder / f"{number}.nasty:2,").write_bytes(path.read_bytes())
+    (folder / "1.html:2,").write_bytes(b"Content-Type: text/html\n\n<b>mar<i>k</i></b><script>evil</script> &amp; up")
+    (folder / "1.plain:2,S").write_bytes(b"From: =?utf-8?q?J=C3=B6rg?= <j@x>\nSubject: \xff\n\nhowever")
+    assert searcher.search("budget", ALICE).behind == 0
+    assert [hit.name for hit in searcher.search("mark up -evil kind:mail", ALICE).hits] == ["1.html"]
+    assert [hit.name for hit in searcher.search("from:jorg however", ALICE).hits] == ["1.plain"]
 
 
 def test_reindexing_needs_no_spool(filed, call, tmp_path):

@@ -117,8 +117,10 @@ class Index:
     @classmethod
     def _opened(cls, path: Path, made: str, *, readonly: bool) -> Index:
         with _faults(path):
-            connection = _read(path) if readonly else _written(path)
+            connection = _connected(path, readonly=readonly)
             try:
+                if not readonly:
+                    _set_up(connection)
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 if version == 0 and not readonly:
                     _make(connection)
@@ -376,10 +378,15 @@ _raw, _name = os.fsencode, os.fsdecode
 """Names are kept as bytes: on disk they may be no UTF-8."""
 
 
-def _written(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+def _connected(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    if not readonly:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    uri = path.resolve().as_uri() + ("?mode=ro" if readonly else "?mode=rw")
+    return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
     for pragma in (
         "secure_delete = ON",
         "journal_mode = WAL",
@@ -389,18 +396,14 @@ def _written(path: Path) -> sqlite3.Connection:
         "temp_store = MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
-    return connection
-
-
-def _read(path: Path) -> sqlite3.Connection:
-    uri = path.resolve().as_uri() + "?mode=ro"
-    return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
 
 
 def _make(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:  # else somebody made it meanwhile
+        if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            raise Broken("it was something else")
         for statement in _TABLES.split(";\n"):
             if statement.strip():
                 connection.execute(statement)
