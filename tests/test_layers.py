@@ -29,6 +29,7 @@ LAYERS = {
     "store": {"store"},
     "config": {"config"},
     "logs": {"logs"},
+    "hypertext": {"hypertext"},
     "inspection": {"inspection", "search"},
 }
 """Top-level modules and folders of each layer."""
@@ -36,6 +37,9 @@ LAYERS = {
 JOINERS = {"assembly", "backfill", "cli", "compliance", "daemon", "doctor", "filing", "preview", "web", "__main__"}
 
 SPECIAL = {
+    # What is written in HTML is read as text, live or from a file.
+    ("sources", "hypertext"),
+    ("importers", "hypertext"),
     # Who a hold names is compared in the form that mailboxes have.
     ("decisions", "addresses"),
     # An address or a path template is wrong for the same reasons in the file as in use: one check, not two.

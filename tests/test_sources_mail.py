@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.events import SECOND, Captured, Rejected, microseconds, moment
+from archiver.hypertext import text_of
 from archiver.sources import mail as module
 from archiver.sources.decoding import date, header_text, people, text_from
-from archiver.sources.hypertext import text_of
 from archiver.sources.mail import read_mail
 
 NOW = 1_700_000_000 * SECOND

@@ -16,6 +16,7 @@ from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
 from archiver.importers.slack import Slack
+from archiver.importers.teams import Teams
 from archiver.importers.telegram import Telegram
 from archiver.importers.whatsapp import Signal, WhatsApp
 
@@ -25,6 +26,7 @@ _ALL: tuple[Importer, ...] = (
     Items(),
     Events(),
     Slack(),
+    Teams(),
     Discord(),
     Telegram(),
     Meta(),

@@ -75,6 +75,32 @@ def digest(value: Any) -> str:
     return blake2b(original(value), digest_size=6).hexdigest()
 
 
+def items(document: Document, prefixes: Collection[str], *, whole_if: str = "") -> Iterator[Any]:
+    """The elements of lists at `prefixes`, as ijson names them ("item": the file is a list), in constant memory.
+
+    A file that is one object with the member `whole_if` is the only element itself. Raises `Broken` where the file
+    can't be read further; what came before counts.
+    """
+    with document.open() as stream:
+        bounded = _Bounded(stream)
+        found = False
+        try:
+            events = ijson.parse(bounded, use_float=True, buf_size=CHUNK)
+            for prefix, event, value in events:
+                if prefix in prefixes:
+                    found = True
+                    yield _built(prefix, event, value, events)
+                    bounded.forget()
+        except (ijson.JSONError, UnicodeDecodeError, ValueError, OverflowError, *DAMAGED) as fault:
+            raise Broken(f"not well-formed JSON: {fault}") from fault
+    if whole_if and not found:
+        element = whole(document, dict[str, Any])
+        if whole_if in element:
+            yield element
+        else:
+            raise Broken("no list of messages")
+
+
 def listed(document: Document, parents: Collection[str], name: str) -> Iterator[tuple[dict[str, Any], Any]]:
     """The elements of every list `name` in an object at one of `parents` ("" is the file itself), in constant memory.
 

@@ -18,8 +18,8 @@ from itertools import islice
 from msgspec import Struct
 
 from archiver.exceptions import EventError
+from archiver.hypertext import text_of
 from archiver.sources.decoding import header_text, text_from
-from archiver.sources.hypertext import text_of
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 
