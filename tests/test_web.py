@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from golden import GOLDEN, golden_item
+from hostile import EVIL
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -303,22 +304,6 @@ def test_pictures_come_from_the_item(house):
 
 
 # What is hostile
-
-
-EVIL = """<html><head><title>x</title><style>body{background:url(http://evil.example/css)}</style>
-<meta http-equiv="refresh" content="0;url=http://evil.example/meta"><link rel="stylesheet" href="http://evil.example/l">
-<base href="http://evil.example/"></head><body onload="alert(1)" background="http://evil.example/bg">
-<script>alert(2)</script><img src="http://evil.example/i.png" alt="far" onerror="alert(3)">
-<img srcset="http://evil.example/set 1x" alt="set"><svg onload="alert(4)"><image href="http://evil.example/svg"/></svg>
-<a href="javascript:alert(5)">go</a><a href="data:text/html,<script>alert(6)</script>">data</a>
-<div style="position:fixed;inset:0;background:url(http://evil.example/st)">cover</div>
-<iframe src="http://evil.example/f"></iframe><object data="http://evil.example/o"></object>
-<embed src="//evil.example/e">
-<form action="http://evil.example/form"><input name="p"><button>send</button></form>
-<video src="http://evil.example/v" poster="http://evil.example/p" autoplay></video>
-<audio src="//evil.example/a"></audio>
-<math><mtext><table><mglyph><style><img src=x onerror=alert(7)></style></mglyph></table></mtext></math>
-<a href="https://good.example/page">good</a> &#x202e;backwards <b>bold</b></body></html>"""
 
 
 def test_html_from_outside_is_harmless_in_its_frame(house):

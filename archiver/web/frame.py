@@ -95,9 +95,10 @@ def document(parts: Parts, title: str, language: str) -> str:
         body = plain(_cleaned(html, _Pictures(parts)))
     else:
         body = f'<pre dir="auto" tabindex="0">{escape(parts.text[:LARGEST_HTML])}</pre>'
+    named = "" if "<h1" in body else f'<h1 class="unseen">{escape(plain(title))}</h1>\n'
     return (
         f'<!DOCTYPE html>\n<html lang="{escape(language)}">\n<head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         f'<title>{escape(plain(title))}</title>\n<base target="_blank">\n<style>{STYLE}</style>\n</head>\n'
-        f"<body>\n{body}\n</body>\n</html>\n"
+        f"<body>\n<main>\n{named}{body}\n</main>\n</body>\n</html>\n"
     )

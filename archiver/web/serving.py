@@ -117,6 +117,7 @@ def bound(listening: Listening) -> Iterator[tuple[socket.socket, int]]:
         with socket.socket(family, kind, protocol) as made:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(address)
+            made.listen()  # from now on whoever is told the address gets an answer, if later
             yield made, made.getsockname()[1]
     except OSError as error:
         raise EnvironmentFault(
