@@ -18,7 +18,7 @@ from archiver.events import SECOND
 from archiver.exceptions import EnvironmentFault
 from archiver.filing import moving
 from archiver.spool import Spool
-from archiver.spool.records import Feed, Kept
+from archiver.spool.records import Feed, Kept, Reading
 from archiver.spool.watermark import SILENCE
 from archiver.store import Usage
 from archiver.types import Destination, Mailbox
@@ -94,11 +94,15 @@ def _by_store(found: list[Kept]) -> tuple[list[Kept], list[Kept]]:
 
 def _everything(app: App, spool: Spool, now: int) -> dict[str, object]:
     running = spool.holder("backfill") is not None
-    feeds = spool.feeds(only_open=True)
+    feeds, readings = spool.feeds(only_open=True), spool.readings()
     return {
         "totals": spool.totals(),
         "sources": spool.sources(),
-        "feeds": [msgspec.to_builtins(feed) | {"health": _health(feed, now, running=running)} for feed in feeds],
+        "feeds": [
+            msgspec.to_builtins(feed)
+            | {"health": _health(feed, now, running=running), "reading": readings.get(feed.number)}
+            for feed in feeds
+        ],
         "mailboxes": spool.mailboxes(),
         "withheld": spool.withheld(),
         "parked": spool.parked(),
@@ -172,6 +176,7 @@ def _feeds(spool: Spool, now: int) -> None:
     feeds, running = spool.feeds(only_open=True), spool.holder("backfill") is not None
     if not feeds:
         return
+    _live(spool, [feed for feed in feeds if feed.kind == "live"])
     say("\nOpen feeds:")
     told = [(f, _health(f, now, running=running)) for f in feeds]
     table(
@@ -180,6 +185,26 @@ def _feeds(spool: Spool, now: int) -> None:
     )
     if any(health == "dead" for _, health in told):
         say("A dead import holds back what it brought: run the same again, or `archiver doctor --close-import FEED`.")
+
+
+def _live(spool: Spool, feeds: list[Feed]) -> None:
+    """What each source gave since its start, as it stood at its last sign of life."""
+    readings = spool.readings()
+    found = [(feed, readings[feed.number]) for feed in feeds if feed.number in readings]
+    if found:
+        say("\nLive sources, since the start of each:")
+        table(
+            ("source", "last event (UTC)", "a minute", "lag", "taken", "again", "conflicts", "bad", "refused", "lost"),
+            [_live_row(feed, reading) for feed, reading in found],
+            right=tuple(range(2, 10)),
+        )
+
+
+def _live_row(feed: Feed, reading: Reading) -> tuple[object, ...]:
+    lag = None if reading.lag is None else f"{reading.lag / SECOND:,.1f} s"
+    lost = "unknown" if reading.gaps is None else f"{reading.gaps:,}"
+    counts = (feed.accepted, feed.duplicates, feed.conflicts, feed.quarantined, reading.refused)
+    return (feed.name, when(reading.heard), f"{reading.rate * 60:,.0f}", lag, *(f"{each:,}" for each in counts), lost)
 
 
 def _health(feed: Feed, now: int, *, running: bool) -> str:

@@ -274,6 +274,15 @@ def _paired(record: Web) -> Iterator[Fault]:
         yield "listen", record.listen.path, "must be a host and a port"
 
 
+class Monitor(Struct, frozen=True):
+    """Where a monitoring system may ask."""
+
+    listen: Annotated[
+        Endpoint | None,
+        Setting("", settings.optional(settings.endpoint), "Where /health, /ready and /metrics answer; empty: nowhere."),
+    ]
+
+
 class Schedule(Struct, frozen=True):
     """The scheduled job."""
 
@@ -315,6 +324,7 @@ class Config(Struct, frozen=True):
     smtp: Annotated[Smtp, Setting({}, Table(Smtp), "")]
     web: Annotated[Web, Setting({}, Table(Web, _paired), "")]
     source: Annotated[tuple[SourceTable, ...], Setting([], Variants(SOURCES, coherent), "")]
+    monitor: Annotated[Monitor, Setting({}, Table(Monitor), "")]
     schedule: Annotated[Schedule, Setting({}, Table(Schedule), "")]
     log: Annotated[Log, Setting({}, Table(Log), "")]
 
@@ -327,6 +337,7 @@ class Config(Struct, frozen=True):
     def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
         """Every place that is listened on, by its dotted key."""
         found = [("smtp.listen", self.smtp.listen), ("smtp.lmtp", self.smtp.lmtp)] if self.smtp.enabled else []
+        found.append(("monitor.listen", self.monitor.listen))
         found += [(f"source[{n}].{key}", e) for n, each in enumerate(self.source, 1) for key, e in each.endpoints]
         return tuple((key, place) for key, place in found if place is not None)
 

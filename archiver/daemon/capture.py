@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import structlog
 from msgspec import Struct
@@ -41,6 +42,12 @@ class Running(Struct, frozen=True):
 
     def signs(self) -> Signs:
         return self.source.signs()
+
+    def is_up(self) -> bool:
+        """Also of one that breaks where it is asked."""
+        with suppress(Exception):
+            return self.source.up
+        return False
 
 
 class Capture:

@@ -67,6 +67,11 @@ class Critical:
             for pool in sorted(self._told.keys() | self._outages.keys()):
                 self._tell(pool, self._outages.get(pool), now)
 
+    def outages(self) -> dict[str, Outage]:
+        """Of each pool that fails, as it was last asked for."""
+        with self._lock:
+            return dict(self._outages)
+
     # Outages
 
     def _critical(self, now: int) -> bool:

@@ -26,7 +26,9 @@ from archiver.config import Config
 from archiver.daemon.capture import Capture
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import HOUSEKEEPING, Job, clock
-from archiver.daemon.sources import sources_of
+from archiver.daemon.metrics import Metrics
+from archiver.daemon.monitor import Monitor
+from archiver.daemon.sources import place, sources_of
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, ConfigError
 from archiver.filing.gathering import Tally
@@ -109,6 +111,8 @@ class Daemon:
         self._job = Job(spool, config, data, self._stopping.is_set)
         self._critical = Critical(spool, lambda: self._job.terms)
         self._capture = Capture(spool, self._job.whose, self._critical)
+        self._metrics = Metrics(spool, self._capture, self._critical)
+        self._monitor: Monitor | None = None
         # One thread for work, so that filing and housekeeping take turns; contact never waits for them.
         pools = {"work": ThreadPoolExecutor(1), "contact": ThreadPoolExecutor(1)}
         self._scheduler = BackgroundScheduler(executors=pools, timezone=UTC)
@@ -118,6 +122,7 @@ class Daemon:
     def start(self) -> None:
         self._job.clean_up()
         self._capture.use(sources_of(self._job.config))
+        self._watch(self._job.config)
         self._scheduler.start()
         self._schedule()
         _notify("READY=1")
@@ -132,9 +137,21 @@ class Daemon:
         _notify("STOPPING=1")
         self._stopping.set()
         self._capture.stop()
+        if self._monitor is not None:
+            self._monitor.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
         log.info("stopped")
+
+    def _watch(self, config: Config) -> None:
+        """Answer monitoring where the configuration says. Raises `EnvironmentFault` where that can't be."""
+        if self._monitor is not None:
+            self._monitor.stop()
+            self._monitor = None
+        if config.monitor.listen is not None:
+            monitor = Monitor(place(config.monitor.listen), self._metrics.text, self._capture.faults)
+            monitor.start()
+            self._monitor = monitor
 
     # The schedule
 
@@ -182,6 +199,7 @@ class Daemon:
     # SIGHUP
 
     def _take_up(self) -> None:
+        old = self._job.config
         try:
             config = self._load()
             self._job.use(config)
@@ -196,6 +214,11 @@ class Daemon:
             self._capture.use(sources_of(config))
         except ArchiverError as error:
             log.error("not capturing; trying again", why=str(error), hint=error.hint)
+        if config.monitor != old.monitor:
+            try:
+                self._watch(config)
+            except ArchiverError as error:
+                log.error("not monitored", why=str(error), hint=error.hint)
         self._schedule()
         log.info("configuration taken up", configuration=config.digest)
 

@@ -46,8 +46,8 @@ def _mail(mail: Smtp) -> Source:
 
 
 def _address(endpoint: Endpoint, *, local: bool) -> smtp.Address:
-    place = _place(endpoint)
-    return smtp.Address(place.host, place.port, place.path, place.mode, local)
+    where = place(endpoint)
+    return smtp.Address(where.host, where.port, where.path, where.mode, local)
 
 
 def _http(table: HttpTable) -> Source:
@@ -58,7 +58,7 @@ def _http(table: HttpTable) -> Source:
     limits = http.Limits(table.max_size, 4 * table.max_size, events=table.max_events, connections=table.connections)
     return HttpSource(
         table.name,
-        _place(table.listen),
+        place(table.listen),
         tuple(tokens),
         tls=_tls(table.certificate, table.key, table.client_ca),
         limits=limits,
@@ -66,7 +66,7 @@ def _http(table: HttpTable) -> Source:
     )
 
 
-def _place(endpoint: Endpoint) -> Address:
+def place(endpoint: Endpoint) -> Address:
     return Address(path=Path(endpoint.path)) if endpoint.path else Address(endpoint.host, endpoint.port)
 
 

@@ -58,6 +58,12 @@ def post(port: int, events: bytes) -> tuple[int, dict[str, int]]:
     return reply.status, json.loads(reply.read())["outcomes"]
 
 
+def asked(port: int, path: str) -> str:
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    client.request("GET", path)
+    return client.getresponse().read().decode()
+
+
 def test_events_come_in_over_http_beside_a_source_that_fails(tmp_path: Path, config: Path) -> None:
     """And after SIGHUP the one that failed runs too, while the other never stopped."""
     data, port = tmp_path / "data", free_port()
@@ -67,12 +73,15 @@ def test_events_come_in_over_http_beside_a_source_that_fails(tmp_path: Path, con
     )
     (tmp_path / "token").write_text(SECRET)
     good = config.read_text() + table.format("good", port, tmp_path / "token")
+    good = f'[monitor]\nlisten = "127.0.0.1:{(watch := free_port())}"\n{good}'
     config.write_text(good + table.format("bad", other := free_port(), tmp_path / "no-token"))
     pieces = [say(PEOPLE[n % 2], f"line {n}", n, where="im", room="ab", present=PEOPLE) for n in range(4)]
     with daemon(data, config) as process:
         assert b"no-token" in log_of(data)
         assert post(port, ndjson(pieces)) == (200, {"accepted": 4})
         assert post(port, ndjson(pieces)) == (200, {"duplicate": 4})
+        assert 'archiver_source_events_total{outcome="duplicate",source="http:good"} 4.0' in asked(watch, "/metrics")
+        assert "http:bad" in asked(watch, "/ready")
         until(lambda: len(listing(data)) == 2, "two items")
         held = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         held.request("GET", "/health")
