@@ -10,7 +10,7 @@ from hypothesis import given
 
 from archiver.addresses import normal
 from archiver.decisions.withholding import MARK, Person
-from archiver.events import Participant
+from archiver.events import Captured, Event, Participant
 from archiver.types import Roster
 
 BOB = "bob@example.org"
@@ -31,6 +31,27 @@ def test_every_word_and_unknown_member_of_theirs_goes():
     assert bare.keys() == {*KEPT - {"sequence"}, "data", "archiverredacted"}
     assert bare["data"].keys() == {"conversation", "actor", "poll"}
     assert bare["data"]["poll"] == {"id": "p"}
+
+
+def test_what_is_hidden_in_the_corners_of_their_events_goes_too():
+    """Members that the contract doesn't know, wherever they stand; who else was there stays."""
+    wire = msgspec.json.decode(say(BOB, "x", 1, present=["alice@example.org"], to=["alice@example.org"]).body)
+    for corner in (
+        wire,
+        wire["data"],
+        wire["data"]["conversation"],
+        wire["data"]["conversation"]["participants"][0],
+        wire["data"]["message"],
+        wire["data"]["message"]["to"][0],
+        wire["data"]["actor"],
+    ):
+        corner["corner"] = {"deep": ["secret"]}
+    wire["data"]["language"] = wire["data"]["message"]["language"] = "secret"
+    body = msgspec.json.encode(wire, order="sorted")
+    made = Captured(msgspec.json.decode(body, type=Event), 1, 1, body)
+    bare = person().without(made)
+    assert b"secret" not in bare.body
+    assert bare.event.data.conversation.participants == (Participant("alice@example.org"),)
 
 
 def test_it_is_theirs_however_the_source_spells_their_address():

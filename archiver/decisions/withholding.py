@@ -39,8 +39,10 @@ MARK = "[…]"
 """Stands where something was said, in any language."""
 _ATTRIBUTE = "archiverredacted"
 _EVENT = {"specversion", "source", "id", "type", "time", "sequence", "datacontenttype"}
-_DATA = {"conversation", "actor", "subject", "removed", "language", "until"}
-_MESSAGE = {"id", "in_reply_to", "thread", "to", "language"}
+_DATA = {"actor", "removed", "until"}
+_PLACE = {"id", "kind", "topic", "session", "participants", "history"}
+_PERSON = {"address", "name", "hidden"}
+_MESSAGE = {"id", "in_reply_to", "thread", "to"}
 _ECHOES = {REACTED, RETRACTED, POLL_VOTED, POLL_CLOSED}
 """What others do to a message or poll is theirs, what they repeat of it isn't."""
 _POLL = {"id", "choice", "tally"}
@@ -305,8 +307,12 @@ def _bare(event: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     data = event["data"]
     made = {key: value for key, value in event.items() if key in _EVENT or key == _ATTRIBUTE} if whole else dict(event)
     kept = {key: value for key, value in data.items() if key in _DATA} if whole else dict(data)
+    if whole:
+        kept["conversation"] = _with_people(_only(data["conversation"], _PLACE), "participants")
+        if isinstance(subject := data.get("subject"), dict):
+            kept["subject"] = _only(subject, _PERSON)
     if isinstance(message := data.get("message"), dict):
-        kept["message"] = _only(message, _MESSAGE)
+        kept["message"] = _with_people(_only(message, _MESSAGE), "to")
         if whole and event["type"] in (SENT, EDITED):
             kept["message"]["text"] = MARK
     if isinstance(poll := data.get("poll"), dict):
@@ -316,6 +322,11 @@ def _bare(event: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     if whole and "reaction" in data:
         kept["reaction"] = MARK
     return {**made, "data": kept}
+
+
+def _with_people(record: dict[str, Any], which: str) -> dict[str, Any]:
+    people = record.get(which)
+    return record if people is None else {**record, which: [_only(each, _PERSON) for each in people]}
 
 
 def _only(record: dict[str, Any], kept: Container[str]) -> dict[str, Any]:
