@@ -135,12 +135,15 @@ def test_what_never_goes_is_not_looked_for():
 def test_the_configuration_gives_the_rules():
     config = configuration.parse(
         {
-            "retention": [{"mailbox": ALICE, "folder": "history", "days": 30}, {"folder": "archive", "days": 365}],
+            "retention": [
+                {"mailbox": ALICE, "folder": "history", "days": 30, "exported_only": True},
+                {"folder": "archive", "days": 365},
+            ],
             "retention_label": [{"keyword": "Keep", "days": 0}],
         }
     )
     rules = retention_of(config)
-    assert rules.rules == (Rule(ALICE, HISTORY, 30), Rule("*", ARCHIVE, 365))
+    assert rules.rules == (Rule(ALICE, HISTORY, 30, exported_only=True), Rule("*", ARCHIVE, 365))
     assert rules.labels == (Label("Keep", None),)
 
 
