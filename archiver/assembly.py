@@ -179,7 +179,10 @@ def _refuse_shared_tree(config: Config, data: Path) -> None:
 
 
 def _is_same(mail: Template, archive: Template) -> bool:
-    return mail.root.exists() and archive.root.exists() and mail.root.samefile(archive.root)
+    try:
+        return mail.root.samefile(archive.root)
+    except OSError:  # not there yet, or nobody may look: whoever has to write there says so
+        return False
 
 
 def _encoding_of(config: Config) -> Encoding:
