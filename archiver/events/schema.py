@@ -18,11 +18,15 @@ from archiver.events.record import (
     Event,
 )
 
+_SAYS = {"type": "object", "required": ["id", "text"], "properties": {"text": {"type": "string"}}}
+_NAMES = {"type": "object", "required": ["id"]}
+_SOMEBODY = {"type": "object"}
+# What is required must not be null either: the records allow it where nothing else asks for the member.
 _RULES = (
-    ((SENT, EDITED), {"required": ["message"], "properties": {"message": {"required": ["id", "text"]}}}),
-    ((RETRACTED, REACTED), {"required": ["message"], "properties": {"message": {"required": ["id"]}}}),
-    ((POLL_OPENED, POLL_VOTED, POLL_CLOSED), {"required": ["poll"], "properties": {"poll": {"required": ["id"]}}}),
-    ((RENAMED,), {"required": ["actor", "subject"]}),
+    ((SENT, EDITED), {"required": ["message"], "properties": {"message": _SAYS}}),
+    ((RETRACTED, REACTED), {"required": ["message"], "properties": {"message": _NAMES}}),
+    ((POLL_OPENED, POLL_VOTED, POLL_CLOSED), {"required": ["poll"], "properties": {"poll": _NAMES}}),
+    ((RENAMED,), {"required": ["actor", "subject"], "properties": {"actor": _SOMEBODY, "subject": _SOMEBODY}}),
 )
 
 
