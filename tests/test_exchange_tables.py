@@ -1,4 +1,4 @@
-"""Sections 5.1, 5.2 and 9 of the facts about the original, each row a case: the data agree with them, row by row."""
+"""Sections 2.1 (one row), 5.1, 5.2 and 9 of the facts about the original, each row a case: the data agree with them, row by row."""
 
 from __future__ import annotations
 
@@ -129,3 +129,15 @@ def test_9_5_one_item_in_each_participants_mailbox_L_CDR(tmp_path: Path) -> None
 def test_9_6_critical_mode_is_off_by_default_PS_ARCHCFG() -> None:
     assert not load(None).archiving.block_on_failure
     assert parse({"archiving": {"block_on_failure": True}}).archiving.block_on_failure
+
+
+def test_2_1_archive_duplicate_messages_has_no_key_since_each_is_archived_once_PS_ARCHCFG(tmp_path: Path) -> None:
+    """As with False in the original: whichever pools a message comes by, its identity is accepted once."""
+    archive = Archive(tmp_path, parse({"archiving": {"archive": "im"}, "policy": {"internal": True}}))
+    said = [say("alice@example.org", "once", 0, id="1", present=["bob@example.org"])]
+    archive.take(said, DAY)
+    archive.take(said, 2 * DAY)
+    (item,) = archive.spool.local_items()
+    assert item.mailboxes == ("alice@example.org", "bob@example.org")
+    assert archive.spool.totals().spooled == 1
+    archive.spool.close()
