@@ -1,4 +1,4 @@
-"""Sections 2.1 (one row), 5.1, 5.2 and 9 of the facts about the original, each row a case: the data agree with them, row by row."""
+"""Sections 2.1 (one row), 5.1, 5.2 and 9 of the facts about the original, each row a case: the data agree with them."""
 
 from __future__ import annotations
 
