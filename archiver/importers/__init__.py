@@ -12,6 +12,7 @@ from archiver.importers.discord import Discord
 from archiver.importers.document import Document
 from archiver.importers.irc import Irc
 from archiver.importers.items import Items
+from archiver.importers.mattermost import Mattermost
 from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
@@ -27,6 +28,7 @@ _ALL: tuple[Importer, ...] = (
     Events(),
     Slack(),
     Teams(),
+    Mattermost(),
     Discord(),
     Telegram(),
     Meta(),

@@ -1,10 +1,14 @@
-"""Events that an importer made -> captured, or rejected with what they were made of."""
+"""What importers of chats share: making events of a room, and taking them in or rejecting what they were made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
 
-from archiver.events import Captured, Event, Rejected, capture
+from msgspec import Struct
+
+from archiver.events import Captured, Data, Event, Participant, Place, Rejected, capture, moment
 from archiver.exceptions import EventError
 from archiver.importers.media import Media, holding
 from archiver.importers.protocol import Reading
@@ -25,3 +29,33 @@ def told(
             yield Rejected(original, position, str(reason), event.source)
             continue
         yield holding(captured, *files) if files and event.data.attachments else captured
+
+
+class Room(Struct, frozen=True):
+    """A place of one source, which its events are made for; their ids begin with its own."""
+
+    source: str
+    place: Place
+
+    def event(
+        self,
+        key: str,
+        type_: str,
+        at: datetime,
+        actor: Participant | None = None,
+        *,
+        sequence: str | None = None,
+        **data: Any,
+    ) -> Event:
+        """`data` are further members of the event's data."""
+        made = Data(conversation=self.place, actor=actor, **data)
+        identity = f"{self.place.id}/{key}"
+        return Event(source=self.source, id=identity, type=type_, time=at, data=made, sequence=sequence)
+
+
+def from_milliseconds(milliseconds: float) -> datetime:
+    """Raises `EventError` for what is no time."""
+    try:
+        return moment(round(milliseconds * 1_000))
+    except (ValueError, OverflowError) as fault:
+        raise EventError(f"no time: {milliseconds} milliseconds since 1970") from fault
