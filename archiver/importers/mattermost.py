@@ -1,7 +1,8 @@
 """Mattermost's bulk export (JSON lines, with the files under `data/`) -> events.
 
-Posts have no ids there: an event's is its channel, its time in milliseconds and who posted, for an answer behind that of
-what it answers; of several in one millisecond, which of them. Members stand with each user, and were there from the first post on.
+Posts have no ids there: an event's is its channel, its time in milliseconds and who posted, for an answer behind that
+of what it answers; of several in one millisecond, which of them. Members stand with each user, and were there from the
+first post on.
 Source: Mattermost, "Bulk export data" and "Bulk loading data".
 """
 
