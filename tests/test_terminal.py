@@ -104,8 +104,11 @@ def test_raw_and_events_do_a_terminal_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.server
 def test_the_picture_of_the_readme_is_made_anew_and_asks_nobody_for_anything(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "scripts" / "screenshots", tmp_path], check=True, cwd=ROOT)
+    for page in (tmp_path / "page.png", ROOT / "docs" / "page.png"):
+        assert page.read_bytes()[:4] == b"\x89PNG" and page.stat().st_size > 20_000
     picture = (tmp_path / "terminal.svg").read_text("utf-8")
     assert "ben64@libera" in picture.replace("&#160;", " ") and "08:46:00" in picture
     for made in (picture, (ROOT / "docs" / "terminal.svg").read_text("utf-8")):
