@@ -15,20 +15,9 @@ from archiver.cli.app import App
 from archiver.cli.days import span
 from archiver.cli.output import as_csv, as_json, paged, size, table_lines, when
 from archiver.events import Kind
-from archiver.inspection import ItemSummary, Wanted
+from archiver.inspection import ORDERS, ItemSummary, Wanted
 from archiver.logs import plain
 from archiver.store import Store
-
-_ORDERS: dict[str, Callable[[ItemSummary], Any]] = {
-    "date": lambda item: -item.number,
-    "kind": lambda item: item.kind,
-    "subject": lambda item: item.subject.casefold(),
-    "people": lambda item: -item.people,
-    "messages": lambda item: -(item.messages or 0),
-    "minutes": lambda item: -item.minutes,
-    "size": lambda item: -item.size,
-}
-
 
 RELEVANCE = "relevance"
 """An order of what is searched for, not of what is listed."""
@@ -65,7 +54,7 @@ _OPTIONS = (
     click.option("--has-file", is_flag=True, help="Only with files."),
     click.option("--text", metavar="TEXT", default="", help="Only with this in subject or text, in any case."),
     click.option(
-        "--sort", "order", type=click.Choice([*_ORDERS, RELEVANCE]), default="date", help="Newest, most, largest first."
+        "--sort", "order", type=click.Choice([*ORDERS, RELEVANCE]), default="date", help="Newest, most, largest first."
     ),
     click.option("--reverse", is_flag=True, help="The other way round."),
     click.option("--csv", is_flag=True, help="Print CSV."),
@@ -109,7 +98,7 @@ def _in_order(found: Iterator[ItemSummary], asked: Asked) -> Iterable[ItemSummar
     """As they come where that is the order asked for: then the first are there at once."""
     if asked.order == "date" and not asked.reverse:
         return found
-    return sorted(found, key=_ORDERS[asked.order], reverse=asked.reverse)
+    return sorted(found, key=ORDERS[asked.order], reverse=asked.reverse)
 
 
 _COLUMNS = ("#", "date (UTC)", "kind", "subject", "people", "messages", "minutes", "size", "flags", "folder")
@@ -135,17 +124,6 @@ def _row(item: ItemSummary) -> tuple[object, ...]:
         item.messages,
         item.minutes,
         size(item.size),
-        _marks(item),
+        ", ".join(item.marks),
         item.folder,
     )
-
-
-def _marks(item: ItemSummary) -> str:
-    marks = {
-        "missed": item.missed,
-        "unread": item.unseen,
-        "file": item.files > 0,
-        "flagged": "F" in item.flags,
-        "deleted": "T" in item.flags,
-    }
-    return ", ".join(word for word, is_so in marks.items() if is_so)

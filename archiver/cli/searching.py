@@ -20,7 +20,7 @@ from archiver.logs import plain
 from archiver.types import Destination
 
 if TYPE_CHECKING:
-    from archiver.search import Hit, Marked, Results, Searcher
+    from archiver.search import Hit, Marked, Order, Query, Results, Searcher
 
 
 class Sought(Struct, frozen=True):
@@ -83,6 +83,22 @@ def searcher_with(app: App, destination: Destination, stack: ExitStack) -> Searc
     except EnvironmentFault:
         spool = None
     return searcher_of(config, app.data, spool, destination)
+
+
+class Look:
+    """Asks the search index, with what changed taken in first; from any thread. `patience`: seconds, None: as ever."""
+
+    def __init__(self, app: App, patience: float | None = None) -> None:
+        self._app = app
+        self._patience = patience
+
+    def __call__(self, query: Query, mailbox: str | None, *, order: Order, limit: int, offset: int) -> Results:
+        from archiver.search import PATIENCE
+
+        patience = PATIENCE if self._patience is None else self._patience
+        with ExitStack() as stack:
+            searcher = searcher_with(self._app, Destination.HISTORY, stack)
+            return searcher.search(query, mailbox, order=order, limit=limit, offset=offset, patience=patience)
 
 
 def _found(searcher: Searcher, sought: Sought, mailbox: str | None, asked: Asked) -> Results:

@@ -29,11 +29,10 @@ def print_item(app: App, shown: Shown) -> None:
 
 
 def _lines(shown: Shown, *, coloured: bool) -> Iterator[str]:
-    for name, value in shown.headers.items():
-        line = plain(f"{name}: {value}")
+    for line in map(plain, shown.head):
         yield click.style(line, dim=True) if coloured else line
     yield ""
-    for line in shown.text.rstrip("\n").split("\n"):
+    for line in shown.lines:
         safe = plain(line.expandtabs())
         yield _coloured(safe) if coloured else safe
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -14,17 +13,15 @@ from msgspec.structs import replace
 from archiver.assembly import open_spool, store_of
 from archiver.cli.app import App
 from archiver.cli.output import age, as_json, say, size
-from archiver.cli.searching import searcher_with
+from archiver.cli.searching import Look
 from archiver.config import Config
 from archiver.config.settings import Wrong, endpoint
 from archiver.events import SECOND
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.spool import Spool
 from archiver.spool.spool import clock
-from archiver.types import Destination
 
 if TYPE_CHECKING:
-    from archiver.search import Order, Query, Results
     from archiver.web.overview import Overview
     from archiver.web.serving import Listening
 
@@ -109,18 +106,6 @@ def _tell(app: App, url: str, words: str) -> None:
         as_json({"url": url})
     else:
         say(f"{words}:\n  {url}")
-
-
-class Look:
-    """Asks the search index, with what changed taken in first; from any thread."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    def __call__(self, query: Query, mailbox: str | None, *, order: Order, limit: int, offset: int) -> Results:
-        with ExitStack() as stack:
-            searcher = searcher_with(self._app, Destination.HISTORY, stack)
-            return searcher.search(query, mailbox, order=order, limit=limit, offset=offset)
 
 
 class Pictures:

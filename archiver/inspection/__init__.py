@@ -1,9 +1,10 @@
 """What lies in people's folders, read back: mailboxes, folders, items, one item; and whether it is what was filed.
 
 `overview` counts all of it, archives and what is kept back too; `listing` reads through the store's own protocol and
-with the writer's types, so that it can't disagree with the archiver; `filtering` picks, `finding` knows one by what
-somebody calls it; `item` and `messages` read one message, whoever made it; `verifying` checks archives against their
-manifests, `examining` Conversation History against the journal and each item against its own events.
+with the writer's types, so that it can't disagree with the archiver; `filtering` picks, `ordering` sorts, `finding`
+knows one by what somebody calls it; `item` and `messages` read one message, whoever made it; `verifying` checks
+archives against their manifests, `examining` Conversation History against the journal and each item against its own
+events.
 """
 
 from archiver.inspection.archived import examine_archives
@@ -14,10 +15,12 @@ from archiver.inspection.finding import find, mailbox_of
 from archiver.inspection.item import ItemSummary
 from archiver.inspection.ledger import Ledger
 from archiver.inspection.listing import FolderSummary, Shown, content, folders, items, show
+from archiver.inspection.ordering import ORDERS
 from archiver.inspection.overview import Share, State
 from archiver.inspection.verifying import Problem, archives
 
 __all__ = [
+    "ORDERS",
     "Case",
     "Doing",
     "FolderSummary",

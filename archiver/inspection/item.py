@@ -46,6 +46,18 @@ class ItemSummary(Struct, frozen=True):
     unseen: bool
     size: int
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What stands out about it, in words."""
+        marks = {
+            "missed": self.missed,
+            "unread": self.unseen,
+            "file": self.files > 0,
+            "flagged": "F" in self.flags,
+            "deleted": "T" in self.flags,
+        }
+        return tuple(word for word, is_so in marks.items() if is_so)
+
 
 def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: bool = True) -> ItemSummary:
     """From its bytes, or where `whole` is false from their beginning: then nothing of what it carries is told."""

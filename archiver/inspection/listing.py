@@ -39,6 +39,16 @@ class Shown(Struct, frozen=True):
     headers: dict[str, str]
     text: str
 
+    @property
+    def head(self) -> list[str]:
+        """Its headers, one a line; as they came from outside."""
+        return [f"{name}: {value}" for name, value in self.headers.items()]
+
+    @property
+    def lines(self) -> list[str]:
+        """Its text, line by line; as it came from outside."""
+        return self.text.rstrip("\n").split("\n")
+
 
 class Numbered(Struct, frozen=True, gc=False):
     """Where an item lies, its number in its mailbox (1 is the oldest), and when it began as its name tells."""
@@ -136,6 +146,11 @@ def content(store: Folders, item: ItemSummary) -> bytes:
 
 
 def show(store: Folders, item: ItemSummary) -> Shown:
-    message = parsed(content(store, item))
+    return shown(item, content(store, item))
+
+
+def shown(item: ItemSummary, content: bytes) -> Shown:
+    """As `show`, of bytes that were read already."""
+    message = parsed(content)
     headers = {name: header(message, name) for name in _SHOWN if name in message}
     return Shown(item, headers, text_of(message))
