@@ -92,7 +92,7 @@ def _compared(searcher: Searcher, data: Path, home: Path, events: int) -> Iterat
     settings = home / "config"
     settings.write_text(
         f"[database]\npath={data / 'mail'}\nhook_dir={home / 'hooks'}\n[user]\nname=bench\nprimary_email=bench@x\n"
-        "[new]\ntags=\nignore=\n[maildir]\nsynchronize_flags=false\n"
+        "[new]\ntags=\nignore=maildirfolder\n[maildir]\nsynchronize_flags=false\n"
     )
     environment = {**os.environ, "NOTMUCH_CONFIG": str(settings)}
 
