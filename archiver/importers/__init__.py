@@ -16,6 +16,7 @@ from archiver.importers.mattermost import Mattermost
 from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
+from archiver.importers.rocketchat import RocketChat
 from archiver.importers.slack import Slack
 from archiver.importers.teams import Teams
 from archiver.importers.telegram import Telegram
@@ -29,6 +30,7 @@ _ALL: tuple[Importer, ...] = (
     Slack(),
     Teams(),
     Mattermost(),
+    RocketChat(),
     Discord(),
     Telegram(),
     Meta(),
