@@ -15,7 +15,19 @@ from typing import Any
 
 import msgspec
 
-from bench import backfilling, filing, inspecting, live, machine, policy, purging, rendering, searching, spooling
+from bench import (
+    backfilling,
+    filing,
+    inspecting,
+    live,
+    machine,
+    policy,
+    posting,
+    purging,
+    rendering,
+    searching,
+    spooling,
+)
 from bench.measure import ROOT, Bench, Figure, Sizes
 
 PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
@@ -24,6 +36,7 @@ PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "rendering": rendering.run,
     "backfill": backfilling.run,
     "live": live.run,
+    "http": posting.run,
     "policy": policy.run,
     "inspection": inspecting.run,
     "purge": purging.run,

@@ -85,6 +85,13 @@ class Sizes(Struct, frozen=True):
         """How long live capture is watched alone."""
         return 5.0 if self.events >= 10_000 else 0.2
 
+    @property
+    def stream_seconds(self) -> float:
+        """How long a steady stream is watched."""
+        if self.events < 10_000:
+            return 1.0
+        return 600.0 if self.events >= 1_000_000 else 30.0
+
 
 class Figure(Struct, frozen=True, omit_defaults=True):
     """One result beside its aim. `samples` are what the median was taken of, `facts` what helps to read it."""
