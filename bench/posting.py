@@ -58,9 +58,11 @@ def run(bench: Bench) -> Iterator[Figure]:
     yield at_most(P99, "http.p99", name, percentile(sent.took, 99), "ms", facts=facts)
     yield at_most(0, "http.refused", "requests of the stream that were not taken", sent.failed, "requests")
     grown = {"before_mib": round(sent.before), "after_mib": round(sent.after), "seconds": seconds}
-    yield at_most(
-        GROWTH, "http.memory", "what the daemon grew by", max(0.0, sent.after - sent.before), "MiB", facts=grown
-    )
+    growth = max(0.0, sent.after - sent.before)
+    if seconds < WARM:
+        yield plain("http.memory", "what the daemon grew by while its caches filled", growth, "MiB", facts=grown)
+    else:
+        yield at_most(GROWTH, "http.memory", "what the daemon grew by", growth, "MiB", facts=grown)
 
 
 def _batches(bench: Bench) -> Figure:
