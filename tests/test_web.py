@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from email.message import EmailMessage
@@ -325,6 +326,40 @@ def test_no_html_gets_anything_from_elsewhere(text):
     shown = frame.document(Parts(mail(html=text or " ")), text, "en")
     assert not re.search(r"<(script|iframe|object|embed|link|form)\b", shown, re.I)
     assert not re.search(r"""\bsrc=["'](?!data:image/)""", shown, re.I)
+
+
+@pytest.mark.parametrize(
+    "html",
+    ["<div>" * 100_000, "<div></b>" * 50_000, "<svg><g>" + "<g>" * 9_000, "<DIV/>" * 9_000, "<b>" * 300, "<x>" * 10**6],
+)
+def test_html_that_takes_for_ever_is_shown_as_text(html):
+    assert frame.is_deep(html)
+    shown = frame.document(Parts(mail(text="the text", html=html)), "deep", "en")
+    assert "<pre" in shown and "the text" in shown
+
+
+@pytest.mark.parametrize("html", ["<p>" * 10_000, "<ul>" + "<li>x" * 999, "<b>x</b>" * 9_999, "<table><tr><td>" * 80])
+def test_html_that_people_write_is_not_deep(html):
+    assert not frame.is_deep(html)
+
+
+def test_what_no_parser_was_meant_for_stops_no_page(house):
+    odd = (b"From: " + b"(" * 20_000, b"To: =?utf-8?b?x?= <a@b>", b"Subject: =?utf-8?b?a?=", b"From: \xff<\xfe>")
+    for n, line in enumerate(odd):
+        house.put(line + b"\n\nhello\n", at=100 + n)
+    assert house.browser().get(f"/mailbox/{ALICE}").text.count('class="subject"') == 4
+    root, name = house.store.root / "example.org/alice", os.fsdecode(b"100.\xff")
+    (root / os.fsdecode(b".\xff\xfe") / "cur").mkdir(parents=True)
+    (root / "cur").mkdir(exist_ok=True)
+    (root / "cur" / f"{name}:2,S").write_bytes(b"Subject: odd\n\nx\n")
+    for path in ("", f"/mailbox/{ALICE}", f"/mailbox/{ALICE}?folder=INBOX", f"/mailbox/{ALICE}/{id_of(name)}"):
+        assert house.browser().get(path or "/").status_code == 200
+
+
+def test_a_giant_text_is_cut_and_paged(house, monkeypatch):
+    monkeypatch.setattr("archiver.web.pages.LARGEST_TEXT", 100)
+    shown = house.browser().get(house.put(mail(text="word\n" * 90)) + "?view=text").text
+    assert shown.count("word") == 20 and "The rest is left out" in shown
 
 
 def naughty() -> list[str]:

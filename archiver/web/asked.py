@@ -57,7 +57,7 @@ class Asked(Struct, frozen=True):
             pairs.append(("sort", self.sort))
         if self.page > 1:
             pairs.append(("page", self.page))
-        return f"?{urlencode(pairs)}" if pairs else ""
+        return f"?{urlencode(pairs, errors='replace')}" if pairs else ""
 
 
 def asked_of(parameters: Mapping[str, str]) -> Asked:
@@ -83,7 +83,7 @@ def page_of(parameters: Mapping[str, str]) -> int:
 
 
 def mailbox_url(mailbox: str, asked: Asked | None = None) -> str:
-    return f"/mailbox/{quote(mailbox, safe='@')}{asked.query if asked else ''}"
+    return f"/mailbox/{quote(mailbox, safe='@', errors='replace')}{asked.query if asked else ''}"
 
 
 def search_url(asked: Asked) -> str:

@@ -57,7 +57,11 @@ def facts_of(content: bytes) -> Facts:
 
 def people_of(*fields: str) -> tuple[Person, ...]:
     """Those whom fields of addresses name, each once."""
-    found = {address: name for name, address in getaddresses([" ".join(field.split()) for field in fields]) if address}
+    try:
+        pairs = getaddresses([" ".join(each.split()) for each in fields])
+    except Exception:  # the parser fails in many ways on what it was never meant for
+        return ()
+    found = {address: name for name, address in pairs if address}
     people = list(found.items())[:_PEOPLE]
     return tuple(Person(intern(address), intern(_decoded(name))) for address, name in people)
 
@@ -71,5 +75,5 @@ def _decoded(value: str) -> str:
         return value
     try:
         return str(make_header(decode_header(value)))
-    except (ValueError, LookupError):  # an encoded word in a charset that nobody knows
+    except Exception:
         return value

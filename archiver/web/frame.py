@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections import Counter
 from hashlib import sha256
 from html import escape
 from importlib import resources
@@ -19,8 +20,10 @@ import nh3
 from archiver.rendering.markup import plain
 from archiver.web.parts import Parts
 
-LARGEST_HTML = 16 * 1024 * 1024
-"""Characters; a longer one isn't shown, its text is."""
+LARGEST_HTML = 4 * 1024 * 1024
+"""Characters; of a longer one the text is shown."""
+DEEPEST = 256
+"""Elements within each other; of a deeper one too: sanitising takes as long as it is long times deep."""
 LARGEST_PICTURES = 48 * 1024 * 1024
 """Bytes of all pictures of one message that its frame holds."""
 
@@ -31,6 +34,9 @@ _GONE = {"script", "style", "title", "textarea", "noscript", "iframe", "object",
 _OURS = {"div": {"m", "e", "n", "facts"}, "td": {"c"}, "th": {"c"}}
 """Classes of our own items, which our style knows."""
 _SCHEMES = {"http", "https", "mailto", "cid"}
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_LEVEL = set("area base br col dd dt embed hr img input li link meta p source td th tr wbr".split())  # noqa: SIM905
+"""Elements that hold none, or end where the next such begins."""
 _CID = re.compile("cid:", re.IGNORECASE)
 
 STYLE = resources.files("archiver.web").joinpath("static/frame.css").read_text("utf-8")
@@ -88,10 +94,29 @@ def _cleaned(html: str, pictures: _Pictures) -> str:
     )
 
 
+def is_deep(html: str) -> bool:
+    """Whether its elements stand in each other deeper than anybody writes. An end alone counts for nothing."""
+    open_: Counter[str] = Counter()
+    depth = 0
+    for closing, name in _TAG.findall(html):
+        tag = name.lower()
+        if tag in _LEVEL:
+            continue
+        if not closing:
+            open_[tag] += 1
+            depth += 1
+            if depth > DEEPEST:
+                return True
+        elif open_[tag]:
+            open_[tag] -= 1
+            depth -= 1
+    return False
+
+
 def document(parts: Parts, title: str, language: str) -> str:
     """A whole document; where the message has no HTML that can be shown, its text as it stands."""
     html = parts.html
-    if html and len(html) <= LARGEST_HTML:
+    if html and len(html) <= LARGEST_HTML and not is_deep(html):
         body = plain(_cleaned(html, _Pictures(parts)))
     else:
         body = f'<pre dir="auto" tabindex="0">{escape(parts.text[:LARGEST_HTML])}</pre>'

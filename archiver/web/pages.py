@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from archiver.exceptions import ArchiverError, EnvironmentFault, TryLater, UsageError
-from archiver.inspection.lines import Line, line_of
+from archiver.inspection.lines import line_of
 from archiver.inspection.messages import header
 from archiver.rendering import lines_of
 from archiver.rendering.headers import clean, file_name
@@ -31,6 +31,8 @@ MAILBOXES = 50
 """On one page."""
 LINES = 2_000
 """Of a transcript, on one page."""
+LARGEST_TEXT = 16 * 1024 * 1024
+"""Characters of one that are shown."""
 
 _SHUT = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """For what comes out of an item as it is: a browser that shows it all the same runs nothing of it."""
@@ -121,7 +123,8 @@ class Site:
     def item(self, request: Request) -> Response:
         opened = self._opened(request)
         as_text = request.query_params.get("view") == "text"
-        lines = _lines(opened.parts.text) if opened.parts and as_text else []
+        text = opened.parts.text if opened.parts and as_text else ""
+        lines = text[:LARGEST_TEXT].rstrip("\n").split("\n")
         pages = paging(page_of(request.query_params), LINES, len(lines))
         return self._view.page(
             request,
@@ -129,7 +132,8 @@ class Site:
             opened=opened,
             item=opened.summary,
             as_text=as_text,
-            lines=lines[pages.start : pages.end],
+            lines=[line_of(line) for line in lines[pages.start : pages.end]],
+            cut=len(text) > LARGEST_TEXT,
             pages=pages,
             sandbox=frame.SANDBOX,
         )
@@ -151,6 +155,8 @@ class Site:
 
     def events(self, request: Request) -> Response:
         opened = self._opened(request)
+        if opened.parts is None:
+            raise HTTPException(404, "It is too large for this page: `archiver inspect` writes them with --events.")
         try:
             lines = lines_of(opened.content)
         except UsageError as error:
@@ -214,10 +220,6 @@ class Site:
 
 def _sentence(error: ArchiverError) -> str:
     return f"{error}{f': {error.hint}' if error.hint else ''}."
-
-
-def _lines(text: str) -> list[Line]:
-    return [line_of(line) for line in text.rstrip("\n").split("\n")]
 
 
 def _called(opened: Opened, suffix: str) -> str:

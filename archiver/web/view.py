@@ -17,7 +17,7 @@ from archiver.events import SECOND, moment
 from archiver.inspection.item import ItemSummary
 from archiver.rendering.markup import plain
 from archiver.search import Marked
-from archiver.web.asked import KINDS, item_url, mailbox_url, search_url
+from archiver.web.asked import KINDS, Asked, item_url, mailbox_url, search_url
 from archiver.web.catalogue import id_of
 from archiver.web.facts import people_of
 
@@ -41,6 +41,7 @@ class View:
         )
         self._environment.globals |= {
             "mailbox_url": mailbox_url,
+            "folder_url": lambda mailbox, folder: mailbox_url(mailbox, Asked(folder=folder)),
             "item_url": item_url,
             "search_url": search_url,
             "id_of": id_of,
