@@ -23,6 +23,7 @@ from archiver import __version__, inspection
 from archiver.cli import main, output, transcript
 from archiver.events import ndjson
 from archiver.exceptions import ConfigError, EnvironmentFault, InUse, ItemError, TryLater, UsageError
+from archiver.importers import IMPORTERS
 from archiver.spool import Spool
 from archiver.store import MaildirStore
 
@@ -128,7 +129,7 @@ def test_data_and_configuration_come_from_the_environment_too(tmp_path):
         (["backfill"], "name what to read"),
         (["backfill", "irc"], "name the files"),
         (["backfill", "events", "nowhere.ndjson"], "nowhere.ndjson: no such file"),
-        (["backfill", "nowhere.ndjson"], "formats: bigbluebutton, events, irc"),
+        (["backfill", "nowhere.ndjson"], "formats: bigbluebutton, discord, events"),
         (["backfill", "irc", __file__, "--zone", "Nowhere"], "no such time zone: Nowhere"),
         (["backfill", "irc", __file__, "--charset", "klingon"], "no such charset"),
         (["backfill", "irc", __file__, "--date", "tomorrow"], "not a date"),
@@ -324,12 +325,7 @@ def test_where_a_mended_event_stood_is_told(call, data, tmp_path):
 
 
 def test_formats_are_listed_and_recognised(call, data):
-    assert {each["name"] for each in json.loads(call("backfill", "--list", "--json").stdout)} == {
-        "events",
-        "irc",
-        "items",
-        "bigbluebutton",
-    }
+    assert {each["name"] for each in json.loads(call("backfill", "--list", "--json").stdout)} == IMPORTERS.keys()
     path = events(data.parent / "no-suffix", *talk())
     assert "2 new" in call("backfill", path).stdout
 

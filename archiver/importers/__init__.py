@@ -10,6 +10,7 @@ from archiver.exceptions import UsageError
 from archiver.importers.bigbluebutton import BigBlueButton
 from archiver.importers.discord import Discord
 from archiver.importers.document import Document
+from archiver.importers.googlechat import GoogleChat
 from archiver.importers.irc import Irc
 from archiver.importers.items import Items
 from archiver.importers.mattermost import Mattermost
@@ -17,10 +18,12 @@ from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
 from archiver.importers.rocketchat import RocketChat
+from archiver.importers.skype import Skype
 from archiver.importers.slack import Slack
 from archiver.importers.teams import Teams
 from archiver.importers.telegram import Telegram
 from archiver.importers.whatsapp import Signal, WhatsApp
+from archiver.importers.zulip import Zulip
 
 __all__ = ["IMPORTERS", "Document", "Importer", "Options", "Reading", "importer"]
 
@@ -31,6 +34,9 @@ _ALL: tuple[Importer, ...] = (
     Teams(),
     Mattermost(),
     RocketChat(),
+    Zulip(),
+    GoogleChat(),
+    Skype(),
     Discord(),
     Telegram(),
     Meta(),

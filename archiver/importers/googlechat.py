@@ -1,0 +1,191 @@
+"""Google Takeout's Chat: `Groups/…/messages.json` with `group_info.json` beside it -> events.
+
+Ids are Google's. Dates are English sentences in UTC. What was deleted is there with its state alone. Made from the
+published layout.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from archiver.events import (
+    EDITED,
+    REACTED,
+    RETRACTED,
+    SENT,
+    Attachment,
+    Captured,
+    Event,
+    Message,
+    Participant,
+    Place,
+    Rejected,
+)
+from archiver.exceptions import EventError
+from archiver.importers import jsonfile
+from archiver.importers.document import Document
+from archiver.importers.media import Media, media
+from archiver.importers.protocol import Options, Reading
+from archiver.importers.telling import Room, told
+
+_DATE = re.compile(r"(?:\w+, )?(\w+) (\d{1,2}), (\d{4}) at (\d{1,2}):(\d\d)(?::(\d\d))?\s?([AP]M)? UTC")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Person(Struct):
+    name: str | None = None
+    email: str | None = None
+    user_type: str | None = None
+
+
+class File(Struct):
+    original_name: str | None = None
+    export_name: str | None = None
+
+
+class Emoji(Struct, frozen=True):
+    unicode: str = ""
+
+
+class Reaction(Struct):
+    emoji: Emoji = Emoji()
+    reactor_emails: list[str] = []
+
+
+class Line(Struct):
+    message_id: str
+    created_date: str
+    creator: Person | None = None
+    text: str = ""
+    topic_id: str | None = None
+    updated_date: str | None = None
+    message_state: str | None = None
+    attached_files: list[File] = []
+    reactions: list[Reaction] = []
+
+
+class Group(Struct):
+    name: str | None = None
+    members: list[Person] = []
+
+
+class GoogleChat:
+    name = "googlechat"
+    title = "Google Chat (Takeout, Groups/…/messages.json)"
+    partial_presence = True
+    ordered = False
+    marks: frozenset[str] = frozenset()
+
+    def sniff(self, document: Document, head: bytes) -> bool:
+        return head.lstrip().startswith(b"{") and b'"creator"' in head and b'"created_date"' in head
+
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        chat = _Chat(document, options, reading)
+        number = 0
+        try:
+            for _, element in jsonfile.listed(document, ("",), "messages"):
+                if element is not None:
+                    number += 1
+                    yield from chat.line(element, f"{document.place}: message {number}")
+        except jsonfile.Broken as fault:
+            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault), chat.source)
+
+
+class _Chat:
+    """One conversation while it is read."""
+
+    def __init__(self, document: Document, options: Options, reading: Reading) -> None:
+        self.source = options.source or f"googlechat:{options.network or 'googlechat'}"
+        self._document = document
+        self._reading = reading
+        self._people: dict[str, Participant] = {}
+        self._group = self._info()
+
+    def _info(self) -> Group:
+        beside = self._document.beside("group_info.json")
+        try:
+            return jsonfile.whole(beside, Group) if beside is not None else Group()
+        except jsonfile.Broken:
+            return Group()
+
+    def line(self, element: Any, position: str) -> Iterator[Captured | Rejected]:
+        original = jsonfile.original(element)
+        try:
+            line = jsonfile.record(element, Line)
+            files = [self._file(each) for each in line.attached_files]
+            events = list(self._events(line, tuple(each.attachment for each in files)))
+        except (jsonfile.Broken, EventError) as fault:
+            yield Rejected(original, position, str(fault), self.source)
+            return
+        yield from told(events, self._reading, original, position, files)
+
+    def _room(self, line: Line) -> Room:
+        space, _, rest = line.message_id.partition("/")
+        folder = self._document.folder
+        identity = space if rest else folder or space
+        members = tuple(person for each in self._group.members if (person := self._person(each)) is not None)
+        if folder.startswith("DM ") and len(members) <= 2:
+            return Room(self.source, Place(id=identity, kind="im", participants=members or None))
+        topic = self._group.name or folder.removeprefix("Space ") or identity
+        return Room(self.source, Place(id=identity, kind="group", topic=topic))
+
+    def _events(self, line: Line, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
+        room, at, key = self._room(line), time_of(line.created_date), line.message_id
+        actor = self._person(line.creator) if line.creator is not None else None
+        yield room.event(
+            key,
+            SENT,
+            at,
+            actor,
+            message=Message(id=key, text=line.text, thread=line.topic_id),
+            attachments=attachments or None,
+        )
+        if line.message_state == "DELETED":
+            yield room.event(f"{key}/deleted", RETRACTED, at, message=Message(id=key))
+        if line.updated_date:
+            changed = Message(id=key, text=line.text)
+            yield room.event(f"{key}/edited", EDITED, time_of(line.updated_date), actor, message=changed)
+        for reaction in line.reactions:
+            self._reading.guessed["when reactions were given: at the time of their message"] += 1
+            for email in reaction.reactor_emails:
+                name = reaction.emoji.unicode or "?"
+                who = self._people.get(email) or Participant(address=email)
+                yield room.event(
+                    f"{key}/reaction/{name}/{email}", REACTED, at, who, message=Message(id=key), reaction=name
+                )
+
+    def _person(self, person: Person) -> Participant | None:
+        address = person.email or person.name
+        if not address:
+            return None
+        if person.user_type == "Bot":
+            self._reading.nobody.add(address)
+        return self._people.setdefault(address, Participant(address=address, name=person.name))
+
+    def _file(self, file: File) -> Media:
+        """On disk `?` and `&` of a name are written `_`."""
+        name = file.export_name or file.original_name or ""
+        found = media(self._document, name or None, name=file.original_name)
+        if found.held is None:
+            found = media(self._document, re.sub("[?&]", "_", name) or None, name=file.original_name)
+        return found
+
+
+def time_of(text: str) -> datetime:
+    """`Thursday, November 3, 2016 at 11:59:50 AM UTC`; newer ones have U+202F before AM. Raises `EventError`."""
+    match = _DATE.fullmatch(text)
+    if match is None:
+        raise EventError(f"no date: {text!a}")
+    month, day, year, hour, minute, second, half = match.groups()
+    hours = int(hour) if half is None else int(hour) % 12 + (12 if half == "PM" else 0)
+    try:
+        return datetime(
+            int(year), _MONTHS.index(month[:3]) + 1, int(day), hours, int(minute), int(second or 0), tzinfo=UTC
+        )
+    except ValueError as fault:
+        raise EventError(f"no date: {text!a}") from fault

@@ -1,0 +1,159 @@
+"""Formats of which no real export is at hand: samples made from the published layout, each line of them looked at."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts.importer import FIXTURES, RECEIVED, ImporterContract
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.events import Captured, Event, Rejected
+from archiver.exceptions import EventError
+from archiver.importers import IMPORTERS, Options, Reading
+from archiver.importers.googlechat import time_of
+from archiver.importers.recognising import document_at
+
+DIRECT = FIXTURES / "googlechat" / "Groups" / "DM AbC"
+SPACE = FIXTURES / "googlechat" / "Groups" / "Space XyZ"
+MARKS = {"zulip": "realm.json", "googlechat": "messages.json", "skype": "messages.json"}
+
+
+class TestZulip(ImporterContract):
+    importer = IMPORTERS["zulip"]
+    samples = ((FIXTURES / "zulip", Options()),)
+    golden = True
+
+
+class TestGoogleChat(ImporterContract):
+    importer = IMPORTERS["googlechat"]
+    samples = ((DIRECT, Options()), (SPACE, Options()))
+    golden = True
+
+
+class TestSkype(ImporterContract):
+    importer = IMPORTERS["skype"]
+    samples = ((FIXTURES / "skype" / "messages.json", Options()),)
+    golden = True
+
+
+def read(name: str, folder: Path) -> tuple[list[Event], list[Rejected], Reading, list[Captured]]:
+    reading = Reading(RECEIVED)
+    found = list(IMPORTERS[name].read(document_at(folder / MARKS[name]), Options(), reading))
+    captured = [each for each in found if isinstance(each, Captured)]
+    rejected = [each for each in found if isinstance(each, Rejected)]
+    return [each.event for each in captured], rejected, reading, captured
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [each.type.partition(".")[2] for each in events]
+
+
+def test_zulip() -> None:
+    events, rejected, reading, captured = read("zulip", FIXTURES / "zulip")
+    assert kinds(events) == ["sent", "edited", "reacted", "sent", "sent", "sent", "sent"]
+    first, edited, reacted, second, direct, answer, group = events
+    assert (first.source, first.id) == ("zulip:acme", "5/logo/100")
+    assert first.time.isoformat() == "2023-11-14T22:13:20.250000+00:00"
+    assert first.data.message and first.data.message.text == "Fisrt try"
+    assert edited.data.message and edited.data.message.text.startswith("Second try")  # type: ignore[union-attr]
+    assert reacted.data.actor and reacted.data.actor.address == "bob@acme.example"
+    assert captured[0].attached, "the uploaded file lies beside"
+    assert first.data.conversation.topic == second.data.conversation.topic == "#design > logo"
+    assert direct.data.conversation.id == answer.data.conversation.id == "10 11"
+    assert [each.address for each in direct.data.conversation.participants or ()] == [
+        "ann@acme.example",
+        "bob@acme.example",
+    ]
+    assert group.data.conversation.kind == "group" and len(group.data.conversation.participants or ()) == 3
+    assert [each.reason for each in rejected] == ["nothing says who recipient 99 is"]
+    assert reading.nobody == {"ci-bot@acme.example"}
+
+
+def test_google_chat() -> None:
+    events, rejected, _, captured = read("googlechat", DIRECT)
+    assert kinds(events) == ["sent", "sent", "edited", "reacted", "sent", "retracted"] and not rejected
+    assert {each.data.conversation.kind for each in events} == {"im"}
+    assert events[0].time.isoformat() == "2016-11-03T11:59:50+00:00" and events[1].time.hour == 12
+    assert captured[0].attached, "a name that isn't written to disk as it was"
+    events, rejected, reading, _ = read("googlechat", SPACE)
+    assert kinds(events) == ["sent"] and events[0].data.conversation.topic == "Standup"
+    assert reading.nobody == {"ci@acme.example"} and len(rejected) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Friday, January 5, 2024 at 12:00:00 AM UTC", "2024-01-05T00:00:00+00:00"),
+        ("January 5, 2024 at 1:07 PM UTC", "2024-01-05T13:07:00+00:00"),
+        ("January 5, 2024 at 13:07 UTC", "2024-01-05T13:07:00+00:00"),
+    ],
+)
+def test_google_dates(text: str, found: str) -> None:
+    assert time_of(text).isoformat() == found
+
+
+@given(st.text(max_size=60) | st.from_regex(r"\w+ \d{1,3}, \d{4} at \d{1,2}:\d\d [AP]M UTC", fullmatch=True))
+def test_any_google_date_is_one_or_an_error(text: str) -> None:
+    with suppress(EventError):
+        time_of(text)
+
+
+def test_skype() -> None:
+    events, rejected, reading, _ = read("skype", FIXTURES / "skype")
+    assert kinds(events) == [
+        "sent",
+        "edited",
+        "sent",
+        "ended",
+        "sent",
+        "sent",
+        "retracted",
+        "joined",
+        "joined",
+        "topic.changed",
+    ]
+    first, edited, file, _, hello = events[:5]
+    assert first.data.message and (first.data.message.text, first.data.message.in_reply_to) == (
+        "well :)",
+        "1700000000000",
+    )
+    assert edited.time.isoformat() == "2023-11-14T22:13:25+00:00"
+    assert file.data.attachments and file.data.attachments[0].name == "plan.pdf (not in the export)"
+    assert hello.data.message and hello.data.message.text == "hi & hello"
+    assert hello.data.conversation.id == "8:bob 8:live:ann", "the other side's export names the same pair"
+    assert events[-1].data.topic == events[-1].data.conversation.topic == "Trip & travel"
+    assert [each.data.subject and each.data.subject.address for each in events[7:9]] == ["8:carol", "8:bob"]
+    assert reading.ignored == Counter({"Notice of Skype": 1}) and len(rejected) == 1
+
+
+KEYS = st.sampled_from(
+    [
+        *("id", "sender", "recipient", "date_sent", "content", "edit_history", "message_id", "created_date", "creator"),
+        *("conversations", "MessageList", "messagetype", "originalarrivaltime", "from", "properties", "reactions"),
+    ]
+)
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("name", ["zulip", "googlechat", "skype"])
+@given(messages=st.lists(ANY, max_size=3), head=ANY)
+def test_any_json_is_events_or_rejected(
+    name: str, messages: list[Any], head: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / name
+    folder.mkdir(exist_ok=True)
+    made = {"messages": messages, "zerver_message": messages, "conversations": [{"id": "8:a", "MessageList": messages}]}
+    (folder / MARKS[name]).write_text(json.dumps(made if name != "zulip" else {"zerver_realm": head}))
+    (folder / "messages-000001.json").write_text(json.dumps(made))
+    (folder / "group_info.json").write_text(json.dumps(head))
+    read(name, folder)
