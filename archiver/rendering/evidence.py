@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from archiver.events import Attachment, moment
+from archiver.events import Attachment, Event, moment
 from archiver.exceptions import UsageError
 from archiver.types import Conversation, Presence
 
@@ -40,6 +40,12 @@ _KEPT_OF_EVENT = {"specversion", "source", "id", "type", "time", "sequence", "da
 _KEPT_OF_DATA = {"conversation", "actor", "subject", "removed", "language"}
 _KEPT_OF_MESSAGE = {"id", "in_reply_to", "thread", "to", "language"}
 _NOT_TEXT = {"poll", "until"}
+
+
+class Line(Event, frozen=True):
+    """One line of an item: an event, and whether its content was replaced by its digest."""
+
+    archiverredacted: str | None = None
 
 
 class Chunks:

@@ -20,7 +20,7 @@ from msgspec import Struct, json
 from archiver.events import BARE, Event, Participant, microseconds
 from archiver.inspection.item import is_missed, last_of
 from archiver.inspection.messages import attached, date_of, header, headers_of, parsed, parts_of, text_of
-from archiver.rendering.evidence import FILE_NAME, lines_of
+from archiver.rendering.evidence import FILE_NAME, Line, lines_of
 from archiver.store.protocol import Found
 
 _MOST = 8 * 1024 * 1024
@@ -54,12 +54,7 @@ class Document(Struct, frozen=True):
     texts: Texts
 
 
-class _Line(Event, frozen=True):
-    archiverredacted: str | None = None
-    """Its content was replaced by a digest, which nobody looks for."""
-
-
-_decode = json.Decoder(_Line).decode
+_decode = json.Decoder(Line).decode
 
 
 def digest_of(content: bytes) -> bytes:
@@ -142,7 +137,8 @@ def _names(people: Iterable[Participant | None]) -> list[str]:
     return list(dict.fromkeys(f"{who.name or ''} {who.address}" for who in people if who is not None))
 
 
-def _said(events: Iterable[_Line]) -> Iterator[str]:
+def _said(events: Iterable[Line]) -> Iterator[str]:
+    """What was replaced by a digest nobody looks for."""
     for event in events:
         if event.archiverredacted is None and (text := " ".join(filter(None, _contents(event)))):
             actor = event.data.actor
