@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Callable
 from hashlib import sha256
 from html import escape
 from importlib import resources
@@ -17,6 +18,7 @@ from urllib.parse import unquote
 
 import nh3
 
+from archiver.inspection.messages import header
 from archiver.rendering.markup import plain
 from archiver.web.parts import Parts
 
@@ -38,14 +40,15 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LEVEL = set("area base br col dd dt embed hr img input li link meta p source td th tr wbr".split())  # noqa: SIM905
 """Elements that hold none, or end where the next such begins."""
 _CID = re.compile("cid:", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"\s*(?:https?|mailto):", re.IGNORECASE)
 
 STYLE = resources.files("archiver.web").joinpath("static/frame.css").read_text("utf-8")
-_STYLE_DIGEST = b64encode(sha256(STYLE.encode()).digest()).decode()
+STYLE_DIGEST = b64encode(sha256(STYLE.encode()).digest()).decode()
 
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
 """Neither script nor our origin; a link opens a tab of its own, which is told nothing of where it was."""
 POLICY = (
-    f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_DIGEST}'; base-uri 'none'; form-action 'none';"
+    f"default-src 'none'; img-src data:; style-src 'sha256-{STYLE_DIGEST}'; base-uri 'none'; form-action 'none';"
     f" frame-ancestors 'self'; sandbox {SANDBOX}"
 )
 
@@ -66,11 +69,15 @@ class _Pictures:
         return f"data:{file.picture};base64,{b64encode(file.content).decode()}"
 
 
-def _cleaned(html: str, pictures: _Pictures) -> str:
+Source = Callable[[str], str | None]
+"""Where a picture of the message lies that its HTML calls so; None for what isn't one of its own."""
+
+
+def _cleaned(html: str, source: Source) -> str:
     def attribute(tag: str, name: str, value: str) -> str | None:
         if (tag, name) == ("img", "src"):
-            return pictures.source(value)
-        if (tag, name) == ("a", "href") and _CID.match(value):
+            return source(value)
+        if (tag, name) == ("a", "href") and not _ABSOLUTE.match(value):
             return None
         return value
 
@@ -89,7 +96,7 @@ def _cleaned(html: str, pictures: _Pictures) -> str:
         attribute_filter=attribute,
         allowed_classes=_OURS,
         url_schemes=_SCHEMES,
-        url_relative="deny",
+        url_relative="pass_through",  # else a picture could lie in no file beside: links are seen to above
         link_rel="noopener noreferrer nofollow",
     )
 
@@ -113,17 +120,36 @@ def is_deep(html: str) -> bool:
     return False
 
 
-def document(parts: Parts, title: str, language: str) -> str:
-    """A whole document; where the message has no HTML that can be shown, its text as it stands."""
+def main(parts: Parts, title: str, source: Source) -> str:
+    """What stands in the document; where the message has no HTML that can be shown, its text as it stands."""
     html = parts.html
     if html and len(html) <= LARGEST_HTML and not is_deep(html):
-        body = plain(_cleaned(html, _Pictures(parts)))
+        body = plain(_cleaned(html, source))
     else:
         body = f'<pre dir="auto" tabindex="0">{escape(parts.text[:LARGEST_HTML])}</pre>'
     named = "" if "<h1" in body else f'<h1 class="unseen">{escape(plain(title))}</h1>\n'
+    return f"<main>\n{named}{body}\n</main>"
+
+
+def beginning(title: str, language: str, policy: str = "") -> str:
+    """A document up to its body. `policy` is for one that comes without headers; links open a tab of their own."""
+    says = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n' if policy else ""
     return (
-        f'<!DOCTYPE html>\n<html lang="{escape(language)}">\n<head><meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="{escape(language)}">\n<head><meta charset="utf-8">\n{says}'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f'<title>{escape(plain(title))}</title>\n<base target="_blank">\n<style>{STYLE}</style>\n</head>\n'
-        f"<body>\n<main>\n{named}{body}\n</main>\n</body>\n</html>\n"
+        f'<title>{escape(plain(title))}</title>\n<base target="_blank">\n<style>{STYLE}</style>\n</head>\n<body>\n'
     )
+
+
+END = "\n</body>\n</html>\n"
+
+
+def document(parts: Parts, title: str, language: str) -> str:
+    """A whole document, its pictures in it."""
+    return beginning(title, language) + main(parts, title, _Pictures(parts).source) + END
+
+
+def language_of(parts: Parts) -> str:
+    """What an item of ours was written in."""
+    language = header(parts.message, "X-Archiver-Locale").replace("_", "-")
+    return language if language.replace("-", "").isalnum() and language.isascii() else "en"

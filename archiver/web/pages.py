@@ -13,7 +13,6 @@ from starlette.responses import RedirectResponse, Response
 
 from archiver.exceptions import ArchiverError, EnvironmentFault, TryLater, UsageError
 from archiver.inspection.lines import line_of
-from archiver.inspection.messages import header
 from archiver.rendering import lines_of
 from archiver.rendering.headers import clean, file_name
 from archiver.search import Results
@@ -142,9 +141,7 @@ class Site:
         opened = self._opened(request)
         if opened.parts is None:
             raise HTTPException(404, "It is too large to be shown.")
-        language = header(opened.parts.message, "X-Archiver-Locale").replace("_", "-")
-        language = language if language.replace("-", "").isalnum() and language.isascii() else "en"
-        document = frame.document(opened.parts, opened.summary.subject, language)
+        document = frame.document(opened.parts, opened.summary.subject, frame.language_of(opened.parts))
         return Response(document, media_type="text/html", headers={"Content-Security-Policy": frame.POLICY})
 
     def message(self, request: Request) -> Response:
