@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from itertools import chain
 from typing import Any, get_args
@@ -43,7 +43,7 @@ class Asked(Struct, frozen=True):
             raise click.UsageError(why)
 
 
-_OPTIONS = (
+_FILTERS = (
     click.option("--since", metavar="DATE", help="Only with something said on this day (YYYY-MM-DD, UTC) or later."),
     click.option("--until", metavar="DATE", help="Only begun on this day or before."),
     click.option("--with", "person", metavar="PERSON", default="", help="Only with this in a name or an address."),
@@ -53,6 +53,8 @@ _OPTIONS = (
     click.option("--missed", is_flag=True, help="Only missed ones."),
     click.option("--has-file", is_flag=True, help="Only with files."),
     click.option("--text", metavar="TEXT", default="", help="Only with this in subject or text, in any case."),
+)
+_ORDER = (
     click.option(
         "--sort", "order", type=click.Choice([*ORDERS, RELEVANCE]), default="date", help="Newest, most, largest first."
     ),
@@ -64,23 +66,33 @@ _OPTIONS = (
 _FIELDS = ("person", "kind", "room", "source", "text")
 
 
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The filters of a listing: the command gets them as `asked`."""
+def filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which items of a mailbox: the command gets them as `wanted`."""
 
     @wraps(command)
-    def wrapped(
-        *args: Any, since: str | None, until: str | None, order: str, reverse: bool, csv: bool, **others: Any
-    ) -> Any:
+    def wrapped(*args: Any, since: str | None, until: str | None, **others: Any) -> Any:
         first, end = span(since, until)
         chosen: dict[str, Any] = {name: others.pop(name) or "" for name in _FIELDS}
         chosen |= {name: others.pop(name) for name in ("missed", "has_file")}
-        asked = Asked(Wanted(since=first, until=end, **chosen), order, reverse, csv)
-        return command(*args, asked=asked, **others)
+        return command(*args, wanted=Wanted(since=first, until=end, **chosen), **others)
 
-    decorated: Callable[..., Any] = wrapped
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+    return _with(wrapped, _FILTERS)
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The filters of a listing and its order: the command gets them as `asked`."""
+
+    @wraps(command)
+    def wrapped(*args: Any, wanted: Wanted, order: str, reverse: bool, csv: bool, **others: Any) -> Any:
+        return command(*args, asked=Asked(wanted, order, reverse, csv), **others)
+
+    return filters(_with(wrapped, _ORDER))
+
+
+def _with(command: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def print_items(app: App, store: Store, mailbox: str, asked: Asked) -> None:

@@ -11,10 +11,10 @@ from archiver.inspection.archived import examine_archives
 from archiver.inspection.case import Case, Doing, Prove, Told
 from archiver.inspection.examining import examine
 from archiver.inspection.filtering import Wanted
-from archiver.inspection.finding import find, mailbox_of
+from archiver.inspection.finding import find, find_all, mailbox_of
 from archiver.inspection.item import ItemSummary
 from archiver.inspection.ledger import Ledger
-from archiver.inspection.listing import FolderSummary, Shown, content, folders, items, show
+from archiver.inspection.listing import FolderSummary, Shown, content, folders, items, numbered, show
 from archiver.inspection.ordering import ORDERS
 from archiver.inspection.overview import Share, State
 from archiver.inspection.verifying import Problem, archives
@@ -38,8 +38,10 @@ __all__ = [
     "examine",
     "examine_archives",
     "find",
+    "find_all",
     "folders",
     "items",
     "mailbox_of",
+    "numbered",
     "show",
 ]

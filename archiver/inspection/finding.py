@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from archiver.exceptions import ItemError, UsageError
 from archiver.inspection.item import ItemSummary, item_of
 from archiver.inspection.listing import HEADER, Numbered, numbered
-from archiver.store.protocol import Folders
+from archiver.store.protocol import Folders, Where
 
 _NAMED = 5
 """Of those that a name might mean, so many are told."""
@@ -30,22 +30,40 @@ def mailbox_of(store: Folders, wanted: str) -> str:
 
 def find(store: Folders, mailbox: str, wanted: str) -> ItemSummary:
     """One item by its number, or by its name, key, Message-ID or conversation: whole, or a beginning of it."""
+    fitting, _ = _fitting(store, mailbox, wanted)
+    if len(fitting) > 1:
+        raise _ambiguous(mailbox, wanted, fitting)
+    return _read(store, fitting[0])
+
+
+def find_all(store: Folders, mailbox: str, wanted: str) -> list[Where]:
+    """As `find`; of a conversation that has several items all of them."""
+    fitting, is_whole = _fitting(store, mailbox, wanted)
+    if len(fitting) > 1 and not is_whole:
+        raise _ambiguous(mailbox, wanted, fitting)
+    return [each.where for each in fitting]
+
+
+def _fitting(store: Folders, mailbox: str, wanted: str) -> tuple[list[Numbered], bool]:
+    """At least one; and whether they are called exactly so, or only begin so."""
     found = numbered(store, mailbox)
     if wanted.isdecimal() and 1 <= int(wanted) <= len(found):
-        return _read(store, found[len(found) - int(wanted)])
+        return [found[len(found) - int(wanted)]], True
     bare = wanted.strip("<>")
     key = bare.partition("@")[0]
-    fitting = [each for each in found if {bare, key} & set(_names(each))]
+    fitting, is_whole = [each for each in found if {bare, key} & set(_names(each))], True
     if not fitting and bare:
-        fitting = _called(_identified(store, found), bare)
+        fitting, is_whole = _called(_identified(store, found), bare)
     if not fitting:
         raise UsageError(f"{mailbox} has no item {wanted}", hint=f"`archiver inspect {mailbox}` lists its items")
-    if len(fitting) > 1:
-        raise UsageError(
-            f"{len(fitting)} items are called {wanted}, or begin so: {_few([str(each.number) for each in fitting])}",
-            hint=f"write more of it, or the number: `archiver inspect {mailbox}` lists its items",
-        )
-    return _read(store, fitting[0])
+    return fitting, is_whole
+
+
+def _ambiguous(mailbox: str, wanted: str, fitting: list[Numbered]) -> UsageError:
+    return UsageError(
+        f"{len(fitting)} items are called {wanted}, or begin so: {_few([str(each.number) for each in fitting])}",
+        hint=f"write more of it, or the number: `archiver inspect {mailbox}` lists its items",
+    )
 
 
 def _few(names: list[str]) -> str:
@@ -74,8 +92,8 @@ def _identified(store: Folders, found: list[Numbered]) -> Iterator[tuple[Numbere
             yield each, (*_names(each), names[0].strip().strip("<>"), unquote(names[1]))
 
 
-def _called(called: Iterable[tuple[Numbered, tuple[str, ...]]], wanted: str) -> list[Numbered]:
-    """Those of exactly this name, else those of which one begins so."""
+def _called(called: Iterable[tuple[Numbered, tuple[str, ...]]], wanted: str) -> tuple[list[Numbered], bool]:
+    """Those of exactly this name, else those of which one begins so; and whether it is exactly so."""
     beginning = [(each, names) for each, names in called if any(name.startswith(wanted) for name in names)]
     whole = [each for each, names in beginning if wanted in names]
-    return whole or [each for each, _ in beginning]
+    return whole or [each for each, _ in beginning], bool(whole)
