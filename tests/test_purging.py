@@ -20,13 +20,16 @@ from click.testing import CliRunner
 from archiver import config as configuration
 from archiver.assembly import archiving_of, retention_of
 from archiver.cli import main
-from archiver.compliance import exporting, purging
-from archiver.compliance.origins import History, OwnArchives
+from archiver.compliance import purging
 from archiver.compliance.purging import Purge, Report
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
 from archiver.events import SECOND, Captured
+from archiver.exporting import records
+from archiver.exporting.exporting import export
+from archiver.exporting.folders import eml
+from archiver.exporting.origins import History, OwnArchives
 from archiver.store import PURGES
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
@@ -124,9 +127,9 @@ EXPORTED = tuple(rule | {"exported_only": True} for rule in BOTH)
 
 
 def exported(archive: Archive, folder: Path, **more: Any) -> int:
-    report = exporting.Report()
-    for origin in (History(archive.spool, archive.store), OwnArchives(archive.spool, archive.archive)):
-        exporting.export(origin, folder, exporting.Wanted(**more), lambda: NOW * SECOND, report)
+    report = records.Report()
+    origins = (History(archive.spool, archive.store), OwnArchives(archive.spool, archive.archive))
+    export(origins, eml(folder), folder, records.Wanted(**more), lambda: NOW * SECOND, report)
     assert not report.damaged
     return report.items
 
@@ -194,9 +197,9 @@ def test_what_a_manifest_does_not_know_as_it_is_is_not_exported(archive: Archive
     first.chmod(0o600)
     first.write_bytes(first.read_bytes() + b"?")
     (first.parent / "1.planted:2,S").write_bytes(b"Subject: planted\n\n")
-    report = exporting.Report()
+    report = records.Report()
     origin = OwnArchives(archive.spool, archive.archive)
-    exporting.export(origin, tmp_path / "out", exporting.Wanted(), lambda: NOW * SECOND, report)
+    export([origin], eml(tmp_path / "out"), tmp_path / "out", records.Wanted(), lambda: NOW * SECOND, report)
     assert sorted(report.damaged) == sorted(["1.planted", first.name.partition(":")[0]])
     assert report.items == 2 == len(list((tmp_path / "out").rglob("*.eml")))
 
@@ -209,7 +212,7 @@ def test_what_was_written_and_not_noted_counts_as_not_exported(archive: Archive,
 
     origin, out = History(archive.spool, archive.store), tmp_path / "out"
     with pytest.raises(RuntimeError):
-        exporting.export(origin, out, exporting.Wanted(), killed, exporting.Report())
+        export([origin], eml(out), out, records.Wanted(), killed, records.Report())
     archive.use(config(*EXPORTED))
     assert run(archive).counts[ALICE, "history", "waits for its export"].items == 2
     assert exported(archive, out) == 9

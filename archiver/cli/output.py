@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import click
@@ -20,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from archiver.events import SECOND, moment
+from archiver.exporting import spreadsheet
 from archiver.logs import plain
 
 _PIECE = 64
@@ -160,31 +159,9 @@ def paged(pieces: Iterable[str]) -> None:
     click.echo_via_pager((f"{piece}\n" for piece in pieces), color=True)
 
 
-_FORMULA = tuple("=+-@＝＋－＠")
-"""What a spreadsheet would calculate, if a cell began so; in East Asian settings also in full width."""
-
-
 def as_csv(record: type[msgspec.Struct], rows: Iterable[msgspec.Struct], *, times: Collection[str] = ()) -> None:
     """RFC 4180 with a line of names; `times` as RFC 3339. What a spreadsheet would take for a formula gets a `'`."""
-    names = record.__struct_fields__
-    paged(chain([_csv_line(names)], (_csv_line(_csv_cells(names, row, times)) for row in rows)))
-
-
-def _csv_cells(names: Sequence[str], row: msgspec.Struct, times: Collection[str]) -> Iterator[str]:
-    for name in names:
-        value = getattr(row, name)
-        if isinstance(value, str):
-            yield plain(f"'{value}" if value.lstrip().startswith(_FORMULA) else value)
-        elif name in times and value is not None:
-            yield f"{moment(value):%Y-%m-%dT%H:%M:%SZ}"
-        else:
-            yield "" if value is None else str(value).lower()
-
-
-def _csv_line(cells: Iterable[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    paged(spreadsheet.lines(record, rows, times=times))
 
 
 def _cell(value: object) -> str:

@@ -27,8 +27,9 @@ _CHUNK = 256 * 1024
 
 _MARK = re.compile(rb"^X-Archiver-Key: ", re.MULTILINE)
 _NAME = re.compile(r"[0-9]+\.K[0-9a-f]{32}\.conversation-archiver(?:$|[:.])")
-_SERVERS = re.compile(r"dovecot[-.]|subscriptions$|maildirfolder$|courierimap|manifest\.ndjson$")
-"""What mail servers, and the archive itself, keep beside messages."""
+_SERVERS = re.compile(r"dovecot[-.]|subscriptions$|maildirfolder$|courierimap|(?:.*\.)?manifest\.(?:ndjson|csv)$")
+"""What mail servers, the archive itself and exports keep beside messages."""
+_PAGE = re.compile(rb"<!DOCTYPE html>", re.IGNORECASE)
 _FIELD = re.compile(rb"[!-9;-~]+:")
 _CONTENT_ID = re.compile(r"<([0-9a-f]{64})@")
 
@@ -56,6 +57,8 @@ class Items:
             yield from _events(content, document.place, reading.received)
         elif _FIELD.match(content):
             reading.ignored["message that isn't ours"] += 1
+        elif _PAGE.match(content):
+            reading.ignored["page of an export"] += 1
         elif content.strip():
             yield Rejected(content, document.place, "this is no message")
 

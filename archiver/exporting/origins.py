@@ -4,15 +4,15 @@
     history   DOMAIN/LOCAL/history/DAY/NAME.eml     what the journal filed, and its owner left where it was
     archive   DOMAIN/LOCAL/archive/DAY/NAME.eml     whatever the manifest knows, copies that holds left there too
 
-Reads contents one at a time, and nothing of what is not wanted. How files are written is `eml`'s.
+Reads contents one at a time, and nothing of what is not wanted. How files are written is their form's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from archiver.compliance.exporting import Piece, Wanted
 from archiver.events import moment
+from archiver.exporting.records import Piece, Wanted
 from archiver.inspection.listing import began
 from archiver.spool import FOREVER, Spool
 from archiver.spool.records import Exported
@@ -33,7 +33,7 @@ class LocalArchive:
             since=wanted.since, until=wanted.until, mailbox=wanted.mailbox, exported=not wanted.fresh
         )
         for item in found:
-            yield Piece((_day(item.first),), item.name, item.sha256, number=item.number)
+            yield Piece((day(item.first),), item.name, item.sha256, number=item.number)
 
     def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
         return (self._spool.local_content(piece.number) for piece in pieces)
@@ -52,17 +52,23 @@ class History:
     def pieces(self, wanted: Wanted) -> Iterator[Piece]:
         for page in self._spool.aged(FOREVER, wanted.mailbox):
             filed = [
-                Piece(_parts(each.mailbox, "history", each.started), each.name, None, each.mailbox, each.folder)
+                Piece(
+                    (*parts_of(each.mailbox, "history"), day(_first(each.name, each.started))),
+                    each.name,
+                    None,
+                    each.mailbox,
+                    each.folder,
+                )
                 for each in page
                 if each.destination is Destination.HISTORY and wanted.has(each.started, each.ended)
             ]
             yield from _fresh(self._spool, Destination.HISTORY, filed) if wanted.fresh else filed
 
     def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
-        return _contents(self._store, pieces)
+        return contents_of(self._store, pieces)
 
     def note(self, done: Sequence[tuple[Piece, str]], now: int) -> None:
-        _note(self._spool, Destination.HISTORY, done, now)
+        note(self._spool, Destination.HISTORY, done, now)
 
 
 class OwnArchives:
@@ -81,25 +87,29 @@ class OwnArchives:
         """What no line tells of is nothing that was archived: it has the digest of nothing."""
         recorded = self._archive.recorded(mailbox)
         for found in self._archive.items(mailbox, PURGES):
-            first = began(found.name)
-            first = found.modified if first is None else first
+            first = _first(found.name, found.modified)
             if wanted.has(first, found.modified):
                 digest = recorded.get((PURGES, found.name), "")
-                yield Piece(_parts(mailbox, "archive", first), found.name, digest, mailbox, PURGES)
+                yield Piece((*parts_of(mailbox, "archive"), day(first)), found.name, digest, mailbox, PURGES)
 
     def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
-        return _contents(self._archive, pieces)
+        return contents_of(self._archive, pieces)
 
     def note(self, done: Sequence[tuple[Piece, str]], now: int) -> None:
-        _note(self._spool, Destination.ARCHIVE, done, now)
+        note(self._spool, Destination.ARCHIVE, done, now)
 
 
-def _parts(mailbox: str, what: str, first: int) -> tuple[str, ...]:
+def parts_of(mailbox: str, what: str) -> tuple[str, ...]:
     local, domain = normal_address(mailbox)
-    return escape(domain), escape(local), what, _day(first)
+    return escape(domain), escape(local), what
 
 
-def _day(time: int) -> str:
+def _first(name: str, otherwise: int) -> int:
+    first = began(name)
+    return otherwise if first is None else first
+
+
+def day(time: int) -> str:
     return moment(time).date().isoformat()
 
 
@@ -108,12 +118,12 @@ def _fresh(spool: Spool, destination: Destination, pieces: Sequence[Piece]) -> I
     return (piece for piece in pieces if (piece.mailbox, piece.name) not in known)
 
 
-def _contents(store: Folders, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
+def contents_of(store: Folders, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
     """What somebody planted under an item's name, larger than any item, is not read into memory."""
     wanted = [Where(piece.mailbox, piece.folder, piece.name) for piece in pieces]
     for read in store.read_all(wanted, LARGEST + 1):
         yield read[1] if read and len(read[1]) <= LARGEST else None
 
 
-def _note(spool: Spool, destination: Destination, done: Sequence[tuple[Piece, str]], now: int) -> None:
+def note(spool: Spool, destination: Destination, done: Sequence[tuple[Piece, str]], now: int) -> None:
     spool.note_exported([Exported(piece.mailbox, destination, piece.name, digest, now) for piece, digest in done])
