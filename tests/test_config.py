@@ -420,6 +420,7 @@ def test_trees_that_meet():
 # --- sources -----------------------------------------------------------------------------------------------------
 
 DIGEST = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
+LOGIN = {"name": "exchange", "sha256": DIGEST}
 
 
 def http(**more: object) -> dict:
@@ -453,6 +454,14 @@ def test_a_source_has_its_defaults_and_listens_where_it_says():
         ([http(), http(listen="127.0.0.1:9999")], "source[2].name", "already"),
         ([http(), http(name="b")], "source[2].listen", "is source[1].listen already"),
         ([http(listen="127.0.0.1:8025")], "source[1].listen", "is smtp.listen already"),
+        ([{"type": "smtp", "name": "mail", "listen": "127.0.0.1:1"}], "source[1].name", "the name of [smtp]"),
+        (
+            [{"type": "smtp", "name": "b", "listen": "127.0.0.1:1", "require_tls": True}],
+            "source[1].require_tls",
+            "needs",
+        ),
+        ([{"type": "smtp", "name": "b", "listen": ":1", "login": [LOGIN]}], "source[1].login", "loopback"),
+        ([{"type": "smtp", "name": "b", "listen": ":1", "clients": ["x"]}], "source[1].clients[1]", "no network"),
         ([http(certificate="/a.pem")], "source[1].certificate", "needs its key"),
         ([http(key="/a.pem")], "source[1].certificate", "needs its key"),
         ([http(client_ca="/a.pem")], "source[1].client_ca", "needs a certificate"),
@@ -468,12 +477,12 @@ def test_a_source_has_its_defaults_and_listens_where_it_says():
         (
             [http(token=[{"name": n, "sources": ["*"], "sha256": DIGEST} for n in "ab"])],
             "source[1].token[2].sha256",
-            "another token",
+            "another's secret",
         ),
         (
             [http(token=[{"name": "a", "sources": ["*"], "env": n} for n in "AB"])],
             "source[1].token[2].name",
-            "another token's name",
+            "another's name",
         ),
     ],
 )

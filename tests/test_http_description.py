@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from archiver.sources.cloudevents import BATCH, ONE
-from archiver.sources.http.senders import digest_of
+from archiver.sources.credentials import digest_of
 from archiver.sources.http.source import HttpSource, Token
 from archiver.sources.listening import Address
 
@@ -52,7 +52,7 @@ calm = settings(
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Any]:
-    source = HttpSource("test", Address(), (Token("gateway", ("*",), sha256=digest_of(SECRET).hex()),))
+    source = HttpSource("test", Address(), (Token("gateway", sources=("*",), sha256=digest_of(SECRET).hex()),))
     source.start(Spooled())
     yield schemathesis.openapi.from_url(f"http://127.0.0.1:{source.address.port}/openapi.json")
     source.stop()

@@ -26,9 +26,10 @@ from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.sources import serving
 from archiver.sources.cloudevents import BATCH, LINES, ONE
+from archiver.sources.credentials import digest_of
 from archiver.sources.http import receiving
 from archiver.sources.http.receiving import Limits
-from archiver.sources.http.senders import Known, Sender, Senders, digest_of
+from archiver.sources.http.senders import Known, Sender, Senders
 from archiver.sources.http.source import HttpSource, Token
 from archiver.sources.listening import Address
 from archiver.sources.tls import Tls
@@ -36,8 +37,8 @@ from archiver.sources.tls import Tls
 SECRET = "a-secret-that-nobody-guesses"
 OTHER = "another-secret-nobody-guesses"
 TOKENS = (
-    Token("gateway", ("test:*",), sha256=digest_of(SECRET).hex()),
-    Token("prosody", ("xmpp:chat.example.org",), sha256=digest_of(OTHER).hex()),
+    Token("gateway", sources=("test:*",), sha256=digest_of(SECRET).hex()),
+    Token("prosody", sources=("xmpp:chat.example.org",), sha256=digest_of(OTHER).hex()),
 )
 
 
@@ -301,7 +302,7 @@ class TestWho:
         assert post(source, forged, token=OTHER).status == 200
 
     def test_a_sender_has_its_rate_and_others_go_on(self, start: Start) -> None:
-        slow = Token("slow", ("test:*",), rate=1, sha256=digest_of(SECRET).hex())
+        slow = Token("slow", sources=("test:*",), rate=1, sha256=digest_of(SECRET).hex())
         source = start(tokens=(slow, TOKENS[1]))
         assert post(source, [event(str(n)) for n in range(10)], BATCH).status == 200
         answer = post(source, event("more"))
@@ -335,8 +336,8 @@ class TestWho:
         (tmp_path / "token").write_text(SECRET + "\n")
         monkeypatch.setenv("GATEWAY_TOKEN", OTHER)
         tokens = (
-            Token("file", ("test:a",), file=str(tmp_path / "token")),
-            Token("env", ("test:b",), env="GATEWAY_TOKEN"),
+            Token("file", sources=("test:a",), file=str(tmp_path / "token")),
+            Token("env", sources=("test:b",), env="GATEWAY_TOKEN"),
         )
         source = start(tokens=tokens)
         assert post(source, event(source="test:a")).status == 200
@@ -347,7 +348,10 @@ class TestWho:
     def test_a_token_that_can_not_be_had_stops_the_start(self, tmp_path: Path, content: str | None) -> None:
         if content is not None:
             (tmp_path / "token").write_text(content, "latin-1")
-        for token in (Token("x", ("*",), file=str(tmp_path / "token")), Token("x", ("*",), env="NO_SUCH_VARIABLE")):
+        for token in (
+            Token("x", sources=("*",), file=str(tmp_path / "token")),
+            Token("x", sources=("*",), env="NO_SUCH_VARIABLE"),
+        ):
             source = HttpSource("test", Address(), (token,))
             for attempt in (source.probe, lambda source=source: source.start(Spooled())):
                 with pytest.raises(EnvironmentFault) as caught:

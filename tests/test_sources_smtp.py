@@ -7,18 +7,23 @@ import gzip
 import json
 import smtplib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from contracts.source import SourceContract, Spooled
 
 from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater, UsageError
+from archiver.sources.access import Access, Doorkeeper
+from archiver.sources.credentials import Secret, digest_of
 from archiver.sources.protocol import Source
 from archiver.sources.smtp import Address, Limits, MailSource
+from archiver.sources.tls import Tls
 
 HEADERS = "From: ann@a.example\r\nTo: bob@b.example\r\nDate: Fri, 21 Nov 1997 09:55:06 -0600\r\n"
 
@@ -250,14 +255,12 @@ class TestData:
         [
             (b"..\r\n...a\r\nb..", ".\n..a\nb.."),
             (b"a.\r\nb", "a.\nb"),
-            (b"a\n.\nb", "a\n.\nb"),
-            (b"a\r\n.\nb", "a\n\nb"),
-            (b"a\n.\r\nb", "a\n.\nb"),
-            (b"a\r.\r\nb", "a\n.\nb"),
+            (b"a\nb\rc", "a\nb\nc"),
+            (b"a\n.b\r.c", "a\n.b\n.c"),
             (b"x" * 100_000, "x" * 100_000),
             (b"x" * 65_530 + b".\r\ny", "x" * 65_530 + ".\ny"),
         ],
-        ids=["dots", "dot at the end", "lone LF", "CRLF dot LF", "LF dot CRLF", "lone CR", "long line", "at the edge"],
+        ids=["dots", "dot at the end", "lone LF and CR", "dots after them", "long line", "at the edge"],
     )
     def test_only_a_dot_between_line_ends_ends_it(self, start: Start, spooled: Spooled, sent: bytes, text: str) -> None:
         with Client(start()) as client:
@@ -285,12 +288,18 @@ class TestData:
         (only,) = captured(spooled)
         assert only.event.data.conversation.id == "ann@a.example"
 
-    def test_a_mail_cannot_smuggle_another(self, start: Start, spooled: Spooled) -> None:
-        hidden = b"\n.\nMAIL FROM:<evil@x.example>\r\nRCPT TO:<j@x.example>\r\nDATA\r\n" + letter("smuggled")
-        with Client(start()) as client:
+    @pytest.mark.parametrize("end", [b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\n.\r"])
+    def test_a_mail_cannot_smuggle_another(self, start: Start, spooled: Spooled, end: bytes) -> None:
+        """What some take for the end of a mail: it is refused whole, once, and the talk goes on."""
+        hidden = end + b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<j@x.example>\r\nDATA\r\n" + letter("smuggled")
+        source = start()
+        with Client(source) as client:
             client.begin()
-            assert client.say(letter("honest") + hidden, ".").startswith("250")
-        assert len(spooled.records) == 1
+            assert client.say(letter("honest")[:-2] + hidden, ".").startswith("550 5.5.2")
+            client.begin()
+            assert client.say(letter("next"), ".").startswith("250")
+        assert spooled.texts == ["next"]
+        assert source.signs().refused == {"unclear end": 1}
 
     def test_a_client_that_dies_in_its_data_leaves_nothing(self, start: Start, spooled: Spooled) -> None:
         source = start()
@@ -546,3 +555,115 @@ class TestLife:
         assert post(start(clock=lambda: 1_700_000_000_000_000), "hello")
         (only,) = captured(spooled)
         assert only.received == 1_700_000_000_000_000
+
+
+SECRET = "a-secret-that-nobody-guesses"
+LOGIN = Secret("exchange", sha256=digest_of(SECRET).hex())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tls, ssl.SSLContext]:
+    """One for localhost, and what trusts it."""
+    authority, folder = trustme.CA(key_type=trustme.KeyType.ECDSA), tmp_path_factory.mktemp("tls")
+    made = authority.issue_cert("localhost")
+    made.private_key_and_cert_chain_pem.write_to_path(folder / "both.pem")
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    return Tls(folder / "both.pem", folder / "both.pem"), trusting
+
+
+class TestAccess:
+    def sent(self, source: MailSource, context: ssl.SSLContext | None = None, password: str | None = None) -> int:
+        """The code that a mail was answered with, or what was before it."""
+        with smtplib.SMTP("127.0.0.1", source.addresses[0].port, "me", timeout=20) as client:
+            client._host = "localhost"  # whose certificate is asked for
+            try:
+                if context is not None:
+                    client.starttls(context=context)
+                if password is not None:
+                    client.login("exchange", password)
+                client.sendmail("ann@a.example", ["journal@x.example"], letter("hello"))
+            except smtplib.SMTPResponseException as refused:
+                return refused.smtp_code
+            except smtplib.SMTPNotSupportedError:
+                return 0
+        return 250
+
+    def test_starttls(self, start: Start, spooled: Spooled, certificate: Any) -> None:
+        tls, trusting = certificate
+        source = start(access=Access(tls=tls))
+        assert self.sent(source, trusting) == 250 and self.sent(source) == 250
+        assert spooled.texts == ["hello"] * 2
+
+    def test_only_after_starttls_where_it_is_required(self, start: Start, spooled: Spooled, certificate: Any) -> None:
+        tls, trusting = certificate
+        source = start(access=Access(tls=tls, require_tls=True))
+        assert self.sent(source) == 530 and spooled.texts == []
+        assert self.sent(source, trusting) == 250
+
+    def test_what_was_said_before_starttls_counts_for_nothing(
+        self, start: Start, spooled: Spooled, certificate: Any
+    ) -> None:
+        """RFC 3207, 6: commands put into the clear text beside STARTTLS are not carried out after it."""
+        tls, trusting = certificate
+        source = start(access=Access(tls=tls))
+        with Client(source) as client:
+            client.socket.sendall(b"STARTTLS\r\nMAIL FROM:<evil@x.example>\r\nRCPT TO:<j@x.example>\r\n")
+            assert client.reply().startswith("220")
+            try:
+                secure = trusting.wrap_socket(client.socket, server_hostname="localhost")
+            except OSError:
+                return  # the rest was taken for a handshake, and failed as one
+            secure.sendall(b"EHLO me\r\nDATA\r\n")
+            replies = secure.recv(4096) + secure.recv(4096)
+            assert b"354" not in replies
+
+    @pytest.mark.parametrize("password", [None, "", "wrong", SECRET[:-1], SECRET + "x", digest_of(SECRET).hex()])
+    def test_only_who_logs_in(self, start: Start, spooled: Spooled, certificate: Any, password: str | None) -> None:
+        tls, trusting = certificate
+        source = start(access=Access(tls=tls, logins=(Secret("other", sha256="0" * 64), LOGIN)))
+        assert self.sent(source, trusting, password) in (530, 535)
+        assert spooled.texts == []
+        assert source.signs().refused.get("log-in", 0) == (password is not None) * (2 if password is not None else 0)
+        assert self.sent(source, trusting, SECRET) == 250
+
+    def test_no_log_in_goes_over_the_wire_in_clear(self, start: Start, certificate: Any) -> None:
+        source = start(access=Access(tls=certificate[0], logins=(LOGIN,)))
+        assert self.sent(source, None, SECRET) == 0
+        with Client(source) as client:
+            assert client.say("AUTH PLAIN AGV4Y2hhbmdlAHg=").startswith("538")
+
+    def test_without_a_certificate_log_ins_are_for_loopback(self, start: Start) -> None:
+        assert self.sent(start(access=Access(logins=(LOGIN,))), None, SECRET) == 250
+
+    @pytest.mark.parametrize(
+        ("clients", "code"),
+        [((), 250), (("127.0.0.0/8",), 250), (("::1/128", "127.0.0.1/32"), 250), (("10.0.0.0/8",), 554)],
+    )
+    def test_only_from_where_it_is_allowed(self, start: Start, clients: tuple[str, ...], code: int) -> None:
+        source = start(access=Access(clients=clients))
+        with socket.create_connection(("127.0.0.1", source.addresses[0].port), timeout=20) as raw:
+            assert raw.recv(100).startswith(b"220" if code == 250 else b"554")
+        assert source.signs().refused == ({} if code == 250 else {"client not allowed": 1})
+
+    @pytest.mark.parametrize(
+        ("peer", "let_in"),
+        [
+            (("10.1.2.3", 5), True),
+            (("::ffff:10.1.2.3", 5, 0, 0), True),
+            (("11.1.2.3", 5), False),
+            (("fe80::1%eth0", 5, 0, 2), True),
+            ("", True),
+        ],
+    )
+    def test_whom_networks_let_in(self, peer: Any, let_in: bool) -> None:
+        assert Doorkeeper(Access(clients=("10.0.0.0/8", "fe80::/64"))).lets_in(peer) is let_in
+
+    def test_a_secret_or_certificate_that_can_not_be_had_stops_the_start(self, tmp_path: Path) -> None:
+        missing = tmp_path / "missing"
+        for access in (Access(logins=(Secret("x", file=str(missing)),)), Access(tls=Tls(missing, missing))):
+            source = MailSource("test", (Address(),), access=access)
+            for attempt in (source.probe, lambda source=source: source.start(Spooled())):
+                with pytest.raises(EnvironmentFault):
+                    attempt()
+            source.stop()

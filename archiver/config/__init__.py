@@ -35,7 +35,7 @@ from archiver.config.archiving import (
     unreachable,
 )
 from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Variants, Wrong
-from archiver.config.sources import SOURCES, SourceTable, apart, coherent
+from archiver.config.sources import SOURCES, Smtp, SourceTable, apart, coherent, mail_faults
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.store.template import check_template
 from archiver.types import Mailbox
@@ -228,24 +228,6 @@ class History(Struct, frozen=True):
     enabled: Annotated[bool, Setting(True, settings.boolean, "Whether Conversation History is filed at all.")]
 
 
-class Smtp(Struct, frozen=True):
-    """Journal intake."""
-
-    enabled: Annotated[bool, Setting(True, settings.boolean, "Whether to take journalled mail.")]
-    listen: Annotated[Endpoint, Setting("127.0.0.1:8025", settings.endpoint, "Where to listen for SMTP.")]
-    lmtp: Annotated[
-        Endpoint | None,
-        Setting("", settings.optional(settings.endpoint), "Where to listen for LMTP: host:port or a socket's path."),
-    ]
-    max_size: Annotated[int, Setting("64MiB", settings.size("64KiB", "1GiB"), "Larger mail is refused.")]
-    blocking: Annotated[
-        bool,
-        Setting(
-            False, settings.boolean, "Whether critical mode answers mail of archived conversations with try later."
-        ),
-    ]
-
-
 class Web(Struct, frozen=True):
     """The page of `archiver inspect --web`."""
 
@@ -321,7 +303,7 @@ class Config(Struct, frozen=True):
     notice: Annotated[Notice, Setting({}, Table(Notice), "")]
     retention: Annotated[tuple[Retention, ...], Setting([], Tables(Retention, unreachable), "")]
     retention_label: Annotated[tuple[RetentionLabel, ...], Setting([], Tables(RetentionLabel, labelled_once), "")]
-    smtp: Annotated[Smtp, Setting({}, Table(Smtp), "")]
+    smtp: Annotated[Smtp, Setting({}, Table(Smtp, mail_faults), "")]
     web: Annotated[Web, Setting({}, Table(Web, _paired), "")]
     source: Annotated[tuple[SourceTable, ...], Setting([], Variants(SOURCES, coherent), "")]
     monitor: Annotated[Monitor, Setting({}, Table(Monitor), "")]
@@ -336,8 +318,9 @@ class Config(Struct, frozen=True):
     @property
     def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
         """Every place that is listened on, by its dotted key."""
-        found = [("smtp.listen", self.smtp.listen), ("smtp.lmtp", self.smtp.lmtp)] if self.smtp.enabled else []
-        found.append(("monitor.listen", self.monitor.listen))
+        found: list[tuple[str, Endpoint | None]] = [("monitor.listen", self.monitor.listen)]
+        if self.smtp.enabled:
+            found += [(f"smtp.{key}", place) for key, place in self.smtp.endpoints]
         found += [(f"source[{n}].{key}", e) for n, each in enumerate(self.source, 1) for key, e in each.endpoints]
         return tuple((key, place) for key, place in found if place is not None)
 

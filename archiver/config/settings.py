@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
+from ipaddress import ip_network
 from typing import Any, NamedTuple, get_type_hints
 
 from babel import Locale, UnknownLocaleError
@@ -361,7 +362,15 @@ def _each(read: Callable[[object], str], values: list[object]) -> list[str]:
     return found
 
 
+def network(value: object) -> str:
+    try:
+        return str(ip_network(text(value)))
+    except ValueError:
+        raise Wrong(("", value, "is no network like 10.0.0.0/8 or fe80::/64")) from None
+
+
 domains = several(domain, "domains")
+networks = several(network, "networks")
 names = several(text, "names", least=1)
 
 

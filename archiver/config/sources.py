@@ -34,32 +34,99 @@ class SourceTable(Protocol):
         ...
 
 
-class TokenTable(Struct, frozen=True):
-    """Who may write: a bearer token, of which the digest stands here or which a file or the environment holds."""
+class SecretTable(Struct, frozen=True):
+    """A secret, of which the digest stands here or which a file or the environment holds."""
 
-    name: Annotated[str, Setting(REQUIRED, _name, "Whose token it is; for logs and quarantine.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Whose it is.")]
+    sha256: Annotated[
+        str | None,
+        Setting("", settings.optional(_digest), "SHA-256 of the secret (hex); or else `file` or `env`."),
+    ]
+    file: Annotated[str | None, Setting("", settings.optional(settings.path), "File that holds it.")]
+    env: Annotated[str | None, Setting("", settings.optional(_variable), "Environment variable that holds it.")]
+
+
+class TokenTable(SecretTable, frozen=True):
+    """Who may write over HTTP: a bearer token."""
+
     sources: Annotated[
         tuple[str, ...],
         Setting(REQUIRED, settings.patterns, "What it may write: sources; * stands for anything, ? for one character."),
     ]
-    sha256: Annotated[
-        str | None,
-        Setting("", settings.optional(_digest), "SHA-256 of the token (hex); or else `file` or `env`."),
-    ]
-    file: Annotated[str | None, Setting("", settings.optional(settings.path), "File that holds the token.")]
-    env: Annotated[str | None, Setting("", settings.optional(_variable), "Environment variable that holds the token.")]
     rate: Annotated[int, Setting(0, settings.whole(0, 1_000_000), "Events a second that it may send; 0: any number.")]
 
 
-def _one_each(tokens: Sequence[TokenTable]) -> Iterator[Fault]:
+def _one_each(tokens: Sequence[SecretTable]) -> Iterator[Fault]:
     for number, token in enumerate(tokens, 1):
         given = [key for key in ("sha256", "file", "env") if getattr(token, key)]
         if len(given) != 1:
             yield f"[{number}]", token.name, "needs one of sha256, file and env"
         if token.name in (other.name for other in tokens[: number - 1]):
-            yield f"[{number}].name", token.name, "is another token's name already"
+            yield f"[{number}].name", token.name, "is another's name already"
         if token.sha256 and token.sha256.lower() in (str(other.sha256).lower() for other in tokens[: number - 1]):
-            yield f"[{number}].sha256", token.sha256, "is another token already"
+            yield f"[{number}].sha256", token.sha256, "is another's secret already"
+
+
+class Mail(Struct, frozen=True):
+    """A mail intake, wherever it is configured."""
+
+    listen: Annotated[Endpoint, Setting("127.0.0.1:8025", settings.endpoint, "Where to listen for SMTP.")]
+    lmtp: Annotated[
+        Endpoint | None,
+        Setting("", settings.optional(settings.endpoint), "Where to listen for LMTP: host:port or a socket's path."),
+    ]
+    max_size: Annotated[int, Setting("64MiB", settings.size("64KiB", "1GiB"), "Larger mail is refused.")]
+    connections: Annotated[int, Setting(200, settings.whole(1, 10_000), "Connections at once.")]
+    clients: Annotated[
+        tuple[str, ...],
+        Setting([], settings.networks, "Networks of clients that are let in, as 10.0.0.0/8; none: any."),
+    ]
+    certificate: Annotated[
+        str | None, Setting("", settings.optional(settings.path), "PEM file of its certificate, for STARTTLS.")
+    ]
+    key: Annotated[str | None, Setting("", settings.optional(settings.path), "PEM file of the certificate's key.")]
+    require_tls: Annotated[bool, Setting(False, settings.boolean, "Whether mail is only taken after STARTTLS.")]
+    login: Annotated[tuple[SecretTable, ...], Setting([], Tables(SecretTable, _one_each), "")]
+    blocking: Annotated[
+        bool,
+        Setting(
+            False, settings.boolean, "Whether critical mode answers mail of archived conversations with try later."
+        ),
+    ]
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        lmtp = (("lmtp", self.lmtp),) if self.lmtp is not None else ()
+        return (("listen", self.listen), *lmtp)
+
+
+class Smtp(Mail, frozen=True):
+    """Journal intake as it works without any configuration."""
+
+    enabled: Annotated[bool, Setting(True, settings.boolean, "Whether to take journalled mail.")]
+
+
+class MailTable(Mail, frozen=True):
+    """A further mail intake."""
+
+    type: Annotated[str, Setting(REQUIRED, settings.choice("smtp"), "smtp: mail, as [smtp] takes it.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
+
+
+def mail_faults(table: Mail) -> Iterator[Fault]:
+    if bool(table.certificate) != bool(table.key):
+        yield "certificate", table.certificate or "", _BOTH
+    if table.require_tls and not table.certificate:
+        yield "require_tls", True, "needs a certificate"
+    if table.login and not table.certificate and not all(_is_here(place) for _, place in table.endpoints):
+        yield "login", [each.name for each in table.login], "needs a certificate, or to listen on loopback only"
+
+
+_BOTH = "needs its key, and the key its certificate"
+
+
+def _is_here(place: Endpoint) -> bool:
+    return bool(place.path) or place.host in ("localhost", "::1") or place.host.startswith("127.")
 
 
 class HttpTable(Struct, frozen=True):
@@ -92,7 +159,7 @@ class HttpTable(Struct, frozen=True):
         return (("listen", self.listen),)
 
 
-SOURCES: dict[str, type] = {"http": HttpTable}
+SOURCES: dict[str, type] = {"http": HttpTable, "smtp": MailTable}
 """Every type of source there is, and the record of its table."""
 
 
@@ -103,6 +170,10 @@ def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
         if (table.type, table.name) in names:
             yield f"[{number}].name", table.name, f"is another {table.type} source's name already"
         names.add((table.type, table.name))
+        if isinstance(table, MailTable):
+            yield from ((f"[{number}].{key}", value, why) for key, value, why in mail_faults(table))
+            if table.name == "mail":
+                yield f"[{number}].name", table.name, "is the name of [smtp]"
         if isinstance(table, HttpTable):
             yield from ((f"[{number}].{key}", value, why) for key, value, why in _tls_faults(table))
             if not table.token:
@@ -111,7 +182,7 @@ def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
 
 def _tls_faults(table: HttpTable) -> Iterator[Fault]:
     if bool(table.certificate) != bool(table.key):
-        yield "certificate", table.certificate or "", "needs its key, and the key its certificate"
+        yield "certificate", table.certificate or "", _BOTH
     if table.client_ca and not table.certificate:
         yield "client_ca", table.client_ca, "needs a certificate of our own: there are no clients' without TLS"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from archiver.config import Config, Smtp
+from archiver.config import Config
 from archiver.config.settings import Endpoint
-from archiver.config.sources import HttpTable
+from archiver.config.sources import HttpTable, Mail, MailTable, SecretTable, TokenTable
 from archiver.sources import smtp
+from archiver.sources.access import Access
+from archiver.sources.credentials import Secret
 from archiver.sources.http import receiving as http
 from archiver.sources.http.source import HttpSource, Token
 from archiver.sources.listening import Address
@@ -38,11 +40,30 @@ def sources_of(config: Config) -> Wanted:
     return wanted | {f"{each.type}:{each.name}": Maker(_KINDS[type(each)], (each,)) for each in config.source}
 
 
-def _mail(mail: Smtp) -> Source:
+def _mail(mail: Mail, name: str = "mail") -> Source:
     addresses = [_address(mail.listen, local=False)]
     if mail.lmtp is not None:
         addresses.append(_address(mail.lmtp, local=True))
-    return MailSource("mail", tuple(addresses), limits=smtp.Limits(size=mail.max_size), blocking=mail.blocking)
+    tls = _tls(mail.certificate, mail.key, None)
+    return MailSource(
+        name,
+        tuple(addresses),
+        limits=smtp.Limits(size=mail.max_size, connections=mail.connections),
+        access=Access(mail.clients, tuple(map(_secret, mail.login)), tls, mail.require_tls),
+        blocking=mail.blocking,
+    )
+
+
+def _further_mail(table: MailTable) -> Source:
+    return _mail(table, table.name)
+
+
+def _secret(table: SecretTable) -> Secret:
+    return Secret(table.name, table.sha256 or "", table.file or "", table.env or "")
+
+
+def _token(table: TokenTable) -> Token:
+    return Token(*structs.astuple(_secret(table)), sources=table.sources, rate=table.rate)
 
 
 def _address(endpoint: Endpoint, *, local: bool) -> smtp.Address:
@@ -51,15 +72,11 @@ def _address(endpoint: Endpoint, *, local: bool) -> smtp.Address:
 
 
 def _http(table: HttpTable) -> Source:
-    tokens = (
-        Token(each.name, each.sources, each.rate, each.sha256 or "", each.file or "", each.env or "")
-        for each in table.token
-    )
     limits = http.Limits(table.max_size, 4 * table.max_size, events=table.max_events, connections=table.connections)
     return HttpSource(
         table.name,
         place(table.listen),
-        tuple(tokens),
+        tuple(map(_token, table.token)),
         tls=_tls(table.certificate, table.key, table.client_ca),
         limits=limits,
         blocking=table.blocking,
@@ -76,4 +93,4 @@ def _tls(certificate: str | None, key: str | None, clients: str | None) -> Tls |
     return Tls(Path(certificate), Path(key), Path(clients) if clients is not None else None)
 
 
-_KINDS: dict[type, Callable[..., Source]] = {HttpTable: _http}
+_KINDS: dict[type, Callable[..., Source]] = {HttpTable: _http, MailTable: _further_mail}

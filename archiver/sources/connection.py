@@ -6,6 +6,7 @@ Replies of ours never repeat what a client sent.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,11 @@ CROWDED = "421 4.7.0 Too many connections, try again later"
 CLOSING = "421 4.3.2 Shutting down, try again later"
 CROWD = "452 4.5.3 Too many recipients"
 TOO_BIG = "552 5.3.4 Message too big"
+STRANGER = "554 5.7.1 Not from there"
+UNCLEAR = "550 5.5.2 A line with only a dot must stand between CR LF"
+
+_UNCLEAR = re.compile(rb"(?:\A|[\r\n])\.[\r\n]")
+"""A dot that some servers take for the end of a mail, and we don't: what follows it is another mail to them."""
 
 PARTING = 0.25
 """Seconds for a client to say QUIT after its last mail, before it is sent away."""
@@ -85,7 +91,13 @@ class Connection(SMTP):
             ident="conversation archiver",
             timeout=TIMEOUT,
             loop=asyncio.get_running_loop(),
+            tls_context=intake.tls,
+            require_starttls=intake.access.require_tls,
+            auth_required=intake.door.required,
+            authenticator=intake.door.authenticate,
         )
+        # Without a certificate log-ins are for loopback and socket files: the configuration sees to that.
+        self._auth_require_tls = intake.tls is not None or not intake.door.required
         self._intake = intake
         self._receiving = False
         self._held = 0
@@ -109,6 +121,9 @@ class Connection(SMTP):
             self._leave(CROWDED)
         elif self._intake.closing:
             self._leave(CLOSING)
+        elif not self._intake.door.lets_in(self._peer()):
+            self._refuse("client not allowed")
+            self._leave(STRANGER)
         else:
             await super()._handle_client()
 
@@ -137,8 +152,20 @@ class Connection(SMTP):
         if self._intake.closing:
             self.loop.call_later(PARTING, self.leave_if_idle)
 
+    async def smtp_AUTH(self, arg: str) -> None:
+        await super().smtp_AUTH(arg)
+        if self.session is not None and not self.session.authenticated:
+            self._refuse("log-in")
+
     def replies(self) -> int:
         return 1
+
+    def _peer(self) -> object:
+        return self.session.peer if self.session is not None else None
+
+    def _refuse(self, reason: str) -> None:
+        peer = self._peer()
+        self._intake.refuse(reason, peer[0] if isinstance(peer, tuple) else "")
 
     def _mail(self) -> Envelope:
         # No property: the base reads all of those before there is a mail.
@@ -175,6 +202,9 @@ class Connection(SMTP):
                 data.clear()
             else:
                 data += piece
+        if not refusal and _UNCLEAR.search(data, 0, len(data) - 3):
+            self._refuse("unclear end")
+            return b"", UNCLEAR
         # RFC 5321, 4.5.2: a dot put before a line that begins with one.
         return bytes(data[:-3]).removeprefix(b".").replace(b"\r\n.", b"\r\n"), refusal
 
@@ -187,6 +217,7 @@ class Connection(SMTP):
     def _refusal(self, size: int, more: int) -> str:
         limits = self._intake.limits
         if size - len(END[2:]) > limits.size:
+            self._refuse("too big")
             return TOO_BIG
         if self._intake.held + more > limits.memory:
             log.warning("mail_put_off", source=self._intake.source, reason="too much is coming in at once")
@@ -196,7 +227,7 @@ class Connection(SMTP):
         return ""
 
     def _leave(self, reply: str) -> None:
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             self._writer.write(reply.encode("ascii") + b"\r\n")
             self.transport.close()
 

@@ -3,8 +3,8 @@
 `connection` ─► `read_mail` ─► `Batching` ─► `accept` ─► 250
 
 A 250 says that all a mail gave is durable. Everything else that isn't the sender's own mistake is 451 or 452: come
-again. Holds the listening and the threads; what a client says is `connection`'s, what a mail means `mail`'s. No TLS
-and no log-in: it is for the mail server beside it, on loopback or a socket file.
+again. Holds the listening and the threads; what a client says is `connection`'s, who is let in `access`'s, what a mail
+means `mail`'s.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import itertools
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,11 +25,13 @@ from msgspec.structs import replace
 from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import TryLater, UsageError
 from archiver.sources import listening
+from archiver.sources.access import Access, Doorkeeper
 from archiver.sources.batching import BATCH, Batching
 from archiver.sources.connection import DONE, LATER, Connection, LocalConnection
 from archiver.sources.looping import Loop
 from archiver.sources.mail import read_mail
 from archiver.sources.protocol import Accept, Signs
+from archiver.sources.tls import context_of, keep_fresh
 
 log = structlog.get_logger("archiver.sources")
 
@@ -67,6 +70,7 @@ class MailSource:
         addresses: tuple[Address, ...],
         *,
         limits: Limits | None = None,
+        access: Access | None = None,
         drain: float = DRAIN,
         blocking: bool = False,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
@@ -74,11 +78,13 @@ class MailSource:
         self._name = name
         self.addresses = addresses
         self.limits = limits or Limits()
+        self._access = access or Access()
         self._drain = drain
         self._blocking = blocking
         self._clock = clock
         self._loop = Loop(self.name)
         self._intake: Intake | None = None
+        self._refused: Counter[str] = Counter()
 
     @property
     def name(self) -> str:
@@ -93,10 +99,12 @@ class MailSource:
         return self._blocking
 
     def probe(self) -> None:
-        pass
+        Doorkeeper(self._access)
+        if self._access.tls is not None:
+            context_of(self._access.tls)
 
     def signs(self) -> Signs:
-        return Signs()
+        return Signs(dict(self._refused))
 
     def describe(self) -> str:
         return "mail on " + ", ".join(map(str, self.addresses))
@@ -104,10 +112,10 @@ class MailSource:
     def start(self, accept: Accept) -> None:
         if self._loop.started:
             raise UsageError(f"{self.name} was started before")
-        self._loop.start()
         # aiosmtpd tells every command, and so who writes to whom, at INFO.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
-        intake = Intake(self.name, self._name, self.limits, self._clock, accept)
+        intake = Intake(self.name, self._name, self.limits, self._clock, accept, self._access)
+        self._loop.start()
         try:
             self.addresses = self._loop.run(intake.listen(self.addresses))
         except BaseException:
@@ -115,6 +123,7 @@ class MailSource:
             self._loop.end()
             raise
         self._intake = intake
+        self._refused = intake.refused
         log.info("source_started", source=self.name, addresses=[str(address) for address in self.addresses])
 
     def stop(self) -> None:
@@ -129,7 +138,20 @@ class MailSource:
 class Intake:
     """What all connections share. Lives on the loop; only `take` and the fields it changes are the connections'."""
 
-    def __init__(self, source: str, hostname: str, limits: Limits, clock: Callable[[], int], accept: Accept) -> None:
+    def __init__(
+        self,
+        source: str,
+        hostname: str,
+        limits: Limits,
+        clock: Callable[[], int],
+        accept: Accept,
+        access: Access,
+    ) -> None:
+        self.access = access
+        self.door = Doorkeeper(access)
+        self.tls = context_of(access.tls) if access.tls is not None else None
+        self.refused: Counter[str] = Counter()
+        self._fresh: asyncio.Task[None] | None = None
         self.source = source
         self.hostname = hostname
         self.limits = limits
@@ -143,6 +165,8 @@ class Intake:
         self._bound: list[socket.socket] = []
 
     async def listen(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+        if self.tls is not None and self.access.tls is not None:
+            self._fresh = asyncio.create_task(keep_fresh(self.tls, self.access.tls))
         return tuple([await self._listen(address) for address in addresses])
 
     async def _listen(self, address: Address) -> Address:
@@ -173,9 +197,17 @@ class Intake:
             return LATER
         return DONE
 
+    def refuse(self, reason: str, client: object) -> None:
+        """Counted, and the first few told: who knocks thousands of times does not fill the log."""
+        self.refused[reason] += 1
+        if self.refused[reason] <= 10 or self.refused[reason] % 1_000 == 0:
+            log.warning("mail_refused", source=self.source, client=client, reason=reason, so_far=self.refused[reason])
+
     async def drain(self, seconds: float) -> int:
         """Close what is idle, let what is coming in end, then close the rest; how many were cut off."""
         self.closing = True
+        if self._fresh is not None:
+            self._fresh.cancel()
         listening.withdraw(self._bound)
         for server in self._servers:
             server.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -10,11 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 
 from archiver.events import any_of
+from archiver.sources.credentials import digest_of
 
 _BEARER = re.compile(r"Bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
-
-LEAST = 20
-"""Characters of a token: what is shorter can be guessed."""
 
 
 class Sender(Struct, frozen=True):
@@ -69,7 +66,3 @@ class Senders:
             if hmac.compare_digest(known.digest, given):
                 found = known
         return found
-
-
-def digest_of(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

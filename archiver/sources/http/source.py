@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
-from archiver.exceptions import EnvironmentFault, UsageError
+from archiver.exceptions import UsageError
 from archiver.sources import listening
+from archiver.sources.credentials import Secret
 from archiver.sources.http.application import Intake
 from archiver.sources.http.receiving import Limits
-from archiver.sources.http.senders import LEAST, Sender, Senders, digest_of
+from archiver.sources.http.senders import Sender, Senders
 from archiver.sources.listening import Address
 from archiver.sources.looping import Loop
 from archiver.sources.protocol import Accept, Signs
@@ -28,15 +26,11 @@ DRAIN = 30.0
 """Seconds that `stop` gives to the requests that are just coming in."""
 
 
-class Token(Struct, frozen=True):
-    """A sender's token, known by one of: its digest, a file, a variable of the environment."""
+class Token(Secret, frozen=True, kw_only=True):
+    """A sender's token: which sources it may write (patterns), and how many events a second, 0 for any number."""
 
-    name: str
     sources: tuple[str, ...]
     rate: int = 0
-    sha256: str = ""
-    file: str = ""
-    env: str = ""
 
 
 class HttpSource:
@@ -115,30 +109,4 @@ class HttpSource:
         log.info("source_stopped", source=self.name)
 
     def _senders(self) -> Senders:
-        return Senders([_sender(token) for token in self._tokens], time.monotonic)
-
-
-def _sender(token: Token) -> Sender:
-    digest = bytes.fromhex(token.sha256) if token.sha256 else digest_of(_secret(token))
-    return Sender(token.name, digest, token.sources, token.rate)
-
-
-def _secret(token: Token) -> str:
-    if token.file:
-        try:
-            secret = Path(token.file).read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError) as fault:
-            why = fault.strerror if isinstance(fault, OSError) else "not plain ASCII"
-            raise EnvironmentFault(
-                f"the token of {token.name} can't be read from {token.file}: {why}",
-                hint="let the archiver's user read it, or name another file",
-            ) from fault
-    else:
-        secret = os.environ.get(token.env, "").strip()
-    if len(secret) < LEAST:
-        where = token.file or f"the variable {token.env}"
-        raise EnvironmentFault(
-            f"the token of {token.name} in {where} is shorter than {LEAST} characters",
-            hint="make one with: openssl rand -hex 32",
-        )
-    return secret
+        return Senders([Sender(t.name, t.digest(), t.sources, t.rate) for t in self._tokens], time.monotonic)
