@@ -46,6 +46,9 @@ SPECIAL = {
     # An address or a path template is wrong for the same reasons in the file as in use: one check, not two.
     ("config", "addresses"),
     ("config", "store.template"),
+    # A mail gives the same events live and from a file.
+    ("importers", "sources.mail"),
+    ("importers", "sources.decoding"),
     # What our own items carry is read by what writes it.
     ("importers", "rendering.evidence"),
     # The inspector reads with the writer's types, so that it can't disagree with the archiver.

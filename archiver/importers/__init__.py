@@ -13,6 +13,7 @@ from archiver.importers.document import Document
 from archiver.importers.googlechat import GoogleChat
 from archiver.importers.irc import Irc
 from archiver.importers.items import Items
+from archiver.importers.mail import Mail
 from archiver.importers.mattermost import Mattermost
 from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
@@ -30,6 +31,7 @@ __all__ = ["IMPORTERS", "Document", "Importer", "Options", "Reading", "importer"
 _ALL: tuple[Importer, ...] = (
     Items(),
     Events(),
+    Mail(),
     Slack(),
     Teams(),
     Mattermost(),

@@ -27,9 +27,10 @@ _CHUNK = 256 * 1024
 
 _MARK = re.compile(rb"^X-Archiver-Key: ", re.MULTILINE)
 _NAME = re.compile(r"[0-9]+\.K[0-9a-f]{32}\.conversation-archiver(?:$|[:.])")
-_SERVERS = re.compile(r"dovecot[-.]|subscriptions$|maildirfolder$|courierimap|(?:.*\.)?manifest\.(?:ndjson|csv)$")
+SERVERS = re.compile(r"dovecot[-.]|subscriptions$|maildirfolder$|courierimap|(?:.*\.)?manifest\.(?:ndjson|csv)$")
 """What mail servers, the archive itself and exports keep beside messages."""
 _PAGE = re.compile(rb"<!DOCTYPE html>", re.IGNORECASE)
+_END = re.compile(rb"\n\r?\n")
 _FIELD = re.compile(rb"[!-9;-~]+:")
 _CONTENT_ID = re.compile(r"<([0-9a-f]{64})@")
 
@@ -42,7 +43,7 @@ class Items:
     marks: frozenset[str] = frozenset()
 
     def sniff(self, document: Document, head: bytes) -> bool:
-        return _NAME.match(document.name) is not None or _MARK.search(head) is not None
+        return _NAME.match(document.name) is not None or _marked(head)
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         with document.open() as stream:
@@ -51,9 +52,9 @@ class Items:
         broken = next((piece for piece in pieces if isinstance(piece, str)), "")
         if broken:
             yield Rejected(content, document.place, broken)
-        elif _SERVERS.match(document.name):
+        elif SERVERS.match(document.name):
             reading.ignored["mail server's file"] += 1
-        elif _MARK.search(content.partition(b"\n\n")[0].replace(b"\r\n", b"\n")):
+        elif _marked(content):
             yield from _events(content, document.place, reading.received)
         elif _FIELD.match(content):
             reading.ignored["message that isn't ours"] += 1
@@ -61,6 +62,11 @@ class Items:
             reading.ignored["page of an export"] += 1
         elif content.strip():
             yield Rejected(content, document.place, "this is no message")
+
+
+def _marked(content: bytes) -> bool:
+    """By its own header: a mail that carries an item of ours is none."""
+    return _MARK.search(_END.split(content, 1)[0]) is not None
 
 
 def _bounded(pieces: Iterator[bytes | str]) -> Iterator[bytes | str]:

@@ -41,15 +41,20 @@ _SOURCE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"<([^<>]+)>")
 
 
-def read_mail(content: bytes, *, source: str, received: int, sender: str = "") -> Iterator[Captured | Rejected]:
-    """`source` is the events' own where the mail names none; `sender` stands in for a From that is missing."""
+def read_mail(
+    content: bytes, *, source: str, received: int, sender: str = "", arrived: int | None = None
+) -> Iterator[Captured | Rejected]:
+    """`source` is the events' own where the mail names none; `sender` stands in for a From that is missing.
+
+    `arrived` is when a mail was delivered that states no time, where that is known better than by `received`.
+    """
     try:
         mail = read_parts(content)
         carried = [part for part in mail.parts if _carries_events(part)]
         if carried:
             yield from _readable(_events(mail, carried, received))
         else:
-            yield _message(mail, content, source, sender, received)
+            yield _message(mail, content, source, sender, received, received if arrived is None else arrived)
     except EventError as reason:
         yield Rejected(content, _position(content), str(reason), source)
     except RecursionError:
@@ -130,7 +135,7 @@ def _with_contents(record: Captured | Rejected, contents: dict[str, bytes]) -> C
     return msgspec.structs.replace(record, attached=record.attached + found) if found else record
 
 
-def _message(mail: Mail, content: bytes, source: str, sender: str, received: int) -> Captured:
+def _message(mail: Mail, content: bytes, source: str, sender: str, received: int, arrived: int) -> Captured:
     """A plain mail as one `message.sent`."""
     body = body_of(mail.parts)
     author, everybody = _people(mail, sender)
@@ -156,7 +161,7 @@ def _message(mail: Mail, content: bytes, source: str, sender: str, received: int
         "source": _source(mail) or source,
         "id": identity,
         "type": "message.sent",
-        "time": _time(mail, received).isoformat(),
+        "time": _time(mail, arrived).isoformat(),
         "data": data,
     }
     return capture(msgspec.json.encode(event, order="sorted"), received=received, original=content)
@@ -214,8 +219,8 @@ def _source(mail: Mail) -> str:
     return named if _SOURCE.fullmatch(named) else ""
 
 
-def _time(mail: Mail, received: int) -> datetime:
+def _time(mail: Mail, arrived: int) -> datetime:
     """When it was written; else when the first server had it, which stays the same if it is delivered again."""
     stamps = [mail.first("date"), *(value.rpartition(";")[2] for value in reversed(mail.all("received")))]
     found = next((stated for stamp in stamps if stamp and (stated := date(stamp)) is not None), None)
-    return found.astimezone(UTC) if found is not None and found.year > 1 else moment(received)
+    return found.astimezone(UTC) if found is not None and found.year > 1 else moment(arrived)
