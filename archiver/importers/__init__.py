@@ -14,6 +14,7 @@ from archiver.importers.googlechat import GoogleChat
 from archiver.importers.irc import Irc
 from archiver.importers.items import Items
 from archiver.importers.mail import Mail
+from archiver.importers.matrix import Matrix
 from archiver.importers.mattermost import Mattermost
 from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
@@ -39,6 +40,7 @@ _ALL: tuple[Importer, ...] = (
     Zulip(),
     GoogleChat(),
     Skype(),
+    Matrix(),
     Discord(),
     Telegram(),
     Meta(),
