@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,16 @@ def test_every_source_is_tried_whatever_is_wrong_with_another(tmp_path, free_por
     assert findings["http:good's privacy"].verdict is Verdict.WARN
     assert "http:bad's privacy" not in findings
     assert findings["source[1].listen"].verdict is Verdict.OK
+
+
+def test_a_hold_that_somebody_lifted_in_the_file_is_told(tmp_path):
+    data = tmp_path / "data"
+    spool_in(data)
+    with Spool.open(data) as spool:
+        spool.place_hold("alice@example.org", by="legal", reason="case 7", now=NOW)
+    assert found(data)["audit log"].verdict is Verdict.OK
+    with sqlite3.connect(data / "spool.db") as connection:
+        connection.execute("UPDATE hold SET released = placed")
+    told = found(data)["audit log"]
+    assert told.verdict is Verdict.BAD
+    assert "hold 1 on alice@example.org" in told.found

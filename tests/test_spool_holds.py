@@ -193,6 +193,45 @@ def test_a_change_past_the_triggers_is_named(spool: Spool, statement: str, named
     assert len(list(spool.audits())) >= 3, "and it is still listed"
 
 
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE hold SET released = placed WHERE n = 2", "hold 2 on dave@example.org is not as the log has it: until"),
+        ("UPDATE hold SET released = NULL", "hold 1 on carol@example.org is not as the log has it: until"),
+        (
+            "UPDATE hold SET \"query\" = 'kind:im' WHERE n = 2",
+            "hold 2 on dave@example.org is not as the log has it: query",
+        ),
+        ("UPDATE hold SET mailbox = 'x@y' WHERE n = 2", "hold 2 on dave@example.org is not as the log has it: of"),
+        ("DELETE FROM hold WHERE n = 2", "hold 2 on dave@example.org, placed by legal, was taken out"),
+        (
+            'INSERT INTO hold SELECT 9, mailbox, "by", reason, placed, "query", NULL, NULL FROM hold WHERE n = 1',
+            "hold 9 on carol@example.org stands in the spool, and no entry has it",
+        ),
+        ("UPDATE exclusion SET until = NULL", "exclusion 1 on source irc:* is not as the log has it: until"),
+        ("UPDATE exclusion SET source = '*'", "exclusion 1 on source irc:* is not as the log has it: of"),
+        ("DELETE FROM exclusion", "exclusion 1 on source irc:*, placed by chief, was taken out"),
+    ],
+)
+def test_a_hold_that_somebody_lifts_in_the_file_is_missed_by_the_log(spool: Spool, statement: str, named: str) -> None:
+    spool.place_hold(CAROL, by="legal", reason="case 7", query="merger", now=NOW)
+    spool.place_hold(DAVE, by="legal", reason="case 7", now=NOW + 1)
+    spool.release_hold(1, by="judge", reason="settled", now=NOW + 2)
+    made = spool.add_exclusion(Exclusion(0, "irc:*", "", "", NOW, None, "chief", "noise", 0), now=NOW)
+    spool.end_exclusion(made.number, NOW + 5, by="chief", reason="over", now=NOW + 4)
+    assert spool.check_audit().damage == ()
+    sql(spool, statement)
+    (found,) = spool.check_audit().damage
+    assert named in found
+
+
+def test_a_number_given_again_is_missed_by_the_log(spool: Spool) -> None:
+    spool.place_hold(CAROL, by="legal", reason="case 7", now=NOW)
+    sql(spool, "DELETE FROM hold")
+    spool.place_hold(CAROL, by="legal", reason="case 8", now=NOW)
+    assert "hold 1 was placed a second time by entry 2" in spool.check_audit().damage[0]
+
+
 def test_the_head_tells_that_the_end_was_cut_off(spool: Spool) -> None:
     log(spool)
     head = spool.check_audit().head

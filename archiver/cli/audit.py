@@ -20,7 +20,8 @@ def audit(app: App, known: str | None) -> None:
     """Lists the audit log and checks its chain: holds, exclusions, purges, by whom, when and why.
 
     Every entry has a digest of itself and all before it. Note the last one elsewhere: who has it can tell later that
-    nothing was cut off. Exit status 1 where an entry is missing, changed or not where it was.
+    nothing was cut off. Exit status 1 where an entry is missing, changed or not where it was, or where a hold or an
+    exclusion doesn't stand as the log has it.
     """
     with app.reading_spool() as spool:
         entries = list(spool.audits())

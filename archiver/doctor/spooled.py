@@ -121,4 +121,17 @@ def _dead_imports(spool: Spool) -> Iterator[Finding]:
             yield Finding("dead import", Verdict.WARN, found, advice)
 
 
-CHECKS: tuple[Check, ...] = (spool_file, waiting)
+def audit_log(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """Also whether holds and exclusions stand as the log has them."""
+    if not Spool.exists(data):
+        return
+    with open_spool(config, data, readonly=True) as spool:
+        checked = spool.check_audit()
+    found = "; ".join(checked.damage) or f"{checked.length:,} entries, all as written"
+    advice = (
+        "somebody changed the spool's file by hand: `archiver audit` shows what the log has; a lost hold is placed anew"
+    )
+    yield judged("audit log", not checked.damage, found, advice)
+
+
+CHECKS: tuple[Check, ...] = (spool_file, waiting, audit_log)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Literal
 
+from msgspec import structs
+
 from archiver.events import SECOND, Captured, Outcome, Rejected
 from archiver.exceptions import UsageError
 from archiver.spool import (
@@ -42,6 +44,7 @@ from archiver.spool import (
     pieces,
     places,
     reading,
+    registered,
     schema,
     status,
     tracing,
@@ -599,7 +602,9 @@ class Spool:
         return audit.entries(self._connections, after)
 
     def check_audit(self) -> Checked:
-        return audit.check(self._connections)
+        """Whether the log is whole, and holds and exclusions stand as it has them."""
+        checked = audit.check(self._connections)
+        return structs.replace(checked, damage=(*checked.damage, *registered.check(self._connections)))
 
     def note_heads(self, heads: Mapping[str, Head]) -> None:
         """The manifests of these mailboxes' archives have grown."""
