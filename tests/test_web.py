@@ -330,7 +330,7 @@ def test_no_html_gets_anything_from_elsewhere(text):
 
 @pytest.mark.parametrize(
     "html",
-    ["<div>" * 100_000, "<div></b>" * 50_000, "<svg><g>" + "<g>" * 9_000, "<DIV/>" * 9_000, "<b>" * 300, "<x>" * 10**6],
+    ["<div>" * 100_000, "<div></b>" * 50_000, "<svg><g>" + "<g>" * 9_000, "<DIV/>" * 9_000, "<b>" * 300, "<x>" * 10**5],
 )
 def test_html_that_takes_for_ever_is_shown_as_text(html):
     assert frame.is_deep(html)
@@ -371,6 +371,7 @@ def subject_of(text: str) -> str:
     return " ".join(text.encode("utf-8", "replace").decode().split())[:200] or "x"
 
 
+@pytest.mark.slow
 def test_naughty_strings_are_only_text(house):
     house.put_all((mail(subject=subject_of(text), text=text), 1_000 + n, "") for n, text in enumerate(naughty()))
     last = -(-len(naughty()) // 50)
