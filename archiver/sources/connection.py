@@ -184,7 +184,7 @@ class Connection(SMTP):
             self._reset_timeout(FINAL_TIMEOUT)
             # RFC 5321, 4.5.5: the null sender of a notification is nobody's address.
             sender = (self._mail().mail_from or "").removeprefix("<>")
-            return await self._intake.take(content, sender)
+            return await self._intake.take(content, sender, tuple(self._mail().rcpt_tos))
         finally:
             self._intake.held -= self._held
             self._held = 0

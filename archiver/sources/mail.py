@@ -1,8 +1,8 @@
 """One mail -> its events: those it carries, or itself as one message that was sent.
 
-A mail with an event file attached gives exactly the events in it. Any other is a transcript of one message: who
-wrote it, to whom, when, what. Pure. Never raises for what a mail holds: what can't be understood is `Rejected` with
-the whole mail.
+A mail with an event file attached gives exactly the events in it, a journal report the mail that it reports. Any other
+is a transcript of one message: who wrote it, to whom, when, what. Pure. Never raises for what a mail holds: what can't
+be understood is `Rejected` with the whole mail.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import base64
 import hashlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, cast
 
 import msgspec
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
 from archiver.events import Captured, Participant, Rejected, capture, moment, unpacked
 from archiver.exceptions import EventError
 from archiver.sources.cloudevents import BATCH, ONE, TYPES, batch, lines, one
 from archiver.sources.decoding import HEADER_LIMIT, date, header_text, people
+from archiver.sources.googlechat import SENDER, space_of
+from archiver.sources.journal import Recipient, Report, is_report, report_of
 from archiver.sources.parts import Body, Mail, Part, body_of, read_parts
 
 log = structlog.get_logger("archiver.sources")
@@ -37,24 +41,33 @@ UNREADABLE_LIMIT = 1_000
 SOURCE_HEADER = "x-archiver-source"
 """A gateway that turns messages of some system into mails names that system here (`xmpp:chat.example.org`)."""
 
+_TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
 _SOURCE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"<([^<>]+)>")
 
 
 def read_mail(
-    content: bytes, *, source: str, received: int, sender: str = "", arrived: int | None = None
+    content: bytes,
+    *,
+    source: str,
+    received: int,
+    sender: str = "",
+    recipients: Iterable[str] = (),
+    arrived: int | None = None,
 ) -> Iterator[Captured | Rejected]:
     """`source` is the events' own where the mail names none; `sender` stands in for a From that is missing.
 
-    `arrived` is when a mail was delivered that states no time, where that is known better than by `received`.
+    `recipients` are those it was delivered to: addresses of ours. `arrived` is when a mail was delivered that states no
+    time, where that is known better than by `received`.
     """
+    ours = frozenset(each.lower() for each in recipients)
+    delivery = _Delivery(content, source, sender, ours, received, received if arrived is None else arrived)
     try:
         mail = read_parts(content)
-        carried = [part for part in mail.parts if _carries_events(part)]
-        if carried:
-            yield from _readable(_events(mail, carried, received))
+        if is_report(mail) and not _carried(mail):
+            yield from _journalled(report_of(mail), delivery)
         else:
-            yield _message(mail, content, source, sender, received, received if arrived is None else arrived)
+            yield from _given(mail, delivery)
     except EventError as reason:
         yield Rejected(content, _position(content), str(reason), source)
     except RecursionError:
@@ -67,6 +80,65 @@ def read_mail(
         yield Rejected(
             content, _position(content), f"not understood as a mail: {type(fault).__name__}: {fault}", source
         )
+
+
+class _Delivery(Struct, frozen=True):
+    """One mail as it was delivered, and when; `content` is what goes to quarantine where something is mended."""
+
+    content: bytes
+    source: str
+    sender: str
+    recipients: frozenset[str]
+    received: int
+    arrived: int
+
+
+def _given(mail: Mail, delivery: _Delivery) -> Iterator[Captured | Rejected]:
+    if carried := _carried(mail):
+        yield from _readable(_events(mail, carried, delivery.received))
+    else:
+        yield _message(mail, delivery, _people(mail, delivery))
+
+
+def _carried(mail: Mail) -> list[Part]:
+    return [part for part in mail.parts if _carries_events(part)]
+
+
+def _journalled(report: Report, delivery: _Delivery) -> Iterator[Captured | Rejected]:
+    """The mail that was reported, and a copy for those who got it and whom it doesn't name.
+
+    The copy is a message of its own between its author and them: whoever is named can't see who else got it, and
+    reports of one mail that name different recipients contradict nothing.
+    """
+    mail = read_parts(report.original)
+    reported = replace(delivery, sender=report.sender)
+    if _carried(mail):
+        yield from _given(mail, reported)
+        return
+    people = _people(mail, reported)
+    yield _message(mail, reported, people, report.identity)
+    named = {person.address for person in people.everybody}
+    others = [recipient for recipient in report.recipients if recipient.address not in named]
+    if others:
+        yield _message(mail, reported, _copied(people, others), report.identity)
+
+
+class _People(Struct, frozen=True):
+    """Who wrote, and everybody who is concerned. `space` is the place of a chat, `copied` tells copies apart."""
+
+    author: Participant | None
+    everybody: list[Participant]
+    space: str | None = None
+    copied: str = ""
+
+
+def _copied(people: _People, others: list[Recipient]) -> _People:
+    """Several who got it blindly don't learn of each other; a single one and the author do."""
+    several = len(others) > 1
+    got = [Participant(each.address, hidden=each.blind and several) for each in others]
+    everybody = [*got, people.author] if people.author is not None else got
+    digest = hashlib.sha256(" ".join(sorted(each.address for each in others)).encode()).hexdigest()
+    return _People(people.author, sorted(everybody, key=lambda person: person.address), copied=f" to:{digest[:16]}")
 
 
 def _position(content: bytes) -> str:
@@ -135,36 +207,46 @@ def _with_contents(record: Captured | Rejected, contents: dict[str, bytes]) -> C
     return msgspec.structs.replace(record, attached=record.attached + found) if found else record
 
 
-def _message(mail: Mail, content: bytes, source: str, sender: str, received: int, arrived: int) -> Captured:
-    """A plain mail as one `message.sent`."""
+def _message(mail: Mail, delivery: _Delivery, people: _People, identity: str = "") -> Captured:
+    """A plain mail as one `message.sent`; `identity` is for one without a Message-ID."""
     body = body_of(mail.parts)
-    author, everybody = _people(mail, sender)
+    if not body.text.strip() and any(_is_sealed(part) for part in mail.parts):
+        raise EventError("its text is in TNEF (winmail.dat), which isn't read")
     subject = header_text(mail.first("subject"))
-    addresses = sorted({person.address for person in everybody})
-    kind = "im" if len(addresses) <= 2 else "group"
+    addresses = sorted({person.address for person in people.everybody})
+    kind = "im" if len(addresses) <= 2 and people.space is None else "group"
     data: dict[str, Any] = {
-        "conversation": {"id": " ".join(addresses), "kind": kind, "participants": everybody},
+        "conversation": {"id": people.space or " ".join(addresses), "kind": kind, "participants": people.everybody},
         "message": _said(mail, body, subject),
     }
-    if author is not None:
-        data["actor"] = author
-    if subject and kind == "group":
+    if people.author is not None:
+        data["actor"] = people.author
+    if subject and kind == "group" and people.space is None:
         data["conversation"]["topic"] = subject
     if subject:  # in one-to-one no topic says it, and nothing a mail said may be lost
         data["mail"] = {"subject": subject}
     if body.files:
         data["attachments"] = [_attachment(file) for file in body.files]
-    identity = _message_id(mail) or "sha256:" + hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
-    data["message"]["id"] = identity
+    said = _message_id(mail) or identity or _digest(data)
+    data["message"]["id"] = said + people.copied
     event = {
         "specversion": "1.0",
-        "source": _source(mail) or source,
-        "id": identity,
+        "source": _source(mail) or delivery.source,
+        "id": said + people.copied,
         "type": "message.sent",
-        "time": _time(mail, arrived).isoformat(),
+        "time": _time(mail, delivery.arrived).isoformat(),
         "data": data,
     }
-    return capture(msgspec.json.encode(event, order="sorted"), received=received, original=content)
+    written = msgspec.json.encode(event, order="sorted")
+    return capture(written, received=delivery.received, original=delivery.content)
+
+
+def _digest(data: dict[str, Any]) -> str:
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
+
+
+def _is_sealed(part: Part) -> bool:
+    return part.media_type in _TNEF or (part.name or "").lower() == "winmail.dat"
 
 
 def _said(mail: Mail, body: Body, subject: str) -> dict[str, Any]:
@@ -180,17 +262,22 @@ def _said(mail: Mail, body: Body, subject: str) -> dict[str, Any]:
     return message
 
 
-def _people(mail: Mail, sender: str) -> tuple[Participant | None, list[Participant]]:
+def _people(mail: Mail, delivery: _Delivery) -> _People:
     """Who wrote, and everybody named in From, To and Cc, each once, in the order of their addresses."""
-    authors = _named(mail, "from") or _named(mail, "sender") or people(sender)
+    authors = _named(mail, "from") or _named(mail, "sender") or people(delivery.sender)
     found: dict[str, Participant] = {}
     for person in [*authors, *_named(mail, "to"), *_named(mail, "cc")]:
         if person.address not in found or found[person.address].name is None:
             found[person.address] = person
     if not found:
         raise EventError("names nobody: no address in From, To or Cc")
-    everybody = [found[address] for address in sorted(found)]
-    return (found[authors[0].address] if authors else None), everybody
+    author = found[authors[0].address] if authors else None
+    space = space_of(author.address, header_text(mail.first("subject"))) if author is not None else None
+    if space is not None:  # neither Google nor the archive takes part
+        ours = delivery.recipients | {SENDER}
+        others = [found[address] for address in sorted(found) if address not in ours]
+        return _People(None, others, space)
+    return _People(author, [found[address] for address in sorted(found)])
 
 
 def _named(mail: Mail, header: str) -> list[Participant]:

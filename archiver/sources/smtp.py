@@ -177,11 +177,11 @@ class Intake:
         self._servers += [await loop.create_server(lambda: make(self), sock=each) for each in bound]
         return replace(address, port=listening.port_of(bound))
 
-    async def take(self, content: bytes, sender: str) -> str:
+    async def take(self, content: bytes, sender: str, recipients: tuple[str, ...]) -> str:
         """Make durable all that one mail gives; the reply to it."""
         try:
             received = self._clock()
-            records = read_mail(content, source=self.source, received=received, sender=sender)
+            records = read_mail(content, source=self.source, received=received, sender=sender, recipients=recipients)
             loop = asyncio.get_running_loop()
             while batch := await loop.run_in_executor(self._readers, _next, records):
                 if Outcome.BLOCKED in await self._batching.take(batch):
