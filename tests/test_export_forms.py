@@ -26,11 +26,11 @@ from click.testing import CliRunner, Result
 from golden import GOLDEN, golden_item
 from mishaps import in_child
 
-from archiver.addresses import normal
 from archiver.cli import main
 from archiver.cli.export import _FORMS
 from archiver.events import ndjson
-from archiver.exporting import exporting
+from archiver.exceptions import EnvironmentFault
+from archiver.exporting import exporting, pages
 from archiver.exporting.files import Mbox, mbox
 from archiver.exporting.manifest import about
 from archiver.exporting.pages import html, index, page_files
@@ -95,10 +95,18 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+def inodes(root: Path) -> dict[Path, int]:
+    """Of all but what tells of the others."""
+    written = [path for path in root.rglob("*") if path.is_file()]
+    return {path: path.stat().st_ino for path in written if not re.search("manifest|index", path.name)}
+
+
 # All of them
 
 
-@pytest.mark.parametrize("form", list(_FORMS))
+@pytest.mark.parametrize(
+    "form", [pytest.param(each, marks=pytest.mark.slow if each in ("html", "rsmf") else ()) for each in _FORMS]
+)
 def test_killed_anywhere_and_run_again_it_is_the_same(form: str, store: MaildirStore, tmp_path: Path) -> None:
     """Killed in the middle of a file, and before its end is written."""
     undisturbed = tmp_path / "one" / "out"
@@ -113,10 +121,10 @@ def test_killed_anywhere_and_run_again_it_is_the_same(form: str, store: MaildirS
     again = export(store, _FORMS[form], disturbed)
     assert tree(disturbed.parent) == tree(undisturbed.parent)
     assert again == first
-    before = {path: path.stat().st_ino for path in disturbed.parent.rglob("*.*") if "manifest" not in path.name}
+    before = inodes(disturbed.parent)
     assert export(store, _FORMS[form], disturbed) == first
     assert tree(disturbed.parent) == tree(undisturbed.parent), "and once more"
-    assert {path: path.stat().st_ino for path in before if path.name != "index.html"}.items() <= before.items()
+    assert inodes(disturbed.parent) == before, "what is there is not written again"
 
 
 def _killed_after(reads: int, syncs: int, store: MaildirStore, make: Callable[[Path], Form], target: Path) -> None:
@@ -207,6 +215,7 @@ def test_what_an_mbox_separates_by_can_not_be_forged() -> None:
     assert out.getvalue().endswith(b"no end\n\n")
 
 
+@pytest.mark.slow
 def test_zips_and_folders_are_read_back_as_the_same_events(store: MaildirStore, tmp_path: Path) -> None:
     for form, out in (("eml", tmp_path / "eml"), ("zip", tmp_path / "out.zip"), ("html", tmp_path / "pages")):
         export(store, _FORMS[form], out)
@@ -310,8 +319,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 def test_pages_hold_nothing_that_runs_or_asks(tmp_path: Path) -> None:
     nasty = '"><script>x()</script>\u202e'
     content = mail(nasty, "x", markup=NASTY)
-    pages = dict(page_files(Piece(("d", "l", "x"), "n", None), content))
-    page = pages[".html"].decode()
+    page = dict(page_files(Piece(("d", "l", "x"), "n", None), content))[".html"].decode()
     rows = [about(Piece(("d",), "n", None, "a<b@c", "f&g"), content, "").row('d/n"%?.html', b"")]
     for text in (page, b"".join(index(iter(rows))).decode()):
         assert not re.search(r"<(script|iframe|form|input|svg|meta http-equiv=.?refresh)", text, re.IGNORECASE)
@@ -324,16 +332,24 @@ def test_pages_hold_nothing_that_runs_or_asks(tmp_path: Path) -> None:
     assert "away.html" not in page
 
 
+def test_what_is_too_large_to_be_taken_apart_is_only_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "LARGEST", 1_000)
+    content = mail("long", "word " * 1_000)
+    made = dict(page_files(Piece((), "n", None), content))
+    assert made[".eml"] == content
+    assert b"Too large" in made[".html"] and b"<title>long</title>" in made[".html"]
+
+
 def test_pictures_are_files_and_other_files_only_named(tmp_path: Path) -> None:
     made = EmailMessage()
     made["Subject"] = "pictures"
     made.set_content('<p><img src="cid:one@x"> and <img src="CID:two@x"></p>', subtype="html")
     made.add_related(PNG, "image", "png", cid="<one@x>", filename="../a.png")
     made.add_related(b"<svg onload=x()>", "image", "svg+xml", cid="<two@x>", filename="b.svg")
-    pages = dict(page_files(Piece((), "n%20", None), made.as_bytes()))
-    assert set(pages) == {".eml", ".files/1.png", ".html"}
-    assert pages[".files/1.png"] == PNG
-    page = pages[".html"].decode()
+    written = dict(page_files(Piece((), "n%20", None), made.as_bytes()))
+    assert set(written) == {".eml", ".files/1.png", ".html"}
+    assert written[".files/1.png"] == PNG
+    page = written[".html"].decode()
     assert re.findall(r'src="([^"]+)"', page) == ["n%2520.files/1.png"]
     assert "b.svg" in page and 'href="n%2520.eml"' in page
 
@@ -341,9 +357,9 @@ def test_pictures_are_files_and_other_files_only_named(tmp_path: Path) -> None:
 def test_every_link_of_the_pages_leads_to_a_file_of_theirs(store: MaildirStore, tmp_path: Path) -> None:
     out = tmp_path / "out"
     report = export(store, html, out)
-    pages = list(out.rglob("*.html"))
-    assert len(pages) == report.items + 1
-    for page in pages:
+    written = list(out.rglob("*.html"))
+    assert len(written) == report.items + 1
+    for page in written:
         for link in re.findall(r'(?:href|src)="([^":]+)"', page.read_text()):
             assert (page.parent / unquote(link)).resolve().is_relative_to(out)
             assert (page.parent / unquote(link)).is_file(), link
@@ -401,9 +417,9 @@ def test_a_mailbox_a_conversation_filters_and_a_search(
     conversation = names(ALICE, "room")
     assert len(conversation) == 2, "a conversation of two items is both of them"
     assert names(ALICE, "other") == sorted(set(every) - set(conversation))
-    assert names(ALICE, "1") == [max(every[:1])] or len(names(ALICE, "1")) == 1
+    assert len(names(ALICE, "1")) == 1
     assert names(ALICE, "--has-file") == names(ALICE, "other")
-    assert names(ALICE, "--text", "pears") < conversation or len(names(ALICE, "--text", "pears")) == 1
+    assert set(names(ALICE, "--text", "pears")) < set(conversation)
     assert len(names("--search", "apple")) == 2
     assert len(names(BOB, "--search", "apple")) == 2
     assert names(ALICE, "--search", "nothingofthekind") == []
@@ -433,4 +449,65 @@ def test_both_ways_an_item_has_the_same_place(filed: None, call: Callable[..., R
     before = tree(tmp_path / "out")
     call("export", tmp_path / "out", "--of", "history", "--address", ALICE)
     assert tree(tmp_path / "out") == before
-    assert normal("", ALICE) == ALICE
+
+
+def test_what_an_archive_has_on_record_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[archiving]\narchive = "im+conference"\nto_mailbox = true\n[policy]\ninternal = true\n'
+        '[directory]\ndomains = ["example.org"]\n'
+        f'[[mailbox]]\naddress = "{ALICE}"\nexchange_archiving = "mailbox"\n'
+    )
+    said = [say(ALICE, f"word{n}", n * 3_600, id=str(n), present=[ALICE, BOB]) for n in range(3)]
+    (tmp_path / "events.ndjson").write_bytes(ndjson(said))
+
+    def call(*arguments: object) -> Result:
+        fixed = ["--data", str(tmp_path / "data"), "--config", str(tmp_path / "config.toml")]
+        return CliRunner().invoke(main, [*fixed, *map(str, arguments)])
+
+    assert call("backfill", "--jobs", 1, "events", tmp_path / "events.ndjson").exit_code == 0
+    assert json.loads(call("export", tmp_path / "a", ALICE, "--archive", "--json").output)["items"] == 3
+    assert json.loads(call("export", tmp_path / "b", "--search", "word1", "--archive", "--json").output)["items"] == 1
+    changed, *_ = (tmp_path / "data" / "archive").rglob("alice/**/cur/*")
+    changed.chmod(0o600)
+    changed.write_bytes(changed.read_bytes() + b"?")
+    result = call("export", tmp_path / "c.zip", ALICE, "--archive", "--as", "zip")
+    assert result.exit_code == 1
+    assert changed.name.partition(":")[0] in result.output
+    with zipfile.ZipFile(tmp_path / "c.zip") as archive:
+        assert len(archive.namelist()) == 2 + 2
+
+
+def test_a_manifest_that_somebody_wrote_names_nothing_outside(store: MaildirStore, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    out = tmp_path / "out"
+    export(store, _FORMS["eml"], out)
+    good = (out / "manifest.ndjson").read_bytes()
+    row = json.loads(good.splitlines()[0])
+    for path in ("../secret", str(tmp_path / "secret"), "a\0b", "x" * 300, "gone"):
+        (out / "manifest.ndjson").write_bytes(good + json.dumps(row | {"path": path}).encode() + b"\n{half")
+        export(store, _FORMS["eml"], out)
+        assert (out / "manifest.ndjson").read_bytes() == good
+
+
+def test_what_is_added_later_joins_the_manifest(store: MaildirStore, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    names = store.names(ALICE, HISTORY)
+    for name in names[:3]:
+        one = Chosen(None, store, Destination.HISTORY, [Where(ALICE, HISTORY, name)])
+        exporting.export([one], _FORMS["html"](out), out, Wanted(), lambda: 0, Report())
+    rows = [json.loads(line) for line in (out / "manifest.ndjson").read_bytes().splitlines()]
+    assert {row["name"] for row in rows} == set(names[:3])
+    assert len(re.findall("<li>", (out / "index.html").read_text())) == 3
+
+
+def test_a_full_disk_leaves_nothing_half(store: MaildirStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    for form in _FORMS:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(EnvironmentFault, match="No space"):
+                export(store, _FORMS[form], tmp_path / form)
+        assert not [path for path in tmp_path.rglob("*") if path.suffix in (".eml", ".html", ".rsmf", ".mbox", ".zip")]
+        assert not (tmp_path / form).is_file()

@@ -105,8 +105,18 @@ def _still_there(root: Path, known: Path) -> Iterator[Row]:
                 row = decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
-            if ".." not in row.path.split("/") and "\0" not in row.path and (root / row.path).is_file():
+            if _is_there(root, row.path):
                 yield row
+
+
+def _is_there(root: Path, path: str) -> bool:
+    """In the folder itself: a manifest that somebody wrote can name what it likes."""
+    if path.startswith("/") or ".." in path.split("/"):
+        return False
+    try:
+        return (root / path).is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        return False
 
 
 def eml(root: Path) -> FolderForm:

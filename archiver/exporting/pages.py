@@ -30,6 +30,9 @@ POLICY = (
 )
 """`file:` beside `self`: a page on disk is of no origin, and its pictures lie on disk too."""
 
+LARGEST = 128 * 1024 * 1024
+"""Bytes of an item that is taken apart."""
+_MOST = 1024 * 1024
 _CID = re.compile("cid:", re.IGNORECASE)
 _SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
 
@@ -40,12 +43,20 @@ def html(root: Path) -> FolderForm:
 
 def page_files(piece: Piece, content: bytes) -> Files:
     """The item and its page, with the pictures that it shows."""
-    parts = Parts(content)
+    parts = Parts(content if len(content) <= LARGEST else _head(content))
     yield ".eml", content
     for file in parts.files:
         if file.picture:
             yield f".files/{_file(file)}", file.content
     yield ".html", _page(piece, parts).encode("utf-8", "replace")
+
+
+def _head(content: bytes) -> bytes:
+    """Of what is larger than any item: its header, and where the rest is."""
+    return (
+        content[:_MOST].partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]
+        + b"\n\nToo large to be shown: see the EML file.\n"
+    )
 
 
 def _file(file: File) -> str:
