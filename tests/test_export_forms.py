@@ -23,8 +23,11 @@ import jsonschema
 import pytest
 from builders import event, say
 from click.testing import CliRunner, Result
+from conversation_builder import everything, made_up
 from golden import GOLDEN, golden_item
+from hypothesis import given, settings
 from mishaps import in_child
+from test_rebuilding import shown
 
 from archiver.cli import main
 from archiver.cli.export import _FORMS
@@ -41,7 +44,7 @@ from archiver.rendering import lines_of
 from archiver.spool import Spool
 from archiver.store import MaildirStore, Put
 from archiver.store.protocol import Where
-from archiver.types import Destination, Item
+from archiver.types import Conversation, Destination, Item
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 HISTORY = "Conversation History"
@@ -194,6 +197,18 @@ def test_two_at_once_do_not_write_into_each_other(form: str, store: MaildirStore
     export(store, _FORMS[form], tmp_path / "out")
 
 
+@pytest.mark.parametrize("form", list(_FORMS))
+def test_names_and_headers_that_are_no_text_stop_nothing(form: str, store: MaildirStore, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "mail" / "example.org" / "alice" / "cur"
+    odd = golden("whisper.bob").replace(b"\nSubject: ", b"\nSubject: \xff\xfe\x00 ").replace(b"\nDate: ", b"\nDate: x")
+    for name, content in ((b"\xff\xfe.x:2,S", odd), (b"9999999999.y:2,", b"\xff\x00"), (b"1.empty:2,", b"")):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(content)
+    report = export(store, _FORMS[form], tmp_path / "out")
+    assert report.items + report.left_out == 10 + 1 + 3
+    assert report.left_out == (3 if form == "rsmf" else 0)
+    assert export(store, _FORMS[form], tmp_path / "out") == report
+
+
 # Each of them
 
 
@@ -264,7 +279,19 @@ def made_of(content: bytes, whose: str = ALICE) -> tuple[EmailMessage, dict, dic
 
 @pytest.mark.parametrize("name", GOLDEN, ids="-".join)
 def test_rsmf_is_as_its_specification_says(name: tuple[str, str, str, str]) -> None:
-    message, sheet, within = made_of(golden_item(*name).content)
+    check_rsmf(golden_item(*name).content)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(made_up())
+def test_any_conversation_is_rsmf(conversation: Conversation) -> None:
+    (made,) = shown(conversation, [everything(conversation)])
+    check_rsmf(made.content)
+
+
+def check_rsmf(content: bytes) -> None:
+    message, sheet, within = made_of(content)
     jsonschema.validate(sheet, SCHEMA, cls=jsonschema.Draft7Validator)
     people = {each["id"] for each in sheet["participants"]}
     (talk,) = sheet["conversations"]
@@ -281,8 +308,9 @@ def test_rsmf_is_as_its_specification_says(name: tuple[str, str, str, str]) -> N
         assert each.get("parent") in (None, *ids)
     assert message["X-RSMF-Version"] == "2.0.0"
     assert int(message["X-RSMF-EventCount"]) == len(sheet["events"])
+    assert message["X-RSMF-EventCollectionID"].replace(" ", "") == sheet["eventcollectionid"]
     times = sorted(each["timestamp"] for each in sheet["events"])
-    assert (message["X-RSMF-BeginDate"], message["X-RSMF-EndDate"]) == (times[0], times[-1])
+    assert not times or (message["X-RSMF-BeginDate"], message["X-RSMF-EndDate"]) == (times[0], times[-1])
     assert int(message["X-RSMF-AttachmentCount"]) == sum(len(e.get("attachments", ())) for e in sheet["events"])
     assert message.get_body(("plain",)) is not None
 

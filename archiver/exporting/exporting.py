@@ -71,7 +71,7 @@ def _written(origin: Origin, form: Form, lot: Sequence[Piece], report: Report) -
             continue
         digest = sha256(content).hexdigest()
         if piece.sha256 not in (None, digest):
-            report.damaged.append(piece.name)
+            report.damaged.append(piece.called)
         elif form.add(piece, content, digest):
             report.items += 1
             report.bytes += len(content)

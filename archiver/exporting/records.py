@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -36,6 +37,11 @@ class Piece(Struct, frozen=True):
     folder: str = ""
     number: int = 0
     stem: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its name as it can be told: a file's may be bytes that are no text."""
+        return os.fsencode(self.name).decode("utf-8", "replace")
 
     @property
     def path(self) -> str:

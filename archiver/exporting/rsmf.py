@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from email import message_from_bytes
 from email.message import Message
 from hashlib import sha256
 from pathlib import Path
@@ -15,19 +14,20 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import msgspec
 
 from archiver import __version__
-from archiver.exceptions import UsageError
 from archiver.exporting.files import entry
 from archiver.exporting.folders import Files, FolderForm
 from archiver.exporting.records import Piece
 from archiver.exporting.shortmessages import VERSION, Held, Sheet, sheet_of
-from archiver.inspection.messages import header
+from archiver.inspection.messages import header, parts_of
 from archiver.rendering.evidence import Line, lines_of
-from archiver.rendering.headers import spelling, unstructured
+from archiver.rendering.headers import clean, unstructured
 from archiver.rendering.mime import Part, base64_lines, lines, multipart, text_part
 from archiver.web.parts import File, Parts
 
 _LONGEST = 100_000
 """Characters of a header field: a room of a thousand people."""
+_UNPACKED = 64 * 1024 * 1024
+"""Bytes of events that an item carries: ours have a tenth, and its owner can have planted another."""
 _COPIED = ("Date", "From", "To", "Subject", "Message-ID")
 
 
@@ -38,30 +38,31 @@ def rsmf(root: Path) -> FolderForm:
 
 def rsmf_files(piece: Piece, content: bytes) -> Files | None:
     """None of a message that carries no events of ours, or damaged ones."""
+    item = parts_of(content)
     try:
-        found = [_decode(line) for line in lines_of(content)]
-    except (UsageError, msgspec.DecodeError):
+        found = [_decode(line) for line in lines_of(item, _UNPACKED)]
+    except Exception:  # no events, damaged ones, or parts that the parser fails on
         return None
-    return [(".rsmf", _message(piece, content, found))] if found else None
+    return [(".rsmf", _message(piece, content, item, found))] if found else None
 
 
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def _message(piece: Piece, content: bytes, found: Sequence[Line]) -> bytes:
+def _message(piece: Piece, content: bytes, item: Message, found: Sequence[Line]) -> bytes:
     parts = Parts(content)
     named = {sha256(file.content).hexdigest(): (_held(file), file) for file in parts.files}
     sheet = sheet_of(
         found,
         {digest: held for digest, (held, _) in named.items()},
-        subject=header(parts.message, "Subject"),
+        subject=clean(header(parts.message, "Subject"), 1_000),
         mailbox=piece.mailbox,
     )
     used = {held.id for event in sheet.events for held in event.attachments}
     files = [(held.id, file.content) for held, file in named.values() if held.id in used]
     boundary = f"=_{sha256(content).hexdigest()[:40]}"
     whole = multipart("mixed", boundary, [text_part("plain", lines(parts.text)), _attachment(_packed(sheet, files))])
-    return whole.message(_fields(message_from_bytes(content), piece, sheet))
+    return whole.message(_fields(item, piece, sheet))
 
 
 def _held(file: File) -> Held:
@@ -101,7 +102,7 @@ def _fields(item: Message, piece: Piece, sheet: Sheet) -> str:
         "Application": sheet.conversations[0].platform,
         "Custodian": piece.mailbox,
         "Participants": ", ".join(person.display for person in sheet.participants),
-        "EventCollectionID": spelling(sheet.eventcollectionid),
+        "EventCollectionID": sheet.eventcollectionid,
     }
     told = "".join(unstructured(f"X-RSMF-{name}", value, _LONGEST) for name, value in said.items() if value)
     return f"{copied}{told}MIME-Version: 1.0\n"

@@ -26,7 +26,7 @@ _KNOWN = {(Destination.HISTORY, "Conversation History"): "history", (Destination
 
 
 class Chosen:
-    """Where there is no spool, nothing is noted; what is noted are items of ours in their own folders."""
+    """Where there is no spool, nothing is noted. What is noted are items of ours, wherever their owner keeps them."""
 
     def __init__(self, spool: Spool | None, store: Folders, kind: Destination, chosen: Iterable[Where]) -> None:
         self._spool = spool
@@ -72,5 +72,4 @@ class Chosen:
 
     def note(self, done: Sequence[tuple[Piece, str]], now: int) -> None:
         if self._spool is not None:
-            ours = [each for each in done if not each[0].stem and (self._destination, each[0].folder) in _KNOWN]
-            note(self._spool, self._destination, ours, now)
+            note(self._spool, self._destination, [each for each in done if not each[0].stem], now)

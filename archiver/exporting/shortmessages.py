@@ -27,7 +27,7 @@ from archiver.events import (
     moment,
 )
 from archiver.rendering.evidence import ROSTER, Line
-from archiver.rendering.headers import addr_spec, bare, clean
+from archiver.rendering.headers import addr_spec, bare, clean, spelling
 
 VERSION = "2.0.0"
 _LONGEST_REACTION = 30
@@ -136,7 +136,7 @@ class _Sheet:
                 self._take(line)
         if self._talk.type == "direct" or not self._talk.participants:
             self._talk.participants = [person.id for person in self._people.values()]
-        collection = f"{self._source} {self._talk.id}"
+        collection = spelling(f"{self._source} {self._talk.id}")
         self._talk.custodian = next((p.id for p in self._people.values() if self._is_owner(p.account_id)), None)
         if self._talk.custodian not in self._talk.participants:
             self._talk.custodian = None
