@@ -17,6 +17,7 @@ import msgspec
 
 from bench import (
     backfilling,
+    delivering,
     filing,
     inspecting,
     live,
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "backfill": backfilling.run,
     "live": live.run,
     "http": posting.run,
+    "smtp": delivering.run,
     "policy": policy.run,
     "inspection": inspecting.run,
     "purge": purging.run,
