@@ -340,7 +340,7 @@ def test_a_report_counts_and_points_on(call, data, tmp_path):
     path.write_bytes(path.read_bytes() + b"{broken\n")
     said = call("backfill", "events", path, status=1).stdout
     assert "2 new" in said and "1 piece of input QUARANTINED" in said and "status --quarantine" in said
-    report = json.loads(call("backfill", "events", path, "--json", status=1).stdout)
+    report = json.loads(call("backfill", "events", path, "--reread", "--json", status=1).stdout)
     assert (report["accepted"], report["duplicates"], report["quarantined"]) == (0, 2, 1)
     assert len(json.loads(call("status", "--quarantine", "--json", status=1).stdout)) == 1
 

@@ -23,6 +23,7 @@ from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool, seal
 from archiver.spool.records import Entry, Exported, LocalCopy, Reading
+from archiver.spool.runs import State
 from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Filing, Head, Item, Lease, Roster
 
 START = BASE * SECOND
@@ -42,6 +43,7 @@ class Scene:
         self.spool.append([*events, shared(), Rejected(b"bad", "log:1", "no JSON")], self.feed, now=START)
         self.spool.append([say("a0@x", "other", 0, room="withheld")], self.feed, now=START)
         self.spool.close_feed(self.feed, START)
+        self.run = self.spool.begin_run(self.feed, "events", ["/x"], "{}", START).number
         self.open = self.spool.open_feed("open", "import", now=START).number
         self.spool.append([say("b@x", "t", 1, room="opened")], self.open, now=START)
         self.leases = {lease.conversation: lease for lease in self.spool.claim(START, 99)}
@@ -182,11 +184,17 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "audit": lambda s: s.spool.audit(Entry("purged", "a@x", "judge", "old"), START),
     "audit_heads": lambda s: s.spool.audit_heads(START),
     "note_heads": lambda s: s.spool.note_heads({"a@x": Head(2, "bb")}),
+    "begin_run": lambda s: s.spool.begin_run(1, "events", ["/x"], "other", START),
+    "note_run": lambda s: s.spool.note_run(s.run, State.DONE, START, b"{}"),
     "forget": lambda s: s.spool.forget(START + 30 * DAY, 7 * DAY, unchanged),
 }
 READS: dict[str, Callable[[Scene], object]] = {
     "holder": lambda s: s.spool.holder("daemon"),
     "feeds": lambda s: s.spool.feeds(),
+    "backfills": lambda s: s.spool.backfills(),
+    "backfill": lambda s: s.spool.backfill(s.run),
+    "inputs": lambda s: s.spool.inputs(),
+    "came_of_it": lambda s: list(s.spool.came_of_it(1, 0)),
     "readings": lambda s: s.spool.readings(),
     "would_be": lambda s: s.spool.would_be([seal(say("a@x", "new", 1, id="new"))]),
     "events": lambda s: list(s.spool.events(s.lease().place, s.lease().upto)),

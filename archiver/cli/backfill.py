@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 
 import click
-from msgspec import to_builtins
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from archiver import backfill as backfilling
 from archiver.backfill import Report, Request, Show
 from archiver.cli.app import App, reads
-from archiver.cli.output import as_json, complain, counted, say, size, table
+from archiver.cli.backfills import list_runs, show_report, tell_report
+from archiver.cli.output import as_json, complain, counted, say, table
 from archiver.cli.preview import people_known, previews, tell_previews
 from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Document, Options, importer
@@ -46,6 +46,9 @@ _POLL = 0.5
     "--placeholder", is_flag=True, help="Take people the directory doesn't know as they are, without mailbox."
 )
 @click.option("--skip-unknown", is_flag=True, help="Leave out what people the directory doesn't know did.")
+@click.option("--reread", is_flag=True, help="Read what was read to its end before once more.")
+@click.option("--runs", is_flag=True, help="List all backfills there were.")
+@click.option("--report", "report_of", type=click.IntRange(1), metavar="RUN", help="Show the report of one again.")
 @click.option("--map", "map_", type=click.Path(path_type=Path), help="Where to write the people file to fill in.")
 @reads
 def backfill(
@@ -65,6 +68,9 @@ def backfill(
     strict: bool,
     placeholder: bool,
     skip_unknown: bool,
+    reread: bool,
+    runs: bool,
+    report_of: int | None,
     map_: Path | None,
 ) -> None:
     """Reads files of old events and files everything they hold. Reading the same again files nothing new.
@@ -74,9 +80,13 @@ def backfill(
     """
     if list_:
         return _formats(app)
+    if runs:
+        return list_runs(app)
+    if report_of is not None:
+        return show_report(app, report_of)
     options = Options(channel, network, zone, date, charset, source, owner)
     _check(options)
-    requests, unknown = _requests(what, options, jobs)
+    requests, unknown = _requests(what, options, jobs, reread=reread)
     config = app.config()
     if dry_run:
         return tell_previews(app, previews(app, config, requests), unknown)
@@ -98,14 +108,16 @@ def _formats(app: App) -> None:
     return table(("format", "reads"), [(each.name, each.title) for each in IMPORTERS.values()])
 
 
-def _requests(what: tuple[str, ...], options: Options, jobs: int) -> tuple[list[Request], tuple[Document, ...]]:
+def _requests(
+    what: tuple[str, ...], options: Options, jobs: int, *, reread: bool
+) -> tuple[list[Request], tuple[Document, ...]]:
     """A run for each format, and the documents of none."""
     if not what:
         raise click.UsageError("name what to read: archiver backfill [FORMAT] PATH...")
     if what[0] in IMPORTERS:
         if len(what) == 1:
             raise click.UsageError(f"name the files to read: archiver backfill {what[0]} PATH...")
-        return [Request(importer(what[0]), tuple(map(Path, what[1:])), options, jobs)], ()
+        return [Request(importer(what[0]), tuple(map(Path, what[1:])), options, jobs, reread=reread)], ()
     paths = tuple(map(Path, what))
     for path in paths:
         backfilling.require(path, hint=f"name files that exist; formats: {', '.join(sorted(IMPORTERS))}")
@@ -113,8 +125,8 @@ def _requests(what: tuple[str, ...], options: Options, jobs: int) -> tuple[list[
     if not seen.found:
         where = seen.unknown[0].place if seen.unknown else paths[0]
         raise UsageError(f"{where}: no format is recognised", hint=f"name one: {', '.join(sorted(IMPORTERS))}")
-    found = [Request(importer(name), paths, options, jobs, documents) for name, documents in seen.found.items()]
-    return found, seen.unknown
+    found = (Request(importer(name), paths, options, jobs, each, reread=reread) for name, each in seen.found.items())
+    return list(found), seen.unknown
 
 
 def _in_turn(app: App, run: Callable[[], Report], *, wait: bool) -> Report:
@@ -173,41 +185,11 @@ def _progress() -> Iterator[Show]:
 
 def _tell_all(app: App, requests: list[Request], reports: list[Report], unknown: tuple[Document, ...]) -> None:
     if app.json:
-        told = [to_builtins(report) for report in reports]
-        return as_json(told if len(told) > 1 else told[0])
+        return as_json(reports if len(reports) > 1 else reports[0])
     for request, report in zip(requests, reports, strict=True):
         if len(requests) > 1:
             say(f"{request.importer.title}:")
-        _tell(report)
+        tell_report(report)
     if unknown:
         say(f"Left alone: {counted(len(unknown), 'file')} of no known format, such as {plain(unknown[0].place)}")
     return None
-
-
-def _tell(report: Report) -> None:
-    tally = report.tally
-    read = report.accepted + report.duplicates + report.conflicts
-    rate = f", {read / report.seconds:,.0f} a second" if report.seconds > 1 else ""
-    say(f"Read {counted(read, 'event')}: {report.accepted:,} new, {report.duplicates:,} known before{rate}.")
-    say(
-        f"Filed {counted(tally.conversations - tally.empty - tally.unowned, 'conversation')}"
-        f" as {counted(tally.copies, 'item')} in people's folders ({size(tally.bytes)} rendered)."
-    )
-    for count, what, more in (
-        (tally.empty, "conversation", "only of joins and leaves: nothing to file"),
-        (tally.unowned, "conversation", "of nobody with a mailbox here: `archiver status --strangers`"),
-        (tally.waiting, "conversation", "not over yet: the daemon files them"),
-        (tally.archived, "complete item", "archived"),
-        (tally.withheld, "item", "withheld by the gate: `archiver status` says why"),
-        (tally.unarchived, "complete item", "withheld from the archive: `archiver status` says why"),
-        (sum(report.ignored.values()), "line", "that say nothing, left out"),
-        (report.excluded, "event", "left out: `archiver exclusion list --all`"),
-        (report.cleaned, "event", "mended: `archiver status --quarantine`"),
-        (report.quarantined, "piece", "of input QUARANTINED: `archiver status --quarantine`"),
-        (report.conflicts, "event", "IN CONFLICT with earlier ones: `archiver status --conflicts`"),
-        (tally.failed, "conversation", "NOT FILED: `archiver status --parked`"),
-    ):
-        if count:
-            say(f"  {counted(count, what)} {more}")
-    for guess, count in sorted(report.guessed.items()):
-        say(f"  guessed, {count:,} times: {guess}")

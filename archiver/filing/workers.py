@@ -23,7 +23,7 @@ from threading import Thread
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import ArchiverError, EnvironmentFault
@@ -117,71 +117,100 @@ def _die_with(parent: int) -> None:
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class _Lot(Struct, array_like=True):
-    """What was read since the last one. `rejected` stand at their places among the events."""
+class Passage(Struct):
+    """How a reading stands in one document, `place` for people and `key` for the spool.
 
-    events: list[Sealed]
-    rejected: list[tuple[int, bytes, str, str, str | None]]
-    position: str
+    `count` are the pieces gone by, those left out and those `skipped` (the spool has them) too; `complete` says that
+    none was left out yet. `whole` says that the spool has had it all, and it was not read. `ignored` and `guessed` are
+    said of it at its end.
+    """
+
+    place: str
+    key: bytes = b""
+    count: int = 0
+    complete: bool = True
+    skipped: int = 0
+    whole: bool = False
+    ignored: dict[str, int] = {}
+    guessed: dict[str, int] = {}
+
+
+class _Lot(Struct, array_like=True):
+    """What was read since the last one. `rejected` stand at their places among the events; `passage` is as it was at
+    its end, but for its `count`: that of before it. After an `ended` one nothing more comes of that document."""
+
+    passage: Passage
+    events: list[Sealed] = []
+    rejected: list[tuple[int, bytes, str, str, str | None]] = []
+    ended: bool = False
     last: bool = False
-    remarks: dict[str, dict[str, int]] = {}
-    """Of the last one: what is said of all the input."""
+
+
+class Lot(Struct):
+    """Pieces of one document in a row. `first` is the place of the first of them among all it has."""
+
+    passage: Passage
+    first: int
+    pieces: list[Sealed | Rejected]
+    ended: bool
 
 
 _unpack = msgspec.msgpack.Decoder(_Lot).decode
-Input = Iterator[tuple[str, Captured | Rejected]]
-"""Pieces of input, each with where the reader stands (a file's name)."""
-Remarks = Mapping[str, Mapping[str, int]]
-"""What a reading says beside its events: under the kind of remark, each with how often."""
+Read = Callable[[Any], Iterator[tuple[Passage, Captured | Rejected | None]]]
+"""What was sent to the reader at its start -> pieces of input, each with how the reading stands once it is taken.
+
+None stands at a document's end."""
 
 
-def reader(read: Callable[[], Input], remarks: Callable[[], Remarks]) -> Child:
-    """Start a process that reads while the parent writes; at the end it tells its `remarks`."""
+def reader(read: Read) -> Child:
+    """Start a process that reads while the parent writes, once it is sent what it has to know."""
 
     def main(pipe: Connection) -> None:
-        lot = _Lot([], [], "")
-        for position, piece in read():
-            if position != lot.position and lot.events:
-                pipe.send(_pack(lot))
-                lot = _Lot([], [], position)
-            lot.position = position
-            if isinstance(piece, Rejected):
-                lot.rejected.append((len(lot.events), piece.content, piece.position, piece.reason, piece.source))
-            else:
+        lot, first = _Lot(Passage("")), 0
+        for passage, piece in read(pipe.recv()):
+            if passage is not lot.passage:
+                lot, first = _Lot(passage), passage.skipped
+            if isinstance(piece, Captured):
                 lot.events.append(seal(piece))
-            if len(lot.events) >= LOT or _is_big(piece):
-                pipe.send(_pack(lot))
-                lot = _Lot([], [], position)
-        lot.last, lot.remarks = True, {kind: dict(each) for kind, each in remarks().items()}
-        pipe.send(_pack(lot))
+            elif piece is None:
+                lot.ended = True
+            else:
+                lot.rejected.append((len(lot.events), piece.content, piece.position, piece.reason, piece.source))
+            if lot.ended or len(lot.events) >= LOT or _is_big(piece):
+                pipe.send(_pack(_as_it_began(lot, first)))
+                lot, first = _Lot(passage), passage.count
+        pipe.send(_pack(_Lot(Passage(""), last=True)))
 
     return Child(main, "reading")
 
 
-def _is_big(piece: Captured | Rejected) -> bool:
-    return isinstance(piece, Rejected) or bool(piece.attached)
+def _as_it_began(lot: _Lot, first: int) -> _Lot:
+    return structs.replace(lot, passage=structs.replace(lot.passage, count=first))
 
 
-def lots(child: Child, remarks: dict[str, dict[str, int]]) -> Iterator[tuple[str, list[Sealed | Rejected]]]:
-    """What the reader read, lot by lot, with the name of the file it stands in; at the end, its `remarks`.
+def _is_big(piece: Captured | Rejected | None) -> bool:
+    return isinstance(piece, Rejected) or (piece is not None and bool(piece.attached))
+
+
+def lots(child: Child) -> Iterator[Lot]:
+    """What the reader read, lot by lot.
 
     A thread takes the lots off the pipe, which holds far less than one, so that the reader goes on while the caller
     writes; never more than a few lots ahead.
     """
     ahead: Queue[bytes | BaseException] = Queue(_AHEAD)
     Thread(target=_take, args=(child, ahead), daemon=True).start()
-    last = False
-    while not last:
+    while True:
         message = ahead.get()
         if isinstance(message, BaseException):
             raise message
         lot = _unpack(message)
+        if lot.last:
+            return
         pieces: list[Sealed | Rejected] = [*lot.events]
         for place, content, position, reason, source in reversed(lot.rejected):
             pieces.insert(place, Rejected(content, position, reason, source))
-        last = lot.last
-        remarks |= lot.remarks
-        yield lot.position, pieces
+        yield Lot(lot.passage, lot.passage.count, pieces, lot.ended)
 
 
 def _take(child: Child, ahead: Queue[bytes | BaseException]) -> None:

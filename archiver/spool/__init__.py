@@ -2,7 +2,7 @@
 
 `Spool` is the door. Modules: `intake` appends, `feeds` and `watermark` know sources, `places` claims work, `reading`
 gives events, `journal`, `kept` and `dropping` record deliveries, `forgetting` lets events go, `status` counts; `holds`,
-`exclusions`, `audit` and `chains` keep what was decided.
+`exclusions`, `audit` and `chains` keep what was decided, `runs` the backfills.
 Holds nothing of conversations, policy or items.
 """
 

@@ -36,6 +36,8 @@ _TOLD = (
     ("conflict", "id"),
     ("quarantine", "position"),
     ("dropping", "conversation"),
+    ("backfill", "paths"),
+    ("backfill", "report"),
 )
 """Columns of words that may quote an identifier or an address."""
 

@@ -13,7 +13,7 @@ from itertools import chain, repeat
 
 from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import UsageError
-from archiver.spool import files
+from archiver.spool import files, runs
 from archiver.spool.batch import Batch, PlaceKey, Sealed, prepare
 from archiver.spool.database import Connections, Transaction, faults
 from archiver.spool.records import Appended
@@ -74,7 +74,15 @@ class Intake:
         self._touched_by = 0
         self._by_serial: bool | None = None
 
-    def append(self, items: Sequence[Captured | Sealed | Rejected], feed: int, *, live: bool, now: int) -> Appended:
+    def append(
+        self,
+        items: Sequence[Captured | Sealed | Rejected],
+        feed: int,
+        *,
+        live: bool,
+        now: int,
+        backfill: runs.Step | None = None,
+    ) -> Appended:
         batch = prepare(items, by_serial=self._is_by_serial())
         while True:
             self._write_files(batch)
@@ -83,6 +91,8 @@ class Intake:
                     continue  # housekeeping removed one between our writing and our row: write it again
                 step = _Step(self, transaction.connection, batch, feed, live=live, now=now)
                 result = step.run(len(items))
+                if backfill is not None:
+                    runs.record(transaction.connection, backfill, step.numbers, result.counts)
             self._remember(step, feed)
             return self._with_held(result, transaction)
 
@@ -151,6 +161,7 @@ class _Step:
         self.new_sources: dict[str, int] = {}
         self.touched: set[int] = set()
         self.reopened = False
+        self.numbers = range(0)
 
     def run(self, size: int) -> Appended:
         partial = self._open_feed()
@@ -191,6 +202,7 @@ class _Step:
             "UPDATE counter SET value = value + ? WHERE name = 'event' RETURNING value - ?", (size, size - 1)
         ).fetchone()
         base = self._base
+        self.numbers = range(base, base + size)
         numbers = [base + i for i in batch.order]
         identities = zip(batch.serials, batch.keys, numbers, batch.digests, strict=True)
         done = connection.executemany(_NEW_IDENTITY, identities)

@@ -24,6 +24,10 @@ class Appended(Struct, frozen=True):
     outcomes: tuple[Outcome, ...] = ()
     held: float = 0.0
 
+    @property
+    def counts(self) -> tuple[int, int, int, int, int]:
+        return self.accepted, self.duplicates, self.conflicts, self.quarantined, self.cleaned
+
 
 class Room(Struct, frozen=True):
     """A place that has events in the spool."""

@@ -514,6 +514,45 @@ def pieces(db: Database) -> None:
     _make(db, _PIECES)
 
 
+_BACKFILLS = """
+CREATE TABLE backfill (
+    n INTEGER PRIMARY KEY,
+    feed INTEGER NOT NULL REFERENCES feed (n),
+    format TEXT NOT NULL,
+    paths TEXT NOT NULL,
+    options TEXT NOT NULL,
+    began INTEGER NOT NULL,
+    ended INTEGER,
+    state TEXT NOT NULL,
+    accepted INTEGER NOT NULL DEFAULT 0,
+    duplicates INTEGER NOT NULL DEFAULT 0,
+    conflicts INTEGER NOT NULL DEFAULT 0,
+    quarantined INTEGER NOT NULL DEFAULT 0,
+    cleaned INTEGER NOT NULL DEFAULT 0,
+    report TEXT
+) STRICT;
+CREATE INDEX backfill_feed ON backfill (feed);
+CREATE TABLE brought (
+    run INTEGER NOT NULL REFERENCES backfill (n),
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (run, first)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX brought_last ON brought (run, last);
+CREATE TABLE input (
+    key BLOB PRIMARY KEY,
+    pieces INTEGER NOT NULL,
+    whole INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@migrations()
+def backfills(db: Database) -> None:
+    """Backfills by number, the numbers of the events they brought, and how far they came in what they read."""
+    _make(db, _BACKFILLS)
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

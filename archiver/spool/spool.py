@@ -45,6 +45,7 @@ from archiver.spool import (
     places,
     reading,
     registered,
+    runs,
     schema,
     status,
     tracing,
@@ -210,11 +211,18 @@ class Spool:
     # Capture
 
     def append(
-        self, batch: Sequence[Captured | Sealed | Rejected], feed: int, *, live: bool = False, now: int | None = None
+        self,
+        batch: Sequence[Captured | Sealed | Rejected],
+        feed: int,
+        *,
+        live: bool = False,
+        now: int | None = None,
+        backfill: runs.Step | None = None,
     ) -> Appended:
         """One transaction, durable when it returns; the same events again change nothing."""
+        at = clock() if now is None else now
         with self._appending:
-            return self._intake.append(batch, feed, live=live, now=clock() if now is None else now)
+            return self._intake.append(batch, feed, live=live, now=at, backfill=backfill)
 
     def would_be(self, batch: Sequence[Sealed]) -> list[Outcome]:
         """What an append would say of each event, were it the only one: accepted, a duplicate, a conflict."""
@@ -254,6 +262,31 @@ class Spool:
 
     def feeds(self, *, only_open: bool = False) -> list[Feed]:
         return feeds.feeds(self._connections, only_open=only_open)
+
+    # Backfills
+
+    def begin_run(self, feed: int, format_: str, paths: Iterable[str], options: str, now: int) -> runs.Run:
+        """A backfill of this feed; one that was interrupted, and was told the same, goes on under its number."""
+        return runs.begin(self._connections, feed, format_, paths, options, now)
+
+    def note_run(self, number: int, state: runs.State, now: int, report: bytes | None = None) -> None:
+        runs.note(self._connections, number, state, now, report)
+
+    def backfills(self) -> list[runs.Run]:
+        """The newest first."""
+        return runs.runs(self._connections)
+
+    def backfill(self, number: int) -> tuple[runs.Run, bytes | None]:
+        """A backfill and its report (JSON)."""
+        return runs.run(self._connections, number)
+
+    def inputs(self) -> dict[bytes, runs.Far]:
+        """How far backfills have come in what they were given, by key."""
+        return runs.inputs(self._connections)
+
+    def came_of_it(self, feed: int, since: int) -> Iterator[runs.CameOfIt]:
+        """What attempts from this time on have made of the rooms that a feed gave events."""
+        return runs.came_of_it(self._connections, feed, since)
 
     # Work
 

@@ -90,7 +90,8 @@ def test_the_same_again_files_nothing_new_and_a_longer_file_only_what_is_new(tmp
     longer = written(tmp_path / "longer.ndjson", talk(20) + talk(5, 3 * HOUR))
     archiver(data, "backfill", "events", short)
     once = listing(data)
-    assert "0 new, 20 known before" in archiver(data, "backfill", "events", short)
+    assert "0 new, 20 known before" in archiver(data, "backfill", "events", "--reread", short)
+    assert "1 document read to the end before" in archiver(data, "backfill", "events", short)
     assert listing(data) == once
     report = json.loads(archiver(data, "backfill", "events", longer, "--json"))
     assert (report["accepted"], report["duplicates"]) == (5, 20)

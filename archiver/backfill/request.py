@@ -1,0 +1,93 @@
+"""What a backfill is asked for, and what it is told of while it runs. Looks at files, and reads none of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from archiver import __version__
+from archiver.exceptions import EnvironmentFault, UsageError
+from archiver.importers import Document, Importer, Options
+from archiver.importers.recognising import Recognised, chosen, recognise
+from archiver.spool import Spool
+
+
+class Request(Struct, frozen=True):
+    """What to read, as what, and with how many processes to file.
+
+    `documents` are those of the paths that are of this format, where it was told by looking; else all. What `without`
+    (source and address) did is left out. With `reread`, what was read to its end before is read once more.
+    """
+
+    importer: Importer
+    paths: tuple[Path, ...]
+    options: Options = Options()
+    jobs: int = 2
+    documents: tuple[Document, ...] = ()
+    without: frozenset[tuple[str, str]] = frozenset()
+    reread: bool = False
+
+
+class Progress(Struct):
+    """How far it is: `stage` is "reading" or "filing", `done` of `total` bytes or places."""
+
+    stage: str
+    done: int
+    total: int
+    position: str = ""
+
+
+Show = Callable[[Progress], None]
+
+
+def check(request: Request) -> None:
+    """Tell a wrong path before anything is begun."""
+    for path in request.paths:
+        require(path)
+
+
+def require(path: Path, hint: str = "name files or folders that exist") -> None:
+    """That it can be read, twice if need be: no pipe, whose writer may never come and whose bytes come only once."""
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as fault:
+        raise EnvironmentFault(f"{path}: {fault.strerror}", hint="check its permissions", path=str(path)) from fault
+    except OSError as fault:
+        raise UsageError(f"{path}: {_NO_FILE.get(fault.errno or 0, fault.strerror)}", hint=hint) from fault
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UsageError(f"{path}: neither a file nor a folder", hint="save what it gives as a file, and name that")
+
+
+_NO_FILE = {errno.ENOENT: "no such file"}
+
+
+def feed_name(request: Request) -> str:
+    """The same files again are the same feed, so that a dead import ends by being run again."""
+    named = "\0".join(str(path.resolve()) for path in request.paths).encode("utf-8", "surrogateescape")
+    return f"import:{request.importer.name}:{blake2b(named, digest_size=6).hexdigest()}"
+
+
+def chosen_by(request: Request) -> tuple[Document, ...]:
+    return request.documents or chosen(request.importer, request.paths, Spool.exists)
+
+
+def look(paths: Sequence[Path]) -> Recognised:
+    """What the files are, by looking. A data directory among them is passed over: what was filed is no input."""
+    return recognise(paths, Spool.exists)
+
+
+def description(request: Request) -> str:
+    return f"archiver backfill {request.importer.name} {request.paths[0]} (process {os.getpid()})"
+
+
+def manner(request: Request) -> str:
+    """How it is to be read, as JSON: the same document, read in the same manner, gives the same pieces in a row."""
+    told = {"archiver": __version__, "format": request.importer.name, **msgspec.to_builtins(request.options)}
+    return msgspec.json.encode(told, order="sorted").decode()

@@ -1,0 +1,129 @@
+"""What backfills did: the list of them, and the report of one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import structs
+
+from archiver.backfill import Report
+from archiver.backfill.reporting import ConversationReport, Counts, DocumentReport
+from archiver.cli.app import App
+from archiver.cli.output import as_json, counted, say, size, table, when
+from archiver.spool.locks import holder
+from archiver.spool.runs import Run, State
+
+_SHOWN = 20
+_COUNTS = Counts.__struct_fields__
+
+
+def list_runs(app: App) -> None:
+    with app.reading_spool() as spool:
+        runs = spool.backfills()
+    if app.json:
+        return as_json([{**structs.asdict(run), "state": _state(app, run)} for run in runs])
+    rows = [(r.number, when(r.began), _state(app, r), r.format, r.accepted, " ".join(r.paths)) for r in runs]
+    return table(("run", "began", "state", "format", "new", "paths"), rows, right=(0, 4))
+
+
+def _state(app: App, run: Run) -> str:
+    """A run that is under way holds the lock of backfills."""
+    is_open = run.state in (State.READING, State.FILING)
+    return "interrupted" if is_open and holder(app.data / "run", "backfill") is None else run.state.value
+
+
+def show_report(app: App, number: int) -> None:
+    with app.reading_spool() as spool:
+        run, kept = spool.backfill(number)
+    if kept is None:
+        state = _state(app, run)
+        if app.json:
+            return as_json({**structs.asdict(run), "state": state})
+        say(f"Backfill {number} ({run.format}, begun {when(run.began)}) has no report: it is {state}.")
+        return say(f"So far {run.accepted:,} new, {run.duplicates:,} known before, {run.quarantined:,} quarantined.")
+    report = msgspec.json.decode(kept, type=Report)
+    if app.json:
+        return as_json(report)
+    say(f"Backfill {number}: {run.format} {' '.join(run.paths)}, begun {when(run.began)}, {run.state.value}")
+    return tell_report(report, full=True)
+
+
+def tell_report(report: Report, *, full: bool = False) -> None:
+    """In sentences; documents and conversations one by one on a terminal and on request."""
+    _tell_sums(report)
+    if full or sys.stdout.isatty():
+        _tell_documents(report.documents)
+        _tell_conversations(report.conversations)
+    say(f"`archiver backfill --report {report.run}` shows this again.")
+
+
+def _tell_sums(report: Report) -> None:
+    tally = report.tally
+    read = report.accepted + report.duplicates + report.conflicts
+    rate = f", {(read - report.resumed) / report.seconds:,.0f} a second" if report.seconds > 1 else ""
+    say(f"Read {counted(read, 'event')}: {report.accepted:,} new, {report.duplicates:,} known before{rate}.")
+    say(
+        f"Filed {counted(tally.conversations - tally.empty - tally.unowned, 'conversation')}"
+        f" as {counted(tally.copies, 'item')} in people's folders ({size(tally.bytes)} rendered)."
+    )
+    for count, what, more in (
+        (report.skipped, "document", "read to the end before, not read again (--reread does)"),
+        (report.resumed, "event", "had before the interruption: went on behind them"),
+        (tally.empty, "conversation", "only of joins and leaves: nothing to file"),
+        (tally.unowned, "conversation", "of nobody with a mailbox here: `archiver status --strangers`"),
+        (tally.waiting, "conversation", "not over yet: the daemon files them"),
+        (tally.archived, "complete item", "archived"),
+        (tally.withheld, "item", "withheld by the gate: `archiver status` says why"),
+        (tally.unarchived, "complete item", "withheld from the archive: `archiver status` says why"),
+        (sum(report.ignored.values()), "line", "that say nothing, left out"),
+        (report.excluded, "event", "left out: `archiver exclusion list --all`"),
+        (report.cleaned, "event", "mended: `archiver status --quarantine`"),
+        (report.quarantined, "piece", "of input QUARANTINED: `archiver status --quarantine`"),
+        (report.conflicts, "event", "IN CONFLICT with earlier ones: `archiver status --conflicts`"),
+        (tally.failed, "conversation", "NOT FILED: `archiver status --parked`"),
+    ):
+        if count:
+            say(f"  {counted(count, what)} {more}")
+    for guess, count in sorted(report.guessed.items()):
+        say(f"  guessed, {count:,} times: {guess}")
+
+
+def _tell_documents(documents: Sequence[DocumentReport]) -> None:
+    """Those that ask for attention first."""
+    ranked = sorted(documents, key=lambda each: (-each.quarantined - each.conflict, each.whole))
+    rows = [(each.place, *_counts(each), _remarks(each)) for each in ranked[:_SHOWN]]
+    say()
+    table(("document", *_COUNTS, ""), rows, right=range(1, 1 + len(_COUNTS)))
+    _tell_more(len(ranked), "document")
+
+
+def _tell_conversations(conversations: Sequence[ConversationReport]) -> None:
+    ranked = sorted(conversations, key=lambda each: -each.withheld - each.conflict)
+    rows = [
+        (each.conversation, each.source, *_counts(each), each.filed, each.withheld, _said(each.reasons))
+        for each in ranked[:_SHOWN]
+    ]
+    say()
+    columns = ("conversation", "source", *_COUNTS, "filed", "withheld", "")
+    table(columns, rows, right=range(2, 4 + len(_COUNTS)))
+    _tell_more(len(ranked), "conversation")
+
+
+def _counts(counts: Counts) -> tuple[int, ...]:
+    return tuple(getattr(counts, name) for name in _COUNTS)
+
+
+def _remarks(document: DocumentReport) -> str:
+    skipped = f"{document.skipped:,} had before" if document.skipped else ""
+    return "; ".join(filter(None, (skipped, _said(document.reasons), _said(document.ignored), _said(document.guessed))))
+
+
+def _said(reasons: dict[str, int]) -> str:
+    return "; ".join(f"{why} ({count:,})" for why, count in reasons.items())
+
+
+def _tell_more(count: int, what: str) -> None:
+    if count > _SHOWN:
+        say(f"  and {counted(count - _SHOWN, what)} more: all with --json")
