@@ -32,7 +32,7 @@ from test_rebuilding import shown
 from archiver.cli import main
 from archiver.cli.export import _FORMS
 from archiver.events import ndjson
-from archiver.exceptions import EnvironmentFault
+from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.exporting import exporting, pages
 from archiver.exporting.files import Mbox, mbox
 from archiver.exporting.manifest import about
@@ -188,6 +188,15 @@ def test_another_file_in_its_place_stays(form: str, store: MaildirStore, tmp_pat
         export(store, _FORMS[form], out)
     assert tree(tmp_path)["out"] == b"mine"
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("form", list(_FORMS))
+def test_a_file_is_no_folder_and_a_folder_no_file(form: str, store: MaildirStore, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir() if form in FILE_FORMS else out.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="is a f"):
+        export(store, _FORMS[form], out)
+    assert out.is_dir() or out.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("form", list(_FORMS))
@@ -451,6 +460,7 @@ def test_a_mailbox_a_conversation_filters_and_a_search(
     assert len(names("--search", "apple")) == 2
     assert len(names(BOB, "--search", "apple")) == 2
     assert names(ALICE, "--search", "nothingofthekind") == []
+    call("export", "", ALICE, status=2)
     for wrong in (["x"], [ALICE, "nobody"], [ALICE, "--new"], ["--with", "x"], [ALICE, "1", "--text", "x"]):
         call("export", tmp_path / "no", *wrong, status=2)
 

@@ -16,7 +16,7 @@ from rich.progress import Progress, TextColumn
 from archiver import inspection
 from archiver.addresses import normal
 from archiver.assembly import archive_of, open_spool, store_of
-from archiver.cli import listing
+from archiver.cli import Named, listing
 from archiver.cli.app import App, reads
 from archiver.cli.output import as_json, complain, counted, say, size
 from archiver.cli.searching import searcher_with
@@ -51,7 +51,7 @@ _A_PAGE, _PATIENCE = 1_000, 3_600.0
 
 
 @click.command()
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=Named(readable=False, path_type=Path))
 @click.argument("address", required=False)
 @click.argument("item", required=False)
 @click.option(

@@ -67,6 +67,8 @@ class DurableFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._draft = _beside(path)
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", hint="this form is one file: name that")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.stream = open_private(self._draft, os.O_RDWR | os.O_CREAT, "w+b")
         locked(self.stream, self._draft)

@@ -15,6 +15,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
+from archiver.exceptions import UsageError
 from archiver.exporting.durable import DurableFolder, digest_of, locked, open_private
 from archiver.exporting.manifest import CSV, NDJSON, Manifest, Row, about
 from archiver.exporting.records import Piece
@@ -47,6 +48,8 @@ class FolderForm:
 
     def __enter__(self) -> Self:
         root = self._folder.root
+        if root.exists() and not root.is_dir():
+            raise UsageError(f"{root} is a file", hint="this form is a folder: name another, or --as zip or mbox")
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._part = root / ".written.part"
         self._kept = open_private(self._part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, "ab")
