@@ -8,6 +8,7 @@ from builders import BASE, DAY, HOUR, MINUTE, edit, event, invite, join, leave, 
 from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from archiver.conversations.conversation import conversations, fold_roster
 from archiver.conversations.rules import Rules, order
@@ -364,6 +365,14 @@ def test_speaking_again_later_is_a_second_participation() -> None:
     assert "10" not in (view_of(made, "b") or [])
 
 
+def test_who_stayed_over_a_cut_and_left_later_saw_everything_until_then() -> None:
+    """What a first conversation foresaw of somebody's stay doesn't bound the second."""
+    events = [say("b", "hi", 0, id="b1"), *(say("a", "x", n * 5 * MINUTE, id=f"a{n:02}") for n in range(4, 10))]
+    events += [say("b", "still here", 21 * MINUTE, id="b2"), leave("b", 46 * MINUTE, id="gone")]
+    _, second = cut(events, partial=True)
+    assert view_of(second, "b") == ["a04", "b2", "a05", "a06", "a07", "a08", "a09", "gone"]
+
+
 # Missed
 
 
@@ -514,6 +523,16 @@ def test_any_order_of_arrival_gives_the_same_conversations(
     shuffled = list(events)
     chance.shuffle(shuffled)
     assert cut(shuffled, partial=partial) == cut(events, partial=partial)
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(logs(), st.booleans(), st.sampled_from([2, 5, 1000]))
+def test_whoever_says_something_finds_it_in_their_view(events: list[Captured], partial: bool, part: int) -> None:
+    for conversation in cut(events, partial=partial, rules=replace(RULES, part_events=part)):
+        seen = {view.mailbox: view.mask for view in views(conversation, lambda a: a, RULES)}
+        for index, captured in enumerate(conversation.events):
+            if captured.event.type == "message.sent" and captured.event.data.actor is not None:
+                assert seen[captured.event.data.actor.address] >> index & 1, captured.event.id
 
 
 @settings(max_examples=examples(200), deadline=None)

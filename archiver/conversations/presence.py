@@ -192,8 +192,8 @@ class Attendance:
 
     def _run_out(self, address: str, last: int) -> None:
         interval = self.here[address]
-        interval.until = (interval.acted or 0) + (self._stays or 0)
         self._end(address, last, None)
+        interval.until = (interval.acted or 0) + (self._stays or 0)
 
     def _begin(self, who: Participant, ordinal: int, time: int, joined: int | None) -> Interval:
         self._snapshot = None
@@ -218,6 +218,7 @@ class Attendance:
             return
         self._snapshot = None
         interval.last, interval.left = last, left
+        interval.until = None  # what an earlier cut foresaw: since then they did something, or they wouldn't be here
         if last >= interval.first:
             self.past.append(interval)
 

@@ -164,10 +164,12 @@ class Attendances:
         return own
 
     def instance(self, session: str | None, kind: Kind) -> Attendance:
-        if session is None or kind != "conference":
+        """A session keeps the one it began with: a source may call the same place by several kinds."""
+        if session is None:
             return self.shared
         if session not in self._instances:
-            self._instances[session] = Attendance(Roster(), self._stays)
+            begins_empty = kind == "conference"
+            self._instances[session] = Attendance(Roster(), self._stays) if begins_empty else self.shared
         return self._instances[session]
 
     def of(self, event: Event, time: int) -> Attendance:
