@@ -18,11 +18,11 @@ ARCHIVER = [sys.executable, "-m", "archiver"]
 FOLDER = "Conversation History"
 
 
-def archiver(data: Path, *arguments: str, status: int = 0, config: Path | None = None) -> str:
+def archiver(data: Path, *arguments: str, status: int = 0, config: Path | None = None, timeout: float = 120) -> str:
     """Run the command to its end; its standard output. Fails on any other exit status."""
     named = [] if config is None else ["--config", str(config)]
     done = subprocess.run(
-        [*ARCHIVER, "--data", str(data), *named, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=120
+        [*ARCHIVER, "--data", str(data), *named, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=timeout
     )
     assert done.returncode == status, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
