@@ -77,7 +77,7 @@ def _page(piece: Piece, parts: Parts) -> str:
     return "".join(
         (
             beginning(title, language_of(parts), POLICY),
-            f'<nav lang="en"><small><a href="{up}{INDEX}" target="_self">All conversations</a> · '
+            f'<nav lang="en" aria-label="Export"><small><a href="{up}{INDEX}" target="_self">All conversations</a> · '
             f'<a href="{quote(name)}.eml">The item (EML)</a></small></nav>\n',
             main(parts, title, source),
             _files(name, parts),
@@ -90,7 +90,11 @@ def _files(name: str, parts: Parts) -> str:
     """Pictures as links, other files by name: they are in the EML file, where nothing runs them by mistake."""
     if not parts.files:
         return ""
-    return '\n<section lang="en">\n<h2>Files</h2>\n<ul>\n' + "\n".join(_listed(name, parts)) + "\n</ul>\n</section>"
+    return (
+        '\n<section lang="en" aria-label="Files">\n<h2>Files</h2>\n<ul>\n'
+        + "\n".join(_listed(name, parts))
+        + "\n</ul>\n</section>"
+    )
 
 
 def _listed(name: str, parts: Parts) -> Iterator[str]:
