@@ -183,3 +183,18 @@ def test_any_bytes_are_events_or_rejected(tmp_path_factory: pytest.TempPathFacto
     path.write_bytes(b"From a Tue Mar  5 10:00:00 2024\n" + content)
     captured, rejected, _ = read(path)
     assert captured or rejected or not content.strip()
+
+
+def test_an_mbox_of_our_own_items_gives_their_events(tmp_path: Path) -> None:
+    items = [(FIXTURES / "expected" / f"{name}.eml").read_bytes() for name in ("missed.bob", "poll.alice")]
+    start = b"From a Tue Mar  5 10:00:00 2024\n"
+    (tmp_path / "ours.mbox").write_bytes(b"".join(start + each + b"\n" for each in items))
+    assert list(recognise((tmp_path,)).found) == ["mail"]
+    alone = []
+    for number, item in enumerate(items):
+        (tmp_path / f"{number}.eml").write_bytes(item)
+        found = IMPORTERS["items"].read(document_at(tmp_path / f"{number}.eml"), Options(), Reading(RECEIVED))
+        alone += [each.body for each in found if isinstance(each, Captured)]
+    captured, rejected, _ = read(tmp_path / "ours.mbox")
+    assert not rejected
+    assert [each.body for each in captured] == alone

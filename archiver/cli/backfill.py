@@ -34,7 +34,7 @@ _POLL = 0.5
 @click.option("--channel", help="The channel of a log that doesn't say: '#ubuntu'.")
 @click.option("--network", help="The system's name: an IRC network, a host.")
 @click.option("--zone", default="UTC", show_default=True, help="The time zone of times without one.")
-@click.option("--date", help="The day of a log whose name doesn't say, as YYYY-MM-DD.")
+@click.option("--date", help="The day of a log whose name doesn't say, as YYYY-MM-DD; a meeting's with THH:MM.")
 @click.option("--charset", default="windows-1252", show_default=True, help="What text is in that isn't UTF-8.")
 @click.option("--source", help="The whole source of every event, in place of what the files say.")
 @click.option("--owner", help="Whose export it is, where it calls them only 'you': an address.")

@@ -16,6 +16,7 @@ from archiver.importers.items import Items
 from archiver.importers.mail import Mail
 from archiver.importers.matrix import Matrix
 from archiver.importers.mattermost import Mattermost
+from archiver.importers.meetings import Jigasi, WebVtt, ZoomChat
 from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
@@ -44,7 +45,10 @@ _ALL: tuple[Importer, ...] = (
     Discord(),
     Telegram(),
     Meta(),
+    WebVtt(),
+    Jigasi(),
     BigBlueButton(),
+    ZoomChat(),
     Signal(),
     WhatsApp(),
     Irc(),

@@ -43,7 +43,7 @@ class Items:
     marks: frozenset[str] = frozenset()
 
     def sniff(self, document: Document, head: bytes) -> bool:
-        return _NAME.match(document.name) is not None or _marked(head)
+        return _NAME.match(document.name) is not None or is_item(head)
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         with document.open() as stream:
@@ -54,8 +54,8 @@ class Items:
             yield Rejected(content, document.place, broken)
         elif SERVERS.match(document.name):
             reading.ignored["mail server's file"] += 1
-        elif _marked(content):
-            yield from _events(content, document.place, reading.received)
+        elif is_item(content):
+            yield from events_of(content, document.place, reading.received)
         elif _FIELD.match(content):
             reading.ignored["message that isn't ours"] += 1
         elif _PAGE.match(content):
@@ -64,9 +64,9 @@ class Items:
             yield Rejected(content, document.place, "this is no message")
 
 
-def _marked(content: bytes) -> bool:
-    """By its own header: a mail that carries an item of ours is none."""
-    return _MARK.search(_END.split(content, 1)[0]) is not None
+def is_item(content: bytes) -> bool:
+    """By its own header: a mail that carries an item of ours is none, nor is an mbox of them one."""
+    return not content.startswith(b"From ") and _MARK.search(_END.split(content, 1)[0]) is not None
 
 
 def _bounded(pieces: Iterator[bytes | str]) -> Iterator[bytes | str]:
@@ -79,7 +79,7 @@ def _bounded(pieces: Iterator[bytes | str]) -> Iterator[bytes | str]:
             return
 
 
-def _events(content: bytes, position: str, received: int) -> Iterator[Captured | Rejected]:
+def events_of(content: bytes, position: str, received: int) -> Iterator[Captured | Rejected]:
     try:
         lines = lines_of(content)
     except UsageError as fault:

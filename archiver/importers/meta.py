@@ -7,7 +7,6 @@ known by their names alone. Texts are UTF-8 written as if it were Latin-1, and m
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +31,7 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
-from archiver.importers.telling import told
+from archiver.importers.telling import Numbering, told
 
 _NAME = re.compile(r"message_\d+\.json")
 _KINDS = ("photos", "videos", "audio_files", "files", "gifs")
@@ -117,7 +116,7 @@ class _Room:
         self.source = options.source or f"{product}:{options.network or product}"
         self._document = document
         self._reading = reading
-        self._said: Counter[str] = Counter()
+        self._numbering = Numbering()
         names = sorted({mended(each.name) for each in thread.participants})
         people = tuple(Participant(address=name, name=name) for name in names if name)
         where = thread.thread_path or document.folder or "chat"
@@ -156,8 +155,7 @@ class _Room:
     def _key(self, line: Line) -> str:
         self._reading.guessed["which messages are the same: by time, author and text"] += 1
         base = f"{line.timestamp_ms}-{jsonfile.digest([line.sender_name, line.content])}"
-        self._said[base] += 1
-        return base if self._said[base] == 1 else f"{base}-{self._said[base]}"
+        return self._numbering.key(base)
 
     def _event(self, key: str, type_: str, at: datetime, actor: Participant | None, **data: Any) -> Event:
         made = Data(conversation=self._place, actor=actor, **data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -19,8 +19,9 @@ class Options(Struct, frozen=True):
     """What the user says about the files where the files don't: each wins over what is found in them.
 
     `network` is the system's name (an IRC network, a host, a workspace), `zone` the IANA zone of times without one,
-    `charset` what a text is read in that isn't UTF-8, `date` (YYYY-MM-DD) the day of a log whose name doesn't tell,
-    `source` the whole source of every event, `owner` the address of the person whose export it is.
+    `charset` what a text is read in that isn't UTF-8, `date` (YYYY-MM-DD) the day of a log whose name doesn't tell, or
+    when a meeting began (YYYY-MM-DDTHH:MM), `source` the whole source of every event, `owner` the address of the
+    person whose export it is.
     """
 
     channel: str | None = None
@@ -86,9 +87,15 @@ def charset_of(options: Options) -> str:
 
 
 def date_option(options: Options) -> date | None:
+    stated = moment_option(options)
+    return stated.date() if stated is not None else None
+
+
+def moment_option(options: Options) -> datetime | None:
+    """The date with the time of day that may stand behind it; without a zone unless it states one."""
     if options.date is None:
         return None
     try:
-        return date.fromisoformat(options.date)
+        return datetime.fromisoformat(options.date)
     except ValueError as fault:
-        raise UsageError(f"not a date: {options.date}", hint="write it as YYYY-MM-DD") from fault
+        raise UsageError(f"not a date: {options.date}", hint="write it as YYYY-MM-DD or YYYY-MM-DDTHH:MM") from fault

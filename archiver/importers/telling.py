@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -51,6 +52,21 @@ class Room(Struct, frozen=True):
         made = Data(conversation=self.place, actor=actor, **data)
         identity = f"{self.place.id}/{key}"
         return Event(source=self.source, id=identity, type=type_, time=at, data=made, sequence=sequence)
+
+
+class Numbering:
+    """Keys where a format has no ids: of equal ones the second is told from the first by its number.
+
+    So a longer version of the same file gives the same keys, as long as equal ones keep their order.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def key(self, base: str) -> str:
+        self._seen[base] += 1
+        again = self._seen[base]
+        return base if again == 1 else f"{base}-{again}"
 
 
 def from_milliseconds(milliseconds: float) -> datetime:

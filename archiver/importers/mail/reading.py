@@ -9,7 +9,7 @@ from msgspec import structs
 
 from archiver.events import SECOND, Captured, Rejected, microseconds
 from archiver.importers.document import Document
-from archiver.importers.items import SERVERS
+from archiver.importers.items import SERVERS, events_of, is_item
 from archiver.importers.mail.mbox import Piece, is_mbox, mails
 from archiver.importers.protocol import Options, Reading
 from archiver.sources.decoding import date
@@ -73,6 +73,9 @@ def _events(
     if fault:
         if piece.content.strip() or piece.fault:
             yield Rejected(piece.content, position, fault, source)
+        return
+    if is_item(piece.content):  # in an mbox: our own export
+        yield from events_of(piece.content, position, reading.received)
         return
     header = piece.content.partition(b"\n\n")[0]
     sender = _SENDER.search(header)

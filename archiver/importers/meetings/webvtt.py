@@ -1,0 +1,185 @@
+"""Captions with speakers, as Teams and Zoom write them -> who said what in a meeting.
+
+A speaker stands in a voice tag (Teams) or before a colon (Zoom). Teams' `metadataContent` has JSON in its cues, with
+times of their own. An event's id is the meeting's start, its place in it and a digest of what was said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from archiver.events import Captured, Participant, Place, Rejected
+from archiver.exceptions import EventError
+from archiver.importers import jsonfile
+from archiver.importers.document import Document
+from archiver.importers.meetings.cues import Block, Cue, blocks, spoken
+from archiver.importers.meetings.start import Start, start_of, title_of
+from archiver.importers.protocol import Options, Reading, charset_of, zone_of
+from archiver.importers.telling import Numbering, Room, told
+
+SAMPLE = 500
+"""Cues by which it is told how speakers are written."""
+SPOKEN = "speech.transcribed"
+
+_SIGNATURE = re.compile(rb"(?:\xef\xbb\xbf)?WEBVTT(?:[ \t\r\n]|$)")
+_NAMED = re.compile(r"([^:<>\n]{1,80}): +(.*)", re.DOTALL)
+
+
+class Spoken(Struct):
+    """A cue of Teams' metadata content."""
+
+    startDateTime: datetime
+    endDateTime: datetime | None = None
+    speakerName: str = ""
+    spokenText: str = ""
+    spokenLanguage: str | None = None
+
+
+class _Survey(NamedTuple):
+    """What a first reading of the beginning tells. `colons`: speakers stand before a colon."""
+
+    head: bytes
+    notes: str
+    cues: bool
+    colons: bool
+    own: datetime | None
+    """The first time a cue states by itself."""
+
+
+class WebVtt:
+    name = "webvtt"
+    title = "captions with speakers (WebVTT of Teams and Zoom)"
+    partial_presence = True
+    ordered = False
+    marks: frozenset[str] = frozenset()
+
+    def sniff(self, document: Document, head: bytes) -> bool:
+        return _SIGNATURE.match(head) is not None
+
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        zone, charset = zone_of(options), charset_of(options)
+        survey = _surveyed(document, charset)
+        if survey is None:
+            return
+        start = start_of(document, options, zone, survey.notes) or (Start(survey.own) if survey.own else None)
+        if not _SIGNATURE.match(survey.head):
+            yield Rejected(survey.head, document.place, "no WebVTT: the first line isn't WEBVTT")
+        elif start is None and survey.cues:
+            why = "nothing tells when the meeting began: say it with --date YYYY-MM-DDTHH:MM and --zone"
+            yield Rejected(survey.head, document.place, why)
+        elif start is not None:
+            yield from _Meeting(document, survey, start, options, reading).events(charset)
+
+
+def _surveyed(document: Document, charset: str) -> _Survey | None:
+    with document.open() as stream:
+        sample = list(islice(blocks(stream, charset), SAMPLE))
+    if not sample:
+        return None
+    cues = [each.cue for each in sample if each.cue is not None]
+    voices = any("<v" in each.text for each in cues)
+    named = sum(_NAMED.match(each.text) is not None for each in cues)
+    notes = "\n".join(each.note for each in sample if each.note)
+    return _Survey(sample[0].raw, notes, bool(cues), not voices and named * 2 > len(cues), next(map(_own, cues), None))
+
+
+def _own(cue: Cue) -> datetime | None:
+    found = _metadata(cue)
+    return found.startDateTime if found is not None and found.startDateTime.tzinfo else None
+
+
+def _metadata(cue: Cue) -> Spoken | None:
+    if not cue.text.lstrip().startswith("{"):
+        return None
+    try:
+        return msgspec.json.decode(cue.text, type=Spoken)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None
+
+
+class _Said(NamedTuple):
+    name: str
+    text: str
+    at: datetime
+    until: datetime | None
+    language: str | None = None
+
+
+class _Meeting:
+    """One file while it is read."""
+
+    def __init__(self, document: Document, survey: _Survey, start: Start, options: Options, reading: Reading) -> None:
+        self._document = document
+        self._survey = survey
+        self._start = start.at
+        self._reading = reading
+        self._numbering = Numbering()
+        self._stamp = f"{start.at:%Y%m%dT%H%M%SZ}"
+        title = title_of(document, options)
+        place = Place(id=title, kind="conference", topic=title, session=self._stamp)
+        self._room = Room(options.source or f"webvtt:{options.network or 'webvtt'}", place)
+        if start.guess:
+            reading.guessed[start.guess] += 1
+
+    def events(self, charset: str) -> Iterator[Captured | Rejected]:
+        count = 0
+        with self._document.open() as stream:
+            for block in blocks(stream, charset):
+                position = f"{self._document.place}:{block.number}"
+                if block.fault:
+                    yield Rejected(block.raw, position, block.fault, self._room.source)
+                    continue
+                if block.cue is None:
+                    continue
+                try:
+                    said = list(self._said(block.cue))
+                except EventError as fault:
+                    yield Rejected(block.raw, position, str(fault), self._room.source)
+                    continue
+                for each in said:
+                    count += 1
+                    yield from self._told(each, count, block, position)
+                if not said:
+                    self._reading.ignored["cues without words"] += 1
+
+    def _told(self, said: _Said, count: int, block: Block, position: str) -> Iterator[Captured | Rejected]:
+        actor = Participant(address=said.name, name=said.name) if said.name else None
+        if actor is None:
+            self._reading.guessed["who speaks: some cues name nobody"] += 1
+        offset = round((said.at - self._start) / timedelta(milliseconds=1))
+        key = self._numbering.key(f"{self._stamp}/{offset}-{jsonfile.digest([said.name, said.text])}")
+        event = self._room.event(
+            key,
+            SPOKEN,
+            said.at,
+            actor,
+            sequence=f"{count:08d}",
+            text=said.text,
+            until=said.until,
+            language=said.language,
+        )
+        yield from told([event], self._reading, block.raw, position)
+
+    def _said(self, cue: Cue) -> Iterator[_Said]:
+        own = _metadata(cue)
+        if own is not None and own.startDateTime.tzinfo and own.spokenText:
+            until = own.endDateTime if own.endDateTime is not None and own.endDateTime.tzinfo else None
+            yield _Said(own.speakerName, own.spokenText, own.startDateTime, until, own.spokenLanguage)
+            return
+        at, until = self._time(cue.start), self._time(cue.end)
+        for name, text in spoken(cue.text):
+            named = _NAMED.match(text) if self._survey.colons and not name else None
+            yield _Said(named[1].strip(), named[2], at, until) if named else _Said(name, text, at, until)
+
+    def _time(self, milliseconds: int) -> datetime:
+        try:
+            return self._start + timedelta(milliseconds=milliseconds)
+        except OverflowError as fault:
+            raise EventError("a cue after the end of time") from fault
