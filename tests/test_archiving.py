@@ -197,6 +197,24 @@ def test_a_hold_that_covers_it_sends_it_to_the_mailbox(tmp_path: Path) -> None:
     archive.spool.close()
 
 
+@pytest.mark.parametrize(
+    "people", [{"people": {"bob_irc@libera": BOB}}, {"rewrite": [{"from": "chat.example.org", "to": "example.org"}]}]
+)
+def test_a_hold_on_what_was_said_with_somebody_knows_them_by_every_address(
+    tmp_path: Path, people: dict[str, Any]
+) -> None:
+    other, source = ("bob_irc", "irc:libera/#c") if "people" in people else ("bob@chat.example.org", "xmpp:chat")
+    archive = Archive(tmp_path, config({"address": ALICE}, directory={"domains": ["example.org"], **people}))
+    archive.spool.place_hold(ALICE, by="judge", reason="case", query=f"with:{BOB}", now=BASE * SECOND)
+    said = [
+        say(who, "hello", n, id=f"{n}", present=[ALICE, other], source=source) for n, who in enumerate((ALICE, other))
+    ]
+    archive.take(said, HOUR)
+    complete = [b"X-Archiver-Transcript: complete" in item for item in archive.archived(ALICE).values()]
+    assert sorted(complete) == [False, True]
+    archive.spool.close()
+
+
 # Withheld
 
 

@@ -9,6 +9,7 @@ from builders import BASE, event, invite, say
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.addresses import normal
 from archiver.decisions.holding import (
     MOST_KEYWORDS,
     Facts,
@@ -157,7 +158,7 @@ def test_words(query: str, said: str, is_covered: bool) -> None:
 
 
 def test_an_event_that_claims_another_kind_takes_nothing_out_of_a_hold() -> None:
-    looked = facts_of([say("alice@x", "hi", 0, where="conference"), say("bob@x", "yes", 1, where="im")])
+    looked = facts_of([say("alice@x", "hi", 0, where="conference"), say("bob@x", "yes", 1, where="im")], normal)
     assert looked is not None
     assert covers(parse("kind:im"), looked) and covers(parse("kind:conference"), looked)
     assert not covers(parse("kind:group"), looked)
@@ -239,16 +240,18 @@ def test_facts_hold_everybody_and_every_text() -> None:
         invite("alice@x", "eve@x", 9),
         event("poll.opened", 3, "alice@x", poll={"id": "p", "question": "Shall we?", "options": ["yes", "perhaps"]}),
         event("something.new", 4, None, unheard={"of": ["deep inside"]}),
-        event("message.sent", 7, "alice@x", message={"id": "h", "text": "", "html": "<b>mer</b><i>ger</i> &c"}),
+        event(
+            "message.sent", 7, "alice@x", message={"id": "h", "text": "", "html": "<b>mer</b><i>&#103;er</i> &c<br>now"}
+        ),
     ]
-    found = facts_of(events, ["there@x", "no address"])
+    found = facts_of(events, normal, ["there@x", "no address"])
     assert found is not None
     assert (found.started, found.ended) == ((BASE + 1) * SECOND, (BASE + 9) * SECOND)
     assert found.people == {f"{who}@x" for who in ("alice", "bob", "dave", "eve", "silent", "there")}
-    for query in ("hello", '"the topic"', "plan.pdf", "shall", "perhaps", '"deep inside"'):
+    for query in ("hello", '"the topic"', "plan.pdf", "shall", "perhaps", '"deep inside"', "merger"):
         assert covers(parse(query), found), query
     assert not covers(parse('"hello plan.pdf"'), found), "no phrase goes from one text to the next"
-    assert facts_of([]) is None
+    assert facts_of([], normal) is None
 
 
 def test_everything_is_the_empty_query() -> None:

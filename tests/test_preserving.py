@@ -13,7 +13,7 @@ import pytest
 from builders import BASE, HOUR, retract, say
 from conversation_builder import text_of
 
-from archiver.assembly import archive_of, open_spool, store_of, terms_of
+from archiver.assembly import archive_of, directory_of, open_spool, store_of, terms_of
 from archiver.compliance import preserving
 from archiver.compliance.preserving import HeldStore, Keeper, NotKept, take, take_all
 from archiver.config import Config, load
@@ -31,6 +31,7 @@ from archiver.types import Hold
 ALICE, BOB = "alice@example.org", "bob@example.org"
 FOLDER = "Conversation History"
 CONFIG: Config = load(None)
+WHOSE = directory_of(CONFIG).mailbox_of
 NOW = (BASE + 9 * HOUR) * SECOND
 MARK = b"X-Archiver-Conversation: "
 
@@ -43,7 +44,7 @@ class Held:
         self.spool: Spool = open_spool(CONFIG, data)
         self.history: MaildirStore = store_of(CONFIG, data)
         self.archive: ArchiveStore = archive_of(CONFIG, data)
-        self.keeper: Keeper = Keeper(self.archive, self.spool, self.spool)
+        self.keeper: Keeper = Keeper(self.archive, self.spool, self.spool, WHOSE)
         self._imports = 0
 
     def file(self, *events: Captured, reader: Any = None) -> Tally:
@@ -208,7 +209,7 @@ def test_nothing_of_it_is_taken_out_where_the_archive_is_full(held: Held) -> Non
     held.hold()
     (item,) = held.history.items(ALICE, FOLDER)
     full = ArchiveStore(CONFIG.store.archive, data=held.data, limit=1)
-    store = HeldStore(held.history, Keeper(full, held.spool, held.spool))
+    store = HeldStore(held.history, Keeper(full, held.spool, held.spool, WHOSE))
     with pytest.raises(NotKept, match="is full"):
         store.remove(ALICE, FOLDER, item.name)
     assert len(held.shown()) == 1
@@ -236,7 +237,7 @@ def picky(held: Held) -> Held:
     held.file(*talk("room", BROKEN.decode(), "two"))
     held.hold()
     held.archive = Picky(CONFIG.store.archive, data=held.data)
-    held.keeper = Keeper(held.archive, held.spool, held.spool)
+    held.keeper = Keeper(held.archive, held.spool, held.spool, WHOSE)
     return held
 
 
@@ -333,6 +334,19 @@ def move(held: Held, name: str, new_name: str, folder: str, flags: str = "S") ->
     old.rename(made.with_name(f"{new_name}:2,{flags}"))
     if made.name != f"{new_name}:2,{flags}":
         made.unlink()
+
+
+def test_a_new_hold_knows_people_by_the_mailbox_their_address_leads_to(held: Held) -> None:
+    held.file(*talk("room", "one", "two"))
+    held.hold("with:robert@corp.example")
+    held.take()
+    assert held.kept() == []
+    held.keeper = Keeper(
+        held.archive, held.spool, held.spool, lambda _, address: {BOB: "robert@corp.example"}.get(address)
+    )
+    held.hold("with:robert@corp.example")
+    held.take()
+    assert held.kept() == held.shown()
 
 
 def test_what_its_owner_forged_never_stands_in_the_place_of_what_was_filed(held: Held) -> None:

@@ -18,9 +18,10 @@ from builders import BASE, DAY, say
 from click.testing import CliRunner
 
 from archiver import config as configuration
-from archiver.assembly import archiving_of, retention_of
+from archiver.assembly import archiving_of, directory_of, retention_of
 from archiver.cli import main
 from archiver.compliance import purging
+from archiver.compliance.preserving import Keeper
 from archiver.compliance.purging import Purge, Report
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
@@ -71,7 +72,8 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
 
 def purge(archive: Archive, **more: Any) -> Purge:
     rules, archiving = retention_of(archive.config), archiving_of(archive.config)
-    return Purge(archive.spool, archive.store, archive.archive, rules, archiving, **more)
+    keeper = Keeper(archive.archive, archive.spool, archive.spool, directory_of(archive.config).mailbox_of)
+    return Purge(archive.spool, archive.store, archive.archive, keeper, rules, archiving, **more)
 
 
 def run(archive: Archive, **more: Any) -> Report:

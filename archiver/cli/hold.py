@@ -66,7 +66,7 @@ def _take(app: App, spool: Spool, placed: Hold) -> int | None:
         return None
     config = app.config()
     app.log(config, quiet=True)
-    keeper = preserving.Keeper(archive_of(config, app.data), spool, spool)
+    keeper = preserving.Keeper(archive_of(config, app.data), spool, spool, directory_of(config).mailbox_of)
     try:
         taken = preserving.take_one(spool, placed, store_of(config, app.data), keeper, placed.placed)
         return taken.kept

@@ -6,12 +6,22 @@ import time
 
 import click
 
-from archiver.assembly import archive_of, archiving_of, retention_of, rules_of, searchers_of, store_of, terms_of
+from archiver.assembly import (
+    archive_of,
+    archiving_of,
+    directory_of,
+    retention_of,
+    rules_of,
+    searchers_of,
+    store_of,
+    terms_of,
+)
 from archiver.cli.app import App, reads
 from archiver.cli.decision import Text
 from archiver.cli.output import as_json, counted, say, size, table
 from archiver.compliance.erasure import Erasure
 from archiver.compliance.erasure import Report as Erased
+from archiver.compliance.preserving import Keeper
 from archiver.compliance.purging import Purge, Report
 from archiver.filing import sifting
 from archiver.logs import plain
@@ -54,10 +64,12 @@ def purge(
     mailbox = None if address is None else app.mailbox(address)
     app.log(config, quiet=True)
     with app.spool() as spool:
+        archive = archive_of(config, app.data)
         purging = Purge(
             spool,
             store_of(config, app.data),
-            archive_of(config, app.data),
+            archive,
+            Keeper(archive, spool, spool, directory_of(config).mailbox_of),
             retention_of(config),
             archiving_of(config),
             mailbox=mailbox,

@@ -73,7 +73,7 @@ def explain(terms: Terms, spool: Spool | None, address: str, source: str, now: i
         return Explanation(address, None)
     mailbox = terms.directory.mailbox(found)
     holds = _standing(spool, found)
-    covering = _covering(holds, [])
+    covering = _covering(terms, holds, [])
     answers = tuple(
         _answer(terms, Asked(mailbox, source, frozenset({kind}), internal, covering, now))
         for kind in KINDS
@@ -129,15 +129,15 @@ def _is_there(terms: Terms, spool: Spool, placed: Placed, mailbox: str, versions
 
 def _answers(terms: Terms, spool: Spool, placed: Placed, mailbox: Mailbox, span: int, now: int) -> Iterator[Answered]:
     events = _last(spool, placed, span)
-    covering = _covering(_standing(spool, mailbox.address), events)
+    covering = _covering(terms, _standing(spool, mailbox.address), events)
     kinds = kinds_of(events) or frozenset({placed.kind})
     for internal in _internal(terms, placed.source, events):
         yield _answer(terms, Asked(mailbox, placed.source, kinds, internal, covering, now))
 
 
-def _covering(holds: tuple[Hold, ...], events: list[Captured]) -> tuple[Hold, ...]:
+def _covering(terms: Terms, holds: tuple[Hold, ...], events: list[Captured]) -> tuple[Hold, ...]:
     """Where the events have left the spool, only what covers everything is known to cover them."""
-    facts = holding.facts_of(events)
+    facts = holding.facts_of(events, terms.directory.mailbox_of)
     if facts is None:
         return tuple(hold for hold in holds if not hold.query)
     return holding.covering(holds, lambda: facts)

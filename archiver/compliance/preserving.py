@@ -20,7 +20,7 @@ import structlog
 from msgspec import Struct, structs
 
 from archiver.decisions import holding
-from archiver.decisions.holding import Facts
+from archiver.decisions.holding import Facts, Whose
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, EnvironmentFault, ItemError, OverQuota, UsageError
 from archiver.filing import rebuilding
@@ -53,12 +53,27 @@ class NotKept(ItemError):
 
 
 class Keeper:
-    """Files copies in archives, and has their heads noted."""
+    """Tells what holds cover, files copies of it in archives, and has their heads noted."""
 
-    def __init__(self, archive: ArchiveStore, register: Memory, record: Record) -> None:
+    def __init__(self, archive: ArchiveStore, register: Memory, record: Record, whose: Whose) -> None:
         self._archive = archive
         self.register = register
         self._record = record
+        self._whose = whose
+        self._facts = lru_cache(maxsize=4)(self._facts_of)
+        """One item goes to many mailboxes in a row."""
+
+    def covers(self, holds: Sequence[Hold], content: bytes) -> bool:
+        """Whether one of the holds on a mailbox covers an item."""
+        return bool(holding.covering(holds, lambda: self._facts(content)))
+
+    def _facts_of(self, content: bytes) -> Facts | None:
+        try:
+            roster, _, events = rebuilding.carried(content)
+        except UsageError:
+            return None
+        there = (address for each in roster.present for address in each.addresses)
+        return holding.facts_of(events, self._whose, there)
 
     def keep(self, copies: Sequence[Put]) -> list[Outcome]:
         """One outcome each; what has None is durable. What is there already stays as it is.
@@ -103,7 +118,7 @@ class HeldStore:
         copies = {
             index: Put(put.mailbox, PURGES, put.item)
             for index, put in enumerate(puts)
-            if _is_covered(held.get(put.mailbox, ()), put.item.content)
+            if self._keeper.covers(held.get(put.mailbox, ()), put.item.content)
         }
         outcomes = zip(copies, self._keeper.keep(list(copies.values())), strict=True)
         return {index: NotKept(why_not(error, puts[index].mailbox)) for index, error in outcomes if error is not None}
@@ -144,7 +159,7 @@ class HeldStore:
         errors |= {where: NotKept(f"{where.name}: {_TOO_LARGE}") for where, found in lying if found.size > LARGEST}
         sound = [where for where, _ in lying if where not in errors]
         for where, read in zip(sound, self._store.read_all(sound, LARGEST), strict=True):
-            if read is not None and _is_covered(held[where.mailbox], read[1]):
+            if read is not None and self._keeper.covers(held[where.mailbox], read[1]):
                 yield where, _copy(where.mailbox, *read)
 
     def locate(self, mailbox: str, folder: str, name: str) -> Found | None:
@@ -219,7 +234,7 @@ def take_one(
 def take(hold: Hold, history: MaildirStore, keeper: Keeper, stopping: Callable[[], bool] = lambda: False) -> Taken:
     """Keep what a hold covers of all that lies in its mailbox, wherever its owner moved it. Again, it adds nothing."""
     taken = Taken()
-    for lot in _in_lots(_readable(hold, history, taken), lambda copy: len(copy.item.content)):
+    for lot in _in_lots(_readable(hold, history, keeper, taken), lambda copy: len(copy.item.content)):
         if not taken.whole:
             break
         _keep(keeper, lot, taken)
@@ -227,8 +242,8 @@ def take(hold: Hold, history: MaildirStore, keeper: Keeper, stopping: Callable[[
     return taken
 
 
-def _readable(hold: Hold, history: MaildirStore, taken: Taken) -> Iterator[Put]:
-    for copy in _lying(hold, history):
+def _readable(hold: Hold, history: MaildirStore, keeper: Keeper, taken: Taken) -> Iterator[Put]:
+    for copy in _lying(hold, history, keeper):
         if isinstance(copy, Unread):
             taken.failed += 1
             log.error("not kept under a hold", mailbox=hold.mailbox, item=copy.where, why=copy.why)
@@ -265,7 +280,7 @@ class Unread(NamedTuple):
     why: str
 
 
-def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
+def _lying(hold: Hold, history: MaildirStore, keeper: Keeper) -> Iterator[Put | Unread]:
     """In every directory that can be a folder: one whose name is none is shown by no mail server, and hides nothing."""
     try:
         directories = history.directories(hold.mailbox)
@@ -273,16 +288,16 @@ def _lying(hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
         return
     for directory in directories:
         try:
-            yield from _lying_in(directory, hold, history)
+            yield from _lying_in(directory, hold, history, keeper)
         except EnvironmentFault as error:
             yield Unread(f"{directory!a}", str(error))
 
 
-def _lying_in(directory: str, hold: Hold, history: MaildirStore) -> Iterator[Put | Unread]:
+def _lying_in(directory: str, hold: Hold, history: MaildirStore, keeper: Keeper) -> Iterator[Put | Unread]:
     for found, content in history.messages_in(hold.mailbox, directory, is_ours, LARGEST):
         if content is None:
             yield Unread(f"{directory!a}/{found.name}", f"it can't be read, or has more than {LARGEST:,} bytes")
-        elif _is_covered([hold], content):
+        elif keeper.covers([hold], content):
             yield _copy(hold.mailbox, found, content)
 
 
@@ -301,17 +316,3 @@ def _renamed(copy: Put) -> Put:
 
 def _is_taken(error: Outcome) -> bool:
     return isinstance(error, ItemError) and not isinstance(error, OverQuota)
-
-
-def _is_covered(holds: Sequence[Hold], content: bytes) -> bool:
-    return bool(holding.covering(holds, lambda: _facts(content)))
-
-
-@lru_cache(maxsize=4)
-def _facts(content: bytes) -> Facts | None:
-    """One item goes to many mailboxes in a row."""
-    try:
-        roster, _, events = rebuilding.carried(content)
-    except UsageError:
-        return None
-    return holding.facts_of(events, (address for each in roster.present for address in each.addresses))

@@ -80,6 +80,7 @@ class Purge:
         spool: Spool,
         history: MaildirStore,
         archive: ArchiveStore,
+        keeper: Keeper,
         rules: retention.Rules,
         archiving: policy.Rules,
         *,
@@ -89,7 +90,7 @@ class Purge:
     ) -> None:
         self._spool = spool
         self._history = history
-        self._kept = HeldStore(history, Keeper(archive, spool, spool))
+        self._kept = HeldStore(history, keeper)
         self._archive = archive
         self._rules = rules
         self._archiving = archiving

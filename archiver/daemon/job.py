@@ -115,7 +115,8 @@ class Job:
         moving.take_up(config, terms.directory, self._spool, clock())
         watched = _UntilStopped(self._spool, self._stopping)
         filer = Filer(cast(Spool, watched), cast(Journal, watched), store, archive, terms)
-        keeper, waking = Keeper(archive, self._spool, self._spool), Waking(self._spool, terms)
+        keeper = Keeper(archive, self._spool, self._spool, terms.directory.mailbox_of)
+        waking = Waking(self._spool, terms)
         self._means = _Means(config, store, keeper, terms, archive, retention_of(config), filer, waking)
 
     def clean_up(self) -> None:
@@ -263,6 +264,7 @@ class Job:
             self._spool,
             means.store,
             means.archive,
+            means.keeper,
             means.retention,
             means.terms.policy,
             hours=hours,

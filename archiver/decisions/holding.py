@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from html import unescape
 from typing import Any, NamedTuple, NoReturn, get_args
 
 import msgspec
@@ -23,6 +24,9 @@ from archiver.addresses import normal
 from archiver.events import Captured, Kind, kinds_of, microseconds, named
 from archiver.exceptions import UsageError
 from archiver.types import Hold
+
+Whose = Callable[[str, str], str | None]
+"""The mailbox of an address of a source, or None."""
 
 MOST_KEYWORDS = 500
 """With more words than this in all its holds together, everything in a mailbox is held, as in the original."""
@@ -51,7 +55,7 @@ class Query(Struct, frozen=True):
 class Facts(Struct, frozen=True):
     """What queries ask of a conversation or an item.
 
-    `kinds` are all that its events claim, `people` are normal addresses, `said` is all text as `folded`.
+    `kinds` are all that its events claim, `people` are normal addresses and mailboxes, `said` is all text as `folded`.
     """
 
     started: int
@@ -121,10 +125,11 @@ def _answers(group: Group, facts: Facts) -> bool:
     )
 
 
-def facts_of(events: Iterable[Captured], others: Iterable[str] = ()) -> Facts | None:
+def facts_of(events: Iterable[Captured], whose: Whose, others: Iterable[str] = ()) -> Facts | None:
     """The facts of a conversation from its events; `others` are addresses of who was there besides. None: no events.
 
-    Every text of an event counts, also what its type doesn't know: names, topics, files, answers of polls.
+    Somebody is meant by the address that the source has, and by that of the mailbox it leads to (`whose`). Every text
+    of an event counts, also what its type doesn't know: names, topics, files, answers of polls.
     """
     found = list(events)
     if not found:
@@ -136,7 +141,7 @@ def facts_of(events: Iterable[Captured], others: Iterable[str] = ()) -> Facts | 
         min(captured.time for captured in found),
         max(captured.time for captured in found),
         kinds_of(found),
-        frozenset(address for each in people if (address := normal(source, each))),
+        frozenset(name for each in people for name in (normal(source, each), whose(source, each)) if name),
         folded("\0".join(said)),  # no phrase goes from one text to the next
     )
 
@@ -147,13 +152,18 @@ def _texts(value: Any) -> Iterator[str]:
             yield value
         case dict():
             for key, each in value.items():
-                yield from [_MARKUP.sub(" ", each)] if key == "html" and isinstance(each, str) else _texts(each)
+                yield from _read_html(each) if key == "html" and isinstance(each, str) else _texts(each)
         case list():
             for each in value:
                 yield from _texts(each)
 
 
 _MARKUP = re.compile(r"<[^>]*>")
+
+
+def _read_html(text: str) -> Iterator[str]:
+    """As it looks: a tag parts two words or stands within one, and a letter may be written as its number."""
+    yield from (unescape(_MARKUP.sub(between, text)) for between in (" ", ""))
 
 
 # --- text --------------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class Archives:
 
         def look() -> holding.Facts:
             if not facts:
-                facts.append(_facts(conversation))
+                facts.append(_facts(conversation, self._rules.directory))
             return facts[0]
 
         return {mailbox: holding.covering(holds, look) for mailbox, holds in standing.items()}
@@ -164,9 +164,9 @@ class Archives:
             filed(each.work, each.index, len(each.put.item.content))
 
 
-def _facts(conversation: Conversation) -> holding.Facts:
+def _facts(conversation: Conversation, directory: Directory) -> holding.Facts:
     others = [address for each in conversation.participations for address in each.addresses]
-    facts = holding.facts_of(conversation.events, others)
+    facts = holding.facts_of(conversation.events, directory.mailbox_of, others)
     assert facts is not None, "a conversation has events"
     return facts
 

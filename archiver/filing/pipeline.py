@@ -133,7 +133,7 @@ class Filer:
     def __init__(self, reader: Reader, journal: Journal, store: Store, archive: ArchiveStore, terms: Terms) -> None:
         self._reader = reader
         self._journal = journal
-        self._store = HeldStore(store, Keeper(archive, reader, journal))
+        self._store = HeldStore(store, Keeper(archive, reader, journal, terms.directory.mailbox_of))
         self._terms = terms
         self._quotas = Quotas(store, terms.directory.mailbox)
         rules = ArchiveRules(terms.policy, terms.directory, terms.locale, terms.zone)

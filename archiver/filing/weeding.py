@@ -85,5 +85,5 @@ class Weeding:
         addresses = self._spool.people(room.source, room.conversation)
         people = {who for address in addresses if (who := self._whose(room.source, address)) is not None}
         standing = self._spool.standing_holds(people)
-        facts = holding.facts_of(events, addresses) if standing else None
+        facts = holding.facts_of(events, self._whose, addresses) if standing else None
         return tuple(hold for holds in standing.values() for hold in holding.covering(holds, lambda: facts))
