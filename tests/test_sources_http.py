@@ -27,7 +27,7 @@ from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.sources import serving
 from archiver.sources.cloudevents import BATCH, LINES, ONE
 from archiver.sources.credentials import digest_of
-from archiver.sources.http import receiving
+from archiver.sources.http import application, receiving
 from archiver.sources.http.receiving import Limits
 from archiver.sources.http.senders import Known, Sender, Senders
 from archiver.sources.http.source import HttpSource, Token
@@ -248,6 +248,15 @@ class TestTaking:
         assert post(source, event()).status == 200
         assert ask(source, "GET", "/ready").status == 200
 
+    def test_it_is_ready_again_by_itself(self, start: Start, spooled: Spooled, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever isn't ready is sent nothing, and so would never find out that it is."""
+        monkeypatch.setattr(application, "UNREADY", 0.3)
+        source = start()
+        spooled.fault = TryLater("full")
+        assert post(source, event()).status == 503 and ask(source, "GET", "/ready").status == 503
+        time.sleep(0.4)
+        assert ask(source, "GET", "/ready").status == 200
+
     def test_a_bug_is_no_answer_for_good_and_tells_nothing(self, start: Start, spooled: Spooled) -> None:
         spooled.fault = KeyError("a secret")
         answer = post(start(), event())
@@ -430,6 +439,7 @@ class TestBounds:
             (b"{", ONE),
             (b"{}", BATCH),
             (b"[{}", BATCH),
+            (b"[" + b"{}," * 2_100_000 + b"{}]", BATCH),
             (b"[" * 100_000, BATCH),
             (b"[" * 100_000 + b"]" * 100_000, BATCH),
             (b'{"a":' * 100_000, ONE),
@@ -658,6 +668,16 @@ class TestTls:
 
 
 class TestLife:
+    def test_it_is_up_no_more_where_serving_breaks(self, start: Start) -> None:
+        source = start()
+        assert source._serving is not None
+        source._serving._server.should_exit = True  # as if something in it had failed
+        deadline = time.monotonic() + 10
+        while source.up and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not source.up
+        source.stop()
+
     def test_it_starts_once(self, start: Start, spooled: Spooled) -> None:
         source = start()
         with pytest.raises(UsageError):

@@ -13,7 +13,7 @@ from archiver.cli.output import as_json, counted, say
 @click.option("--once", is_flag=True, help="One scheduled run, then exit; listens to nothing.")
 @reads
 def run(app: App, once: bool) -> None:
-    """Takes journalled mail over SMTP and LMTP, and files what is ripe on a schedule.
+    """Takes in mail and what the configured sources give, and files what is ripe on a schedule.
 
     SIGTERM finishes what is in hand and exits; SIGHUP reads the configuration anew.
     """

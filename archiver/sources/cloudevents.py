@@ -21,6 +21,9 @@ TYPES = (ONE, BATCH, LINES)
 
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+COMMAS = 2_000_000
+"""Of one array: they bound its elements, each of which is an object of its own before the first is looked at."""
+
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -42,6 +45,8 @@ def one(content: bytes, *, name: str, received: int) -> Captured | Rejected:
 
 
 def batch(content: bytes, *, name: str, received: int) -> Iterator[Captured | Rejected]:
+    if content.count(b",") > COMMAS:
+        raise EventError(f"an array of too many elements: more than {COMMAS:,} commas")
     try:
         events = _read_array(content)
     except _UNREADABLE as fault:

@@ -64,6 +64,11 @@ class Serving:
                 serving.result()
             await asyncio.sleep(0.005)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still serves: also where nobody stopped it."""
+        return bool(self._tasks) and not self._tasks[0].done()
+
     async def stop(self, seconds: float) -> None:
         """Take no new connection, let requests end, cut off those that last longer."""
         if not self._tasks:

@@ -37,6 +37,8 @@ Pieces = Sequence[Captured | Rejected]
 Endpoint = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")
 
+UNREADY = 10.0
+"""Seconds after a failed append in which it isn't ready."""
 QUIET = 10.0
 """Seconds between two lines of the log on refusals of one kind."""
 
@@ -54,7 +56,7 @@ class Intake:
         self._batching = Batching(accept)
         self._readers = ThreadPoolExecutor(2, "http")
         self._told: dict[str, float] = {}
-        self._trouble = False
+        self._trouble_until = 0.0
 
     def application(self) -> Starlette:
         return Starlette(
@@ -77,8 +79,11 @@ class Intake:
         return JSONResponse({"status": "ok"})
 
     async def _ready(self, request: Request) -> Response:
-        """Not while the spool takes nothing: whoever shares out requests may send them elsewhere."""
-        if self._trouble:
+        """Not just after the spool took nothing: whoever shares out requests may send them elsewhere for a while.
+
+        Then it is to be tried again: nobody sends any to who never becomes ready.
+        """
+        if time.monotonic() < self._trouble_until:
             return JSONResponse({"status": "the spool can't take more now"}, HTTPStatus.SERVICE_UNAVAILABLE)
         return JSONResponse({"status": "ok"})
 
@@ -127,10 +132,10 @@ class Intake:
             for start in range(0, len(pieces), BATCH):
                 outcomes += await self._batching.take(pieces[start : start + BATCH])
         except TryLater as fault:
-            self._trouble = True
+            self._trouble_until = time.monotonic() + UNREADY
             log.warning("events_put_off", source=self._source, events=len(pieces), reason=str(fault))
             raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "spool", "the spool can't take more now") from fault
-        self._trouble = False
+        self._trouble_until = 0.0
         return outcomes
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:

@@ -66,7 +66,7 @@ class HttpSource:
 
     @property
     def up(self) -> bool:
-        return self._serving is not None
+        return self._serving is not None and self._serving.alive
 
     @property
     def blocking(self) -> bool:
