@@ -35,7 +35,7 @@ LAYERS = {
 """Top-level modules and folders of each layer."""
 
 JOINERS = {"assembly", "backfill", "cli", "compliance", "daemon", "doctor", "exporting", "filing", "preview", "web"}
-JOINERS |= {"__main__"}
+JOINERS |= {"tui", "__main__"}
 
 SPECIAL = {
     # What is written in HTML is read as text, live or from a file.

@@ -34,6 +34,7 @@ from archiver.rendering import lines_of
 )
 @searching.options
 @click.option("--web", is_flag=True, help="Serve it all as a page to read, on this machine alone by default.")
+@click.option("--tui", is_flag=True, help="Look through it all, or from ADDRESS on, by keyboard on this terminal.")
 @click.option("--listen", metavar="HOST:PORT", help="With --web: where; off loopback it needs [web] password and TLS.")
 @click.option("--no-token", is_flag=True, help="With --web: let everybody on this machine read, without a token.")
 @click.option("--make-password", is_flag=True, help="With --web: print what [web] password takes, and serve nothing.")
@@ -49,6 +50,7 @@ def inspect(
     repair: bool,
     maildir: Path | None,
     web: bool,
+    tui: bool,
     listen: str | None,
     no_token: bool,
     make_password: bool,
@@ -78,9 +80,13 @@ def inspect(
         raise click.UsageError("--listen, --no-token and --make-password belong to --web")
     if web and (address or verify or sought.is_asked or asked.has_filter or asked.csv):
         raise click.UsageError("--web shows everything: it takes no ADDRESS, filter or other view")
+    if tui and (item or verify or web or app.json or sought.is_asked or asked.has_filter or asked.csv):
+        raise click.UsageError("--tui has keys for all else: it takes an ADDRESS at most")
     if web:
         return _web(app, listen, no_token=no_token, make_password=make_password)
     mailbox = (normal("", address) or address) if address else None  # also as `sip:` or `xmpp:` has it, in any case
+    if tui:
+        return _browse(app, mailbox)
     if verify:
         return _verify(app, mailbox, maildir, repair=repair)
     store = store_of(app.config(), app.data)
@@ -106,6 +112,12 @@ def _verify(app: App, mailbox: str | None, maildir: Path | None, *, repair: bool
     if maildir:
         return verify.verify_copy(app, maildir, repair=repair)
     return verify.verify(app, mailbox, repair=repair)
+
+
+def _browse(app: App, mailbox: str | None) -> None:
+    from archiver.cli import tui  # asks for what only its own extra installs
+
+    return tui.browse(app, mailbox)
 
 
 def _web(app: App, listen: str | None, *, no_token: bool, make_password: bool) -> None:
