@@ -17,8 +17,9 @@ from conversation_builder import text_of
 
 from archiver import backfill
 from archiver import config as configuration
-from archiver.assembly import archive_of
+from archiver.assembly import archive_of, directory_of
 from archiver.cli import main
+from archiver.compliance.preserving import Keeper, take_all
 from archiver.config import Config
 from archiver.daemon import job as daemon_job
 from archiver.daemon.job import Job
@@ -212,6 +213,25 @@ def test_a_hold_on_what_was_said_with_somebody_knows_them_by_every_address(
     archive.take(said, HOUR)
     complete = [b"X-Archiver-Transcript: complete" in item for item in archive.archived(ALICE).values()]
     assert sorted(complete) == [False, True]
+    archive.spool.close()
+
+
+def test_what_an_owner_planted_never_keeps_out_what_is_archived_later(tmp_path: Path) -> None:
+    """Names are computed from what is said: who says it knows them before, and may wait for a hold to take a file."""
+    twin = Archive(tmp_path / "twin", config())
+    twin.take(talk(), HOUR)
+    (name,) = twin.archived(ALICE)
+    twin.spool.close()
+    archive = Archive(tmp_path / "data", config())
+    planted = archive.store.root / "example.org/alice/cur" / f"{name}:2,S"
+    planted.parent.mkdir(parents=True)
+    planted.write_bytes(b"Subject: nothing to see")
+    archive.spool.place_hold(ALICE, by="judge", reason="case", now=BASE * SECOND)
+    keeper = Keeper(archive.archive, archive.spool, archive.spool, directory_of(archive.config).mailbox_of)
+    assert take_all(archive.spool, archive.store, keeper, (BASE + HOUR) * SECOND) == 1
+    archive.take(talk(), HOUR)
+    assert states(archive)["alice", "archive", "filed"] == 1
+    assert b"X-Archiver-Transcript: complete" in archive.archived(ALICE)[name]
     archive.spool.close()
 
 

@@ -430,7 +430,7 @@ def test_taking_stops_when_asked_and_goes_on_later(held: Held, monkeypatch: pyte
     monkeypatch.setattr(preserving, "_AT_ONCE", 1)
     held.file(*talk("a", "one", "two"), *talk("b", "one", "two"))
     hold = held.hold()
-    taken = take(hold, held.history, held.keeper, lambda: True)
+    taken = take(held.spool, hold, held.history, held.keeper, lambda: True)
     assert (taken.kept, taken.whole) == (1, False)
     assert held.take(HOUR * SECOND) == 2
     assert len(held.kept()) == 2
@@ -460,7 +460,7 @@ def test_what_its_owner_planted_keeps_nothing_beside_it_from_being_kept(
     planted, _ = sorted((root / ".Conversation History" / "cur").iterdir())
     os.truncate(planted, 8 * 1024**3)
     hold = held.hold()
-    taken = take(hold, held.history, held.keeper)
+    taken = take(held.spool, hold, held.history, held.keeper)
     assert (taken.kept, taken.failed) == (1, 2)
     assert len(held.kept()) == 1
     held.take(HOUR * SECOND)

@@ -25,7 +25,7 @@ from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, EnvironmentFault, ItemError, OverQuota, UsageError
 from archiver.filing import rebuilding
 from archiver.filing.archives import Memory, Record, note, refusal, why_not
-from archiver.rendering import is_base_name, is_ours
+from archiver.rendering import is_ours
 from archiver.spool import Spool
 from archiver.store import LARGEST, PURGES, ArchiveStore, MaildirStore
 from archiver.store.protocol import Found, Outcome, Put, Store, Where
@@ -224,20 +224,26 @@ def take_one(
     have seen it; so is one of which something failed.
     """
     quiet = not spool.is_filing()
-    taken = take(hold, history, keeper, stopping)
+    taken = take(spool, hold, history, keeper, stopping)
     if taken.whole and not taken.failed and (quiet or now >= hold.placed + UNDER_WAY):
         spool.take_hold(hold.number, now)
         log.info("kept under a hold", hold=hold.number, mailbox=hold.mailbox, items=taken.kept)
     return taken
 
 
-def take(hold: Hold, history: MaildirStore, keeper: Keeper, stopping: Callable[[], bool] = lambda: False) -> Taken:
-    """Keep what a hold covers of all that lies in its mailbox, wherever its owner moved it. Again, it adds nothing."""
-    taken = Taken()
+def take(
+    spool: Spool, hold: Hold, history: MaildirStore, keeper: Keeper, stopping: Callable[[], bool] = lambda: False
+) -> Taken:
+    """Keep what a hold covers of all that lies in its mailbox, wherever its owner moved it. Again, it adds nothing.
+
+    What bears a name that was never filed there (moved, copied, put back) anybody can have written: that gets one made
+    from its content, so that it never stands in the place of what was filed, or will be.
+    """
+    taken, filed = Taken(), {delivery.name for delivery in spool.deliveries(hold.mailbox)}
     for lot in _in_lots(_readable(hold, history, keeper, taken), lambda copy: len(copy.item.content)):
         if not taken.whole:
             break
-        _keep(keeper, lot, taken)
+        _keep(keeper, [copy if copy.item.name in filed else _renamed(copy) for copy in lot], taken)
         taken.whole = not stopping()
     return taken
 
@@ -302,10 +308,8 @@ def _lying_in(directory: str, hold: Hold, history: MaildirStore, keeper: Keeper)
 
 
 def _copy(mailbox: str, found: Found, content: bytes) -> Put:
-    """Under the item's own name. What bears another (moved, copied, put back) anybody can have written: that gets one
-    made from its content, so that it never stands in the place of what was filed."""
-    copy = Put(mailbox, PURGES, Item("", found.name, "", "", 0, found.modified, True, content))
-    return copy if is_base_name(found.name) else _renamed(copy)
+    """Under the item's own name."""
+    return Put(mailbox, PURGES, Item("", found.name, "", "", 0, found.modified, True, content))
 
 
 def _renamed(copy: Put) -> Put:
