@@ -240,8 +240,13 @@ def test_what_an_mbox_separates_by_can_not_be_forged() -> None:
 
 
 @pytest.mark.slow
-def test_zips_and_folders_are_read_back_as_the_same_events(store: MaildirStore, tmp_path: Path) -> None:
-    for form, out in (("eml", tmp_path / "eml"), ("zip", tmp_path / "out.zip"), ("html", tmp_path / "pages")):
+def test_all_that_holds_items_is_read_back_as_the_same_events(store: MaildirStore, tmp_path: Path) -> None:
+    for form, out in (
+        ("eml", tmp_path / "eml"),
+        ("zip", tmp_path / "out.zip"),
+        ("mbox", tmp_path / "mbox"),
+        ("html", tmp_path / "h"),
+    ):
         export(store, _FORMS[form], out)
         call = ["--data", str(tmp_path / f"again-{form}"), "backfill", "--jobs", "1", "items", str(out), "--json"]
         result = CliRunner().invoke(main, call)

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.events import Captured, Rejected
-from archiver.importers import IMPORTERS, Options, Reading
-from archiver.importers.mail import mbox
+from archiver.importers import IMPORTERS, Options, Reading, mbox
 from archiver.importers.recognising import document_at, guess, recognise
 from archiver.sources.mail import read_mail
 

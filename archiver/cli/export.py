@@ -95,7 +95,7 @@ def export(
     the conversation's id) that conversation; with --search what is found. Without these whole archives.
 
     What is there already stays. After an interruption the same command goes on. `archiver backfill items TARGET` reads
-    EML files and zips back. Exit status 1 where an item's content is not what was archived.
+    all but RSMF back. Exit status 1 where an item's content is not what was archived.
     """
     report, behind = Report(), 0
     with ExitStack() as stack:

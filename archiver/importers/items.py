@@ -1,4 +1,4 @@
-"""Items that the archiver made, in EML files and Maildirs -> the events they carry, with the files they hold.
+"""Items that the archiver made, in EML files, mboxes and Maildirs -> the events they carry, with the files they hold.
 
 A complete item of the archive gives its conversation's events back as they were; somebody's own item gives what they
 saw of it, hidden people under their pseudonyms and retracted texts as digests. Who was present before the first event
@@ -15,15 +15,12 @@ from hashlib import sha256
 
 from msgspec import structs
 
-from archiver.events import Captured, Rejected, capture, chunks
+from archiver.events import Captured, Rejected, capture
 from archiver.exceptions import EventError, UsageError
 from archiver.importers.document import Document
+from archiver.importers.mbox import Piece, mails
 from archiver.importers.protocol import Options, Reading
 from archiver.rendering.evidence import ROSTER, lines_of
-
-LARGEST = 256 * 1024 * 1024
-"""Bytes of one file; no item is near it."""
-_CHUNK = 256 * 1024
 
 _MARK = re.compile(rb"^X-Archiver-Key: ", re.MULTILINE)
 _NAME = re.compile(r"[0-9]+\.K[0-9a-f]{32}\.conversation-archiver(?:$|[:.])")
@@ -37,7 +34,7 @@ _CONTENT_ID = re.compile(r"<([0-9a-f]{64})@")
 
 class Items:
     name = "items"
-    title = "our own items (EML files, Maildirs)"
+    title = "our own items (EML files, mbox, Maildirs)"
     partial_presence = False
     ordered = False
     marks: frozenset[str] = frozenset()
@@ -46,37 +43,30 @@ class Items:
         return _NAME.match(document.name) is not None or is_item(head)
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
-        with document.open() as stream:
-            pieces = list(_bounded(chunks(stream, _CHUNK)))
-        content = b"".join(piece for piece in pieces if isinstance(piece, bytes))
-        broken = next((piece for piece in pieces if isinstance(piece, str)), "")
-        if broken:
-            yield Rejected(content, document.place, broken)
-        elif SERVERS.match(document.name):
+        if SERVERS.match(document.name):
             reading.ignored["mail server's file"] += 1
-        elif is_item(content):
-            yield from events_of(content, document.place, reading.received)
-        elif _FIELD.match(content):
-            reading.ignored["message that isn't ours"] += 1
-        elif _PAGE.match(content):
-            reading.ignored["page of an export"] += 1
-        elif content.strip():
-            yield Rejected(content, document.place, "this is no message")
+            return
+        with document.open() as stream:
+            for number, piece in enumerate(mails(stream), 1):
+                yield from _read(piece, f"{document.place}: mail {number}" if piece.start else document.place, reading)
+
+
+def _read(piece: Piece, position: str, reading: Reading) -> Iterator[Captured | Rejected]:
+    if piece.fault:
+        yield Rejected(piece.content, position, piece.fault)
+    elif is_item(piece.content):
+        yield from events_of(piece.content, position, reading.received)
+    elif _FIELD.match(piece.content):
+        reading.ignored["message that isn't ours"] += 1
+    elif _PAGE.match(piece.content):
+        reading.ignored["page of an export"] += 1
+    elif piece.content.strip():
+        yield Rejected(piece.content, position, "this is no message")
 
 
 def is_item(content: bytes) -> bool:
     """By its own header: a mail that carries an item of ours is none, nor is an mbox of them one."""
     return not content.startswith(b"From ") and _MARK.search(_END.split(content, 1)[0]) is not None
-
-
-def _bounded(pieces: Iterator[bytes | str]) -> Iterator[bytes | str]:
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-        yield piece
-        if size > LARGEST:
-            yield f"larger than {LARGEST:,} bytes: no item is"
-            return
 
 
 def events_of(content: bytes, position: str, received: int) -> Iterator[Captured | Rejected]:

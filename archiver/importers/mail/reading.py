@@ -10,7 +10,7 @@ from msgspec import structs
 from archiver.events import SECOND, Captured, Rejected, microseconds
 from archiver.importers.document import Document
 from archiver.importers.items import SERVERS, events_of, is_item
-from archiver.importers.mail.mbox import Piece, is_mbox, mails
+from archiver.importers.mbox import Piece, is_mbox, mails
 from archiver.importers.protocol import Options, Reading
 from archiver.sources.decoding import date
 from archiver.sources.mail import read_mail
