@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from panes import ALICE, BOB, EXPECTED, HISTORY, Sitting, filled, pictures, sit, store_in
 from rich.cells import cell_len
 from test_terminal import COMMAND, Terminal, harmful
+from textual import events
 from textual.color import Color
 
 from archiver.cli import main
@@ -247,6 +248,16 @@ def test_what_the_index_refuses_is_told(data: Path) -> None:
     sit(store_in(data), search, search=refuse)
 
 
+def test_what_is_pasted_is_harmless(data: Path) -> None:
+    async def paste(sitting: Sitting) -> None:
+        await sitting.press("slash")
+        sitting.app.post_message(events.Paste("a\x1b]0;x\x07\u202e\x9b2J"))
+        await sitting.until(lambda: sitting.conversations.input.value)
+        harmless(sitting)
+
+    sit(store_in(data), paste, data=data)
+
+
 # Large mailboxes
 
 
@@ -349,6 +360,27 @@ def test_what_goes_meanwhile_is_told_and_f5_lists_anew(tmp_path: Path) -> None:
         await sitting.until(lambda: sitting.conversations.told == "13 items")
 
     sit(store, look)
+
+
+class Closed(MaildirStore):
+    """Bob's mailbox can't be looked into."""
+
+    def names(self, mailbox: str, folder: str) -> list[str]:
+        if mailbox == BOB:
+            raise PermissionError(13, "Permission denied\x1b[2J", mailbox)
+        return super().names(mailbox, folder)
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_goes_on(data: Path) -> None:
+    async def look(sitting: Sitting) -> None:
+        await sitting.press("end")
+        await sitting.until(lambda: "Permission denied" in sitting.screen)
+        harmless(sitting)
+        assert sitting.conversations.rows.count == 0
+        await sitting.press("up", "up")
+        await sitting.until(lambda: sitting.conversations.told == "14 items")
+
+    sit(Closed("{data}/mail/{domain}/{local}", data=data), look)
 
 
 def test_nothing_filed_is_said(tmp_path: Path) -> None:

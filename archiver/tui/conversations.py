@@ -48,6 +48,13 @@ def as_typed(text: str) -> str:
     return f"{text}*" if is_open else text
 
 
+class Typed(Input):
+    """What is pasted is harmless too: it may come from where somebody read."""
+
+    def replace(self, text: str, start: int, end: int) -> None:
+        super().replace(plain(text), start, end)
+
+
 class Conversations(Vertical):
     """Posts `Chosen` when another one is to be shown, and `Opened` when it is to be read."""
 
@@ -89,7 +96,7 @@ class Conversations(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="asked"):
-            yield Input(
+            yield Typed(
                 placeholder="/ search: words, from: with: in: before: after: kind: has:", compact=True, id="search"
             )
             yield Static(id="told")
@@ -119,6 +126,8 @@ class Conversations(Vertical):
         if not shelf.mailbox:
             self._contents = []
         else:
+            self._contents, self._known = [], {}
+            self._list([])  # where it can't be read, nothing of another one stands there
             self.told = "reading …"
             self._contents = await self._library.contents(shelf.mailbox)
             folders: dict[str, int] = {}
