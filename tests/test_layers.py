@@ -49,6 +49,7 @@ SPECIAL = {
     # A mail gives the same events live and from a file.
     ("importers", "sources.mail"),
     ("importers", "sources.decoding"),
+    ("importers", "sources.parts"),
     # What our own items carry is read by what writes it.
     ("importers", "rendering.evidence"),
     # The inspector reads with the writer's types, so that it can't disagree with the archiver.

@@ -21,6 +21,7 @@ from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
 from archiver.importers.rocketchat import RocketChat
+from archiver.importers.rsmf import Rsmf
 from archiver.importers.skype import Skype
 from archiver.importers.slack import Slack
 from archiver.importers.teams import Teams
@@ -33,6 +34,7 @@ __all__ = ["IMPORTERS", "Document", "Importer", "Options", "Reading", "importer"
 _ALL: tuple[Importer, ...] = (
     Items(),
     Events(),
+    Rsmf(),
     Mail(),
     Slack(),
     Teams(),

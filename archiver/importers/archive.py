@@ -51,11 +51,13 @@ class Zip:
 
     sealed = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str, file: BinaryIO | None = None) -> None:
+        """`file` is one that lies in memory: `path` then only says to people where."""
+        path = Path(path)
         self.place = str(path)
         self.left_out: Counter[str] = Counter()
         try:
-            self._file = zipfile.ZipFile(path)
+            self._file = zipfile.ZipFile(file or path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as fault:
             raise _broken(path, fault) from fault
         infos = self._file.infolist()

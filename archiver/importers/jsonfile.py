@@ -34,15 +34,15 @@ def whole(document: Document, type_: type[T]) -> T:
     return decoded(content(document), type_)
 
 
-def content(document: Document) -> bytes:
+def content(document: Document, limit: int = WHOLE_LIMIT) -> bytes:
     """A file's bytes, without a byte order mark. Raises `Broken`."""
     try:
         with document.open() as stream:
-            data = stream.read(WHOLE_LIMIT + 1)
+            data = stream.read(limit + 1)
     except DAMAGED as fault:
         raise Broken(f"damaged: {fault}") from fault
-    if len(data) > WHOLE_LIMIT:
-        raise Broken(f"larger than {WHOLE_LIMIT:,} bytes")
+    if len(data) > limit:
+        raise Broken(f"larger than {limit:,} bytes")
     return data.removeprefix(BOM)
 
 

@@ -69,7 +69,10 @@ def chosen(importer: Importer, paths: Sequence[Path], foreign: Foreign = lambda 
     documents = documents_at(paths, foreign)
     if not importer.marks:
         return tuple(each for each in documents if not _is_media(each, paths))
-    marked = tuple(each for each in documents if each.name in importer.marks and importer.sniff(each, each.head(HEAD)))
+    every = tuple(documents)
+    marked = tuple(each for each in every if each.name in importer.marks and importer.sniff(each, each.head(HEAD)))
+    # A format may also come packed in single files, which no name marks.
+    marked = marked or tuple(each for each in every if importer.sniff(each, each.head(HEAD)))
     if not marked:
         raise UsageError(
             f"{', '.join(map(str, paths))}: no {importer.title} here",
