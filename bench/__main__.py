@@ -19,6 +19,7 @@ from bench import (
     backfilling,
     delivering,
     filing,
+    formats,
     inspecting,
     live,
     machine,
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "inspection": inspecting.run,
     "purge": purging.run,
     "search": searching.run,
+    "formats": formats.run,
 }
 QUICK = 50_000
 _IN_MEMORY = {"tmpfs", "ramfs"}

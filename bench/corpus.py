@@ -45,7 +45,7 @@ def write(path: Path, events: int, ids: Ids) -> Path:
 def lines(events: int, ids: Ids, *, source: str = SOURCE, seed: int = 7) -> Iterator[bytes]:
     """Messages of conversations of about 25 between two to five of a thousand people."""
     random = Random(seed)  # noqa: S311
-    sentences = _sentences(random)
+    texts = sentences(random)
     name = _serial if ids == "serial" else _random(Random(seed + 1))  # noqa: S311
     under_way: list[tuple[float, int, int, str, list[str]]] = []
     begins, chats = float(START), 0
@@ -55,7 +55,7 @@ def lines(events: int, ids: Ids, *, source: str = SOURCE, seed: int = 7) -> Iter
             heapq.heappush(under_way, (begins, chats, _length(random), *_talk(random, chats)))
             begins += random.expovariate(1 / _SECONDS_BETWEEN_STARTS)
         at, chat, left, place, actors = under_way[0]
-        yield _line(source, name(number), at, place, random.choice(actors), random.choice(sentences))
+        yield _line(source, name(number), at, place, random.choice(actors), random.choice(texts))
         later = at + random.random() * _SECONDS_BETWEEN_MESSAGES
         if left > 1:
             heapq.heapreplace(under_way, (later, chat, left - 1, place, actors))
@@ -66,11 +66,11 @@ def lines(events: int, ids: Ids, *, source: str = SOURCE, seed: int = 7) -> Iter
 def write_rooms(path: Path, rooms: int, messages: int, people: int) -> Path:
     """A day of rooms where everybody joins and leaves twice, and all of that is on record."""
     random = Random(11)  # noqa: S311
-    sentences = _sentences(random)
+    texts = sentences(random)
     days = [happening for room in range(rooms) for happening in _day(random, room, messages, people)]
     with path.open("wb") as out:
         for number, (at, place, kind, who) in enumerate(sorted(days)):
-            text = random.choice(sentences) if kind == SENT else None
+            text = random.choice(texts) if kind == SENT else None
             out.write(_line(SOURCE, f"r{number:08}", START + at, place, who, text, kind))
     return path
 
@@ -143,7 +143,7 @@ def _random(random: Random) -> Callable[[int], str]:
     return uuid
 
 
-def _sentences(random: Random) -> list[str]:
+def sentences(random: Random) -> list[str]:
     """Texts as JSON strings: most a few words, some a paragraph."""
     return [_dumps(_chinese(random) if random.random() < _CHINESE else _english(random)) for _ in range(_SENTENCES)]
 

@@ -38,6 +38,11 @@ FIGURES = {
     "policy": {"policy.warm", "policy.cold"},
     "inspection": {"inspection.screen", "inspection.verify", "inspection.verify.memory"},
     "search": {f"search.{what}" for what in ("build", "size", "common", "mailbox", "chinese", "both", "relevance")},
+    "formats": {
+        f"formats.{name}.{what}"
+        for name in ("events", "irc", "slack", "whatsapp", "matrix")
+        for what in ("speed", "memory")
+    },
     "purge": {"purge.speed", "purge.memory", "purge.linear", "purge.longest"},
 }
 AIMS = {
@@ -54,6 +59,11 @@ AIMS = {
     "http.p99": "<= 100",
     "http.refused": "<= 0",
     "smtp.deliveries": ">= 500",
+    "formats.events.speed": ">= 18,000",
+    "formats.irc.speed": ">= 18,000",
+    "formats.slack.speed": ">= 8,000",
+    "formats.whatsapp.speed": ">= 8,000",
+    "formats.matrix.speed": ">= 8,000",
     "live.p99": "<= 250",
     "live.refused": "<= 0",
     "policy.warm": "<= 20",
