@@ -27,6 +27,7 @@ from archiver.importers.slack import Slack
 from archiver.importers.teams import Teams
 from archiver.importers.telegram import Telegram
 from archiver.importers.whatsapp import Signal, WhatsApp
+from archiver.importers.xmpp import Xmpp
 from archiver.importers.zulip import Zulip
 
 __all__ = ["IMPORTERS", "Document", "Importer", "Options", "Reading", "importer"]
@@ -44,6 +45,7 @@ _ALL: tuple[Importer, ...] = (
     GoogleChat(),
     Skype(),
     Matrix(),
+    Xmpp(),
     Discord(),
     Telegram(),
     Meta(),

@@ -14,6 +14,9 @@ from archiver.exceptions import EventError
 from archiver.importers.media import Media, holding
 from archiver.importers.protocol import Reading
 
+ENCRYPTED = "[encrypted, content not available]"
+"""The text of a message that only its readers' devices could have read."""
+
 
 def told(
     events: Iterable[Event], reading: Reading, original: bytes, position: str, files: Iterable[Media] = ()

@@ -28,8 +28,9 @@ from archiver.events import (
     moment,
 )
 from archiver.exceptions import EventError
+from archiver.importers import xmlfile
 from archiver.importers.bigbluebutton.action import Actions
-from archiver.importers.bigbluebutton.recording import Broken, Element, elements
+from archiver.importers.bigbluebutton.recording import Element, elements
 from archiver.importers.document import Document
 from archiver.importers.protocol import Options, Reading, date_option
 
@@ -62,7 +63,7 @@ class BigBlueButton:
                 for element in elements(stream):
                     yield from recording.take(element)
             problem = recording.problem
-        except Broken as fault:
+        except xmlfile.Broken as fault:
             problem = str(fault)
         if problem:
             yield Rejected(_head(document), document.place, problem, recording.source)
@@ -204,7 +205,9 @@ class _Recording:
         if start is None and self._day is not None:
             start = microseconds(datetime.combine(self._day, time(), UTC))
         if start is None:
-            raise Broken("times are the server's own count and nothing says when it began: say the day with --date")
+            raise xmlfile.Broken(
+                "times are the server's own count and nothing says when it began: say the day with --date"
+            )
         if self._count is None:
             self._count = stamp
         return start + (stamp - self._count) * MILLISECOND

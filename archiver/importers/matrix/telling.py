@@ -34,9 +34,8 @@ from archiver.importers import jsonfile
 from archiver.importers.matrix.event import MESSAGES, Line, inner, text, unquoted, unquoted_html
 from archiver.importers.matrix.survey import Room, Survey
 from archiver.importers.protocol import Reading
-from archiver.importers.telling import from_milliseconds
+from archiver.importers.telling import ENCRYPTED, from_milliseconds
 
-ENCRYPTED = "[encrypted, content not available]"
 _FILES = frozenset(("m.image", "m.file", "m.audio", "m.video"))
 
 

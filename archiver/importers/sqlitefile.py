@@ -1,0 +1,122 @@
+"""SQLite databases of exports, read as rows of plain tables and nothing else.
+
+A file on disk is opened read-only where it lies and never changed; one in an archive, packed, or with a write-ahead
+log beside it is copied first. Nothing in it is run: no view, no virtual table, no function, no trigger, no trusted
+schema. Nothing here knows a format.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+from archiver.events import chunks
+from archiver.importers.document import Document
+
+MAGIC = b"SQLite format 3\0"
+VALUE_LIMIT = 32 * 1024 * 1024
+"""Bytes of one value or row."""
+CHUNK = 1024 * 1024
+
+
+class Broken(Exception):
+    """No database that can be read, or not further than to here."""
+
+
+class Database:
+    """An open one. `tables` are the plain ones there, by name, with their columns."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.tables: dict[str, tuple[str, ...]] = {}
+        for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
+            if isinstance(name, str) and not str(sql).lstrip().upper().startswith("CREATE VIRTUAL"):
+                columns = connection.execute("SELECT name FROM pragma_table_info(?)", (name,)).fetchall()
+                self.tables[name] = tuple(column for (column,) in columns)
+        connection.set_authorizer(self._only_reading)
+
+    def rows(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+        """What a query finds, whose first column is a row's growing number. Raises `Broken` where the file is damaged.
+
+        A file that was made to harm can lead in circles: then the number doesn't grow.
+        """
+        last = None
+        try:
+            for row in self._connection.execute(query, parameters):
+                if not isinstance(row[0], int) or (last is not None and row[0] <= last):
+                    raise Broken("the database leads in circles")
+                last = row[0]
+                yield row[1:]
+        except (sqlite3.Error, OverflowError) as fault:
+            raise Broken(f"the database can't be read: {fault}") from fault
+
+    def has(self, table: str, columns: Collection[str]) -> bool:
+        return set(columns) <= set(self.tables.get(table, ()))
+
+    def _only_reading(self, action: int, table: str | None, *_: str | None) -> int:
+        reads = action == sqlite3.SQLITE_READ and table in self.tables
+        return sqlite3.SQLITE_OK if reads or action == sqlite3.SQLITE_SELECT else sqlite3.SQLITE_DENY
+
+
+@contextmanager
+def opened(document: Document) -> Iterator[Database]:
+    """Raises `Broken` for what is no database, or none that can be opened."""
+    with TemporaryDirectory(prefix="archiver-") as folder:
+        path = _readable(document, Path(folder))
+        connection: sqlite3.Connection | None = None
+        try:
+            # Immutable: no lock, no journal, nothing made beside a file that isn't ours.
+            mode = "mode=rw" if path.is_relative_to(folder) else "mode=ro&immutable=1"
+            connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True, isolation_level=None)
+            connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT)
+            for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            database = Database(connection)
+        except (sqlite3.Error, OverflowError) as fault:
+            if connection is not None:
+                connection.close()
+            raise Broken(f"the database can't be opened: {fault}") from fault
+        try:
+            yield database
+        finally:
+            connection.close()
+
+
+def tables_of(document: Document, head: bytes) -> dict[str, tuple[str, ...]]:
+    """Its tables and their columns; none where it is no database."""
+    if not head.startswith(MAGIC):
+        return {}
+    try:
+        with opened(document) as database:
+            return database.tables
+    except Broken:
+        return {}
+
+
+def _readable(document: Document, folder: Path) -> Path:
+    """Where it can be opened: itself, or a copy in `folder`."""
+    path = document.tree.path(document.within)
+    with document.tree.open(document.within) as stream:
+        is_plain = stream.read(len(MAGIC)) == MAGIC
+    log = path.with_name(path.name + "-wal") if path is not None else None
+    is_logged = log is not None and log.is_file() and log.stat().st_size > 0
+    if path is not None and is_plain and not is_logged:
+        return path
+    copy = folder / "copy"
+    with copy.open("wb") as target, document.open() as stream:
+        for piece in chunks(stream, CHUNK):
+            if isinstance(piece, str):
+                raise Broken(piece)
+            target.write(piece)
+    with copy.open("rb") as stream:
+        if stream.read(len(MAGIC)) != MAGIC:
+            raise Broken("no SQLite database")
+    if log is not None and is_logged:
+        shutil.copyfile(log, folder / "copy-wal")
+    return copy

@@ -1,0 +1,65 @@
+"""The archives of Prosody and ejabberd in SQLite -> envelopes, in the order they were kept.
+
+Source: Prosody's mod_storage_sql and mod_muc_mam, ejabberd's sql/lite.sql.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from archiver.events import moment
+from archiver.exceptions import EventError
+from archiver.importers import xmlfile
+from archiver.importers.sqlitefile import Database
+from archiver.importers.xmpp.stanza import Envelope, bare
+
+PROSODY = ("host", "user", "store", "key", "when", "with", "type", "value")
+EJABBERD = ("username", "timestamp", "peer", "bare_peer", "xml", "kind", "nick")
+
+_ONE_HOST = "SELECT rowid, username, timestamp, bare_peer, xml, kind, nick, peer, NULL FROM archive ORDER BY rowid"
+_SEVERAL_HOSTS = _ONE_HOST.replace("NULL", "server_host")
+
+Row = tuple[str, Envelope | EventError]
+"""What stood there, and what it is or why it can't be used."""
+
+
+def prosody(database: Database) -> Iterator[Row]:
+    """Raises `sqlitefile.Broken`."""
+    query = 'SELECT rowid, "host", "user", "store", "key", "when", "type", "value" FROM prosodyarchive ORDER BY rowid'
+    for host, user, store, key, when, kind, value in database.rows(query):
+        if store not in ("archive", "muc_log"):
+            continue
+        owner = f"{user}@{host}".lower()
+        yield _row(value, when, 1_000_000, key, owner if kind == "xml" else None, store == "muc_log")
+
+
+def ejabberd(database: Database) -> Iterator[Row]:
+    """Raises `sqlitefile.Broken`."""
+    query = _SEVERAL_HOSTS if database.has("archive", ("server_host",)) else _ONE_HOST
+    for name, when, peer, xml, kind, nick, full, host in database.rows(query):
+        is_room = kind == "groupchat" or "@" in str(name)
+        owner = str(name) if "@" in str(name) or not host else f"{name}@{host}"
+        yield _row(xml, when, 1, str(when), owner.lower(), is_room, str(nick or ""), str(peer or full or ""))
+
+
+def _row(
+    value: object, when: Any, unit: int, key: object, owner: str | None, is_room: bool, nick: str = "", peer: str = ""
+) -> Row:
+    text = value if isinstance(value, str) else repr(value)
+    try:
+        if owner is None:
+            raise EventError("kept in a form of its own, which is not XML")
+        stanza, at = xmlfile.element(text), moment(round(float(when) * unit))
+    except xmlfile.Broken as fault:
+        return text, EventError(str(fault))
+    except (TypeError, ValueError, OverflowError):
+        return text, EventError(f"no time: {when!a}"[:200])
+    except EventError as fault:
+        return text, fault
+    if is_room:
+        return text, Envelope(stanza, at, str(key), owner, owner, nick or None, bare(peer) or None)
+    ends = {bare(stanza.get("from")), bare(stanza.get("to"))}
+    if "@" not in owner:  # ejabberd with one host keeps the name alone
+        owner = next((each for each in sorted(ends) if each.startswith(f"{owner}@") and each != bare(peer)), owner)
+    return text, Envelope(stanza, at, str(key), owner)
