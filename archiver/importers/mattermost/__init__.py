@@ -1,0 +1,9 @@
+"""Mattermost: the bulk export (JSON lines), and the compliance exports as CSV and as Actiance's XML.
+
+The bulk export has no ids of posts, the compliance ones have: the two can't be told to be of the same chat.
+"""
+
+from archiver.importers.mattermost.bulk import Mattermost
+from archiver.importers.mattermost.table import MattermostTable
+
+__all__ = ["Mattermost", "MattermostTable"]

@@ -1,0 +1,90 @@
+"""Mattermost's compliance exports, as its published exporters write them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from contracts.importer import FIXTURES, RECEIVED, ImporterContract
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.events import Captured, Rejected
+from archiver.importers import IMPORTERS, Options, Reading
+from archiver.importers.recognising import document_at
+
+FOLDER = FIXTURES / "mattermost" / "compliance"
+TABLE = FOLDER / "posts.csv"
+
+
+class TestMattermostTable(ImporterContract):
+    importer = IMPORTERS["mattermost-csv"]
+    samples = ((FOLDER, Options()),)
+    golden = True
+
+
+def read(name: str, path: Path) -> tuple[list[Captured], list[Rejected], Reading]:
+    reading = Reading(RECEIVED)
+    found = list(IMPORTERS[name].read(document_at(path), Options(), reading))
+    captured = [each for each in found if isinstance(each, Captured)]
+    return captured, [each for each in found if isinstance(each, Rejected)], reading
+
+
+def test_every_row_is_there_once() -> None:
+    with TABLE.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    captured, rejected, reading = read("mattermost-csv", TABLE)
+    types = Counter(each.event.type for each in captured)
+    kinds = Counter(each["Post Type"] for each in rows)
+    earlier = sum(bool(each["Edited By Post Id"]) for each in rows)
+    assert not rejected
+    assert types["message.sent"] + types["message.edited"] == kinds["message"]
+    assert types["message.edited"] == earlier
+    assert types["message.retracted"] == sum(each["Post Update Type"] == "Deleted" for each in rows)
+    assert types["file.shared"] == kinds["attachment"]
+    assert types["participant.joined"] == kinds["enter"] + kinds["previously-joined"]
+    assert types["participant.left"] == kinds["leave"]
+    assert reading.nobody == {"hook"}
+
+
+def test_edits_files_answers_and_direct_channels() -> None:
+    captured, _, _ = read("mattermost-csv", TABLE)
+    by_id = {each.event.id: each for each in captured}
+    first = by_id["c1/post1"].event.data.message
+    changed = by_id["c1/post1/edited/1709632900000"].event
+    assert first is not None and first.text == 'Menü, "today"?'
+    assert changed.data.message is not None and changed.data.message.text == "Menü,\ntomorrow?"
+    answer = by_id["c1/post2"].event.data.message
+    assert answer is not None and answer.in_reply_to == "post1"
+    (shared,) = (each for each in captured if each.event.type == "file.shared")
+    assert [(each.name, each.size) for each in shared.event.data.attachments or ()] == [("menu (1).txt", 12)]
+    assert len(shared.attached) == 1
+    direct = by_id["d1/post6"].event.data.conversation
+    assert direct.kind == "im"
+    assert [each.address for each in direct.participants or ()] == ["ann@example.org", "bob@example.org"]
+
+
+def test_older_exports_without_updates_and_broken_rows(tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    path.write_text(
+        "Post Creation Time,Channel Id,Channel Type,User Email,Post Id,Edited By Post Id,Post Message,Post Type\n"
+        "1709632802000,c1,public,a@example.org,old,p,before,message\n"
+        "1709632802000,c1,public,a@example.org,p,,after,message\n"
+        "soon,c1,public,a@example.org,q,,no time,message\n"
+        "1709632802000,,public,a@example.org,r,,no channel,message\n"
+        "1709632802000,c1,public,a@example.org,s,,../../etc (files/../../../etc/passwd),attachment\n"
+    )
+    captured, rejected, _ = read("mattermost-csv", path)
+    assert [each.event.type for each in captured] == ["message.sent", "message.edited", "file.shared"]
+    assert [each.position.rpartition(":")[2] for each in rejected] == ["4", "5"]
+    assert not captured[2].attached
+
+
+@given(st.lists(st.sampled_from(["1709632802000", '"', ",", "\n", "c1", "message", "\0", "é", "p"]), max_size=40))
+def test_any_table_is_events_or_rejected(tmp_path_factory: pytest.TempPathFactory, pieces: list[str]) -> None:
+    path = tmp_path_factory.getbasetemp() / "posts.csv"
+    path.write_text("Post Creation Time,Channel Id,Post Id,Post Message,Post Type\n" + "".join(pieces))
+    captured, rejected, _ = read("mattermost-csv", path)
+    assert captured or rejected or not "".join(pieces).strip()
