@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from archive_builder import FOLDER, Archive
-from builders import BASE, DAY, say
+from builders import BASE, DAY, edit, say
 from click.testing import CliRunner
 
 from archiver import config as configuration
@@ -233,6 +233,17 @@ def test_what_was_purged_is_not_filed_again(archive: Archive) -> None:
     texts = "".join(archive.texts(ALICE))
     assert "on day 0" not in texts
     assert "late" in texts
+
+
+def test_what_a_hold_covers_only_by_a_later_edit_stays_too(tmp_path: Path) -> None:
+    """An edit belongs to its message's conversation, and is no less said on the day it was made."""
+    made = Archive(tmp_path, config(*BOTH))
+    made.take([*talk(0), edit(ALICE, talk(0)[0].event.id, "changed", 2 * DAY, present=[ALICE, BOB])], 3 * DAY)
+    before = made.items(ALICE), made.archived(ALICE)
+    made.spool.place_hold(ALICE, by="Legal", reason="case 7", query="after:2012-10-13", now=(BASE + 4 * DAY) * SECOND)
+    assert {verdict for (of, _, verdict) in run(made).counts if of == ALICE} == {"held"}
+    assert (made.items(ALICE), made.archived(ALICE)) == before
+    made.spool.close()
 
 
 @pytest.mark.parametrize("query", ["", '"on day"', "after:2000-01-01"])

@@ -204,9 +204,7 @@ class Filer:
         version = planning.version_of(conversation, viewing.awake(conversation, self._terms.rules))
         if lease.filed and version in batch.versions(lease.place, self._reader.versions):
             return
-        filing = Filing(
-            lease.place, version, conversation.started, conversation.ended, conversation.part, numbers, deliveries=()
-        )
+        filing = Filing(lease.place, version, *_span(conversation), conversation.part, numbers, deliveries=())
         showing = Showing(conversation, self._reader.blob, self._terms.rules, self._terms.limits)
         said, marks = viewing.content(conversation)
         if not (said or marks):
@@ -240,9 +238,7 @@ class Filer:
 
     def _priors(self, lease: Lease, conversation: Conversation) -> list[Filing]:
         # A reference may have been filed alone, at its own time, before the message it refers to arrived.
-        first, last = conversation.events[0].time, conversation.events[-1].time
-        started, ended = min(conversation.started, first), max(conversation.ended, last)
-        return self._reader.priors(lease.place, started, ended)
+        return self._reader.priors(lease.place, *_span(conversation))
 
     def _earlier(
         self, priors: Sequence[Filing], conversation: Conversation, version: bytes
@@ -441,6 +437,12 @@ class Filer:
                     self._journal.hold_blobs(holder(planned.delivery), sorted(kept))
                 for delivery in planned.outdated:
                     self._journal.drop_blobs(holder(delivery))
+
+
+def _span(conversation: Conversation) -> tuple[int, int]:
+    """From its first event to its last one: what refers to its messages counts, which makes it no longer elsewhere."""
+    first, last = conversation.events[0].time, conversation.events[-1].time
+    return min(conversation.started, first), max(conversation.ended, last)
 
 
 def _where(delivery: Delivery) -> Where:
