@@ -202,6 +202,7 @@ class Conversations(Vertical):
                 self._hits = None
                 self._show(len(self._found))
             else:
+                self._head()
                 self.told = self._count()
 
     def _search(self, pause: float = 0) -> None:
@@ -225,6 +226,7 @@ class Conversations(Vertical):
         if hits != self._hits:
             self._hits = hits
             self._show(len(hits))
+        self._head()
         self.told = self._count() + (f", {results.behind:,} not searched yet" if results.behind else "")
 
     def clear(self) -> bool:
@@ -309,4 +311,6 @@ class Conversations(Vertical):
         begin(self, group, work, self._fail)
 
     def _fail(self, why: str) -> None:
-        self.told = why
+        """Told where there is a line's room for it, until something else is listed."""
+        self.told = ""
+        self.query_one("#heading", Static).update(Content(plain(why)))
