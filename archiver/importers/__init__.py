@@ -20,6 +20,7 @@ from archiver.importers.meetings import Jigasi, WebVtt, ZoomChat
 from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
 from archiver.importers.protocol import Importer, Options, Reading
+from archiver.importers.purple import Adium, Pidgin
 from archiver.importers.rocketchat import RocketChat
 from archiver.importers.rsmf import Rsmf
 from archiver.importers.skype import Skype
@@ -46,6 +47,8 @@ _ALL: tuple[Importer, ...] = (
     GoogleChat(),
     Skype(),
     Matrix(),
+    Adium(),
+    Pidgin(),
     Xmpp(),
     Discord(),
     Telegram(),

@@ -1,0 +1,76 @@
+"""What logs of one conversation with one peer or room share: whose it is, ids made of what was said, notices of rooms.
+
+Such logs have no ids: an event's is its time and a digest of who said what, and, of several that are equal, which of
+them. So a longer version of the same log gives the same events; two people's logs of one chat don't.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import datetime
+
+from archiver.events import JOINED, LEFT, RENAMED, SENT, Attachment, Event, Message, Participant, Place
+from archiver.importers import jsonfile
+from archiver.importers.protocol import Options
+from archiver.importers.telling import Room
+
+REMEMBERED = 100_000
+_NOTICES = (
+    (JOINED, re.compile(r"(?P<who>.{1,200}) entered the room\.?$")),
+    (LEFT, re.compile(r"(?P<who>.{1,200}?) left the room(?: \((?P<reason>.*)\))?\.?$")),
+    (RENAMED, re.compile(r"(?P<who>.{1,200}) is now known as (?P<other>.{1,200}?)\.?$")),
+)
+
+
+class Log:
+    """One log: `account` is who kept it, `peer` the other side or the room."""
+
+    def __init__(self, program: str, network: str, account: str, peer: str, is_room: bool, options: Options) -> None:
+        self.account = _address(account, network)
+        self.peer = _address(peer, network)
+        self.is_room = is_room
+        if is_room:
+            place = Place(id=self.peer, kind="group", topic=peer)
+        else:
+            ends = sorted({self.account, self.peer})
+            place = Place(id=" ".join(ends), kind="im", participants=tuple(map(Participant, ends)))
+        self._room = Room(options.source or f"{program}:{options.network or network or program}", place)
+        self._told: Counter[str] = Counter()
+
+    @property
+    def source(self) -> str:
+        return self._room.source
+
+    def said(
+        self, at: datetime, sequence: str, who: Participant, text: str, files: tuple[Attachment, ...] = ()
+    ) -> Event:
+        key = self._key(at, who.address, text, *(each.name or "" for each in files))
+        message = Message(id=key, text=text)
+        return self._room.event(key, SENT, at, who, sequence=sequence, message=message, attachments=files or None)
+
+    def notice(self, at: datetime, sequence: str, text: str) -> Event | None:
+        """Who came, left or is called otherwise, as English logs of rooms tell it; None for any other notice."""
+        for type_, pattern in _NOTICES if self.is_room else ():
+            found = pattern.fullmatch(text.strip())
+            if found is not None:
+                names = found.groupdict()
+                other = names.get("other")
+                subject = Participant(address=other, name=other) if other else None
+                who, key = Participant(address=found["who"], name=found["who"]), self._key(at, type_, text)
+                reason = names.get("reason") or None
+                return self._room.event(key, type_, at, who, sequence=sequence, subject=subject, reason=reason)
+        return None
+
+    def _key(self, at: datetime, *what: str) -> str:
+        if len(self._told) > REMEMBERED:
+            self._told.clear()
+        key = f"{at.timestamp():.0f}-{jsonfile.digest(what)}"
+        self._told[key] += 1
+        return key if self._told[key] == 1 else f"{key}-{self._told[key]}"
+
+
+def _address(name: str, network: str) -> str:
+    """A JID loses its resource."""
+    jid = network.lower() in ("jabber", "xmpp", "gtalk", "facebook") and "@" in name
+    return name.partition("/")[0] if jid else name

@@ -1,0 +1,259 @@
+"""Pidgin's logs, HTML and text: one conversation a file -> events.
+
+The day and the zone stand in the file's name, the lines have a time of day. Names are what people were called; in HTML
+the colour tells who is the account's owner, in text only the names do.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone, tzinfo
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from archiver.events import Attachment, Captured, Participant, Rejected, lines
+from archiver.hypertext import text_of
+from archiver.importers.document import Document
+from archiver.importers.media import Media, media
+from archiver.importers.protocol import Options, Reading, charset_of, zone_of
+from archiver.importers.purple.log import Log
+from archiver.importers.telling import told
+
+LINE_LIMIT = 1024 * 1024
+_NAME = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)\.(?P<time>\d{6})(?P<zone>[+-]\d{4})?[^.]{0,20}\.(?P<form>html?|txt)(?:\.gz)?"
+)
+_HEADER = re.compile(r"Conversation with (?P<peer>.{1,500}) at (?P<date>.{1,100}) on (?P<account>.{1,500})")
+_PROTOCOL = re.compile(r" \((?P<protocol>[\w.-]{1,50})\)\s*(?:</|$)")
+_STAMP = r"\((?P<time>[^()\n]{4,40})\)"
+_HTML = re.compile(
+    rf'(?:<font color="#(?P<colour>[0-9A-Fa-f]{{6}})">)?<font size="2">{_STAMP}</font> ?'
+    r"(?:<b>(?P<name>\*\*\*[^<]{1,300}|[^<]{1,300}(?=:</b>)):?</b></font>(?P<words>.*)|<b>(?P<notice>.*))",
+    re.DOTALL,
+)
+_TEXT = re.compile(rf"{_STAMP} (?:(?P<name>[^:\n]{{1,200}}): (?P<words>.*)|(?P<notice>.*))", re.DOTALL)
+_CLOCK = re.compile(
+    r"(?:(?P<date>.{6,20})[ T])?(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
+)
+_IMAGE = re.compile(r'<img\b[^>]{0,1000}?\bsrc="([^"<>]{1,500})"', re.IGNORECASE)
+_OWNER = {"16569e": True, "a82f2f": False}
+"""By the colour of a name, whether it is the account's owner; other colours (actions, whispers) don't tell."""
+_ACTION = "***"
+BACK = timedelta(hours=1)
+"""How far a clock goes back before that means the next day: more than the end of summer time."""
+
+
+class Line(Struct, frozen=True):
+    """`name` is None in a notice; `is_own` None where the form doesn't tell."""
+
+    time: str
+    name: str | None
+    words: str
+    is_own: bool | None = None
+
+
+class Pidgin:
+    name = "pidgin"
+    title = "Pidgin's logs (HTML, text)"
+    partial_presence = True
+    ordered = False
+    marks: frozenset[str] = frozenset()
+
+    def sniff(self, document: Document, head: bytes) -> bool:
+        named = _NAME.fullmatch(document.name) is not None
+        return named and (b'<font size="2">(' in head or b"\n(" in head or b"<h3>" in head)
+
+    def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        log = _Reader(document, options, reading)
+        count = 0
+        for number, raw in log.lines():
+            if isinstance(raw, Rejected):
+                yield raw
+            else:
+                count += 1
+                yield from log.tell(number, raw)
+        if not count and document.head(1):
+            yield Rejected(document.head(LINE_LIMIT), document.place, "no line of a Pidgin log")
+
+
+class _Reader:
+    """One log while it is read."""
+
+    def __init__(self, document: Document, options: Options, reading: Reading) -> None:
+        self._document = document
+        self._reading = reading
+        self._charset = charset_of(options)
+        head = document.head(8192).decode("utf-8", "replace").partition("\n")[0]
+        named = _NAME.fullmatch(document.name)
+        self._is_html = head.lstrip().lower().startswith("<html") or bool(named and named["form"].startswith("htm"))
+        self._zone = _zone(named, options)
+        self._start = self._day(named, options, reading)
+        self._last = self._start
+        protocol, account, peer = self._parties(head)
+        is_room = any(folder.endswith(".chat") for folder in document.folders[-1:])
+        self._log = Log("pidgin", protocol, account, options.channel or peer, is_room, options)
+        self._own = self._own_names()
+
+    def _day(self, named: re.Match[str] | None, options: Options, reading: Reading) -> datetime:
+        if named is not None:
+            try:
+                start = datetime.strptime(f"{named['day']} {named['time']}", "%Y-%m-%d %H%M%S")
+                if not named["zone"]:
+                    reading.guessed[f"times without a zone: taken as {options.zone}"] += 1
+                return start.replace(tzinfo=self._zone)
+            except ValueError:
+                pass
+        day = datetime.fromtimestamp((self._document.date or reading.received) / 1_000_000, self._zone)
+        reading.guessed["the day of a log whose name doesn't tell: the file's"] += 1
+        return day.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def _parties(self, head: str) -> tuple[str, str, str]:
+        """Protocol, account, peer: from the first line in English logs, else from the folders."""
+        line = text_of(head.partition("<h3>")[2] or head) if self._is_html else head
+        found, named = _HEADER.search(line), list(_PROTOCOL.finditer(line))
+        folders = ("", "", "", *self._document.folders)[-3:]
+        protocol = named[-1]["protocol"] if named else folders[0]
+        account = found["account"][: named[-1].start() - found.start("account")] if found and named else ""
+        peer = found["peer"] if found else unquote(folders[2].removesuffix(".chat"))
+        return protocol, account or unquote(folders[1]), peer
+
+    def lines(self) -> Iterator[tuple[int, Line | Rejected]]:
+        """Each message with all its lines; the header is passed over."""
+        open_: tuple[int, str] | None = None
+        with self._document.open() as stream:
+            for number, raw, fault in lines(stream, LINE_LIMIT):
+                if fault:
+                    if open_ is not None:
+                        yield from self._closed(*open_)
+                    open_ = None
+                    yield number, Rejected(raw, f"{self._document.place}:{number}", fault, self._log_source)
+                    continue
+                text = self._decoded(raw)
+                if self._matched(text) is not None:
+                    if open_ is not None:
+                        yield from self._closed(*open_)
+                    open_ = number, text
+                elif open_ is not None and len(open_[1]) < LINE_LIMIT:
+                    open_ = open_[0], f"{open_[1]}\n{text}"
+        if open_ is not None:
+            yield from self._closed(*open_)
+
+    @property
+    def _log_source(self) -> str | None:
+        log = getattr(self, "_log", None)
+        return log.source if log is not None else None
+
+    def _decoded(self, raw: bytes) -> str:
+        try:
+            return raw.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            return raw.decode(self._charset, "replace").rstrip("\r\n")
+
+    def _matched(self, text: str) -> re.Match[str] | None:
+        return (_HTML if self._is_html else _TEXT).match(text)
+
+    def _closed(self, number: int, text: str) -> Iterator[tuple[int, Line]]:
+        found = self._matched(text)
+        if found is None:
+            return
+        name, words = found["name"], found["words"] if found["name"] else found["notice"]
+        own = None
+        if self._is_html:
+            own = _OWNER.get((found["colour"] or "").lower())
+            name = html.unescape(name) if name else None
+            words = words.removesuffix("</body></html>").rstrip()
+        elif name is None and words.startswith(_ACTION):
+            name, _, words = words.partition(" ")
+        yield number, Line(found["time"], name, words, own)
+
+    def _own_names(self) -> frozenset[str]:
+        """By what names the log's owner is meant: by their colour, else by the account's name, else not the peer's."""
+        named = [line for _, line in self.lines() if isinstance(line, Line) and line.name]
+        names = {_name(line) for line in named}
+        own = {_name(line) for line in named if line.is_own} or {n for n in names if _is_called(n, self._log.account)}
+        others = {_name(line) for line in named if line.is_own is False} | {
+            name for name in names if _is_called(name, self._log.peer)
+        }
+        if names - others and others and not own and not self._log.is_room:
+            self._reading.guessed["who is meant by a name: whoever isn't the peer keeps the log"] += 1
+            own = names - others
+        return frozenset(own)
+
+    def tell(self, number: int, line: Line) -> Iterator[Captured | Rejected]:
+        position = f"{self._document.place}:{number}"
+        original = f"({line.time}) {line.name or ''}: {line.words}".encode("utf-8", "replace")
+        at = self._time(line.time)
+        if at is None:
+            yield Rejected(original, position, f"no time: {line.time!a}", self._log.source)
+            return
+        sequence = f"{number:010d}"
+        if line.name is None:
+            notice = self._log.notice(at, sequence, self._plain(line.words))
+            if notice is None:
+                self._reading.ignored["notices of Pidgin's own"] += 1
+            else:
+                yield from told([notice], self._reading, original, position)
+            return
+        files = self._files(line.words)
+        shared: tuple[Attachment, ...] = tuple(each.attachment for each in files)
+        name = _name(line)
+        text = self._plain(line.words)
+        text = f"/me {text}" if line.name.startswith(_ACTION) else text
+        event = self._log.said(at, sequence, self._person(name, line.is_own), text, shared)
+        yield from told([event], self._reading, original, position, files)
+
+    def _plain(self, words: str) -> str:
+        return text_of(words).strip() if self._is_html else words.rstrip()
+
+    def _person(self, name: str, is_own: bool | None) -> Participant:
+        log = self._log
+        if is_own or (is_own is None and name in self._own):
+            return Participant(address=log.account, name=name)
+        if log.is_room:
+            return Participant(address=name, name=name)
+        return Participant(address=log.peer, name=name)
+
+    def _time(self, stamp: str) -> datetime | None:
+        """A time of day follows the line before; one with a date, of a message that came late, stands alone."""
+        found = _CLOCK.fullmatch(stamp.strip())
+        if found is None:
+            return None
+        hour = int(found["h"])
+        if found["half"]:
+            hour = hour % 12 + (12 if found["half"] in "pP" else 0)
+        try:
+            clock = self._last.replace(hour=hour, minute=int(found["m"]), second=int(found["s"]), microsecond=0)
+            if found["date"]:
+                return datetime.combine(datetime.fromisoformat(found["date"]), clock.timetz())
+        except ValueError:
+            return None
+        if clock < self._last - BACK:
+            self._reading.guessed["that a day has passed: the clock went back by more than an hour"] += 1
+            clock += timedelta(days=1)
+        self._last = max(self._last, clock)
+        return clock
+
+    def _files(self, words: str) -> list[Media]:
+        found = _IMAGE.findall(words) if self._is_html else []
+        return [media(self._document, html.unescape(each)) for each in found if "://" not in each]
+
+
+def _name(line: Line) -> str:
+    return (line.name or "").removeprefix(_ACTION).removesuffix(" <AUTO-REPLY>")
+
+
+def _is_called(name: str, address: str) -> bool:
+    return name.casefold() in (address.casefold(), address.partition("@")[0].casefold())
+
+
+def _zone(named: re.Match[str] | None, options: Options) -> tzinfo:
+    stated = named["zone"] if named is not None else None
+    if not stated:
+        return zone_of(options)
+    minutes = int(stated[1:3]) * 60 + int(stated[3:])
+    if minutes >= 24 * 60:
+        return zone_of(options)
+    return timezone(timedelta(minutes=-minutes if stated[0] == "-" else minutes))

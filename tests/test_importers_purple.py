@@ -1,0 +1,164 @@
+"""Pidgin's and Adium's logs: real ones counted, days, names, notices of rooms, pictures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from contracts.importer import FIXTURES, RECEIVED, ImporterContract
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.events import Captured, Event, Rejected
+from archiver.importers import IMPORTERS, Options, Reading
+from archiver.importers.recognising import document_at
+
+SYNCED = FIXTURES / "copyleft" / "chatlogsync"
+PIDGIN = sorted((SYNCED / "pidgin").rglob("*.html"))
+ADIUM = sorted((SYNCED / "adium").rglob("*.xml"))
+
+
+def samples(paths: list[Path]) -> tuple[tuple[Path, Options], ...]:
+    """The folder where pictures lie beside the log."""
+    return tuple((path.parent if list(path.parent.glob("*.png")) else path, Options()) for path in paths)
+
+
+class TestPidgin(ImporterContract):
+    importer = IMPORTERS["pidgin"]
+    samples = samples(PIDGIN)
+    golden = True
+
+
+class TestAdium(ImporterContract):
+    importer = IMPORTERS["adium"]
+    samples = samples(ADIUM)
+    golden = True
+
+
+def read(name: str, path: Path) -> tuple[list[Event], list[Rejected], Reading]:
+    reading = Reading(RECEIVED)
+    found = list(IMPORTERS[name].read(document_at(path), Options(), reading))
+    captured = [each.event for each in found if isinstance(each, Captured)]
+    return captured, [each for each in found if isinstance(each, Rejected)], reading
+
+
+@pytest.mark.parametrize("path", PIDGIN, ids=lambda path: path.parent.name[:12])
+def test_every_line_of_a_real_pidgin_log_is_there_once(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if '<font size="2">(' in line]
+    said = [line for line in lines if re.search(r":</b></font>", line)]
+    events, rejected, reading = read("pidgin", path)
+    assert not rejected
+    assert Counter(each.type for each in events)["message.sent"] == len(said)
+    assert len(events) + reading.ignored["notices of Pidgin's own"] == len(lines)
+
+
+@pytest.mark.parametrize("path", ADIUM, ids=lambda path: path.name[:12])
+def test_every_message_of_a_real_adium_log_is_there_once(path: Path) -> None:
+    raw = path.read_text()
+    events, rejected, reading = read("adium", path)
+    assert not rejected
+    sent = [each for each in events if each.type == "message.sent"]
+    assert len(sent) == len(re.findall("<message ", raw))
+    assert len(events) + sum(reading.ignored.values()) == len(re.findall("<(?:message|event|status) ", raw))
+    assert {each.data.actor.address for each in sent} == set(re.findall('<message [^>]*sender="([^"]*)"', raw))  # type: ignore[union-attr]
+
+
+def test_a_pidgin_log_over_three_days() -> None:
+    (path,) = (each for each in PIDGIN if each.parent.name == "aimdest")
+    events, _, reading = read("pidgin", path)
+    days = {each.data.message.text: each.time.isoformat() for each in events if each.data.message}
+    assert days["regular message"] == "2011-12-09T01:24:01-08:00"
+    assert days["delayed message dest"] == "2011-12-09T01:24:03-08:00"
+    assert days["alternate message"] == "2011-12-10T01:24:43-08:00"
+    assert days["3rd day message"] == "2011-12-11T01:13:43-08:00"
+    assert reading.guessed == {"that a day has passed: the clock went back by more than an hour": 2}
+    assert [each.name for event in events for each in event.data.attachments or ()] == ["image.png", "image2.png"]
+    assert {each.data.conversation.id for each in events} == {"aimdest aimsource"}
+    assert {each.data.actor.address for each in events} == {"aimdest", "aimsource"}  # type: ignore[union-attr]
+
+
+def test_both_programs_tell_who_came_into_a_room() -> None:
+    for name, paths in (("pidgin", PIDGIN), ("adium", ADIUM)):
+        (path,) = (each for each in paths if "private-chat" in each.parent.name)
+        events, _, _ = read(name, path)
+        told = [(each.type, each.data.actor.address, each.data.message and each.data.message.text) for each in events]  # type: ignore[union-attr]
+        assert told == [
+            ("participant.joined", "A_gmail.com", None),
+            ("participant.joined", "B_gmail.com", None),
+            ("message.sent", "A_gmail.com", "test"),
+            ("message.sent", "source@gmail.com", "what"),
+            ("message.sent", "B_gmail.com", "test2"),
+        ]
+
+
+HEADER = "Conversation with bob@x.org at Fri 09 Dec 2011 23:59:00 on ann@x.org/Home (jabber)\n"
+
+
+def log(tmp_path: Path, *lines: str, name: str = "2011-12-09.235900+0100CET.txt") -> Path:
+    path = tmp_path / name
+    path.write_text(HEADER + "".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_a_text_log(tmp_path: Path) -> None:
+    path = log(
+        tmp_path,
+        "(11:59:01 PM) ann: one",
+        "more: of it",
+        "(12:00:01 AM) Bobby: <b>two</b>",
+        "(12:00:02 AM) ***ann waves",
+        "(12:00:03 AM) Bobby has signed off.",
+        "(25:00:00) ann: late",
+    )
+    events, rejected, reading = read("pidgin", path)
+    assert [(each.data.actor.address, each.data.message.text, f"{each.time:%d %H}") for each in events] == [  # type: ignore[union-attr]
+        ("ann@x.org", "one\nmore: of it", "09 23"),
+        ("bob@x.org", "<b>two</b>", "10 00"),
+        ("ann@x.org", "/me waves", "10 00"),
+    ]
+    assert [each.position for each in rejected] == [f"{path}:7"]
+    assert reading.ignored == {"notices of Pidgin's own": 1}
+
+
+def test_equal_lines_of_one_second_are_told_apart_and_a_longer_log_gives_the_same(tmp_path: Path) -> None:
+    lines = ["(23:59:01) ann: ha", "(23:59:01) ann: ha", "(23:59:02) bob: ?"]
+    first, _, _ = read("pidgin", log(tmp_path, *lines[:2]))
+    longer, _, _ = read("pidgin", log(tmp_path, *lines))
+    assert [each.id for each in longer][:2] == [each.id for each in first] and len({each.id for each in longer}) == 3
+
+
+def test_adium_of_another_name_or_with_a_dtd_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.chatlog"
+    for content in ("<chat xmlns='other'/>", "<!DOCTYPE chat><chat xmlns='http://purl.org/net/ulf/ns/0.4-02'/>"):
+        path.write_text(content)
+        events, rejected, _ = read("adium", path)
+        assert not events and len(rejected) == 1
+
+
+STAMP = st.sampled_from(["(23:59:01)", "(1:00:00 PM)", "(2011-99-99 01:00:00)", "(99:99:99)", "(", ""])
+
+
+@pytest.mark.parametrize("form", ["html", "txt"])
+@given(lines=st.lists(st.tuples(STAMP, st.text(max_size=30)), max_size=6))
+def test_any_line_is_an_event_or_rejected_or_counted(
+    form: str, lines: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    made = [
+        f'<font size="2">{stamp}</font> <b>{rest}' if form == "html" else f"{stamp} {rest}" for stamp, rest in lines
+    ]
+    path = folder / f"2011-12-09.235900+0100CET.{form}"
+    path.write_text(HEADER + "\n".join(made), "utf-8", "replace")
+    events, rejected, reading = read("pidgin", path)
+    assert events or rejected or reading.ignored
+
+
+@given(st.text(max_size=60))
+def test_any_entry_of_adiums_is_an_event_or_rejected(tmp_path_factory: pytest.TempPathFactory, words: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.chatlog"
+    inner = f"<message sender='a' time='2020-01-01T00:00:00Z'>{words}</message><message time='x'/>"
+    path.write_text(f"<chat xmlns='http://purl.org/net/ulf/ns/0.4-02'>{inner}</chat>", "utf-8", "replace")
+    events, rejected, _ = read("adium", path)
+    assert rejected and len(events) <= 1
