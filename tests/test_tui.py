@@ -537,11 +537,9 @@ def test_a_cell_is_as_wide_as_it_is_told_and_harmless(text: str, width: int, rig
 def test_folding_loses_no_character_and_fits(parts: Sequence[str], width: int, indent: int) -> None:
     line = tuple(safe(part, "strong") for part in parts)
     lines = folded(line, width, indent)
-    started = [
-        each[1:] if at and each and each[0] == Piece(" " * indent) and indent < width // 2 else each
-        for at, each in enumerate(lines)
-    ]
-    assert "".join(text_of(each) for each in started) == text_of(line) or indent
+    started = [each[1:] if at else each for at, each in enumerate(lines)]
+    assert "".join(map(text_of, started)) == text_of(line)
+    assert all(each[0] == Piece(" " * (indent if indent < width // 2 else 0)) for each in lines[1:])
     assert all(cell_len(text_of(each)) <= width for each in lines)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from textual import on
@@ -130,9 +131,7 @@ class Conversations(Vertical):
             self._list([])  # where it can't be read, nothing of another one stands there
             self.told = "reading …"
             self._contents = await self._library.contents(shelf.mailbox)
-            folders: dict[str, int] = {}
-            for each in self._contents:
-                folders[each.where.folder] = folders.get(each.where.folder, 0) + 1
+            folders = Counter(each.where.folder for each in self._contents)
             self.post_message(self.Counted(shelf.mailbox, dict(sorted(folders.items()))))
         self._known = {}
         self._arrange()
