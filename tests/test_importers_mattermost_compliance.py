@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from contracts.importer import FIXTURES, RECEIVED, ImporterContract
@@ -17,11 +18,18 @@ from archiver.importers.recognising import document_at
 
 FOLDER = FIXTURES / "mattermost" / "compliance"
 TABLE = FOLDER / "posts.csv"
+XML = FIXTURES / "mattermost" / "actiance" / "actiance_export.xml"
 
 
 class TestMattermostTable(ImporterContract):
     importer = IMPORTERS["mattermost-csv"]
     samples = ((FOLDER, Options()),)
+    golden = True
+
+
+class TestMattermostActiance(ImporterContract):
+    importer = IMPORTERS["mattermost-actiance"]
+    samples = ((XML.parent, Options()),)
     golden = True
 
 
@@ -88,3 +96,45 @@ def test_any_table_is_events_or_rejected(tmp_path_factory: pytest.TempPathFactor
     path.write_text("Post Creation Time,Channel Id,Post Id,Post Message,Post Type\n" + "".join(pieces))
     captured, rejected, _ = read("mattermost-csv", path)
     assert captured or rejected or not "".join(pieces).strip()
+
+
+def test_every_element_of_actiances_is_there_once() -> None:
+    root = ElementTree.parse(XML).getroot()
+    count = {tag: sum(1 for _ in root.iter(tag)) for tag in ("Message", "ParticipantEntered", "ParticipantLeft")}
+    captured, rejected, reading = read("mattermost-actiance", XML)
+    types = Counter(each.event.type for each in captured)
+    assert not rejected
+    assert types["message.sent"] + types["message.edited"] == count["Message"]
+    assert types["participant.joined"] == count["ParticipantEntered"]
+    assert types["participant.left"] == count["ParticipantLeft"]
+    assert types["message.retracted"] == sum(each.text == "Deleted" for each in root.iter("UpdatedType"))
+    texts = [each.event.data.message.text for each in captured if each.event.type == "message.sent"]  # type: ignore[union-attr]
+    assert texts == ["Menu & co?", "here", "between us", "ok"]
+    (shared,) = (each for each in captured if each.event.type == "file.shared")
+    assert len(shared.attached) == 1
+    direct = [each.event for each in captured if each.event.data.conversation.kind == "im"]
+    assert len(direct[-1].data.conversation.participants or ()) == 2
+    assert reading.nobody == {"bob@example.org"}
+
+
+@given(st.lists(st.sampled_from(["<Message>", "</Message>", "<MessageId>p", "</MessageId>", "x", "&amp;", "<", "5"])))
+def test_any_xml_is_events_or_rejected(tmp_path_factory: pytest.TempPathFactory, pieces: list[str]) -> None:
+    path = tmp_path_factory.getbasetemp() / "actiance_export.xml"
+    path.write_text("<FileDump><Conversation Perspective='x'><RoomID>r</RoomID>" + "".join(pieces))
+    captured, rejected, _ = read("mattermost-actiance", path)
+    assert rejected and not captured
+
+
+def test_entities_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "actiance_export.xml"
+    path.write_text('<!DOCTYPE FileDump [<!ENTITY a SYSTEM "file:///etc/passwd">]><FileDump>&a;</FileDump>')
+    _, (rejected,), _ = read("mattermost-actiance", path)
+    assert "refused" in rejected.reason
+
+
+def test_both_forms_give_a_post_one_identity() -> None:
+    table = {each.event.id: each.event for each in read("mattermost-csv", TABLE)[0]}
+    xml = {each.event.id: each.event for each in read("mattermost-actiance", XML)[0]}
+    both = {identity for identity in table.keys() & xml.keys() if table[identity].type == "message.sent"}
+    assert both == {"c1/post1", "c1/post3", "d1/post5", "d1/post6"}
+    assert all(table[each].time == xml[each].time for each in both)

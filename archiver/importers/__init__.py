@@ -15,7 +15,7 @@ from archiver.importers.irc import Irc
 from archiver.importers.items import Items
 from archiver.importers.mail import Mail
 from archiver.importers.matrix import Matrix
-from archiver.importers.mattermost import Mattermost, MattermostTable
+from archiver.importers.mattermost import Mattermost, MattermostActiance, MattermostTable
 from archiver.importers.meetings import Jigasi, WebVtt, ZoomChat
 from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
@@ -42,6 +42,7 @@ _ALL: tuple[Importer, ...] = (
     Teams(),
     Mattermost(),
     MattermostTable(),
+    MattermostActiance(),
     RocketChat(),
     Zulip(),
     GoogleChat(),
