@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -124,15 +126,20 @@ def test_a_name_that_somebody_planted_does_a_terminal_no_harm(archive, verify):
     assert "\x1b" not in verify("--json", status=1).stdout
 
 
-def archived(data: Path) -> list[Path]:
-    """Two people's complete transcripts in their own archives, filed as ever."""
+def file(data: Path, configuration: str) -> None:
+    """What two people said, one aside included, filed as ever."""
     people = [ALICE, BOB]
     config, path = data.parent / "archiver.toml", data.parent / "events.ndjson"
-    config.write_text(ARCHIVING)
+    config.write_text(configuration)
     talk = [say(people[n % 2], f"text {n}", n, id=str(n), present=people) for n in range(3)]
     path.write_bytes(ndjson([*talk, say(ALICE, "aside", 4, to=[BOB], present=people)]))
     result = CliRunner().invoke(main, ["--config", str(config), "--data", str(data), "backfill", "events", str(path)])
     assert result.exit_code == 0, result.output
+
+
+def archived(data: Path) -> list[Path]:
+    """Two people's complete transcripts in their own archives."""
+    file(data, ARCHIVING)
     found = sorted((data / "archive").glob("*/*/.Recoverable Items.Purges/cur/*"))
     assert len(found) == 2 and b"X-Archiver-Transcript: complete" in found[0].read_bytes()
     return found
@@ -175,3 +182,23 @@ def test_an_archived_item_of_another_renderer_says_which_made_it(data, monkeypat
     monkeypatch.setattr(ArchiveStore, "verify", lambda *_: iter(()))
     (other,) = told(data, 0)
     assert (other["kind"], other["code"]) == ("information", "other-renderer") and "babel/0." in other["found"]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("content = ?1 WHERE ?2 <> ''", "its SHA-256 is "),
+        ("content = ?1, sha256 = ?2", "made again from its own events it is another"),
+    ],
+)
+def test_the_local_archive_is_held_against_its_rows_and_its_events(data: Path, change: str, found: str) -> None:
+    file(data, '[policy]\ninternal = true\n[archiving]\narchive = "im+conference"\n')
+    assert told(data, 0) == []
+    with Spool.open(data) as spool:
+        (row,) = spool.local_items()
+        forged = (spool.local_content(row.number) or b"").replace(b"text 1", b"text I")
+    with sqlite3.connect(data / "spool.db") as connection:
+        connection.execute(f"UPDATE local_archive SET {change}", (forged, sha256(forged).hexdigest()))
+    (damage,) = told(data, 1)
+    assert (damage["code"], damage["mailbox"], damage["place"]) == ("item-changed", ALICE, f"local archive/{row.name}")
+    assert damage["found"].startswith(found)

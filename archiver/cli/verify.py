@@ -42,7 +42,7 @@ _WORDS = {
 
 
 def verify(app: App, mailbox: str | None, *, repair: bool) -> None:
-    """Conversation History against the journal and itself, then the archives against their manifests."""
+    """Conversation History against the journal and itself, then the archives against what is on record of them."""
     archive = archive_of(app.config(), app.data)
     with ExitStack() as stack:
         spool = _spool(app, stack, repair=repair)
@@ -61,6 +61,8 @@ def verify(app: App, mailbox: str | None, *, repair: bool) -> None:
         for each in mailboxes:
             report.tell(check.history(each))
         report.tell(inspection.examine_archives(archive, archives, heads, check.prove))
+        if spool is not None:
+            report.tell(inspection.examine_local(spool, mailbox, check.prove))
     checked = f"{counted(len(mailboxes), 'mailbox', 'mailboxes')} and {counted(len(archives), 'archive')} checked"
     report.end(checked, check.file_again())
 

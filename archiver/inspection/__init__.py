@@ -7,7 +7,7 @@ archives against their manifests, `examining` Conversation History against the j
 events.
 """
 
-from archiver.inspection.archived import examine_archives
+from archiver.inspection.archived import examine_archives, examine_local
 from archiver.inspection.case import Case, Doing, Prove, Told
 from archiver.inspection.examining import examine
 from archiver.inspection.filtering import Wanted
@@ -37,6 +37,7 @@ __all__ = [
     "content",
     "examine",
     "examine_archives",
+    "examine_local",
     "find",
     "find_all",
     "folders",

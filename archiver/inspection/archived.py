@@ -1,12 +1,14 @@
-"""The items of an archive: as its manifest has them, and each against its own events.
+"""The items of archives: as what is on record has them, and each against its own events.
 
-Where the manifest already says that something is wrong with an item, its events are not asked.
+Where the record (a manifest, or the local archive's rows) already says that something is wrong with an item, its events
+are not asked.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
 from typing import Protocol
 
 from archiver.inspection.case import Doing, Prove, Told
@@ -44,10 +46,50 @@ def _item(archive: Folders, where: Where, place: str, prove: Prove) -> Iterator[
     (read,) = archive.read_all([where])
     if read is None:  # purged meanwhile
         return
-    proof = prove(read[1])
+    yield from _proved(read[1], where, place, prove)
+
+
+def _proved(content: bytes, where: Where, place: str, prove: Prove) -> Iterator[Problem | Told]:
+    proof = prove(content)
     if proof.renderer:
         yield Told(Doing.RENDERER, where.mailbox, place, f"made by {proof.renderer}: its words can't be compared")
     if proof.code is not None:
         yield problem(Damage(proof.code, where.mailbox, place, proof.found))
     elif proof.name != where.name and not proof.renderer:
         yield problem(Damage(Code.SWAPPED, where.mailbox, place, f"it is the item {proof.name}"))
+
+
+class Local(Protocol):
+    """The local archive: its items, and the content of one, None where it has gone."""
+
+    def local_items(self, *, mailbox: str | None) -> Iterable[LocalRow]: ...
+    def local_content(self, number: int) -> bytes | None: ...
+
+
+class LocalRow(Protocol):
+    """An item as its row has it; `mailboxes` are those that it was archived for."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def mailboxes(self) -> tuple[str, ...]: ...
+
+
+def examine_local(local: Local, mailbox: str | None, prove: Prove) -> Iterator[Problem | Told]:
+    """One item for all whom it was archived for; it is told as of the first of them."""
+    for row in local.local_items(mailbox=mailbox):
+        content = local.local_content(row.number)
+        if content is None:  # purged meanwhile
+            continue
+        where, place = Where(min(row.mailboxes, default=""), LOCAL, row.name), f"{LOCAL}/{row.name}"
+        if (digest := sha256(content).hexdigest()) == row.sha256:
+            yield from _proved(content, where, place, prove)
+        else:
+            yield problem(Damage(Code.CHANGED, where.mailbox, place, f"its SHA-256 is {digest}, not {row.sha256}"))
+
+
+LOCAL = "local archive"
