@@ -107,7 +107,10 @@ def test_one_item_by_number_name_key_or_message_id(store, wanted):
     assert inspection.find(store, ALICE, wanted).subject == "wanted"
 
 
-@pytest.mark.parametrize(("wanted", "why"), [("77", "no item"), ("9", "no item"), ("", "no item"), ("same", "2 items")])
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [("77", "no item"), ("9", "no item"), ("1" * 5_000, "no item"), ("", "no item"), ("same", "2 items")],
+)
 def test_what_is_not_one_item_is_a_mistake(store, wanted, why):
     for number in (100, 200):
         put(store, number, message("x", Message_ID=f"<same{number}@example.org>"))

@@ -11,6 +11,7 @@ from archiver.inspection.item import ItemSummary, item_of
 from archiver.inspection.listing import HEADER, Numbered, numbered
 from archiver.store.protocol import Folders, Where
 
+_DIGITS = 20
 _NAMED = 5
 """Of those that a name might mean, so many are told."""
 
@@ -47,8 +48,8 @@ def find_all(store: Folders, mailbox: str, wanted: str) -> list[Where]:
 def _fitting(store: Folders, mailbox: str, wanted: str) -> tuple[list[Numbered], bool]:
     """At least one; and whether they are called exactly so, or only begin so."""
     found = numbered(store, mailbox)
-    if wanted.isdecimal() and 1 <= int(wanted) <= len(found):
-        return [found[len(found) - int(wanted)]], True
+    if (number := _number(wanted)) and number <= len(found):
+        return [found[len(found) - number]], True
     bare = wanted.strip("<>")
     key = bare.partition("@")[0]
     fitting, is_whole = [each for each in found if {bare, key} & set(_names(each))], True
@@ -57,6 +58,11 @@ def _fitting(store: Folders, mailbox: str, wanted: str) -> tuple[list[Numbered],
     if not fitting:
         raise UsageError(f"{mailbox} has no item {wanted}", hint=f"`archiver inspect {mailbox}` lists its items")
     return fitting, is_whole
+
+
+def _number(wanted: str) -> int:
+    """0 where it is none that an item could have; Python reads none of thousands of digits."""
+    return int(wanted) if wanted.isdecimal() and len(wanted) < _DIGITS else 0
 
 
 def _ambiguous(mailbox: str, wanted: str, fitting: list[Numbered]) -> UsageError:
