@@ -44,7 +44,20 @@ def as_json(value: Any) -> None:
 
 
 def _json(value: Any) -> str:
-    return _escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a file name, or a header, of bytes that are no text
+        encoded = json.dumps(_as_text(msgspec.to_builtins(value)), ensure_ascii=False).encode()
+    return _escaped(msgspec.json.format(encoded, indent=2).decode())
+
+
+def _as_text(value: Any) -> Any:
+    """With U+FFFD for what stands for a byte that is no text: JSON holds none."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {_as_text(name): _as_text(each) for name, each in value.items()}
+    return [_as_text(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 class JsonList:
