@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -230,6 +231,22 @@ def test_mail_of_others_however_broken_is_indexed(filed, searcher, tmp_path):
     assert searcher.search("budget", ALICE).behind == 0
     assert [hit.name for hit in searcher.search("mark up -evil kind:mail", ALICE).hits] == ["1.html"]
     assert [hit.name for hit in searcher.search("from:jorg however", ALICE).hits] == ["1.plain"]
+
+
+NAMES = [b"1700000000.M1P2.host,S=15,W=16:2,S", b"1700000000.\x1b[31m\xff\n\xe2\x80\xae:2,S", b"1 2", b"a" * 250]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_servers_and_owners_name_as_they_like_is_found(filed, call, tmp_path, name):
+    folder = tmp_path / "data/mail/example.org/alice" / f".{HISTORY}" / "cur"
+    with open(os.fsencode(folder) + b"/" + name, "wb") as file:
+        file.write(b"Subject: unusual\n\nx")
+    assert len(json.loads(call("inspect", "--search", "unusual", "--json").stdout)["hits"]) == 1
+    assert "unusual" in call("inspect", "--search", "unusual").stdout
+    assert "unusual" in call("inspect", "--search", "unusual", "--csv").stdout
+    listed = json.loads(call("inspect", ALICE, "--json").stdout)
+    (number,) = [item["number"] for item in listed if item["subject"] == "unusual"]
+    assert json.loads(call("inspect", ALICE, number, "--json").stdout)["item"]["subject"] == "unusual"
 
 
 def test_reindexing_needs_no_spool(filed, call, tmp_path):

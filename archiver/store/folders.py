@@ -17,7 +17,7 @@ from archiver.store import keywords
 from archiver.store.draft import sweep
 from archiver.store.faults import fault
 from archiver.store.mending import Mender
-from archiver.store.names import INBOX, Encoding, checked_name, file_name, folder_from_disk, folder_on_disk
+from archiver.store.names import INBOX, Encoding, can_lie, checked_name, file_name, folder_from_disk, folder_on_disk
 from archiver.store.protocol import Found, Outcome, Put, Where
 from archiver.store.search import Search, settled
 from archiver.store.survey import Survey
@@ -70,9 +70,11 @@ class MaildirFolders:
             return [self._located(search, where) for where in wanted]
 
     def _located(self, search: Search, where: Where) -> Found | None:
-        name = checked_name(where.name)
+        """Also others' messages: servers and owners name them as they like."""
+        if not can_lie(where.name):
+            return None
         try:
-            at = search.find(self._place(where.mailbox, where.folder), name)
+            at = search.find(self._place(where.mailbox, where.folder), where.name)
         except ItemError:
             return None
         except OSError as error:
@@ -229,7 +231,7 @@ class MaildirFolders:
 
 
 def _content(search: Search, place: Place, name: str, limit: int) -> tuple[Found, bytes] | None:
-    while "/" not in name and (at := search.find(place, name)):
+    while can_lie(name) and (at := search.find(place, name)):
         content = search.content(place, at[0], limit)
         if content is not None:  # else renamed in between
             return at[1], content

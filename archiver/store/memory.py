@@ -53,7 +53,7 @@ class MemoryStore:
         return None
 
     def locate(self, mailbox: str, folder: str, name: str) -> Found | None:
-        kept = self._folder(mailbox, folder).get(checked_name(name))
+        kept = self._folder(mailbox, folder).get(name)
         return kept.found if kept and not kept.found.trashed else None
 
     def locate_all(self, wanted: Sequence[Where]) -> list[Found | None]:

@@ -136,6 +136,11 @@ def checked_name(name: str) -> str:
     return name
 
 
+def can_lie(name: str) -> bool:
+    """Whether a file can be called so at all: servers and owners name their messages as they like."""
+    return bool(name) and "/" not in name and "\0" not in name
+
+
 def file_name(name: str, flags: str) -> tuple[str, str]:
     """Subdirectory and file name of an item with these flags; without any it is new."""
     if not _FLAGS.fullmatch(flags):
