@@ -361,6 +361,60 @@ DIALECTS = {
     "10:00 -!- a was kicked from #c by b [flood]": "b left a (flood)",
     "10:00 -!- a changed the topic of #c to: New topic": "a topic New topic",
     "10:00 -!- mode/#c [+o a] by b": "",
+    # ZNC, energymech
+    "[10:00:00] *** Quits: a (a@host) (Quit: (bye))": "a left (Quit: (bye))",
+    "[10:00:00] *** Parts: a (a@host) ()": "a left",
+    '[10:00:00] *** a changes topic to "New topic"': "a topic New topic",
+    "[10:00:00] *** a sets mode: +b *!*@host": "",
+    "[10:00:00] *** a was kicked by b ()": "b left a",
+    # eggdrop
+    "[10:00] a (a@host) left #c (so long).": "a left (so long)",
+    "[10:00] a kicked from #c by b: flood": "b left a (flood)",
+    "[10:00] a (a@host) got netsplit.": "a left (netsplit)",
+    "[10:00] a (a@host) got lost in the net-split.": "a left (net-split)",
+    "[10:00] a (a@host) returned to #c.": "a joined",
+    "[10:00] --- Thu Feb 20 2020": "",
+    "[10:00] @#c (+nt) : [m/7 o/2 h/0 v/1 n/4 b/0 e/0 I/0]": "",
+    # irssi
+    "10:00 -!- a is now known as b": "a renamed b",
+    "10:00 -!- a [~a@host] has left #c [bye]": "a left (bye)",
+    "10:00 -!- a [~a@host] has left #c []": "a left",
+    "10:00 -!- Topic for #c: x": "",
+    "10:00 -!- Topic set by a [~a@host] [Thu Feb 20 10:00:00 2020]": "",
+    "10:00 -!- Irssi: #c: Total of 5 nicks [1 ops, 0 halfops, 0 voices, 4 normal]": "",
+    "10:00 -!- ServerMode/#c [+nt] by irc.example.org": "",
+    "10:00 -!- Netsplit a.example.org <-> b.example.org quits: x, y": "",
+    "10:00 -a:#c- notice": "a: notice",
+    "10:00:05 <+a> hi": "a: hi",
+    "10:00 -!- You're now known as b": "",
+    # weechat
+    "2020-02-20 10:00:00\t<--\ta (~a@host) has left #c (bye)": "a left (bye)",
+    "2020-02-20 10:00:00\t<--\ta has kicked b (flood)": "a left b (flood)",
+    '2020-02-20 10:00:00\t--\ta (~a@host) has changed topic for #c to "New topic"': "a topic New topic",
+    '2020-02-20 10:00:00\t--\tTopic for #c is "x"': "",
+    "2020-02-20 10:00:00\t--\tTopic set by a (~a@host) on Thu, 20 Feb 2020 10:00:00": "",
+    "2020-02-20 10:00:00\t--\tNotice(a): psst": "a: psst",
+    "2020-02-20 10:00:00\t--\tYou are now known as b": "",
+    "2020-02-20 10:00:00\t--\tChannel #c: 5 nicks (1 op, 0 voices, 4 normals)": "",
+    "2020-02-20 10:00:00\t=!=\tirc: timeout": "",
+    "2020-02-20 10:00:00\t-->\ta (Ann Example) (~a@host) has joined #c": "a joined",
+    # supybot
+    "2020-02-20T10:00:00  *** a <a!~a@host> has joined #c": "a joined",
+    "2020-02-20T10:00:00  *** a <a!~a@host> has left #c (bye)": "a left (bye)",
+    "2020-02-20T10:00:00  *** a <a!~a@host> has quit IRC (Quit: x)": "a left (Quit: x)",
+    "2020-02-20T10:00:00  *** b was kicked by a (flood)": "a left b (flood)",
+    '2020-02-20T10:00:00  *** a changes topic to "New topic"': "a topic New topic",
+    "2020-02-20T10:00:00  *** a sets mode: +o b": "",
+    "2020-02-20T10:00:00  -a- notice": "a: notice",
+    "2020-02-20T10:00:00  *** a is now known as b": "a renamed b",
+    # dircproxy
+    "[20 Feb 10:00] --> a (a@host) has joined #c": "a joined",
+    "[20 Feb 10:00] <-- a (a@host) has left #c (bye)": "a left (bye)",
+    "[20 Feb 10:00] *** a is now known as b": "a renamed b",
+    "[20 Feb 10:00] -a!a@host- notice": "a: notice",
+    # Ubuntu
+    "=== a [a@host]  has quit [Quit: x]": "a left (Quit: x)",
+    "=== b was kicked off #c by a (flood)": "a left b (flood)",
 }
 
 
@@ -388,6 +442,12 @@ def test_each_dialect(line: str, tmp_path: Path) -> None:
     for each in found:
         assert isinstance(each, Captured)
         assert clock_of(each)[:13] in ("2020-02-20 10", "2020-02-20 00")
+
+
+def test_eggdrop_tells_its_days(tmp_path: Path) -> None:
+    text = "[00:00] --- Thu Feb 20 2020\n[10:00] <a> one\n[00:00] --- Sun Feb 23 2020\n[09:00] <a> two\n"
+    events = log(tmp_path, text, "eggdrop.log")
+    assert [clock_of(each)[8:16] for each in events] == ["20 10:00", "23 09:00"]
 
 
 def test_irssi_tells_its_days(tmp_path: Path) -> None:

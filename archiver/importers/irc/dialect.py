@@ -63,7 +63,7 @@ DIALECTS = (
     Dialect(
         "bracketed",
         re.compile(rf"\[(?P<stamp>{_CLOCK})\] "),
-        _rules(_SPOKEN, (SYSTEM, r"\*\*\* (?P<text>.*)"), _ACTION, _NOTICE, (SYSTEM, r"(?P<text>[^<*-].*)")),
+        _rules(_SPOKEN, (SYSTEM, r"\*\*\* (?P<text>.*)"), _ACTION, _NOTICE, (SYSTEM, r"(?:--- )?(?P<text>[^<*-].*)")),
         re.compile(r"(?P<stamp>)=== "),
     ),
     Dialect(
@@ -107,28 +107,38 @@ DIALECTS = (
     ),
 )
 
-_WHO = rf"(?P<nick>{_NAME})(?: +\((?:[^\s()]*)\)| +\[(?:[^\s\]]|\] ?)*\])?"
+# With the host behind it in whatever brackets; weechat may put the real name between.
+_HOST = r"(?: +\([^()]{1,100}\))? +\([^\s()]*\)| +\[(?:[^\s\]]|\] ?)*\]| +<[^\s<>]*>"
+_WHO = rf"(?P<nick>{_NAME})(?:{_HOST})?"
 _REASON = r"(?: +[\[(](?P<reason>.*?)[\])]?)?"
 _CHANNEL = r"(?P<channel>[#&+!]\S*?)"
 
 SENTENCES = _rules(
     (JOINED, rf"(?:--> )?{_WHO} +has joined +(?:channel )?{_CHANNEL}"),
     (LEFT, rf"(?:<-- )?{_WHO} +has left +(?:channel )?{_CHANNEL}{_REASON}"),
+    (IGNORED, r"You(?: are|'re) now known as .*"),
     (RENAMED, rf"{_NICK} ?(?:is|are) now known as (?P<other>{_NAME})"),
     (LEFT, rf"(?:<-- )?{_WHO} +has quit(?: IRC)?{_REASON}"),
     (TOPIC, r"\.\.\[topic/(?P<channel>[^:\]]+):(?P<nick>[^\]]+)\] : (?P<text>.*)"),
-    (TOPIC, rf"(?P<nick>\S+) (?:has )?change[sd] (?:the )?topic(?: (?:of|for|on) {_CHANNEL})?"
+    (TOPIC, rf"(?P<nick>\S+) (?:\([^\s()]*\) )?(?:has )?change[sd] (?:the )?topic(?: (?:of|for|on) {_CHANNEL})?"
      r"(?: from .*?)? to:? *[\"']?(?P<text>.*?)[\"']?"),
     (KICKED, rf"(?P<other>\S+) (?:was|has been) kicked(?: (?:off|from|out of) {_CHANNEL})? by (?P<nick>\S+){_REASON}"),
+    (KICKED, rf"(?:<-- )?(?P<nick>\S+) has kicked (?P<other>\S+){_REASON}"),
+    (KICKED, rf"(?P<other>\S+) kicked from {_CHANNEL} by (?P<nick>[^\s:]+): ?(?P<reason>.*)"),
+    (NOTICED, r"Notice\((?P<nick>[^\s()]+)\)(?: -> \S+)?: (?P<text>.*)"),
     (JOINED, r"Joins: (?P<nick>\S+)(?: \(.*\))?"),
     (LEFT, rf"(?:Parts|Quits): (?P<nick>\S+)(?: \([^)]*\))?{_REASON}"),
     (JOINED, rf"(?P<nick>\S+) \([^\s)]*\) joined {_CHANNEL}\.?"),
+    (LEFT, rf"(?P<nick>\S+) \([^\s)]*\) left {_CHANNEL} \((?P<reason>.*)\)\."),
     (LEFT, rf"(?P<nick>\S+) \([^\s)]*\) left {_CHANNEL}\.?{_REASON}"),
+    (LEFT, r"(?P<nick>\S+) \([^\s)]*\) got (?:lost in the )?(?P<reason>net-?split)\."),
+    (JOINED, rf"(?P<nick>\S+) \([^\s)]*\) returned to {_CHANNEL}\."),
     (LEFT, r"(?P<nick>\S+) \([^\s)]*\) left (?:irc|[#&+!]\S*?)\.?: ?(?P<reason>.*)"),
     (RENAMED, r"Nick change: (?P<nick>\S+) -> (?P<other>\S+)"),
     (TOPIC, rf"Topic changed on {_CHANNEL} by (?P<nick>[^\s!]+)(?:!\S+)?: (?P<text>.*)"),
     (ACTED, r"Action: (?P<nick>\S+) ?(?P<text>.*)"),
     (OPENED, r"(?:Log opened|Day changed) (?P<text>.*)"),
+    (OPENED, r"(?P<text>[A-Z][a-z]{2} [A-Z][a-z]{2} +\d{1,2} \d{4})"),
     (IGNORED, r"(?i)(?:mode[/ ]|server ?mode|Log closed|You (?:dis)?connected|You have|now talking).*"),
     (IGNORED, rf"(?i)(?:Topic|Channel|Created|Netsplit|Irssi:|{_CHANNEL}:?) .*"),
     (IGNORED, r"\S+ sets mode:? .*"),
