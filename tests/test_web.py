@@ -233,6 +233,14 @@ def test_marks_are_the_only_markup(text, spans):
     assert made.count("<mark>") == made.count("</mark>") == sum(start < end for start, end in marks)
 
 
+def test_a_room_without_a_word_is_told_by_its_header(house):
+    house.put(b"X-Archiver-Kind: group\nX-Archiver-Conversation: %23\n" + mail("one", "noodles"), at=100)
+    house.put(b"X-Archiver-Kind: group\nX-Archiver-Conversation: x\n" + mail("two", "noodles"), at=200)
+    shown = house.browser().get(f"/mailbox/{ALICE}?room=%23&q=noodles&month=").text
+    assert ">one</bdi>" in shown and ">two</bdi>" not in shown and 'role="alert"' not in shown
+    assert 'role="alert"' not in house.browser().get(f"/mailbox/{ALICE}?month=9999-12&q=noodles").text
+
+
 def test_rooms_are_asked_for_whole(house):
     house.put(b"X-Archiver-Kind: group\nX-Archiver-Conversation: a%20b\n" + mail("one"), at=100)
     house.put(b"X-Archiver-Kind: group\nX-Archiver-Conversation: a%20b2\n" + mail("two"), at=200)
@@ -451,6 +459,9 @@ def test_a_picture_is_what_begins_like_one(house, content, type):
         "/static/../pages.py",
         "/static/..%2fpages.py",
         "/static/style.css/",
+        f"/static/{'x' * 300}.css",
+        f"/mailbox/{ALICE}/{'0' * 32}/file/{'1' * 4_400}",
+        f"/mailbox/{ALICE}/{'0' * 32}/picture/{'1' * 4_400}",
         "/static/",
         "/nowhere",
     ],

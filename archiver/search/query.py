@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple, NoReturn
 
@@ -294,7 +294,9 @@ def _span(token: _Token) -> tuple[int, int]:
     year, month, day = (int(part) if part else None for part in found.groups())
     try:
         first = datetime(year or 0, month or 1, day or 1, tzinfo=UTC)
-        if month is None:
+        if first.year == MAXYEAR and (month in (None, 12)):  # the year after has no number
+            end = datetime.max.replace(tzinfo=UTC)
+        elif month is None:
             end = first.replace(year=first.year + 1)
         elif day is None:
             end = first.replace(year=first.year + month // 12, month=month % 12 + 1)

@@ -173,10 +173,10 @@ class Site:
     def _file(self, request: Request) -> File:
         opened = self._opened(request)
         files = opened.parts.files if opened.parts else []
-        number: int = request.path_params["number"]
-        if not 1 <= number <= len(files):
-            raise HTTPException(404, "There is no such file in this conversation.")
-        return files[number - 1]
+        for file in files:
+            if str(file.number) == request.path_params["number"]:
+                return file
+        raise HTTPException(404, "There is no such file in this conversation.")
 
     # Coming and going
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from archiver.inspection.listing import Numbered
 from archiver.search import Hit, Order, Query, Results, parse
 from archiver.search.query import And
+from archiver.search.words import sought
 from archiver.web.asked import Asked
 from archiver.web.catalogue import Listing, id_of, month_of
 
@@ -46,7 +47,11 @@ def order_of(asked: Asked) -> Order:
 def query_of(asked: Asked) -> Query:
     """What was typed, and what was chosen beside it: each must hold."""
     chosen = [("with", asked.person), ("in", asked.room)]
-    terms = [f'{field}:"{" ".join(value.replace(chr(34), " ").split())}"' for field, value in chosen if value]
+    terms = [
+        f'{field}:"{" ".join(value.replace(chr(34), " ").split())}"'
+        for field, value in chosen
+        if sought(value)  # a room called `#` has no word: there the header alone decides
+    ]
     terms += [f"{field}:{value}" for field, value in (("kind", asked.kind), ("on", asked.month)) if value]
     parts = [parse(text).part for text in (asked.q, *terms) if text]
     return Query(asked.q, parts[0] if len(parts) == 1 else And(tuple(parts)))
