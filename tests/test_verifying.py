@@ -89,10 +89,16 @@ def test_a_problem_is_named_with_place_and_advice(archive, verify):
     assert verify(BOB, status=0)
 
 
-@pytest.mark.parametrize("written", ["Alice@Example.org", "sip:alice@example.org", "alice@example.org"])
+@pytest.mark.parametrize("written", ["Alice@Example.org", "sip:alice@example.org", "alice@example.org", "alic"])
 def test_an_address_is_taken_as_people_write_it(archive, verify, written):
     item(archive).unlink()
     assert "item-missing" in verify(written, status=1).output
+
+
+def test_a_beginning_that_several_have_is_a_mistake(archive, verify, data):
+    puts = [Put("alicia@example.org", PURGES, make_item(0))]
+    assert archive.put(puts, 1).outcomes == [None]
+    assert "2 mailboxes begin with ali" in verify("ali", status=2).output
 
 
 def test_the_heads_on_record_show_a_cut_tail(archive, verify):

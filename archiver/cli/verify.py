@@ -49,7 +49,10 @@ def verify(app: App, mailbox: str | None, *, repair: bool) -> None:
         heads = _heads(spool)
         ledger, progress = stack.enter_context(Ledger()), stack.enter_context(_progress())
         check = _Check(app, spool, ledger, progress, only=mailbox, repair=repair)
-        mailboxes, archives = check.mailboxes(), inspection.archives(archive, heads)
+        archives = inspection.archives(archive, heads)
+        if mailbox is not None:
+            mailbox = check.narrowed(mailbox, archives)
+        mailboxes = check.mailboxes()
         if mailbox is not None:
             mailboxes, archives = ([each for each in all_ if each == mailbox] for all_ in (mailboxes, archives))
             if not mailboxes and not archives:
@@ -113,6 +116,13 @@ class _Check:
         """Those that lie there, and those that something was filed for. Reads the journal."""
         self.catch_up()
         return sorted({*self._store.mailboxes(), *self._ledger.mailboxes()})
+
+    def narrowed(self, wanted: str, archives: list[str]) -> str:
+        """The one called so, in the journal too; else the only one that begins so, which is looked at from then on."""
+        known = {*self.mailboxes(), *archives}
+        if wanted not in known and not self._ledger.last:
+            self._only = inspection.beginning_so(sorted(known), wanted)
+        return self._only or wanted
 
     def catch_up(self) -> None:
         if self._spool:

@@ -11,7 +11,7 @@ from archiver.inspection.archived import examine_archives, examine_local
 from archiver.inspection.case import Case, Doing, Prove, Told
 from archiver.inspection.examining import examine
 from archiver.inspection.filtering import Wanted
-from archiver.inspection.finding import find, find_all, mailbox_of
+from archiver.inspection.finding import beginning_so, find, find_all, mailbox_of
 from archiver.inspection.item import ItemSummary
 from archiver.inspection.ledger import Ledger
 from archiver.inspection.listing import FolderSummary, Shown, content, folders, items, numbered, show
@@ -34,6 +34,7 @@ __all__ = [
     "Told",
     "Wanted",
     "archives",
+    "beginning_so",
     "content",
     "examine",
     "examine_archives",

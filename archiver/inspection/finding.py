@@ -23,7 +23,14 @@ def mailbox_of(store: Folders, wanted: str) -> str:
             return wanted
     except ItemError:
         pass
-    fitting = [each for each in store.mailboxes() if wanted and each.startswith(wanted.casefold())]
+    return beginning_so(store.mailboxes(), wanted)
+
+
+def beginning_so(mailboxes: Iterable[str], wanted: str) -> str:
+    """The only one of these that begins so; as it was given where there is none."""
+    fitting = [each for each in mailboxes if wanted and each.startswith(wanted.casefold())]
+    if wanted in fitting:
+        return wanted
     if len(fitting) > 1:
         raise UsageError(f"{len(fitting)} mailboxes begin with {wanted}: {_few(fitting)}", hint="write more of it")
     return fitting[0] if fitting else wanted
