@@ -112,7 +112,9 @@ def test_mistakes_are_told(filed, call):
     for wrong in (["--archive"], ["--search", "x", "--since", "2024-01-01"], [ALICE, "--sort", "relevance"]):
         call("inspect", *wrong, status=2)
     call("inspect", ALICE, "1", "--search", "x", status=2)
-    assert "no mailbox" in call("inspect", "nobody@example.org", "--search", "x", status=2).output
+    for asked in (["--search", "x"], ["--reindex"]):
+        assert "no mailbox" in call("inspect", "nobody@example.org", *asked, status=2).output
+        assert "not a mailbox" in call("inspect", "nobody", *asked, status=2).output
 
 
 def test_nothing_from_outside_moves_the_terminal(file, call):

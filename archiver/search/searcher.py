@@ -75,6 +75,8 @@ class Searcher:
         """Go through the folders of one mailbox, or of all with an index made anew; how many items it has then."""
         if mailbox is None:
             Index.remove(self.path)
+        else:
+            self._require(mailbox)
 
         def rebuilt(index: Index) -> int:
             go_through(index, self._store, [mailbox] if mailbox else self._store.mailboxes(), never)
