@@ -6,6 +6,7 @@
     backfill    a million events: speed and memory
     live        what capture waits for while a backfill runs
     policy       what deciding where to archive adds to a delivery
+    conversing   where conversations end, on annotated logs (python -m bench.conversing)
     purge        a purge's speed, and memory that doesn't grow with it
 
 Each part is one module with `run(bench)`, which gives each figure as soon as it is known. Ratios come from interleaved
