@@ -27,7 +27,7 @@ from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.sources import serving
 from archiver.sources.cloudevents import BATCH, LINES, ONE
 from archiver.sources.credentials import digest_of
-from archiver.sources.http import application, receiving
+from archiver.sources.http import receiving, reception
 from archiver.sources.http.receiving import Limits
 from archiver.sources.http.senders import Known, Sender, Senders
 from archiver.sources.http.source import HttpSource, Token
@@ -250,7 +250,7 @@ class TestTaking:
 
     def test_it_is_ready_again_by_itself(self, start: Start, spooled: Spooled, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever isn't ready is sent nothing, and so would never find out that it is."""
-        monkeypatch.setattr(application, "UNREADY", 0.3)
+        monkeypatch.setattr(reception, "UNREADY", 0.3)
         source = start()
         spooled.fault = TryLater("full")
         assert post(source, event()).status == 503 and ask(source, "GET", "/ready").status == 503

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from archiver.sources import listening
 from archiver.sources.credentials import Secret
 from archiver.sources.http.application import Intake
 from archiver.sources.http.receiving import Limits
+from archiver.sources.http.reception import Reception
 from archiver.sources.http.senders import Sender, Senders
 from archiver.sources.listening import Address
 from archiver.sources.looping import Loop
@@ -33,14 +35,16 @@ class Token(Secret, frozen=True, kw_only=True):
     rate: int = 0
 
 
-class HttpSource:
-    """`clock` gives microseconds since 1970. Port 0 takes a free one; after `start`, `address` has the one taken."""
+class Served:
+    """A source that is served over HTTP; who extends it says by whom requests are answered.
+
+    `clock` gives microseconds since 1970. Port 0 takes a free one; after `start`, `address` has the one taken.
+    """
 
     def __init__(
         self,
         name: str,
         address: Address,
-        tokens: tuple[Token, ...],
         *,
         tls: Tls | None = None,
         limits: Limits | None = None,
@@ -50,19 +54,22 @@ class HttpSource:
     ) -> None:
         self._name = name
         self.address = address
-        self._tokens = tokens
         self._tls = tls
         self._limits = limits or Limits()
         self._drain = drain
         self._blocking = blocking
         self._clock = clock
-        self._loop = Loop(self.name)
+        self._loop = Loop(name)
         self._serving: Serving | None = None
-        self._intake: Intake | None = None
+        self._reception: Reception | None = None
+
+    def _receiving(self, accept: Accept) -> Reception:
+        """Raises what a `probe` may raise."""
+        raise NotImplementedError
 
     @property
     def name(self) -> str:
-        return f"http:{self._name}"
+        return self._name
 
     @property
     def up(self) -> bool:
@@ -72,41 +79,59 @@ class HttpSource:
     def blocking(self) -> bool:
         return self._blocking
 
-    def describe(self) -> str:
-        return f"events on {'https' if self._tls else 'http'}://{self.address}/events"
+    @property
+    def _place(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{self.address}"
 
     def signs(self) -> Signs:
-        return Signs(dict(self._intake.refused) if self._intake is not None else {})
+        return Signs(dict(self._reception.refused) if self._reception is not None else {})
 
     def probe(self) -> None:
-        self._senders()
         if self._tls is not None:
             context_of(self._tls)
 
     def start(self, accept: Accept) -> None:
         if self._loop.started:
             raise UsageError(f"{self.name} was started before")
-        intake = Intake(self.name, self._senders(), self._limits, self._clock, accept)
+        reception = self._receiving(accept)
         bound = listening.bind(self.address)
         try:
-            serving = Serving(intake.application(), bound, self._tls, connections=self._limits.connections)
+            serving = Serving(reception.application(), bound, self._tls, connections=self._limits.connections)
         except BaseException:
             listening.release(bound)
             raise
         self.address = replace(self.address, port=listening.port_of(bound))
         self._loop.start()
         self._loop.run(serving.start())
-        self._intake, self._serving = intake, serving
+        self._reception, self._serving = reception, serving
         log.info("source_started", source=self.name, address=str(self.address))
 
     def stop(self) -> None:
         serving, self._serving = self._serving, None
-        if serving is None or self._intake is None:
+        if serving is None or self._reception is None:
             return
         self._loop.run(serving.stop(self._drain))
-        self._loop.run(self._intake.close())
+        self._loop.run(self._reception.close())
         self._loop.end()
         log.info("source_stopped", source=self.name)
+
+
+class HttpSource(Served):
+    """Events, from senders that are known by a token."""
+
+    def __init__(self, name: str, address: Address, tokens: tuple[Token, ...], **settings: Any) -> None:
+        super().__init__(f"http:{name}", address, **settings)
+        self._tokens = tokens
+
+    def describe(self) -> str:
+        return f"events on {self._place}/events"
+
+    def probe(self) -> None:
+        self._senders()
+        super().probe()
+
+    def _receiving(self, accept: Accept) -> Reception:
+        return Intake(self.name, self._senders(), self._limits, self._clock, accept)
 
     def _senders(self) -> Senders:
         return Senders([Sender(t.name, t.digest(), t.sources, t.rate) for t in self._tokens], time.monotonic)
