@@ -428,6 +428,11 @@ def http(**more: object) -> dict:
     return {"type": "http", "name": "chat", "token": [token]} | more
 
 
+def webhook(**more: object) -> dict:
+    secret = {"name": "slack", "env": "SLACK_SECRET"}
+    return {"type": "webhook", "name": "slack", "product": "slack", "secret": [secret]} | more
+
+
 def source_problems(*tables: object) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse({"source": list(tables)})
@@ -462,6 +467,10 @@ def test_a_source_has_its_defaults_and_listens_where_it_says():
         ),
         ([{"type": "smtp", "name": "b", "listen": ":1", "login": [LOGIN]}], "source[1].login", "loopback"),
         ([{"type": "smtp", "name": "b", "listen": ":1", "clients": ["x"]}], "source[1].clients[1]", "no network"),
+        ([webhook(certificate="/a.pem")], "source[1].certificate", "needs its key"),
+        ([webhook(product="telex")], "source[1].product", "must be one of"),
+        ([webhook(secret=[])], "source[1].secret", "anybody could write"),
+        ([webhook(secret=[{"name": "a", "sha256": DIGEST}])], "source[1].secret[1].sha256", "the secret itself"),
         ([http(certificate="/a.pem")], "source[1].certificate", "needs its key"),
         ([http(key="/a.pem")], "source[1].certificate", "needs its key"),
         ([http(client_ca="/a.pem")], "source[1].client_ca", "needs a certificate"),

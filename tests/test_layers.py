@@ -50,6 +50,8 @@ SPECIAL = {
     ("importers", "sources.mail"),
     ("importers", "sources.decoding"),
     ("importers", "sources.parts"),
+    # A product says the same in its webhook as in its export: one reading, so that both give the same events.
+    ("sources", "importers.slack.message"),
     # What our own items carry is read by what writes it.
     ("importers", "rendering.evidence"),
     # The inspector reads with the writer's types, so that it can't disagree with the archiver.

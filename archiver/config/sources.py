@@ -16,6 +16,8 @@ from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Tables
 
 _name = settings.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain name of a-z, 0-9, . and -")
 _digest = settings.matching(r"[0-9a-fA-F]{64}", "must be a SHA-256 digest: 64 hexadecimal digits")
+PRODUCTS = ("slack",)
+"""Whose webhooks are understood."""
 _variable = settings.matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "must be the name of an environment variable")
 
 
@@ -159,7 +161,47 @@ class HttpTable(Struct, frozen=True):
         return (("listen", self.listen),)
 
 
-SOURCES: dict[str, type] = {"http": HttpTable, "smtp": MailTable}
+class WebhookTable(Struct, frozen=True):
+    """What a product posts by itself."""
+
+    type: Annotated[str, Setting(REQUIRED, settings.choice("webhook"), "webhook: what a product posts by itself.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
+    product: Annotated[str, Setting(REQUIRED, settings.choice(*PRODUCTS), "Whose webhook it is.")]
+    secret: Annotated[tuple[SecretTable, ...], Setting([], Tables(SecretTable, _one_each), "")]
+    network: Annotated[
+        str,
+        Setting("", settings.text, "What its source is called, as with --network of a backfill; empty: its own id."),
+    ]
+    listen: Annotated[
+        Endpoint, Setting("127.0.0.1:8027", settings.endpoint, "Where to listen: host:port or a socket's path.")
+    ]
+    certificate: Annotated[
+        str | None, Setting("", settings.optional(settings.path), "PEM file of its certificate, for TLS.")
+    ]
+    key: Annotated[str | None, Setting("", settings.optional(settings.path), "PEM file of the certificate's key.")]
+    max_size: Annotated[int, Setting("4MiB", settings.size("64KiB", "64MiB"), "Larger requests are refused.")]
+    connections: Annotated[int, Setting(200, settings.whole(1, 10_000), "Connections at once.")]
+    blocking: Annotated[
+        bool,
+        Setting(False, settings.boolean, "Whether critical mode puts off events of archived conversations."),
+    ]
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        return (("listen", self.listen),)
+
+
+def webhook_faults(table: WebhookTable) -> Iterator[Fault]:
+    if bool(table.certificate) != bool(table.key):
+        yield "certificate", table.certificate or "", _BOTH
+    if not table.secret:
+        yield "secret", "", "is missing: without one anybody could write"
+    for number, secret in enumerate(table.secret, 1):
+        if secret.sha256:
+            yield f"secret[{number}].sha256", secret.name, "is no use here: the secret itself is, as file or env"
+
+
+SOURCES: dict[str, type] = {"http": HttpTable, "smtp": MailTable, "webhook": WebhookTable}
 """Every type of source there is, and the record of its table."""
 
 
@@ -178,6 +220,8 @@ def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
             yield from ((f"[{number}].{key}", value, why) for key, value, why in _tls_faults(table))
             if not table.token:
                 yield f"[{number}].token", "", "is missing: without one nobody may write"
+        if isinstance(table, WebhookTable):
+            yield from ((f"[{number}].{key}", value, why) for key, value, why in webhook_faults(table))
 
 
 def _tls_faults(table: HttpTable) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from archiver.config import Config
 from archiver.config.settings import Endpoint
-from archiver.config.sources import HttpTable, Mail, MailTable, SecretTable, TokenTable
+from archiver.config.sources import HttpTable, Mail, MailTable, SecretTable, TokenTable, WebhookTable
 from archiver.sources import smtp
 from archiver.sources.access import Access
 from archiver.sources.credentials import Secret
@@ -19,6 +19,10 @@ from archiver.sources.listening import Address
 from archiver.sources.protocol import Source
 from archiver.sources.smtp import MailSource
 from archiver.sources.tls import Tls
+from archiver.sources.webhooks.product import Product
+from archiver.sources.webhooks.signing import Keys
+from archiver.sources.webhooks.slack import Slack
+from archiver.sources.webhooks.source import WebhookSource
 
 
 class Maker(Struct, frozen=True):
@@ -83,6 +87,23 @@ def _http(table: HttpTable) -> Source:
     )
 
 
+def _webhook(table: WebhookTable) -> Source:
+    return WebhookSource(
+        table.name,
+        place(table.listen),
+        lambda keys: _PRODUCTS[table.product](keys, table),
+        tuple(map(_secret, table.secret)),
+        tls=_tls(table.certificate, table.key, None),
+        limits=http.Limits(table.max_size, table.max_size, connections=table.connections),
+        blocking=table.blocking,
+    )
+
+
+_PRODUCTS: dict[str, Callable[[Keys, WebhookTable], Product]] = {
+    "slack": lambda keys, table: Slack(keys, table.network),
+}
+
+
 def place(endpoint: Endpoint) -> Address:
     return Address(path=Path(endpoint.path)) if endpoint.path else Address(endpoint.host, endpoint.port)
 
@@ -93,4 +114,4 @@ def _tls(certificate: str | None, key: str | None, clients: str | None) -> Tls |
     return Tls(Path(certificate), Path(key), Path(clients) if clients is not None else None)
 
 
-_KINDS: dict[type, Callable[..., Source]] = {HttpTable: _http, MailTable: _further_mail}
+_KINDS: dict[type, Callable[..., Source]] = {HttpTable: _http, MailTable: _further_mail, WebhookTable: _webhook}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archiver.config import Config
-from archiver.config.sources import HttpTable
+from archiver.config.sources import HttpTable, WebhookTable
 from archiver.daemon.sources import sources_of
 from archiver.doctor.finding import Check, Finding, Verdict
 from archiver.exceptions import ArchiverError
@@ -27,7 +27,9 @@ def sources(config: Config, data: Path, now: int) -> Iterator[Finding]:
 
 def privacy(config: Config, data: Path, now: int) -> Iterator[Finding]:
     for table in config.source:
-        if isinstance(table, HttpTable) and not table.certificate and _is_open(table.listen.host, table.listen.path):
+        if not isinstance(table, HttpTable | WebhookTable) or table.certificate:
+            continue
+        if _is_open(table.listen.host, table.listen.path):
             found = f"{table.listen.host}:{table.listen.port} takes tokens and what people say without TLS"
             advice = "give it a certificate and key, or let it listen on loopback behind a proxy that has one"
             yield Finding(f"{table.type}:{table.name}'s privacy", Verdict.WARN, found, advice)

@@ -1,4 +1,4 @@
-"""Secrets of those who may write: kept as digests only, compared in constant time. Not what each may do."""
+"""Secrets of those who may write, compared in constant time: of tokens only digests are kept. Not what each may do."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class Secret(Struct, frozen=True):
 
     def digest(self) -> bytes:
         """Raises `EnvironmentFault` where it can't be had."""
-        return bytes.fromhex(self.sha256) if self.sha256 else digest_of(self._found())
+        return bytes.fromhex(self.sha256) if self.sha256 else digest_of(self.plain())
 
-    def _found(self) -> str:
+    def plain(self) -> str:
+        """As it is, for who signs with it: not where only its digest is known. Raises like `digest`."""
         secret = _content(self.name, self.file) if self.file else os.environ.get(self.env, "").strip()
         if len(secret) < LEAST:
             where = self.file or f"the variable {self.env}"

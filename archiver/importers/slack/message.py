@@ -93,6 +93,12 @@ class Line(Struct):
         """The id of who wrote it: a user, a bot, a bot's name."""
         return self.user or self.bot_id or self.username or ""
 
+    @property
+    def called(self) -> str | None:
+        """The name that stands beside it, if any."""
+        profile = self.user_profile or self.bot_profile
+        return self.username or (profile and (profile.display_name or profile.real_name or profile.name)) or None
+
 
 class Room(Struct, frozen=True):
     """A channel or direct conversation, with what is needed to speak of it."""
@@ -130,38 +136,57 @@ def events(line: Line, room: Room, attachments: tuple[Attachment, ...]) -> Itera
 
 
 def _said(line: Line, room: Room, at: int, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
-    text = plain(line.text or "", room.name_of)
-    text = f"/me {text}" if line.subtype == "me_message" else text
+    text = _text(line, room)
     thread = line.thread_ts if line.thread_ts != line.ts else None
     message = Message(id=line.ts, text=text, in_reply_to=thread, thread=thread)
     actor = _actor(line, room)
     yield _event(room, line.ts, SENT, at, actor=actor, message=message, attachments=attachments or None)
     if line.edited is not None:
-        who = room.person(line.edited.user, None) if line.edited.user else actor
-        edited, changed = time_of(line.edited.ts), Message(id=line.ts, text=text)
-        yield _event(room, f"{line.ts}/edited/{line.edited.ts}", EDITED, edited, actor=who, message=changed)
+        yield edited(line, line.edited, room)
     yield from _reactions(line, room, at)
+
+
+def _text(line: Line, room: Room) -> str:
+    text = plain(line.text or "", room.name_of)
+    return f"/me {text}" if line.subtype == "me_message" else text
+
+
+def edited(line: Line, edit: Edited, room: Room) -> Event:
+    """`line` is the message as it is after this edit."""
+    who = room.person(edit.user, None) if edit.user else _actor(line, room)
+    changed = Message(id=line.ts, text=_text(line, room))
+    return _event(room, f"{line.ts}/edited/{edit.ts}", EDITED, time_of(edit.ts), actor=who, message=changed)
 
 
 def _reactions(line: Line, room: Room, at: int) -> Iterator[Event]:
     """An export says who reacted, never when: told at the time of the message."""
     for reaction in line.reactions or ():
         for user in reaction.users:
-            yield _event(
-                room,
-                f"{line.ts}/reaction/{reaction.name}/{user}",
-                REACTED,
-                at,
-                actor=room.person(user, None),
-                message=Message(id=line.ts),
-                reaction=f":{reaction.name}:",
-            )
+            yield reacted(room, line.ts, reaction.name, user, at)
+
+
+def reacted(room: Room, ts: str, name: str, user: str, at: int, *, removed: str | None = None) -> Event:
+    """To the message of this `ts`. `removed` is the `ts` at which it was taken back, which only happens live."""
+    return _event(
+        room,
+        f"{ts}/reaction/{name}/{user}" + (f"/removed/{removed}" if removed else ""),
+        REACTED,
+        at,
+        actor=room.person(user, None),
+        message=Message(id=ts),
+        reaction=f":{name}:",
+        removed=removed is not None,
+    )
 
 
 def _deleted(line: Line, room: Room, at: int) -> Iterator[Event]:
     """What stood here was deleted; the message that answers to it keeps its place."""
     yield _event(room, line.ts, SENT, at, actor=_actor(line, room), message=Message(id=line.ts, text=""))
-    yield _event(room, f"{line.ts}/deleted", RETRACTED, at, message=Message(id=line.ts))
+    yield retracted(room, line.ts, at)
+
+
+def retracted(room: Room, ts: str, at: int) -> Event:
+    return _event(room, f"{ts}/deleted", RETRACTED, at, message=Message(id=ts))
 
 
 def _actor(line: Line, room: Room) -> Participant | None:

@@ -191,7 +191,7 @@ class _Workspace:
             email = user.profile.email if user.profile is not None else None
             person = Participant(address=email or identifier, name=user.called)
         else:
-            person = Participant(address=identifier, name=_called(line) or identifier)
+            person = Participant(address=identifier, name=(line.called if line is not None else None) or identifier)
             if line is not None and not line.user:
                 self._reading.nobody.add(identifier)
         self._people[identifier] = person
@@ -200,10 +200,3 @@ class _Workspace:
     def _name_of(self, identifier: str) -> str:
         user = self._users.get(identifier)
         return (user.called if user is not None else self._names.get(identifier)) or identifier
-
-
-def _called(line: Line | None) -> str | None:
-    if line is None:
-        return None
-    profile = line.user_profile or line.bot_profile
-    return line.username or (profile and (profile.display_name or profile.real_name or profile.name)) or None

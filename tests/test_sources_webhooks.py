@@ -1,0 +1,235 @@
+"""Webhooks of products: the source contract, who is believed, and what each delivery means."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from contracts.source import SourceContract, Spooled
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.config import parse
+from archiver.daemon.sources import sources_of
+from archiver.events import Captured, Event, Participant, Rejected
+from archiver.importers.slack import message as slack_lines
+from archiver.sources.credentials import Secret
+from archiver.sources.http.replies import Refusal
+from archiver.sources.listening import Address
+from archiver.sources.webhooks.product import Delivery
+from archiver.sources.webhooks.slack import Slack
+from archiver.sources.webhooks.source import PATH, WebhookSource
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "webhooks"
+SECRET = "a-secret-that-nobody-guesses"
+OLD = "an-older-one-that-nobody-guesses"
+AT = 1_700_000_200
+"""Seconds: when deliveries come, a little after what they tell of."""
+
+Headers = dict[str, str]
+
+
+class Answer:
+    def __init__(self, reply: http.client.HTTPResponse) -> None:
+        self.status = reply.status
+        self.headers = reply.headers
+        self.body = reply.read()
+
+
+def post(source: WebhookSource, body: bytes, headers: Headers, query: str = "") -> Answer:
+    client = http.client.HTTPConnection("127.0.0.1", source.address.port, timeout=20)
+    try:
+        client.request("POST", PATH + query, body, headers)
+        return Answer(client.getresponse())
+    finally:
+        client.close()
+
+
+def keep(folder: Path) -> tuple[Secret, ...]:
+    (folder / "new").write_text(SECRET + "\n")
+    (folder / "old").write_text(OLD)
+    return Secret("new", file=str(folder / "new")), Secret("old", file=str(folder / "old"))
+
+
+class WebhookContract(SourceContract):
+    """Subclasses give `product`, and `delivered` for a message of this text: body, headers and query."""
+
+    product: Callable[..., Any]
+
+    def make(self, tmp_path: Any) -> WebhookSource:
+        return WebhookSource("test", Address(), self.product, keep(tmp_path), blocking=True)
+
+    def make_taken(self, tmp_path: Any, source: Any) -> WebhookSource:
+        return WebhookSource("other", Address(port=source.address.port), self.product, keep(tmp_path))
+
+    def delivered(self, text: str) -> tuple[bytes, Headers, str]:
+        raise NotImplementedError
+
+    def send(self, source: Any, text: str) -> bool:
+        return post(source, *self.delivered(text)).status == 200
+
+    def test_what_nobody_signed_is_refused_counted_and_told_once(
+        self, source: Any, spooled: Spooled, capsys: Any
+    ) -> None:
+        body, _, _ = self.delivered("private")
+        for _ in range(20):
+            assert post(source, body, {}).status == 403
+        assert spooled.records == [] and source.signs().refused == {"forged": 20}
+        told = "".join(capsys.readouterr())
+        assert told.count("request_refused") == 1 and "private" not in told and SECRET not in told
+
+    def test_what_was_changed_on_its_way_is_refused(self, source: Any, spooled: Spooled) -> None:
+        body, headers, query = self.delivered("one")
+        assert post(source, body.replace(b"one", b"two"), headers, query).status == 403
+        assert post(source, body, headers, query).status == 200
+        assert spooled.texts == ["one"]
+
+
+def event_of(captured: Captured | Rejected) -> Event:
+    assert isinstance(captured, Captured) and not captured.cleaned
+    return captured.event
+
+
+# --- Slack -------------------------------------------------------------------------------------------------------
+
+
+def signed(body: bytes, at: float, secret: str = SECRET) -> Headers:
+    signature = hmac.new(secret.encode(), b"v0:%d:%b" % (at, body), hashlib.sha256).hexdigest()
+    return {"X-Slack-Request-Timestamp": str(int(at)), "X-Slack-Signature": f"v0={signature}"}
+
+
+def small(headers: Headers) -> Headers:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def slack(name: str, network: str = "") -> list[Event]:
+    body = (FIXTURES / "slack" / f"{name}.json").read_bytes()
+    delivery = Delivery("", small(signed(body, AT)), body, AT * 1_000_000)
+    product = Slack((SECRET.encode(),), network)
+    assert product.admit(delivery) is None
+    return [event_of(each) for each in product.read(delivery)]
+
+
+class TestSlackSource(WebhookContract):
+    product = Slack
+
+    def delivered(self, text: str) -> tuple[bytes, Headers, str]:
+        body = (FIXTURES / "slack" / "message.json").read_bytes().replace(b"Hello <@U2> &amp; all", text.encode())
+        return body, signed(body, time.time()), ""
+
+    def test_the_older_secret_is_good_too(self, source: Any, spooled: Spooled) -> None:
+        body, _, _ = self.delivered("one")
+        assert post(source, body, signed(body, time.time(), OLD)).status == 200
+
+    @pytest.mark.parametrize("off", [-301, 302])
+    def test_a_replay_is_refused(self, source: Any, spooled: Spooled, off: int) -> None:
+        body, _, _ = self.delivered("one")
+        assert post(source, body, signed(body, time.time() + off)).status == 403
+        assert spooled.records == [] and source.signs().refused == {"replayed": 1}
+
+    def test_the_challenge_is_answered_to_slack_only(self, source: Any, spooled: Spooled) -> None:
+        body = (FIXTURES / "slack" / "challenge.json").read_bytes()
+        assert post(source, body, {}).status == 403
+        answer = post(source, body, signed(body, time.time()))
+        assert (answer.status, answer.body) == (200, b"3eZbrw1aB")
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        assert spooled.records == []
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"{broken",
+            b"\xff",
+            b'{"type":"event_callback","event":{"type":"message","ts":"yesterday","channel":"C1","text":"x"}}',
+            b'{"type":"event_callback","event":{"type":"message","ts":"1.0","text":"no channel"}}',
+            b"[" * 100_000,
+        ],
+    )
+    def test_what_slack_signed_and_nobody_reads_is_kept_whole(self, source: Any, spooled: Spooled, body: bytes) -> None:
+        assert post(source, body, signed(body, time.time())).status == 200
+        (kept,) = spooled.records
+        assert isinstance(kept, Rejected) and kept.content == body and kept.source
+
+    def test_other_places_are_told_where_to_post(self, source: Any) -> None:
+        client = http.client.HTTPConnection("127.0.0.1", source.address.port, timeout=20)
+        client.request("GET", PATH)
+        assert client.getresponse().status == 405
+
+
+class TestSlack:
+    def test_a_message(self) -> None:
+        (event,) = slack("message")
+        assert (event.source, event.id, event.type) == ("slack:T0001", "C024/1700000000.000100", "message.sent")
+        assert event.data.actor and event.data.actor.address == "U1"
+        assert event.data.message and event.data.message.text == "Hello @U2 & all"
+        assert event.data.conversation.kind == "group"
+
+    def test_an_edit_a_deletion_and_reactions_name_their_message(self) -> None:
+        told = [each for name in ("changed", "deleted", "reacted", "reaction_removed") for each in slack(name)]
+        assert [each.type for each in told] == ["message.edited", "message.retracted"] + ["message.reacted"] * 2
+        assert {each.data.message.id for each in told if each.data.message} == {"1700000000.000100"}
+        assert told[0].data.message and told[0].data.message.text == "Hello all"
+        assert [each.data.removed for each in told[2:]] == [False, True]
+        assert len({each.id for each in told}) == 4
+
+    def test_what_nobody_did_or_is_told_twice_is_left(self) -> None:
+        assert slack("unfolded") == slack("member_joined") == []
+        assert [each.type for each in slack("joined")] == ["participant.joined"]
+
+    def test_a_file_in_a_direct_message(self) -> None:
+        (event,) = slack("file", "acme")
+        assert (event.source, event.data.conversation.kind) == ("slack:acme", "im")
+        assert event.data.attachments and event.data.attachments[0].name == "plan.pdf"
+        assert event.data.message and event.data.message.thread == "1700000000.000100"
+
+    def test_an_export_calls_them_by_the_same_ids(self) -> None:
+        """The line that a later export has of the same message, edited and reacted to."""
+        line = msgspec.convert(
+            {
+                "ts": "1700000000.000100",
+                "user": "U1",
+                "text": "Hello all",
+                "edited": {"user": "U1", "ts": "1700000060.000000"},
+                "reactions": [{"name": "thumbsup", "users": ["U2"]}],
+            },
+            slack_lines.Line,
+        )
+        live = [each for name in ("message", "changed", "reacted") for each in slack(name)]
+        room = slack_lines.Room(
+            "slack:T0001", "C024", live[0].data.conversation, lambda who, _: Participant(address=who), str
+        )
+        exported = list(slack_lines.events(line, room, ()) or ())
+        assert [(each.source, each.id, each.type) for each in exported] == [
+            (each.source, each.id, each.type) for each in live
+        ]
+
+    @given(st.binary(max_size=200), st.text(max_size=80), st.text(max_size=80))
+    def test_nothing_unsigned_is_believed(self, body: bytes, stamp: str, signature: str) -> None:
+        headers = {"x-slack-request-timestamp": stamp, "x-slack-signature": signature}
+        with pytest.raises(Refusal):
+            Slack((SECRET.encode(),)).admit(Delivery("", headers, body, AT * 1_000_000))
+
+
+# --- configuration -----------------------------------------------------------------------------------------------
+
+
+def table(product: str, tmp_path: Path, **more: Any) -> dict[str, Any]:
+    (tmp_path / "secret").write_text(SECRET)
+    secret = {"name": "it", "file": str(tmp_path / "secret")}
+    return {"type": "webhook", "name": product, "product": product, "secret": [secret], "listen": "127.0.0.1:0"} | more
+
+
+@pytest.mark.parametrize("product", ["slack"])
+def test_what_is_configured_is_started(product: str, tmp_path: Path) -> None:
+    source = sources_of(parse({"source": [table(product, tmp_path)]}))[f"webhook:{product}"]()
+    source.probe()
+    source.start(Spooled())
+    assert source.name == f"webhook:{product}" and source.describe().endswith(PATH)
+    source.stop()
