@@ -22,8 +22,9 @@ from msgspec.structs import replace
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool, seal
-from archiver.spool.records import Entry, Exported, LocalCopy, Reading
-from archiver.spool.runs import State
+from archiver.spool.records import Entry, Exported, LocalCopy, Reading, Room
+from archiver.spool.runs import Far, State, Step
+from archiver.spool.undoing import Ranges
 from archiver.types import Delivery, DeliveryState, Destination, Exclusion, Filing, Head, Item, Lease, Roster
 
 START = BASE * SECOND
@@ -42,8 +43,9 @@ class Scene:
         events = [say(f"a{n}@x", "t", n, room=room) for n, room in enumerate(rooms)]
         self.spool.append([*events, shared(), Rejected(b"bad", "log:1", "no JSON")], self.feed, now=START)
         self.spool.append([say("a0@x", "other", 0, room="withheld")], self.feed, now=START)
-        self.spool.close_feed(self.feed, START)
         self.run = self.spool.begin_run(self.feed, "events", ["/x"], "{}", START).number
+        self.spool.append([], self.feed, now=START, backfill=Step(self.run, (Far(b"key", 1, whole=True),)))
+        self.spool.close_feed(self.feed, START)
         self.open = self.spool.open_feed("open", "import", now=START).number
         self.spool.append([say("b@x", "t", 1, room="opened")], self.open, now=START)
         self.leases = {lease.conversation: lease for lease in self.spool.claim(START, 99)}
@@ -186,6 +188,13 @@ WRITES: dict[str, Callable[[Scene], object]] = {
     "note_heads": lambda s: s.spool.note_heads({"a@x": Head(2, "bb")}),
     "begin_run": lambda s: s.spool.begin_run(1, "events", ["/x"], "other", START),
     "note_run": lambda s: s.spool.note_run(s.run, State.DONE, START, b"{}"),
+    "take_back": lambda s: s.spool.take_back(
+        s.spool.brought_to(Room(s.lease().place, "", ""), Ranges(((1, 99),))), [], Ranges(((1, 99),)), 9, START
+    ),
+    "mark_for_undo": lambda s: s.spool.mark_for_undo([s.filed.deliveries[0].number]),
+    "forget_identities": lambda s: s.spool.forget_identities(Ranges(((1, 99),)), ()),
+    "forget_inputs": lambda s: s.spool.forget_inputs(),
+    "refile": lambda s: s.spool.refile(Room(s.leases["old"].place, "", ""), START),
     "forget": lambda s: s.spool.forget(START + 30 * DAY, 7 * DAY, unchanged),
 }
 READS: dict[str, Callable[[Scene], object]] = {
@@ -194,6 +203,9 @@ READS: dict[str, Callable[[Scene], object]] = {
     "backfills": lambda s: s.spool.backfills(),
     "backfill": lambda s: s.spool.backfill(s.run),
     "inputs": lambda s: s.spool.inputs(),
+    "brought_numbers": lambda s: s.spool.brought_numbers(s.run),
+    "brought_to": lambda s: s.spool.brought_to(Room(1, "", ""), Ranges(((1, 99),))),
+    "rooms_of": lambda s: list(s.spool.rooms_of(1)),
     "came_of_it": lambda s: list(s.spool.came_of_it(1, 0)),
     "readings": lambda s: s.spool.readings(),
     "would_be": lambda s: s.spool.would_be([seal(say("a@x", "new", 1, id="new"))]),
@@ -252,6 +264,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "audited_heads": lambda s: s.spool.audited_heads(),
 }
 APART = {
+    "let_refile",
     "drop_quarantined",
     "scrub",
     "open",

@@ -121,6 +121,15 @@ def _file(config: Config, data: Path, spool: Spool, run: Run, children: Sequence
     if len(children) > 1 and run.accepted >= ALONE:
         serve(children, spool, work.more, work.done)
         return work.tally
+    return _file_alone(config, data, spool, work)
+
+
+def file_of(config: Config, data: Path, spool: Spool, feed: int) -> Tally:
+    """File what is due of a feed's places, in this process."""
+    return _file_alone(config, data, spool, _Work(spool, feed, lambda _: None))
+
+
+def _file_alone(config: Config, data: Path, spool: Spool, work: _Work) -> Tally:
     alone = Filer(spool, spool, store_of(config, data), archive_of(config, data), terms_of(config))
     while leases := work.more()[0]:
         work.done(alone.run(leases, _now()))

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from archiver import backfill as backfilling
 from archiver.backfill import Report, Request, Show
 from archiver.cli.app import App, reads
-from archiver.cli.backfills import list_runs, show_report, tell_report
+from archiver.cli.backfills import list_runs, refile, show_report, tell_report, undo
+from archiver.cli.decision import Text
 from archiver.cli.output import as_json, complain, counted, say, table
 from archiver.cli.preview import people_known, previews, tell_previews
 from archiver.exceptions import InUse, UsageError
@@ -49,6 +50,12 @@ _POLL = 0.5
 @click.option("--reread", is_flag=True, help="Read what was read to its end before once more.")
 @click.option("--runs", is_flag=True, help="List all backfills there were.")
 @click.option("--report", "report_of", type=click.IntRange(1), metavar="RUN", help="Show the report of one again.")
+@click.option("--undo", "undo_of", type=click.IntRange(1), metavar="RUN", help="Take back what one brought.")
+@click.option(
+    "--refile", "refile_of", type=click.IntRange(1), metavar="RUN", help="File one anew, as the directory is now."
+)
+@click.option("--by", type=Text(), metavar="NAME", help="With --undo and --refile: who decides this.")
+@click.option("--reason", type=Text(), help="With --undo and --refile: why.")
 @click.option("--map", "map_", type=click.Path(path_type=Path), help="Where to write the people file to fill in.")
 @reads
 def backfill(
@@ -71,6 +78,10 @@ def backfill(
     reread: bool,
     runs: bool,
     report_of: int | None,
+    undo_of: int | None,
+    refile_of: int | None,
+    by: str | None,
+    reason: str | None,
     map_: Path | None,
 ) -> None:
     """Reads files of old events and files everything they hold. Reading the same again files nothing new.
@@ -84,6 +95,10 @@ def backfill(
         return list_runs(app)
     if report_of is not None:
         return show_report(app, report_of)
+    if refile_of is not None:
+        return refile(app, refile_of, by, reason)
+    if undo_of is not None:
+        return undo(app, undo_of, by, reason, dry=dry_run)
     options = Options(channel, network, zone, date, charset, source, owner)
     _check(options)
     requests, unknown = _requests(what, options, jobs, reread=reread)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import click
 import msgspec
 from msgspec import structs
 
-from archiver.backfill import Report
+from archiver.backfill import Report, undoing
 from archiver.backfill.reporting import ConversationReport, Counts, DocumentReport
+from archiver.backfill.undoing import Undone
 from archiver.cli.app import App
 from archiver.cli.output import as_json, counted, say, size, table, when
+from archiver.config import Config
+from archiver.spool import Spool, missing
 from archiver.spool.locks import holder
 from archiver.spool.runs import Run, State
 
@@ -127,3 +133,56 @@ def _said(reasons: dict[str, int]) -> str:
 def _tell_more(count: int, what: str) -> None:
     if count > _SHOWN:
         say(f"  and {counted(count - _SHOWN, what)} more: all with --json")
+
+
+def undo(app: App, number: int, by: str | None, reason: str | None, *, dry: bool) -> None:
+    if dry:
+        with app.reading_spool() as spool:
+            report = undoing.planned(app.config(), app.data, spool, number)
+    else:
+        report = undoing.undo(*_decided(app, number, by, reason))
+    if app.json:
+        as_json(report)
+    else:
+        _tell_undone(report, dry=dry)
+    return None if report.clean else click.get_current_context().exit(1)
+
+
+def refile(app: App, number: int, by: str | None, reason: str | None) -> None:
+    report = undoing.refile(*_decided(app, number, by, reason))
+    if app.json:
+        as_json(report)
+    else:
+        say(f"{counted(report.conversations, 'conversation')} filed anew: {counted(report.tally.copies, 'item')} put.")
+        if report.beyond:
+            say(f"{counted(report.beyond, 'conversation')} NOT: their events are no longer in the spool.")
+            say(f"Take the run back (`archiver backfill --undo {number}`), and read the export again.")
+        if report.busy:
+            say(f"{counted(report.busy, 'room')} NOT: just being filed. Run it again.")
+    return None if report.clean else click.get_current_context().exit(1)
+
+
+def _decided(app: App, number: int, by: str | None, reason: str | None) -> tuple[Config, Path, int, str, str, int]:
+    if by is None or reason is None:
+        raise click.UsageError("--by and --reason say who decides this and why; --dry-run only shows what would go")
+    config = app.config()
+    app.log(config, quiet=True)
+    if not Spool.exists(app.data):  # a misspelt --data would make another
+        raise missing(app.data)
+    return config, app.data, number, by, reason, time.time_ns() // 1_000
+
+
+def _tell_undone(report: Undone, *, dry: bool) -> None:
+    what = f"{counted(report.items, 'item')} and {counted(report.events, 'event')} of {counted(report.rooms, 'room')}"
+    say(f"{what} {'would go' if dry else 'taken back'}.")
+    for count, one, more in (
+        (report.waiting, "item", "that waited for the gate or for a person, too"),
+        (report.archived, "version", "in compliance archives: they stay"),
+        (report.tally.copies, "item", "filed anew without what was taken back"),
+    ):
+        if count:
+            say(f"  {counted(count, one)} {more}")
+    for left in report.left:
+        say(f"STAYS, {left.why}: {left.mailbox}: {left.folder}/{left.name}")
+    for kept in report.kept:
+        say(f"STAYS as it is: {kept}")

@@ -98,10 +98,20 @@ def begin(connections: Connections, feed: int, format_: str, paths: Iterable[str
         connection = transaction.connection
         row = connection.execute(_UNFINISHED, (feed, format_, options)).fetchone()
         if row is None:
+            _refuse_undoing(connection, feed)
             connection.execute(_SET_ASIDE, (feed,))
             told = msgspec.json.encode(list(paths)).decode()
             row = connection.execute(_NEW, (feed, format_, told, options, now)).fetchone()
     return _run_from_row(row)
+
+
+def _refuse_undoing(connection: sqlite3.Connection, feed: int) -> None:
+    row = connection.execute("SELECT n FROM backfill WHERE feed = ? AND state = 'undoing'", (feed,)).fetchone()
+    if row is not None:
+        raise UsageError(
+            f"backfill {row[0]} of the same is half taken back",
+            hint=f"end that first: archiver backfill --undo {row[0]}",
+        )
 
 
 def _run_from_row(row: tuple[object, ...]) -> Run:

@@ -49,6 +49,7 @@ from archiver.spool import (
     schema,
     status,
     tracing,
+    undoing,
     weeding,
 )
 from archiver.spool.batch import Sealed
@@ -279,6 +280,44 @@ class Spool:
     def backfill(self, number: int) -> tuple[runs.Run, bytes | None]:
         """A backfill and its report (JSON)."""
         return runs.run(self._connections, number)
+
+    def brought_numbers(self, run: int) -> undoing.Ranges:
+        """Numbers that the events which a backfill brought can have."""
+        return undoing.ranges(self._connections, run)
+
+    def rooms_of(self, feed: int) -> Iterator[Room]:
+        """Those that a feed ever gave events."""
+        return undoing.rooms(self._connections, feed)
+
+    def brought_to(self, room: Room, numbers: undoing.Ranges) -> undoing.Brought:
+        """What of a room is of these numbers."""
+        return undoing.brought_to(self._connections, room, numbers)
+
+    def mark_for_undo(self, deliveries: Collection[int]) -> None:
+        """Their items are about to be taken out."""
+        undoing.mark(self._connections, deliveries)
+
+    def let_refile(self, room: Room) -> None:
+        """Versions of a room's conversations that nobody has any more count as never filed."""
+        undoing.let_refile(self._connections, room)
+
+    def refile(self, room: Room, now: int) -> tuple[int, int]:
+        """Let a leased room's conversations be filed anew; how many, and of how many the events are gone."""
+        return undoing.refile(self._connections, room, now)
+
+    def take_back(
+        self, found: undoing.Brought, superseded: Collection[int], numbers: undoing.Ranges, hold: int, now: int
+    ) -> None:
+        """Events of a leased place and these deliveries; `UsageError` where a hold newer than this one stands."""
+        undoing.take_back(self._connections, found, superseded, numbers, hold, now)
+
+    def forget_identities(self, numbers: undoing.Ranges, kept: Collection[int]) -> int:
+        """The same events are taken once more if they come again; how many."""
+        return undoing.forget_identities(self._connections, numbers, kept)
+
+    def forget_inputs(self) -> None:
+        """Whatever was read to its end before is read again."""
+        undoing.forget_inputs(self._connections)
 
     def inputs(self) -> dict[bytes, runs.Far]:
         """How far backfills have come in what they were given, by key."""

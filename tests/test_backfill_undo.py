@@ -1,0 +1,266 @@
+"""Taking a backfill back: as if it had never been; and read again, as if once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import join, say
+from click.testing import CliRunner, Result
+from effort import examples
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from archiver import backfill
+from archiver.backfill import undoing
+from archiver.cli import main
+from archiver.config import load
+from archiver.events import Captured, ndjson
+from archiver.importers import importer
+from archiver.spool import Spool
+from archiver.spool.runs import State
+
+Call = Callable[..., Result]
+ALICE, BOB = "alice@example.org", "bob@example.org"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def call(data: Path, tmp_path: Path) -> Call:
+    def call(*arguments: object, status: int = 0, config: str = "") -> Result:
+        path = tmp_path / "archiver.toml"
+        path.write_text(config)
+        result = CliRunner().invoke(main, ["--data", str(data), "--config", str(path), *map(str, arguments)])
+        assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
+        return result
+
+    return call
+
+
+def talk(count: int, room: str = "ab", first: int = 0, step: float = 1) -> list[Captured]:
+    numbers = range(first, first + count)
+    return [say((ALICE, BOB)[n % 2], f"words {n}", n * step, id=f"{room}{n}", room=room) for n in numbers]
+
+
+def written(path: Path, events: Sequence[Captured]) -> Path:
+    path.write_bytes(ndjson(events))
+    return path
+
+
+def undo(call: Call, run: int, *arguments: object, **more: Any) -> dict[str, Any]:
+    decided = ("--by", "me", "--reason", "wrong zone")
+    return dict(json.loads(call("backfill", "--undo", run, *decided, "--json", *arguments, **more).stdout))
+
+
+def listing(data: Path) -> list[str]:
+    """All items, under their names and flags."""
+    return sorted(str(each.relative_to(data)) for each in data.glob("mail/*/*/.*/*/*") if each.is_file())
+
+
+def names(data: Path) -> list[tuple[str, str]]:
+    """Whose items there are; what came unread stays unread."""
+    return sorted((Path(each).parts[2], Path(each).name.partition(":")[0]) for each in listing(data))
+
+
+def kept(data: Path) -> list[str]:
+    """What the local archive holds."""
+    with Spool.open(data) as spool:
+        return sorted(each.name for each in spool.local_items())
+
+
+def items(data: Path, who: str = "alice") -> list[Path]:
+    return sorted(data.glob(f"mail/example.org/{who}/.*/*/*"))
+
+
+def test_what_a_run_brought_goes_and_comes_again(call: Call, data: Path, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.ndjson", talk(4))
+    call("backfill", path)
+    before = listing(data)
+    assert len(before) == 2
+    would = json.loads(call("backfill", "--undo", 1, "--dry-run", "--json").stdout)
+    assert (would["items"], would["events"], would["left"]) == (2, 4, []) and listing(data) == before
+    done = undo(call, 1)
+    assert (done["items"], done["events"], done["identities"]) == (2, 4, 4) and listing(data) == []
+    with Spool.open(data) as spool:
+        assert spool.backfill(1)[0].state is State.UNDONE and spool.sources()[0].spooled == 0
+        assert [each.action for each in spool.audits()] == ["undo begun", "undo ended"]
+    again = undo(call, 1)
+    assert (again["items"], again["events"], again["identities"], again["rooms"]) == (0, 0, 0, 0)
+    found = json.loads(call("backfill", path, "--json").stdout)
+    assert (found["run"], found["accepted"], found["skipped"]) == (2, 4, 0) and listing(data) == before
+    assert "nobody" not in call("doctor").stdout
+    call("inspect", "--verify", ALICE)
+
+
+def test_a_conversation_that_holds_more_is_filed_anew_without_it(call: Call, data: Path, tmp_path: Path) -> None:
+    call("backfill", written(tmp_path / "a.ndjson", talk(4)))
+    before = listing(data)
+    call("backfill", written(tmp_path / "b.ndjson", talk(3, first=4)))
+    assert listing(data) != before
+    done = undo(call, 2)
+    assert done["tally"]["copies"] == 2 and done["left"] == [] and listing(data) == before
+    call("inspect", "--verify", ALICE)
+
+
+def test_what_its_owner_touched_stays_and_is_listed(call: Call, data: Path, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.ndjson", talk(2) + talk(2, "b") + talk(2, "c"))
+    call("backfill", path)
+    flagged, moved, _ = items(data)
+    flagged.rename(flagged.with_name(flagged.name.replace(":2,S", ":2,FS")))
+    moved.unlink()
+    done = undo(call, 1, status=1)
+    assert done["items"] == 4 and len(items(data)) == 1 and ":2,FS" in items(data)[0].name
+    assert sorted(each["why"] for each in done["left"]) == [
+        "its owner has touched it",
+        "its owner moved or deleted it",
+    ]
+    assert "STAYS" in call("backfill", "--undo", 1, "--by", "me", "--reason", "x", status=1).stdout
+
+
+def test_touched_and_shared_with_others_it_is_replaced_under_its_flags(call: Call, data: Path, tmp_path: Path) -> None:
+    call("backfill", written(tmp_path / "a.ndjson", talk(4)))
+    call("backfill", written(tmp_path / "b.ndjson", talk(3, first=4)))
+    (item,) = items(data)
+    kept = item.rename(item.parent.parent / "cur" / (item.name.partition(":")[0] + ":2,FS"))
+    done = undo(call, 2)
+    (left,) = items(data)
+    assert done["left"] == [] and left.name.endswith(":2,FS") and not kept.exists()
+    assert b"words 3" in left.read_bytes() and b"words 5" not in left.read_bytes()
+
+
+def test_under_a_hold_a_room_stays_as_it_is(call: Call, data: Path, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.ndjson", [*talk(2), say("carol@example.org", "x", 0, id="c", room="c")])
+    call("backfill", path)
+    before = listing(data)
+    call("hold", "place", ALICE, "--by", "judge", "--reason", "case")
+    done = undo(call, 1, status=1)
+    assert done["items"] == 1 and len(done["kept"]) == 1 and "held: alice@example.org" in done["kept"][0]
+    assert [each for each in listing(data) if "carol" not in each] == [each for each in before if "carol" not in each]
+    found = json.loads(call("backfill", path, "--json").stdout)
+    assert (found["accepted"], found["duplicates"]) == (1, 2) and listing(data) == before
+
+
+def test_archived_versions_stay(call: Call, data: Path, tmp_path: Path) -> None:
+    archived = "[archiving]\narchive = 'im'\n[policy]\ninternal = true\nexternal = true\n"
+    path = written(tmp_path / "a.ndjson", talk(4))
+    call("backfill", path, config=archived)
+    versions = kept(data)
+    done = undo(call, 1, config=archived)
+    assert done["items"] == 2 and done["archived"] == 2 * len(versions) > 0 and listing(data) == []
+    assert kept(data) == versions
+    call("backfill", path, config=archived)
+    assert kept(data) == versions and len(listing(data)) == 2
+    call("inspect", "--verify", ALICE, config=archived)
+
+
+def test_what_waits_is_given_up(call: Call, data: Path, tmp_path: Path) -> None:
+    closed = "[store]\nversion = '14.3.123.4'\n"
+    path = written(tmp_path / "a.ndjson", talk(4))
+    call("backfill", path, config=closed)
+    assert undo(call, 1, config=closed)["waiting"] == 2
+    with Spool.open(data) as spool:
+        assert spool.withheld() == [] and spool.totals().withheld == 0
+    assert json.loads(call("backfill", path, "--json").stdout)["tally"]["copies"] == 2
+
+
+@pytest.mark.parametrize("step", ["remove_all", "take_back", "forget_identities", "mark_for_undo"])
+def test_killed_anywhere_it_is_run_again(
+    step: str, call: Call, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "a.ndjson", talk(4) + talk(4, "b"))
+    call("backfill", path)
+    before = listing(data)
+    owner: Any = undoing.HeldStore if step == "remove_all" else Spool
+    made, times = getattr(owner, step), iter(range(2))
+
+    def killed(self: Any, *arguments: Any) -> Any:
+        """The second time after its work is done, the first before the next is begun."""
+        done = made(self, *arguments)
+        if next(times) == (0 if step == "forget_identities" else 1):
+            raise KeyboardInterrupt
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            undoing.undo(load(), data, 1, "me", "wrong", 0)
+    assert "half taken back" in call("backfill", path, status=2).stderr
+    done = undo(call, 1)
+    assert done["left"] == [] and listing(data) == []
+    call("backfill", path)
+    assert listing(data) == before
+
+
+def test_what_an_interrupted_run_brought_goes_too(call: Call, data: Path, tmp_path: Path) -> None:
+    with Spool.open(data) as spool:
+        feed = spool.open_feed("import:events:x", "import").number
+        run = spool.begin_run(feed, "events", ["x"], "{}", 0).number
+        from archiver.spool.runs import Step
+
+        spool.append(talk(3), feed, backfill=Step(run))
+    assert "interrupted" in call("backfill", "--runs").stdout
+    assert undo(call, run)["events"] == 3
+    with Spool.open(data) as spool:
+        assert spool.feeds(only_open=True) == [] and spool.rooms() == []
+
+
+def test_who_decides_it_is_asked_for(call: Call, tmp_path: Path) -> None:
+    call("backfill", written(tmp_path / "a.ndjson", talk(2)))
+    assert "--by and --reason" in call("backfill", "--undo", 1, status=2).stderr
+    assert "there is no backfill 9" in call("backfill", "--undo", 9, "--dry-run", status=2).stderr
+
+
+def test_with_another_directory_it_is_filed_anew(call: Call, data: Path, tmp_path: Path) -> None:
+    call("backfill", written(tmp_path / "a.ndjson", talk(4)))
+    corrected = f"[directory.people]\n'{ALICE}' = '{ALICE}'\n'{BOB}' = 'robert@example.org'\n"
+    decided = ("--by", "me", "--reason", "renamed", "--json")
+    done = json.loads(call("backfill", "--refile", 1, *decided, config=corrected).stdout)
+    assert (done["conversations"], done["beyond"]) == (1, 0)
+    assert (len(items(data)), len(items(data, "bob")), len(items(data, "robert"))) == (1, 0, 1)
+    call("inspect", "--verify", "robert@example.org", config=corrected)
+    with Spool.open(data) as spool:
+        assert spool.forget(2**60, 0, lambda events, roster, partial: roster).events == 4
+    late = json.loads(call("backfill", "--refile", 1, *decided, status=1).stdout)
+    assert late["beyond"] == 1 and len(items(data, "robert")) == 1
+
+
+PIECES = st.lists(st.tuples(st.sampled_from(["ab", "c"]), st.integers(0, 12), st.booleans()), unique=True, max_size=8)
+
+
+@pytest.mark.slow
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PIECES, PIECES)
+def test_undone_it_is_as_if_it_had_never_been(
+    tmp_path_factory: pytest.TempPathFactory, ours: list[tuple[str, int, bool]], wrong: list[tuple[str, int, bool]]
+) -> None:
+    never, undone = tmp_path_factory.mktemp("never"), tmp_path_factory.mktemp("undone")
+    first, second = _events(ours), [each for each in _events(wrong) if each not in _events(ours)]
+    for data in (never, undone):
+        _run(data, written(data / "ours.ndjson", first))
+    _run(undone, written(undone / "wrong.ndjson", second))
+    once = names(undone / "data")
+    report = undoing.undo(load(), undone / "data", 2, "me", "wrong", 0)
+    assert report.clean and names(undone / "data") == names(never / "data")
+    _run(undone, undone / "wrong.ndjson")
+    assert names(undone / "data") == once
+
+
+def _events(pieces: Sequence[tuple[str, int, bool]]) -> list[Captured]:
+    """A conversation every 20 minutes, in two rooms; some only join."""
+    return [
+        say((ALICE, BOB)[n % 2], f"words {n}", n * 400, id=f"{room}{n}", room=room)
+        if says
+        else join(ALICE, n * 400 + 1, id=f"{room}{n}j", room=room)
+        for room, n, says in pieces
+    ]
+
+
+def _run(data: Path, path: Path) -> None:
+    backfill.run(load(), data / "data", backfill.Request(importer("events"), (path,), jobs=1))
