@@ -11,6 +11,7 @@ from archiver.importers.bigbluebutton import BigBlueButton
 from archiver.importers.discord import Discord
 from archiver.importers.document import Document
 from archiver.importers.googlechat import GoogleChat
+from archiver.importers.imessage import IMessage
 from archiver.importers.irc import Irc
 from archiver.importers.items import Items
 from archiver.importers.mail import Mail
@@ -48,6 +49,7 @@ _ALL: tuple[Importer, ...] = (
     GoogleChat(),
     Skype(),
     Matrix(),
+    IMessage(),
     Adium(),
     Pidgin(),
     Xmpp(),

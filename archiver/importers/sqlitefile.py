@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import quote
 
 from archiver.events import chunks
@@ -22,6 +23,12 @@ MAGIC = b"SQLite format 3\0"
 VALUE_LIMIT = 32 * 1024 * 1024
 """Bytes of one value or row."""
 CHUNK = 1024 * 1024
+STEPS = 100_000
+FEWEST = 20_000_000
+STEPS_A_BYTE = 100
+"""Steps of SQLite's machine that reading may take: far more than any file needs whose rows lie in it once."""
+_DAMAGED = (sqlite3.Error, OverflowError, UnicodeDecodeError)
+"""What a damaged file raises: the last where the name of a column is."""
 
 
 class Broken(Exception):
@@ -31,36 +38,44 @@ class Broken(Exception):
 class Database:
     """An open one. `tables` are the plain ones there, by name, with their columns."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, size: int) -> None:
         self._connection = connection
+        self._steps = FEWEST + STEPS_A_BYTE * size
         self.tables: dict[str, tuple[str, ...]] = {}
         for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
             if isinstance(name, str) and not str(sql).lstrip().upper().startswith("CREATE VIRTUAL"):
                 columns = connection.execute("SELECT name FROM pragma_table_info(?)", (name,)).fetchall()
                 self.tables[name] = tuple(column for (column,) in columns)
         connection.set_authorizer(self._only_reading)
+        connection.set_progress_handler(self._one_more, STEPS)
 
-    def rows(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
-        """What a query finds, whose first column is a row's growing number. Raises `Broken` where the file is damaged.
+    def rows(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """What a query finds, by the number in its first column, which never falls. Raises `Broken` for a damaged file.
 
-        A file that was made to harm can lead in circles: then the number doesn't grow.
+        A file that was made to harm can lead in circles: then the number falls, or the steps are too many for its size.
         """
         last = None
         try:
             for row in self._connection.execute(query, parameters):
-                if not isinstance(row[0], int) or (last is not None and row[0] <= last):
+                if not isinstance(row[0], int) or (last is not None and row[0] < last):
                     raise Broken("the database leads in circles")
                 last = row[0]
-                yield row[1:]
-        except (sqlite3.Error, OverflowError) as fault:
+                yield row
+        except _DAMAGED as fault:
             raise Broken(f"the database can't be read: {fault}") from fault
 
     def has(self, table: str, columns: Collection[str]) -> bool:
         return set(columns) <= set(self.tables.get(table, ()))
 
-    def _only_reading(self, action: int, table: str | None, *_: str | None) -> int:
+    def _only_reading(self, action: int, table: str | None, name: str | None, *_: str | None) -> int:
         reads = action == sqlite3.SQLITE_READ and table in self.tables
-        return sqlite3.SQLITE_OK if reads or action == sqlite3.SQLITE_SELECT else sqlite3.SQLITE_DENY
+        is_plain = action == sqlite3.SQLITE_SELECT or (action == sqlite3.SQLITE_FUNCTION and name == "min")
+        return sqlite3.SQLITE_OK if reads or is_plain else sqlite3.SQLITE_DENY
+
+    def _one_more(self) -> bool:
+        """Whether to stop."""
+        self._steps -= STEPS
+        return self._steps < 0
 
 
 @contextmanager
@@ -77,8 +92,8 @@ def opened(document: Document) -> Iterator[Database]:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT)
             for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
                 connection.execute(f"PRAGMA {pragma}")
-            database = Database(connection)
-        except (sqlite3.Error, OverflowError) as fault:
+            database = Database(connection, path.stat().st_size)
+        except _DAMAGED as fault:
             if connection is not None:
                 connection.close()
             raise Broken(f"the database can't be opened: {fault}") from fault

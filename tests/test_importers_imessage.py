@@ -1,0 +1,213 @@
+"""iMessage: made databases counted, Apple's times, texts in blobs, reactions, edits, hostile databases."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts.importer import FIXTURES, RECEIVED, ImporterContract
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from archiver.events import Captured, Event, Rejected
+from archiver.importers import IMPORTERS, Options, Reading
+from archiver.importers.imessage.body import text_of
+from archiver.importers.recognising import document_at
+
+MADE = FIXTURES / "copyleft" / "imessage"
+MAC = MADE / "macos" / "chat.db"
+PHONE = MADE / "ios" / "sms.db"
+START = 721_692_800
+"""Seconds since 2001 of 2023-11-14 22:13:20 UTC."""
+
+
+class TestIMessage(ImporterContract):
+    importer = IMPORTERS["imessage"]
+    samples = ((MAC.parent, Options(owner="me@example.com")), (PHONE.parent, Options()))
+    golden = True
+
+
+Read = tuple[list[Captured], list[Rejected], Reading]
+
+
+def read(path: Path, options: Options | None = None) -> Read:
+    reading = Reading(RECEIVED)
+    found = list(IMPORTERS["imessage"].read(document_at(path), options or Options(), reading))
+    captured = [each for each in found if isinstance(each, Captured)]
+    return captured, [each for each in found if isinstance(each, Rejected)], reading
+
+
+@pytest.mark.parametrize("path", [MAC, PHONE])
+def test_every_message_is_there_once(path: Path) -> None:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as base:
+        (count,) = base.execute("SELECT count(*) FROM message WHERE associated_message_guid IS NULL").fetchone()
+        (reacted,) = base.execute("SELECT count(*) FROM message WHERE associated_message_guid IS NOT NULL").fetchone()
+        (files,) = base.execute("SELECT count(*) FROM message_attachment_join").fetchone()
+        guids = {guid for (guid,) in base.execute("SELECT guid FROM message")}
+    captured, rejected, reading = read(path)
+    assert not rejected
+    types = [each.event.type for each in captured]
+    assert (types.count("message.sent"), types.count("message.reacted")) == (count, reacted)
+    assert {each.event.id.rpartition("/")[2] for each in captured} == guids
+    assert sum(len(each.attached) for each in captured) == files
+    assert captured[0].event.time.isoformat() == "2025-01-01T00:00:00+00:00"
+    assert sum(reading.guessed.values()) == count + reacted + 1
+
+
+def body(text: str) -> bytes:
+    said = text.encode()
+    length = bytes([len(said)]) if len(said) < 128 else b"\x81" + len(said).to_bytes(2, "little")
+    head = b"\x04\x0bstreamtyped\x81\xe8\x03\x84\x01@\x84\x84\x84\x12NSAttributedString\x00\x84\x84\x08NSObject\x00\x85"
+    return head + b"\x92\x84\x84\x84\x08NSString\x01\x94\x84\x01+" + length + said + b"\x86\x84\x02iI\x01\x01\x92"
+
+
+def database(path: Path, *rows: dict[str, Any]) -> Path:
+    """As a Mac's is today, with the columns that are read."""
+    base = sqlite3.connect(path)
+    base.executescript(
+        """
+        CREATE TABLE handle (ROWID INTEGER PRIMARY KEY, id TEXT, service TEXT);
+        CREATE TABLE chat (ROWID INTEGER PRIMARY KEY, guid TEXT, display_name TEXT, style INTEGER);
+        CREATE TABLE chat_handle_join (chat_id INTEGER, handle_id INTEGER);
+        CREATE TABLE chat_message_join (chat_id INTEGER, message_id INTEGER, PRIMARY KEY (chat_id, message_id));
+        CREATE TABLE attachment (ROWID INTEGER PRIMARY KEY, filename TEXT, mime_type TEXT, transfer_name TEXT);
+        CREATE TABLE message_attachment_join (message_id INTEGER, attachment_id INTEGER);
+        CREATE TABLE message (ROWID INTEGER PRIMARY KEY, guid TEXT, text TEXT, attributedBody BLOB, handle_id INTEGER,
+            is_from_me INTEGER, account TEXT, date INTEGER, date_edited INTEGER, date_retracted INTEGER,
+            associated_message_guid TEXT, associated_message_type INTEGER, associated_message_emoji TEXT,
+            thread_originator_guid TEXT, item_type INTEGER, group_action_type INTEGER, group_title TEXT,
+            other_handle INTEGER, subject TEXT);
+        INSERT INTO handle VALUES (1, 'bob@x.org', 'iMessage'), (2, '+4930555', 'iMessage');
+        INSERT INTO chat VALUES (1, 'iMessage;-;bob@x.org', '', 45), (2, 'iMessage;+;chat1', 'Team', 43);
+        INSERT INTO chat_handle_join VALUES (1, 1), (2, 1), (2, 2);
+        """
+    )
+    for number, row in enumerate(rows, 1):
+        made = {"guid": f"G{number}", "handle_id": 1, "is_from_me": 0, "item_type": 0, "account": "E:ann@x.org"}
+        made |= {"date": (START + number) * 10**9, "associated_message_type": 0, "date_edited": 0} | row
+        chat = made.pop("chat", 1)
+        marks = ", ".join("?" for _ in made)
+        base.execute(f"INSERT INTO message ({', '.join(made)}) VALUES ({marks})", tuple(made.values()))
+        base.execute("INSERT INTO chat_message_join VALUES (?, ?)", (chat, number))
+    base.commit()
+    base.close()
+    return path
+
+
+def events(path: Path) -> list[Event]:
+    captured, rejected, _ = read(path)
+    assert not rejected
+    return [each.event for each in captured]
+
+
+def test_a_mac_of_today(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "chat.db",
+        {"attributedBody": body("Grüße")},
+        {"attributedBody": body("long " * 100), "is_from_me": 1},
+        {"text": "\ufffc", "thread_originator_guid": "G1"},
+        {"associated_message_guid": "p:0/G1", "associated_message_type": 2000},
+        {"associated_message_guid": "bp:G1", "associated_message_type": 3000},
+        {"associated_message_guid": "p:0/G1", "associated_message_type": 2006, "associated_message_emoji": "🦆"},
+        {"text": "better", "date_edited": (START + 90) * 10**9},
+        {"text": None, "date_edited": (START + 91) * 10**9},
+        {"text": "gone", "date_retracted": (START + 92) * 10**9},
+        {"chat": 2, "item_type": 1, "group_action_type": 0, "other_handle": 2},
+        {"chat": 2, "item_type": 2, "group_title": "Crew", "is_from_me": 1},
+        {"chat": 2, "item_type": 3, "handle_id": 2},
+        {"chat": 2, "text": "old", "date": START},
+        {"attributedBody": b"\x04\x0bstreamtyped broken"},
+    )
+    told = events(path)
+    assert [each.type.partition(".")[2] for each in told] == [
+        *("sent", "sent", "sent", "reacted", "reacted", "reacted", "sent", "edited", "sent", "retracted"),
+        *("sent", "retracted", "joined", "topic.changed", "left", "sent", "sent"),
+    ]
+    texts = [each.data.message.text for each in told if each.type == "message.sent" and each.data.message]
+    assert texts == ["Grüße", ("long " * 100), "", "better", "", "gone", "old", "[text that can't be read]"]
+    assert told[0].time.isoformat() == "2023-11-14T22:13:21+00:00" and told[-2].time.isoformat()[:19] == (
+        "2023-11-14T22:13:20"
+    )
+    reactions = [(each.data.message.id, each.data.reaction, each.data.removed) for each in told[3:6]]  # type: ignore[union-attr]
+    assert reactions == [("G1", "❤️", False), ("G1", "❤️", True), ("G1", "🦆", False)]
+    places = {(each.data.conversation.id, each.data.conversation.kind) for each in told}
+    assert places == {("ann@x.org iMessage;-;bob@x.org", "im"), ("ann@x.org iMessage;+;chat1", "group")}
+    assert told[1].data.actor.address == "ann@x.org" and told[2].data.message.in_reply_to == "G1"  # type: ignore[union-attr]
+
+
+def test_attachments_lie_beside_it_and_nowhere_else(tmp_path: Path) -> None:
+    path = database(tmp_path / "chat.db", {"text": "a"}, {"text": "b"})
+    (tmp_path / "Attachments" / "0a").mkdir(parents=True)
+    (tmp_path / "Attachments" / "0a" / "p.heic").write_bytes(b"pic")
+    with sqlite3.connect(path) as base:
+        base.execute(
+            "INSERT INTO attachment VALUES (1, '~/Library/Messages/Attachments/0a/p.heic', 'image/heic', 'IMG.heic'), "
+            "(2, '~/Library/Messages/Attachments/../../../etc/passwd', NULL, NULL)"
+        )
+        base.execute("INSERT INTO message_attachment_join VALUES (1, 1), (2, 2), (2, 1)")
+    base.close()
+    captured, _, _ = read(path)
+    files = [each for captured_ in captured for each in captured_.event.data.attachments or ()]
+    assert [(each.name, each.size, each.media_type) for each in files] == [
+        ("IMG.heic", 3, "image/heic"),
+        ("passwd", None, None),
+        ("IMG.heic", 3, "image/heic"),
+    ]
+
+
+def test_what_belongs_to_nobody_or_no_chat_is_rejected_alone(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "chat.db",
+        {"text": "a", "handle_id": 9},
+        {"text": "b", "date": "soon"},
+        {"text": "c", "chat": 9},
+        {"text": "d", "date": 2**62},
+        {"text": "e"},
+    )
+    captured, rejected, _ = read(path)
+    assert [each.reason.split(":")[0] for each in rejected] == [
+        "nothing says who wrote it",
+        "no time",
+        "it belongs to no chat",
+    ]
+    assert [bool(each.cleaned) for each in captured] == [True, False], "a time nobody can mean is replaced, and said"
+
+
+@given(st.text(max_size=300))
+def test_any_text_in_a_blob_is_found(text: str) -> None:
+    if len(text.encode("utf-8", "replace")) < 2**16:
+        text = text.encode("utf-8", "replace").decode()
+        assert text_of(body(text)) == text
+
+
+@given(st.binary(max_size=80), st.integers(0, 120))
+def test_any_blob_is_a_text_or_none(tail: bytes, cut: int) -> None:
+    for blob in (tail, body("x")[:cut] + tail):
+        assert text_of(blob) is None or isinstance(text_of(blob), str)
+
+
+@example([(MAC.read_bytes().index(b"tablehandle") + 5, 255), (MAC.read_bytes().index(b"CREATE TABLE handle"), 88)])
+@given(st.lists(st.tuples(st.integers(0, 32_767), st.integers(0, 255)), min_size=1, max_size=30))
+def test_a_damaged_database_never_crashes(
+    tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]
+) -> None:
+    content = bytearray(MAC.read_bytes())
+    for at, byte in damage:
+        content[at] = byte
+    path = tmp_path_factory.getbasetemp() / "damaged.db"
+    path.write_bytes(content)
+    read(path)
+
+
+def test_a_view_or_a_trigger_in_it_does_nothing(tmp_path: Path) -> None:
+    path = database(tmp_path / "chat.db", {"text": "a"})
+    with sqlite3.connect(path) as base:
+        base.execute("CREATE TRIGGER t AFTER INSERT ON message BEGIN DELETE FROM message; END")
+        base.execute("ALTER TABLE handle RENAME TO handles")
+        base.execute("CREATE VIEW handle AS SELECT ROWID, hex(id) AS id FROM handles")
+    base.close()
+    before = path.read_bytes()
+    captured, rejected, _ = read(path)
+    assert not captured and len(rejected) == 1 and path.read_bytes() == before
