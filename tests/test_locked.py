@@ -216,6 +216,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "rooms": lambda s: s.spool.rooms(),
     "drop_quarantined": lambda s: s.spool.drop_quarantined(lambda *_: False),
     "is_filing": lambda s: s.spool.is_filing(),
+    "local_deliveries": lambda s: s.spool.local_deliveries([1]),
     "only_local": lambda s: s.spool.only_local("a@x"),
     "filed_events": lambda s: s.spool.filed_events(1),
     "archived": lambda s: s.spool.archived("a@x", ["n"]),

@@ -344,6 +344,12 @@ def test_only_what_was_exported_goes_from_the_local_archive(archive: Archive) ->
     assert first.number not in [each.number for each in archive.spool.local_items()]
 
 
+def test_the_journal_tells_that_items_of_the_local_archive_went(archive: Archive) -> None:
+    run(archive)
+    counts = {c.state: c.deliveries for c in archive.spool.mailboxes() if c.destination == "local"}
+    assert counts == {"filed": 1, "purged": 2}
+
+
 def test_without_rules_nothing_ever_goes(archive: Archive) -> None:
     archive.use(configuration.parse({}))
     assert run(archive).counts == {}

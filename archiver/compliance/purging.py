@@ -303,12 +303,15 @@ class Purge:
             return None
         return retention.Rule("*", Destination.LOCAL, how.keep_days, how.purge_hour, how.purge_exported_only)
 
-    def _drop(self, going: Sequence[LocalItem], _: int) -> None:
+    def _drop(self, going: Sequence[LocalItem], now: int) -> None:
+        """First the journal is told: of what has gone nobody could find its deliveries."""
         held = self._held_since({mailbox for each in going for mailbox in each.mailboxes})
         for each in going:
             if not held.isdisjoint(each.mailboxes):
                 self._failed(Where(each.source, "", each.name), UsageError("a hold was placed meanwhile"))
-        self._spool.drop_local([each.number for each in going if held.isdisjoint(each.mailboxes)])
+        free = [each.number for each in going if held.isdisjoint(each.mailboxes)]
+        self._spool.purged(self._spool.local_deliveries(free), now)
+        self._spool.drop_local(free)
 
 
 def _lots(items: Iterable[T], most: int) -> Iterator[list[T]]:

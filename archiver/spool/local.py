@@ -49,6 +49,11 @@ SELECT count(*) FROM local_participant JOIN local_archive ON local_archive.n = i
     (SELECT 1 FROM delivery WHERE delivery.mailbox = local_participant.mailbox AND delivery.name = local_archive.name
         AND destination = 'archive' AND state = 'filed')
 """
+_DELIVERIES = """
+SELECT delivery.n FROM local_archive JOIN filing ON filing.place = local_archive.place
+    JOIN delivery ON delivery.filing = filing.n AND delivery.name = local_archive.name
+    WHERE local_archive.n = ? AND destination = 'local' AND delivery.state = 'filed'
+"""
 _KEPT = "SELECT 1 FROM local_archive WHERE place = ? AND name = ?"
 _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
@@ -151,6 +156,12 @@ def only_here(connections: Connections, mailbox: str) -> int:
         count: int
         (count,) = connection.execute(_ONLY_HERE, (mailbox,)).fetchone()
     return count
+
+
+def deliveries(connections: Connections, numbers: Iterable[int]) -> list[int]:
+    """Those that the journal has of items: of every version, for everybody, that one row is."""
+    with connections.reading() as connection:
+        return [delivery for number in numbers for (delivery,) in connection.execute(_DELIVERIES, (number,))]
 
 
 def mark_exported(connections: Connections, numbers: Iterable[int], now: int) -> None:

@@ -506,6 +506,10 @@ class Spool:
     def local_content(self, number: int) -> bytes | None:
         return local.content(self._connections, number)
 
+    def local_deliveries(self, numbers: Iterable[int]) -> list[int]:
+        """Numbers of the filed deliveries of these items of the local archive."""
+        return local.deliveries(self._connections, numbers)
+
     def only_local(self, mailbox: str) -> int:
         """How many items of the local archive are for a mailbox whose own archive never got them."""
         return local.only_here(self._connections, mailbox)
