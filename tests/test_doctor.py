@@ -242,3 +242,15 @@ def test_a_hold_that_somebody_lifted_in_the_file_is_told(tmp_path):
     told = found(data)["audit log"]
     assert told.verdict is Verdict.BAD
     assert "hold 1 on alice@example.org" in told.found
+
+
+def test_a_policy_that_rules_nobody_is_told(tmp_path):
+    raw = {
+        **OFF,
+        "directory": {"domains": ["example.org"], "people": {"bob_irc@libera": "bob@example.org"}},
+        "policy": {"user": [{"address": "bob@example.org"}, {"address": "bob_irc@libera"}]},
+    }
+    told = [
+        each.found for each in examine(configuration.parse(raw), tmp_path, NOW) if each.check == "policy, no mailbox"
+    ]
+    assert [found.split()[1] for found in told] == ["bob_irc@libera"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from archiver.assembly import archive_of, directory_of, open_spool
+from archiver.assembly import archive_of, archiving_of, directory_of, open_spool
 from archiver.config import Config
 from archiver.decisions import excluding, holding
 from archiver.doctor.finding import Check, Finding, Verdict
@@ -39,6 +39,15 @@ _TOLD = 20
 """Mailboxes that are told one by one."""
 _BEFORE = "search and purge both archives; `archiver export FOLDER --address {}` writes the local one's items out"
 _NOBODY = "if its owner has another address now, or it was mistyped, hold that one too: this keeps nothing new"
+
+
+def policy_of_nobody(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """Policy is asked by mailbox: one for an address that leads to a mailbox, or to none, never rules."""
+    directory = directory_of(config)
+    for address in archiving_of(config).users:
+        if not directory.has(address):
+            found = f"[[policy.user]] {address} is no mailbox by this configuration, and so rules nobody"
+            yield Finding("policy, no mailbox", Verdict.WARN, found, "name the mailbox that this person has here")
 
 
 def held_yet_not_archived(config: Config, data: Path, now: int) -> Iterator[Finding]:
@@ -85,4 +94,11 @@ def nearly_full(config: Config, data: Path, now: int) -> Iterator[Finding]:
 
 ROOM = "raise [archiving] quota_limit, or purge what its rules let go; what is for a full archive waits"
 
-CHECKS: tuple[Check, ...] = (migrations, left_behind, held_yet_not_archived, held_yet_left_out, nearly_full)
+CHECKS: tuple[Check, ...] = (
+    migrations,
+    left_behind,
+    policy_of_nobody,
+    held_yet_not_archived,
+    held_yet_left_out,
+    nearly_full,
+)
