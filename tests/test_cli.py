@@ -129,7 +129,7 @@ def test_data_and_configuration_come_from_the_environment_too(tmp_path):
         (["backfill"], "name what to read"),
         (["backfill", "irc"], "name the files"),
         (["backfill", "events", "nowhere.ndjson"], "nowhere.ndjson: no such file"),
-        (["backfill", "nowhere.ndjson"], "formats: bigbluebutton, discord, events"),
+        (["backfill", "nowhere.ndjson"], f"formats: {min(IMPORTERS)}, "),
         (["backfill", "irc", __file__, "--zone", "Nowhere"], "no such time zone: Nowhere"),
         (["backfill", "irc", __file__, "--charset", "klingon"], "no such charset"),
         (["backfill", "irc", __file__, "--date", "tomorrow"], "not a date"),

@@ -40,6 +40,7 @@ def assert_complete(conversation: Conversation) -> None:
     assert_same(item)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(made_up())
 def test_every_archived_event_is_in_it_and_can_be_read(conversation: Conversation) -> None:

@@ -343,6 +343,7 @@ def ten_minutes(world: World, break_it: Callable[[World], None], mend: Callable[
     assert sum(each.events for each in world.spool.put_off()) == len(again) == (12 if blocks else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", [True, False], ids=["critical mode on", "off"])
 def test_an_archive_that_can_not_be_written_for_ten_minutes(make: Make, on: bool) -> None:
     ten_minutes(make(block_on_failure=on), in_the_way, out_of_the_way)
@@ -430,6 +431,7 @@ def test_a_disk_that_is_full_for_all_for_ten_minutes(on: bool) -> None:
     on_a_small_disk(script, "mkdir data && mount -t tmpfs -o size=24m,mode=700 none data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", [True, False], ids=["critical mode on", "off"])
 def test_an_archive_over_its_hard_limit_for_ten_minutes(make: Make, monkeypatch: pytest.MonkeyPatch, on: bool) -> None:
     """Everybody's is: the limit is too small for a single item."""
@@ -447,6 +449,7 @@ def test_an_archive_over_its_hard_limit_for_ten_minutes(make: Make, monkeypatch:
     ten_minutes(make(block_on_failure=on), lambda world: limit(world, 10), lambda world: limit(world, 1 << 30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", [-400 * 24 * HOUR, -HOUR, HOUR, 400 * 24 * HOUR], ids="{:+}s".format)
 @pytest.mark.parametrize("after", [1, 5], ids=["before it is critical", "while it is critical"])
 def test_a_clock_that_is_set_while_archiving_fails(make: Make, jump: int, after: int) -> None:

@@ -315,6 +315,7 @@ def kinds(told: list[dict[str, str]]) -> set[tuple[str, str]]:
     return {(each["kind"], each["code"]) for each in told}
 
 
+@pytest.mark.slow
 def test_all_that_the_samples_come_to_is_as_filed(tmp_path: Path, fixtures: Path) -> None:
     scene = object.__new__(Scene)
     scene.data = tmp_path / "data"

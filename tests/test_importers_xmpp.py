@@ -231,6 +231,7 @@ def test_what_is_still_in_the_log_beside_a_database_is_read(tmp_path: Path) -> N
     assert texts[-1] == "new"
 
 
+@pytest.mark.slow
 def test_a_long_archive_takes_constant_memory(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         path = stanzas(tmp_path / f"{count}.xml", *(said(1, f"<iq/>{'<a/>' * 50}") for _ in range(count)))

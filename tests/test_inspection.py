@@ -232,6 +232,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_message_stops_a_listing(store, content):
     put(store, 100, content)

@@ -81,6 +81,7 @@ def altered(captured: Captured, **data: object) -> Captured:
 # What people really said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("day", ["2016-12-19_20", "2004-11-15_03"])
 def test_a_real_day_of_ubuntu(day: str) -> None:
     events = imported("irc", f"irc/{day}.raw.txt", channel="#ubuntu", network="libera")

@@ -174,6 +174,7 @@ def test_naughty_strings_as_text_name_and_topic():
         assert body == lot
 
 
+@pytest.mark.slow
 def test_same_bytes_whatever_the_machine():
     """Another hash seed and another local zone, in another process, make the very same item."""
     program = (

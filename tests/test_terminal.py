@@ -16,6 +16,8 @@ from builders import HOUR, say
 from click.testing import CliRunner
 from conftest import FIXTURES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))

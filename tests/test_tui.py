@@ -35,6 +35,8 @@ from archiver.tui.lines import MOST, bounded, in_width, raw
 from archiver.tui.piece import Piece, cell, folded, joined, safe, text_of
 from archiver.types import Item
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(120, 40), (80, 24), (40, 12)]
 
 

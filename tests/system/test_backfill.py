@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 import msgspec
+import pytest
 from builders import HOUR, say
 
 from archiver.events import Captured, ndjson
@@ -45,6 +46,7 @@ def spoiled(**changes: object) -> bytes:
     return json.dumps(event).encode()
 
 
+@pytest.mark.slow
 def test_a_data_directory_in_the_folder_that_is_read_is_no_input(tmp_path: Path) -> None:
     """As where one stands in the folder of the logs and names no --data: what was filed is never read as a log."""
     (tmp_path / "logs").mkdir()
@@ -99,6 +101,7 @@ def test_the_same_again_files_nothing_new_and_a_longer_file_only_what_is_new(tmp
     assert {name: again[name] for name in once} == once and len(again) == len(once) + 2
 
 
+@pytest.mark.slow
 def test_any_order_and_any_number_of_jobs_give_the_same_bytes(tmp_path: Path) -> None:
     events = [event for n in range(40) for event in talk(15, n * HOUR)]
     straight = written(tmp_path / "straight.ndjson", events)
@@ -117,6 +120,7 @@ def test_a_conflict_is_kept_aside_and_told(tmp_path: Path) -> None:
     assert conflict["id"] == "0-0"
 
 
+@pytest.mark.slow
 def test_what_is_no_conversation_is_counted_and_a_mistake_leaves_no_dead_import(tmp_path: Path) -> None:
     data, meeting = tmp_path / "data", FIXTURES / "copyleft" / "bbb" / "events-2.5-polls.xml"
     report = json.loads(archiver(data, "backfill", "bigbluebutton", str(meeting), "--json"))

@@ -120,6 +120,7 @@ def test_the_text_part_shows_each_message_once(data: Path) -> None:
                     assert text.count(said_text.strip()) >= len(times), said_text
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_dovecot_counts_the_same(data: Path) -> None:
     with mail_directory() as root:
