@@ -1,0 +1,338 @@
+"""SIP over HEPv3: what is read, what is a copy, what is lost, and that no bytes do any harm."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sip_builder import ANN, AT, BOB, answer, chunk, hep, request
+
+from archiver.events import Captured, Rejected
+from archiver.exceptions import EventError
+from archiver.sources.sip import tracking
+from archiver.sources.sip.cpim import read_cpim, unescaped
+from archiver.sources.sip.hep import read_packet
+from archiver.sources.sip.message import party, read_message
+from archiver.sources.sip.saying import said_in
+from archiver.sources.sip.telling import events_of
+from archiver.sources.sip.tracking import ANSWER, CALL, ECHO, SETTLE, Tracking
+
+FOCUS = "sip:room@conf.example"
+IS_FOCUS = f"Contact: <{FOCUS}>;isfocus\r\n"
+LYNC = "sip:ann@a.example;gruu;opaque=app:conf:focus:id:ABC123"
+
+
+class Stream:
+    """Messages one after another, a millisecond apart."""
+
+    def __init__(self) -> None:
+        self.tracking = Tracking()
+        self.now = 0.0
+        self.records: list[Captured | Rejected] = []
+
+    def take(self, *messages: bytes) -> Stream:
+        for each in messages:
+            self.now += 0.001
+            time = AT + round(self.now * 1_000_000)
+            self._tell(self.tracking.take(read_message(each), time, 42, self.now))
+        return self
+
+    def wait(self, seconds: float) -> Stream:
+        self.now += seconds
+        self._tell(self.tracking.sweep(self.now))
+        return self
+
+    def _tell(self, happenings: Any) -> None:
+        for each in happenings:
+            self.records += events_of(each, source="sip:test", received=AT + 10**12)
+
+    @property
+    def events(self) -> list[Any]:
+        assert not [each for each in self.records if isinstance(each, Rejected)], self.records
+        return [each.event for each in self.records if isinstance(each, Captured)]
+
+    @property
+    def texts(self) -> list[str]:
+        return [each.data.message.text for each in self.events]
+
+    @property
+    def lost(self) -> dict[int, int]:
+        return {agent: count for agent, count in self.tracking.lost.items() if count}
+
+
+def test_a_packet_is_read():
+    packet = read_packet(hep(b"x", time=AT + 5, agent=7, key=b"secret"))
+    assert (packet.payload, packet.sip, packet.time, packet.agent, packet.key) == (b"x", True, AT + 5, 7, b"secret")
+    assert not read_packet(hep(b"x", kind=5)).sip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"HEP3",
+        b"HEP2\0\x06",
+        b"HEP3\0\0",
+        b"HEP3\xff\xff",
+        hep(b"x") + b"more",
+        hep(b"x")[:-1],
+        b"HEP3\0\x0c" + b"\0\0\0\x0f\0\0",  # a chunk of no length at all would be read for ever
+        b"HEP3\0\x0c" + b"\0\0\0\x0f\xff\xff",
+        b"HEP3\0\x0f" + chunk(9, b"abc"),
+        b"HEP3\0\x0d" + chunk(9, b"a"),
+        b"HEP3\0\x0d" + chunk(15, b"a", vendor=1),
+    ],
+)
+def test_lying_packets_are_refused(content):
+    with pytest.raises(EventError):
+        read_packet(content)
+
+
+def test_a_message_is_read_folded_and_compact():
+    message = read_message(
+        b'\r\nMESSAGE sip:bob@b.example SIP/2.0\r\nf:\r\n "A \\"B\\" <x>" <sips:Ann@A.example:5061;x=y>;tag=1\r\n'
+        b"t: sip:+49@b.example;tag=2\r\nI: c1\r\nCSeq:  7   MESSAGE\r\nl: 2\r\nno header\r\n\r\nhidden"
+    )
+    assert (message.method, message.number, message.body, message.call) == ("MESSAGE", 7, b"hi", "c1")
+    assert (message.author.address, message.author.name, message.author.tag) == ("ann@a.example", 'A "B" <x>', "1")
+    assert (message.recipient.address, message.recipient.tag) == ("+49@b.example", "2")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        request().replace(b"Call-ID: c1\r\n", b""),
+        request().replace(b"CSeq: 1 ", b"CSeq: one "),
+        request()[:-1],
+        request().replace(b"Length: 5", b"Length: -5"),
+        request(headers="X: y\r\n" * 600),
+        request(call="c" * 600),
+    ],
+)
+def test_what_is_no_whole_message_is_refused(content):
+    with pytest.raises(EventError):
+        read_message(content)
+
+
+def test_a_lync_conference_is_known_by_its_address():
+    assert party(f"<{LYNC}>").conference == "ABC123"
+    assert party(f"<{LYNC}>").address == "ann@a.example"
+
+
+def test_cpim_as_the_standard_shows_it():
+    """RFC 3862, 5.1: two subjects in two languages, features of others' namespaces."""
+    wrapped = read_cpim(
+        b"From: MR SANDERS <im:piglet@100akerwood.com>\r\nTo: Depressed Donkey <im:eeyore@100akerwood.com>\r\n"
+        b"DateTime: 2000-12-13T13:40:00-08:00\r\nSubject: the weather will be fine today\r\n"
+        b"Subject:;lang=fr beau temps prevu pour aujourd'hui\r\nNS: MyFeatures <mid:MessageFeatures@id.foo.com>\r\n"
+        b"Require: MyFeatures.VitalMessageOption\r\n\r\nContent-type: text/xml\r\n\r\n<body/>"
+    )
+    assert wrapped.author is not None
+    assert (wrapped.author.name, wrapped.author.uri) == ("MR SANDERS", "im:piglet@100akerwood.com")
+    assert [each.uri for each in wrapped.recipients] == ["im:eeyore@100akerwood.com"]
+    assert wrapped.subject == "the weather will be fine today"
+    assert wrapped.content.endswith(b"<body/>")
+
+
+def test_cpims_escapes():
+    assert unescaped(r"a\u00e4\n\\\"\ud800") == 'aä\n\\"\ufffd'
+
+
+CPIM = "From: <im:carl@c.example>\r\nTo: <im:x@y.example>\r\n\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nwräpped"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "text"),
+    [
+        ("text/plain; charset=iso-8859-1", "gr\u00fcn".encode("latin-1"), "grün"),
+        ("text/html", "<b>bold</b>", "bold"),
+        ("message/cpim", CPIM, "wräpped"),
+        (
+            "multipart/alternative; boundary=x",
+            "--x\r\n\r\nplain\r\n--x\r\nContent-Type: text/html\r\n\r\n<i>h</i>\r\n--x--",
+            "plain",
+        ),
+    ],
+)
+def test_bodies(kind, body, text):
+    said = said_in(read_message(request(body=body, kind=kind)))
+    assert said is not None and said.text == text
+
+
+@pytest.mark.parametrize(("kind", "body"), [("application/im-iscomposing+xml", "<isComposing/>"), ("text/plain", "")])
+def test_who_types_says_nothing(kind, body):
+    assert said_in(read_message(request(body=body, kind=kind))) is None
+
+
+def test_a_message_through_a_proxy_is_one_event_of_two():
+    stream = Stream().take(request(), request(), answer(), answer(), request(), answer())
+    (event,) = stream.wait(ANSWER).events
+    place = event.data.conversation
+    assert (event.source, event.id, event.type) == ("sip:test", "c1 t1 1 MESSAGE", "message.sent")
+    assert (place.id, place.kind) == ("ann@a.example bob@b.example", "im")
+    assert {each.address for each in place.participants} == {"ann@a.example", "bob@b.example"}
+    assert (event.data.actor.address, event.data.actor.name) == ("ann@a.example", "Ann")
+    assert stream.lost == {}
+
+
+def test_both_directions_are_one_place():
+    back = {"call": "c2", "author": BOB, "to": ANN}
+    stream = Stream().take(request(), answer(), request(**back), answer(**back))
+    assert len({each.data.conversation.id for each in stream.events}) == 1
+
+
+def test_what_is_sent_again_with_credentials_is_said_once():
+    stream = Stream().take(request(), answer(407), request(number=2), answer(number=2))
+    assert stream.wait(ANSWER).texts == ["hello"]
+
+
+def test_a_branch_that_fails_does_not_hide_that_another_took_it():
+    stream = Stream().take(request(), answer(404), answer(200))
+    assert stream.wait(ANSWER).events[0].data.message.to is None
+
+
+def test_what_nobody_got_is_seen_by_its_author_alone():
+    (event,) = Stream().take(request(), answer(404)).wait(SETTLE).events
+    assert [each.address for each in event.data.message.to] == ["ann@a.example"]
+
+
+def test_without_an_answer_it_is_told_all_the_same():
+    assert Stream().take(request()).wait(ANSWER).texts == ["hello"]
+
+
+def test_an_answer_without_its_message_is_a_gap():
+    stream = Stream().take(answer(), answer(call="c2"), request(call="c2"))
+    assert stream.wait(SETTLE).texts == ["hello"]
+    assert stream.lost == {42: 1}
+
+
+def test_a_call_is_begun_and_ended_once():
+    invite, taken = request("INVITE", "v=0"), answer(200, "INVITE")
+    again, taken_again = request("INVITE", "v=0", number=2, to_tag="t2"), answer(200, "INVITE", number=2)
+    bye = {"author": BOB, "to": ANN, "tag": "t2", "number": 9}
+    stream = Stream().take(invite, invite, answer(180, "INVITE"), taken, taken, again, taken_again)
+    stream.take(request("BYE", "", **bye), answer(200, "BYE", **bye), taken)
+    assert [(each.type, each.data.actor.address) for each in stream.events] == [
+        ("call.started", "ann@a.example"),
+        ("call.ended", "bob@b.example"),
+    ]
+    assert {each.data.conversation.id for each in stream.events} == {"ann@a.example bob@b.example"}
+
+
+def test_a_call_that_nobody_takes_is_none():
+    assert Stream().take(request("INVITE", ""), answer(486, "INVITE")).events == []
+
+
+def test_a_call_whose_end_never_comes_is_a_gap():
+    stream = Stream().take(answer(200, "INVITE")).wait(CALL)
+    assert stream.lost == {42: 1}
+
+
+def meet(call: str, who: str) -> tuple[bytes, bytes]:
+    leg = {"call": call, "author": who, "to": FOCUS, "tag": call}
+    return request("INVITE", "", **leg), answer(200, "INVITE", headers=IS_FOCUS, **leg)
+
+
+def test_a_conference_has_people_who_come_and_go():
+    stream = Stream().take(*meet("c1", ANN), *meet("c2", BOB))
+    said = {"call": "c3", "author": BOB, "to": FOCUS, "tag": "t3"}
+    stream.take(request(body="hi all", **said), answer(**said))
+    for number, who in ((4, ANN), (5, BOB)):  # the conference passes it on
+        echo = {"call": f"c{number}", "author": FOCUS, "to": who, "tag": f"t{number}"}
+        stream.take(request(body="hi all", **echo), answer(**echo))
+    stream.take(
+        request("BYE", "", call="c1", author=ANN, to=FOCUS), request("BYE", "", call="c2", author=FOCUS, to=BOB)
+    )
+    assert [(each.type, each.data.actor.address) for each in stream.wait(ECHO).events] == [
+        ("participant.joined", "ann@a.example"),
+        ("call.started", "ann@a.example"),
+        ("participant.joined", "bob@b.example"),
+        ("message.sent", "bob@b.example"),
+        ("participant.left", "ann@a.example"),
+        ("call.ended", "bob@b.example"),
+        ("participant.left", "bob@b.example"),
+    ]
+    assert {(each.data.conversation.id, each.data.conversation.kind) for each in stream.events} == {
+        ("room@conf.example", "conference")
+    }
+
+
+def test_a_conference_names_who_said_what_by_cpim():
+    stream = Stream().take(*meet("c1", ANN))
+    echo = {"call": "c4", "author": FOCUS, "to": ANN, "tag": "t4"}
+    stream.take(request(body=CPIM, kind="message/cpim", **echo), answer(**echo))
+    assert stream.events[-1].data.actor.address == "carl@c.example"
+
+
+def test_a_meeting_of_lync_is_a_session():
+    stream = Stream().take(request(to=LYNC), answer(to=LYNC))
+    place = stream.events[0].data.conversation
+    assert (place.kind, place.session, place.id) == ("conference", "ABC123", "ann@a.example;ABC123")
+
+
+def test_what_cannot_be_told_is_kept_whole():
+    stream = Stream().take(request(headers="Content-Encoding: gzip\r\n"), answer())
+    (rejected,) = stream.records
+    assert isinstance(rejected, Rejected) and b"hello" in rejected.content and "packed" in rejected.reason
+
+
+def test_a_flood_is_remembered_within_bounds(monkeypatch):
+    monkeypatch.setattr(tracking, "WAITING", 5)
+    monkeypatch.setattr(tracking, "REMEMBERED", 5)
+    monkeypatch.setattr(tracking, "CALLS", 5)
+    stream = Stream()
+    for number in range(50):
+        stream.take(request(call=f"m{number}"), request("INVITE", "", call=f"i{number}"))
+        stream.take(answer(200, "INVITE", call=f"c{number}"), request("BYE", "", call=f"b{number}"))
+    stream.wait(0)
+    sizes = [len(each) for each in vars(stream.tracking).values() if isinstance(each, dict) and each]
+    assert max(sizes) <= 5
+    assert sum(each.type == "message.sent" for each in stream.events) == 45  # told early, never dropped
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda tail: hep(request()) + tail))
+def test_no_packet_does_any_harm(content):
+    with suppress(EventError):
+        read_packet(content)
+
+
+WHOLE = [
+    request(),
+    answer(),
+    request(body=CPIM, kind="message/cpim"),
+    request("INVITE", headers=IS_FOCUS),
+    request(to=LYNC),
+]
+
+
+@given(st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 600), st.binary(max_size=8)), max_size=6))
+def test_no_message_does_any_harm(content, cuts):
+    for at, instead in cuts:
+        content = content[:at] + instead + content[at + len(instead) :]
+    stream = Stream()
+    try:
+        stream.take(content, content)
+    except EventError:
+        return
+    stream.wait(ANSWER)
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", '"', "\\", ";tag=", " ", "sip:", "a@", ";opaque=app:conf:focus:id:", "\r\n ", "=?"]
+)
+def test_long_pieces_take_no_time(piece):
+    long = (piece * 60_000)[:60_000]
+    for content in (
+        request(headers=f"Contact: {long}\r\n"),
+        request(author=long),
+        request(body=long, kind="message/cpim"),
+    ):
+        stream = Stream()
+        try:
+            stream.take(content).wait(ANSWER)
+        except EventError:
+            continue
