@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from contracts.source import SourceContract, Spooled
 from hypothesis import given
 from hypothesis import strategies as st
 from sip_builder import ANN, AT, BOB, answer, chunk, hep, request
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EventError
-from archiver.sources.sip import tracking
+from archiver.sources.credentials import Secret, digest_of
+from archiver.sources.listening import Address
+from archiver.sources.protocol import Source
+from archiver.sources.sip import receiving, tracking
 from archiver.sources.sip.cpim import read_cpim, unescaped
+from archiver.sources.sip.drops import drops_of
 from archiver.sources.sip.hep import read_packet
 from archiver.sources.sip.message import party, read_message
+from archiver.sources.sip.receiving import Access, Limits
 from archiver.sources.sip.saying import said_in
+from archiver.sources.sip.source import SipSource
 from archiver.sources.sip.telling import events_of
 from archiver.sources.sip.tracking import ANSWER, CALL, ECHO, SETTLE, Tracking
 
@@ -336,3 +346,130 @@ def test_long_pieces_take_no_time(piece):
             stream.take(content).wait(ANSWER)
         except EventError:
             continue
+
+
+def until(condition: Callable[[], Any], seconds: float = 15) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return bool(condition())
+
+
+def by_udp(source: SipSource, *packets: bytes) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        for each in packets:
+            client.sendto(each, ("127.0.0.1", source.address.port))
+
+
+def by_tcp(source: SipSource, *packets: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", source.address.port)) as client:
+        client.sendall(b"".join(packets))
+
+
+class TestSipOverUdp(SourceContract):
+    """Nobody is ever told that it was kept: kept, or counted as lost, is what stands for the reply."""
+
+    post = staticmethod(by_udp)
+
+    @pytest.fixture
+    def spooled(self) -> Spooled:
+        self.kept = Spooled()
+        return self.kept
+
+    def make(self, tmp_path: Any) -> Source:
+        return SipSource("test", Address(), limits=Limits(patience=0))
+
+    def make_taken(self, tmp_path: Any, source: SipSource) -> Source:
+        return SipSource("other", source.address)
+
+    def send(self, source: SipSource, text: str) -> bool:
+        lost = source.signs().gaps
+        assert lost is not None
+        self.post(source, hep(request(body=text, call=text)), hep(answer(call=text)))
+        assert until(lambda: text in self.kept.texts or (source.signs().gaps or 0) > lost)
+        return text in self.kept.texts
+
+
+class TestSipOverTcp(TestSipOverUdp):
+    post = staticmethod(by_tcp)
+
+
+@pytest.fixture
+def start() -> Any:
+    running: list[SipSource] = []
+
+    def make(spooled: Spooled, **settings: Any) -> SipSource:
+        running.append(SipSource("test", Address(), **settings))
+        running[-1].start(spooled)
+        return running[-1]
+
+    yield make
+    for each in running:
+        each.stop()
+
+
+TALK = (hep(request(), key=b"k" * 20), hep(answer(), key=b"k" * 20))
+
+
+def test_only_who_has_the_key_is_heard(start):
+    spooled = Spooled()
+    source = start(spooled, access=Access(keys=(Secret("agent", sha256=digest_of("k" * 20).hex()),)))
+    by_udp(source, hep(request(call="forged")), hep(request(call="forged"), key=b"x" * 20), b"HEP3\xff\xff", *TALK)
+    assert until(lambda: spooled.texts == ["hello"])
+    assert source.signs().refused == {"wrong key": 2, "lying length": 1}
+
+
+@pytest.mark.parametrize("post", [by_udp, by_tcp])
+def test_only_who_is_allowed_is_heard(start, post):
+    spooled = Spooled()
+    source = start(spooled, access=Access(clients=("192.0.2.0/24",)))
+    post(source, TALK[0])
+    assert until(lambda: source.signs().refused == {"not allowed": 1})
+
+
+def test_what_is_no_hep_ends_a_connection(start):
+    source = start(Spooled())
+    with socket.create_connection(("127.0.0.1", source.address.port), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert client.recv(10) == b""
+    assert until(lambda: source.signs().refused == {"not HEPv3": 1})
+
+
+def test_what_the_spool_cannot_take_now_is_tried_again(start, monkeypatch):
+    monkeypatch.setattr(receiving, "RETRY", 0.02)
+    spooled = Spooled()
+    spooled.fault = OSError(28, "No space left")
+    source = start(spooled)
+    by_udp(source, *TALK)
+    assert spooled.entered.wait(10)
+    spooled.fault = None
+    assert until(lambda: spooled.texts == ["hello"])
+    assert source.signs().gaps == 0
+
+
+def test_what_waits_for_its_answer_is_told_at_the_stop(start):
+    spooled = Spooled()
+    source = start(spooled)
+    by_udp(source, TALK[0], hep(b"\r\n\r\n"), hep(b"nonsense"))
+    assert until(lambda: len(spooled.records) == 1)
+    source.stop()
+    assert spooled.texts == ["hello"]
+    assert isinstance(spooled.records[0], Rejected)
+
+
+def test_what_the_kernel_drops_is_a_gap(start):
+    spooled = Spooled()
+    source = start(spooled)
+    by_udp(source, *[hep(b"\r\n" * 400)] * 50_000)
+    seen = source.signs().gaps
+    assert seen is not None and seen > 0
+
+
+def test_drops_are_read_from_the_kernels_table():
+    table = (
+        "sl local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode ref pointer drops\n"
+        " 31: 0100007F:2364 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0000 12\n"
+    )
+    assert drops_of(table, 4711) == 12
+    assert drops_of(table, 1) is None

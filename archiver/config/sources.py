@@ -191,6 +191,30 @@ class WebhookTable(Struct, frozen=True):
         return (("listen", self.listen),)
 
 
+class SipTable(Struct, frozen=True):
+    """SIP messages and calls, as Kamailio and OpenSIPS tell of them by HEPv3."""
+
+    type: Annotated[str, Setting(REQUIRED, settings.choice("sip"), "sip: messages and calls of SIP, by HEPv3.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
+    listen: Annotated[
+        Endpoint, Setting("127.0.0.1:9060", settings.endpoint, "Where to listen, over UDP and TCP: host:port.")
+    ]
+    clients: Annotated[
+        tuple[str, ...],
+        Setting([], settings.networks, "Networks of capture agents that are let in, as 10.0.0.0/8; none: any."),
+    ]
+    key: Annotated[tuple[SecretTable, ...], Setting([], Tables(SecretTable, _one_each), "")]
+
+    @property
+    def blocking(self) -> bool:
+        """Nobody who sends datagrams can be told to try later."""
+        return False
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        return (("listen", self.listen),)
+
+
 def webhook_faults(table: WebhookTable) -> Iterator[Fault]:
     if bool(table.certificate) != bool(table.key):
         yield "certificate", table.certificate or "", _BOTH
@@ -201,7 +225,7 @@ def webhook_faults(table: WebhookTable) -> Iterator[Fault]:
             yield f"secret[{number}].sha256", secret.name, "is no use here: the secret itself is, as file or env"
 
 
-SOURCES: dict[str, type] = {"http": HttpTable, "smtp": MailTable, "webhook": WebhookTable}
+SOURCES: dict[str, type] = {"http": HttpTable, "sip": SipTable, "smtp": MailTable, "webhook": WebhookTable}
 """Every type of source there is, and the record of its table."""
 
 
@@ -222,6 +246,8 @@ def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
                 yield f"[{number}].token", "", "is missing: without one nobody may write"
         if isinstance(table, WebhookTable):
             yield from ((f"[{number}].{key}", value, why) for key, value, why in webhook_faults(table))
+        if isinstance(table, SipTable):
+            yield from ((f"[{number}].{key}", value, why) for key, value, why in _sip_faults(table))
 
 
 def _tls_faults(table: HttpTable) -> Iterator[Fault]:
@@ -229,6 +255,13 @@ def _tls_faults(table: HttpTable) -> Iterator[Fault]:
         yield "certificate", table.certificate or "", _BOTH
     if table.client_ca and not table.certificate:
         yield "client_ca", table.client_ca, "needs a certificate of our own: there are no clients' without TLS"
+
+
+def _sip_faults(table: SipTable) -> Iterator[Fault]:
+    if table.listen.path:
+        yield "listen", table.listen.path, "must be host:port: HEP comes over UDP and TCP"
+    elif not table.clients and not table.key and not _is_here(table.listen):
+        yield "clients", [], "or a key is needed where others than this machine can send: anybody could say anything"
 
 
 def apart(places: Sequence[tuple[str, Endpoint]]) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from archiver.config import Config
 from archiver.config.settings import Endpoint
-from archiver.config.sources import HttpTable, Mail, MailTable, SecretTable, TokenTable, WebhookTable
+from archiver.config.sources import HttpTable, Mail, MailTable, SecretTable, SipTable, TokenTable, WebhookTable
 from archiver.sources import smtp
 from archiver.sources.access import Access
 from archiver.sources.credentials import Secret
@@ -17,6 +17,8 @@ from archiver.sources.http import receiving as http
 from archiver.sources.http.source import HttpSource, Token
 from archiver.sources.listening import Address
 from archiver.sources.protocol import Source
+from archiver.sources.sip import receiving as sip
+from archiver.sources.sip.source import SipSource
 from archiver.sources.smtp import MailSource
 from archiver.sources.tls import Tls
 from archiver.sources.webhooks.product import Product
@@ -104,6 +106,11 @@ _PRODUCTS: dict[str, Callable[[Keys, WebhookTable], Product]] = {
 }
 
 
+def _sip(table: SipTable) -> Source:
+    access = sip.Access(table.clients, tuple(map(_secret, table.key)))
+    return SipSource(table.name, place(table.listen), access=access)
+
+
 def place(endpoint: Endpoint) -> Address:
     return Address(path=Path(endpoint.path)) if endpoint.path else Address(endpoint.host, endpoint.port)
 
@@ -114,4 +121,9 @@ def _tls(certificate: str | None, key: str | None, clients: str | None) -> Tls |
     return Tls(Path(certificate), Path(key), Path(clients) if clients is not None else None)
 
 
-_KINDS: dict[type, Callable[..., Source]] = {HttpTable: _http, MailTable: _further_mail, WebhookTable: _webhook}
+_KINDS: dict[type, Callable[..., Source]] = {
+    HttpTable: _http,
+    MailTable: _further_mail,
+    SipTable: _sip,
+    WebhookTable: _webhook,
+}

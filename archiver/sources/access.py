@@ -34,7 +34,7 @@ class Doorkeeper:
         """`peer` is a socket's: (address, port …), or a text for a socket file, which has a mode of its own."""
         if not self._networks or not isinstance(peer, tuple):
             return True
-        return _is_in(self._networks, str(peer[0]))
+        return is_in(self._networks, str(peer[0]))
 
     def authenticate(
         self, server: object, session: object, envelope: object, mechanism: str, data: object
@@ -49,7 +49,8 @@ class Doorkeeper:
         return AuthResult(success=found, handled=False)
 
 
-def _is_in(networks: Iterable[IPv4Network | IPv6Network], host: str) -> bool:
+def is_in(networks: Iterable[IPv4Network | IPv6Network], host: str) -> bool:
+    """Also where a socket for both families gives an IPv4 address in IPv6's form."""
     address = ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return any((mapped or address) in network for network in networks)
