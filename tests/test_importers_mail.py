@@ -197,3 +197,23 @@ def test_an_mbox_of_our_own_items_gives_their_events(tmp_path: Path) -> None:
     captured, rejected, _ = read(tmp_path / "ours.mbox")
     assert not rejected
     assert [each.body for each in captured] == alone
+
+
+def test_a_journal_report_is_the_same_live_from_a_file_and_from_an_mbox(tmp_path: Path) -> None:
+    report = (
+        b"From: journal@example.org\nTo: archive@example.org\nX-MS-Journal-Report:\nMIME-Version: 1.0\n"
+        b"Date: Tue, 5 Mar 2024 10:00:00 +0000\nMessage-ID: <report@example.org>\n"
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\n"
+        b"Sender: ann@example.org\nSubject: hi\nMessage-Id: <x@example.org>\nTo: bob@example.org\n"
+        b"Bcc: carol@example.org\n\n--b\nContent-Type: message/rfc822\n\n"
+        b"From: ann@example.org\nTo: bob@example.org\nSubject: hi\nMessage-ID: <x@example.org>\n"
+        b"Date: Tue, 5 Mar 2024 09:59:00 +0000\n\nhello\n--b--\n"
+    )
+    (tmp_path / "one.eml").write_bytes(report)
+    (tmp_path / "box").write_bytes(b"From a Tue Mar  5 10:00:00 2024\n" + report + b"\n")
+    expected = [each.body for each in live(report) if isinstance(each, Captured)]
+    assert b"carol@example.org" in b"".join(expected)
+    for name in ("one.eml", "box"):
+        captured, rejected, _ = read(tmp_path / name)
+        assert not rejected
+        assert [each.body for each in captured] == expected

@@ -299,3 +299,10 @@ def test_each_is_known_by_its_look(tmp_path: Path) -> None:
     copy = shutil.copy(SAVED, tmp_path / "notes.txt")
     assert guess(document_at(Path(copy))) is IMPORTERS["zoomchat"]
     assert guess(document_at(GRAPH / "callTranscript.json")) is None
+
+
+def test_a_file_is_the_same_meeting_wherever_it_was_put(tmp_path: Path) -> None:
+    for name, path in (("webvtt", ZOOM_VTT), ("zoomchat", MEETINGS / "GMT20240131-150012_RecordingnewChat.txt")):
+        (tmp_path / "Downloads").mkdir(exist_ok=True)
+        copy = Path(shutil.copy(path, tmp_path / "Downloads"))
+        assert [each.body for each in read(name, copy)[0]] == [each.body for each in read(name, path)[0]]

@@ -101,12 +101,14 @@ def _aware(moment: datetime, zone: tzinfo) -> datetime:
 
 
 def title_of(document: Document, options: Options) -> str:
-    """What the meeting is called: said by the user, else the file's name, or the folder's where it tells nothing."""
+    """What the meeting is called: said by the user, else the file's name, or where that tells nothing its folder's.
+
+    Only a folder that a meeting's client named: the same file must be the same meeting wherever it was put.
+    """
     if options.channel:
         return options.channel
     stem = _TALE.sub("", _TALE.sub("", document.name))
-    for name in (stem, document.folder):
-        title = _STAMP.sub("", name).strip(" -_") or name
+    for name in (stem, document.folder if _STAMP.search(document.folder) else ""):
         if name and not _COMMON.fullmatch(name):
-            return title
+            return _STAMP.sub("", name).strip(" -_") or name
     return stem

@@ -26,6 +26,8 @@ from archiver.importers.telling import Numbering, Room, told
 
 SAMPLE = 500
 """Cues by which it is told how speakers are written."""
+NOTES = 64 * 1024
+"""Characters of notes that are looked at for when it began."""
 SPOKEN = "speech.transcribed"
 
 _SIGNATURE = re.compile(rb"(?:\xef\xbb\xbf)?WEBVTT(?:[ \t\r\n]|$)")
@@ -79,15 +81,21 @@ class WebVtt:
 
 
 def _surveyed(document: Document, charset: str) -> _Survey | None:
+    """None for a file with nothing in it."""
+    head: bytes | None = None
+    notes, own = "", None
+    cues = voices = named = 0
     with document.open() as stream:
-        sample = list(islice(blocks(stream, charset), SAMPLE))
-    if not sample:
-        return None
-    cues = [each.cue for each in sample if each.cue is not None]
-    voices = any("<v" in each.text for each in cues)
-    named = sum(_NAMED.match(each.text) is not None for each in cues)
-    notes = "\n".join(each.note for each in sample if each.note)
-    return _Survey(sample[0].raw, notes, bool(cues), not voices and named * 2 > len(cues), next(map(_own, cues), None))
+        for block in islice(blocks(stream, charset), SAMPLE):
+            head = block.raw if head is None else head
+            notes += block.note[: NOTES - len(notes)]
+            if block.cue is None:
+                continue
+            cues += 1
+            voices += "<v" in block.cue.text
+            named += _NAMED.match(block.cue.text) is not None
+            own = _own(block.cue) if cues == 1 else own
+    return None if head is None else _Survey(head, notes, cues > 0, not voices and named * 2 > cues, own)
 
 
 def _own(cue: Cue) -> datetime | None:
