@@ -137,6 +137,21 @@ def test_adium_of_another_name_or_with_a_dtd_is_refused(tmp_path: Path) -> None:
         assert not events and len(rejected) == 1
 
 
+def test_a_picture_is_a_file_beside_the_log_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "boss").mkdir()
+    (tmp_path / "boss" / "secret.png").write_bytes(b"x")
+    (tmp_path / "eve").mkdir()
+    (tmp_path / "eve" / "secret.txt").write_bytes(b"x")
+    (tmp_path / "eve" / "p.png").write_bytes(b"x")
+    path = tmp_path / "eve" / "2011-12-09.235900+0100CET.html"
+    images = "".join(f'<img src="{each}"/>' for each in ("../boss/secret.png", "secret.txt", "http://x/p.png", "p.png"))
+    path.write_text(
+        f'<h3>{HEADER}</h3>\n<font color="#A82F2F"><font size="2">(23:59:01)</font> <b>Eve:</b></font>{images}'
+    )
+    (event,), _, _ = read("pidgin", path)
+    assert [each.name for each in event.data.attachments or ()] == ["p.png"]
+
+
 STAMP = st.sampled_from(["(23:59:01)", "(1:00:00 PM)", "(2011-99-99 01:00:00)", "(99:99:99)", "(", ""])
 
 

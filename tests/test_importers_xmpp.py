@@ -116,6 +116,16 @@ def test_private_messages_in_a_room_are_whispers() -> None:
     ]
 
 
+def test_a_resource_makes_nobody_somebody_else(tmp_path: Path) -> None:
+    marked = "<body>pay him</body><x xmlns='http://jabber.org/protocol/muc#user'/>"
+    ends = "from='eve@a.example/ceo' to='bob@a.example/x'"
+    path = stanzas(
+        tmp_path / "log.xml", said(1, marked, f"{ends} type='chat'"), said(2, marked, f"{ends} type='groupchat'")
+    )
+    whisper, loud = events(path, Options(owner="bob@a.example"))
+    assert {each.data.actor.address for each in (whisper, loud) if each.data.actor} == {"eve@a.example/ceo"}
+
+
 @pytest.mark.parametrize("path", XEPS, ids=lambda path: f"{path.parent.name}-{path.stem[:2]}")
 def test_the_examples_of_the_xeps_never_crash(path: Path) -> None:
     captured, rejected, reading = read(path, Options(owner="romeo@montague.example"))

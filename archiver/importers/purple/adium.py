@@ -13,7 +13,7 @@ from archiver.importers import xmlfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
-from archiver.importers.purple.log import Log
+from archiver.importers.purple.log import Log, is_picture
 from archiver.importers.telling import told
 
 _ULF = "{http://purl.org/net/ulf/ns/0.4-02}"
@@ -137,7 +137,7 @@ class _Reader:
 
     def _files(self, entry: Element) -> list[Media]:
         images = [each.get("src") or "" for each in entry.iter(f"{_ULF}img")]
-        return [media(self._document, each) for each in images if each and "://" not in each]
+        return [media(self._document, each) for each in images if is_picture(each)]
 
 
 def text(entry: Element) -> str:

@@ -6,6 +6,7 @@ them. So a longer version of the same log gives the same events; two people's lo
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from collections import Counter
 from datetime import datetime
@@ -68,6 +69,12 @@ class Log:
         key = f"{at.timestamp():.0f}-{jsonfile.digest(what)}"
         self._told[key] += 1
         return key if self._told[key] == 1 else f"{key}-{self._told[key]}"
+
+
+def is_picture(name: str) -> bool:
+    """Whether a picture in a message may be a file beside the log: whoever wrote it can't name any other file."""
+    kind = mimetypes.guess_type(name)[0] or ""
+    return kind.startswith("image/") and not set(name) & set("/\\:")
 
 
 def _address(name: str, network: str) -> str:

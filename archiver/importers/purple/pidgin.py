@@ -19,7 +19,7 @@ from archiver.hypertext import text_of
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading, charset_of, zone_of
-from archiver.importers.purple.log import Log
+from archiver.importers.purple.log import Log, is_picture
 from archiver.importers.telling import told
 
 LINE_LIMIT = 1024 * 1024
@@ -237,8 +237,8 @@ class _Reader:
         return clock
 
     def _files(self, words: str) -> list[Media]:
-        found = _IMAGE.findall(words) if self._is_html else []
-        return [media(self._document, html.unescape(each)) for each in found if "://" not in each]
+        found = [html.unescape(each) for each in _IMAGE.findall(words)] if self._is_html else []
+        return [media(self._document, each) for each in found if is_picture(each)]
 
 
 def _name(line: Line) -> str:

@@ -78,6 +78,7 @@ class Archive:
     def __init__(self, options: Options, reading: Reading) -> None:
         self._options = options
         self._reading = reading
+        self._home = ""
         self._rooms: set[str] = set()
         self._present: dict[str, dict[str, str | None]] = {}
         self._copies = Recent()
@@ -88,6 +89,7 @@ class Archive:
     def events(self, envelope: Envelope) -> Iterator[Event]:
         """Raises `EventError` for what can't be meant."""
         stanza = envelope.stanza
+        self._home = look.domain(envelope.owner or self._options.owner or "")
         if stanza.get("type") == "error":
             return self._pass("errors")
         is_room = envelope.room is not None or stanza.get("type") == "groupchat"
@@ -112,12 +114,12 @@ class Archive:
         room = envelope.room or bare(sender)
         if not room:
             raise EventError("nothing says which room it was said in")
+        self._rooms.add(room)
         nick = envelope.nick or (resource(sender) if bare(sender) == room else "")
         real = _real(stanza) or (envelope.real if envelope.real != room else None)
         actor = self._occupant(room, nick, real, envelope.room is not None)
         known = look.stanza_id(stanza, room) or (envelope.identity if envelope.room else None)
         key = known or self._key(envelope, actor.address if actor else room)
-        self._rooms.add(room)
         place = Place(id=room, kind="group")
         author = nick or (actor.address if actor is not None else "")
         return Said(stanza, at, self._source(room), place, key, known or look.origin(stanza) or key, actor, author)
@@ -157,13 +159,17 @@ class Archive:
         return next((end for end in ends if is_marked or bare(stanza.get(end)) in self._rooms), None)
 
     def _occupant(self, room: str, nick: str, real: str | None, is_secret: bool) -> Participant | None:
-        """By their own address where it is known: what a server knows of it, others in the room needn't."""
+        """By their own address where it is known: what a server knows of it, others in the room needn't.
+
+        A nick stands alone only where a room gave it: anybody can choose a resource, and call it like somebody else.
+        """
         if not nick and not real:
             return None
         real = bare(real) or self._present.get(room, {}).get(nick)
         if real:
             return Participant(address=real, name=nick or None, hidden=is_secret)
-        return Participant(address=nick if "@" not in nick else f"{room}/{nick}", name=nick)
+        is_rooms = is_secret or (room in self._rooms and look.domain(room) != self._home)
+        return Participant(address=nick if is_rooms and "@" not in nick else f"{room}/{nick}", name=nick)
 
     def _source(self, address: str) -> str:
         return self._options.source or f"xmpp:{self._options.network or look.domain(address)}"
@@ -300,13 +306,13 @@ class Archive:
         new = item.get("nick") if item is not None and "303" in codes else None
         if new:
             present[new] = real
-            return self._renamed(said, new, real)
+            return self._renamed(said, new, real, envelope.room is not None)
         return iter([self._gone(said, item, codes, envelope.room is not None)])
 
-    def _renamed(self, said: Said, new: str, real: str | None) -> Iterator[Event]:
+    def _renamed(self, said: Said, new: str, real: str | None, is_secret: bool) -> Iterator[Event]:
         if real:
             return self._pass("nicks of people known by their address")
-        return iter([said.event(RENAMED, subject=self._occupant(said.place.id, new, None, False))])
+        return iter([said.event(RENAMED, subject=self._occupant(said.place.id, new, None, is_secret))])
 
     def _gone(self, said: Said, item: Element | None, codes: set[str | None], is_secret: bool) -> Event:
         reason = item.findtext(f"{MUC_USER}reason") if item is not None else None
