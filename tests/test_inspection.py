@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -257,3 +258,11 @@ def test_headers_that_are_not_there_are_empty():
 
 def test_html_stands_in_where_there_is_no_plain_text():
     assert text_of(parsed(b"Content-Type: text/html\n\n<p>x</p>\n")) == "<p>x</p>\n"
+
+
+def test_events_that_unpack_to_more_than_anybody_wrote_are_not_counted(store):
+    packed = gzip.compress(b'{"type":"message.sent"}\n' * 3_000_000)
+    made = EmailMessage()
+    made.add_attachment(packed, maintype="application", subtype="gzip", filename="conversation.ndjson.gz")
+    put(store, 100, made.as_bytes())
+    assert [item.messages for item in listed(store)] == [None]

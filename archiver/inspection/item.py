@@ -14,6 +14,9 @@ from archiver.inspection.messages import attached, date_of, header, headers_of, 
 from archiver.rendering.evidence import FILE_NAME, lines_of
 from archiver.store.protocol import Found, Where
 
+UNPACKED = 64 * 1024 * 1024
+"""Bytes of events in an item that are looked at: ours have a tenth, and its owner can have planted another."""
+
 _MISSED = "IPM.Note.Microsoft.Missed"
 
 
@@ -113,6 +116,6 @@ _decode = json.Decoder(_Typed).decode
 def _messages(parts: Message) -> int | None:
     """How many were said in it; None where it carries no events, or damaged ones."""
     try:
-        return sum(_decode(line).type == SENT for line in lines_of(parts))
+        return sum(_decode(line).type == SENT for line in lines_of(parts, UNPACKED))
     except (UsageError, DecodeError):
         return None

@@ -18,17 +18,13 @@ import nh3
 from msgspec import Struct, json
 
 from archiver.events import BARE, Event, Participant, microseconds
-from archiver.inspection.item import is_missed, last_of
+from archiver.inspection.item import UNPACKED, is_missed, last_of
 from archiver.inspection.messages import attached, date_of, header, headers_of, parsed, parts_of, text_of
 from archiver.rendering.evidence import FILE_NAME, Line, lines_of
 from archiver.store.protocol import Found
 
 _MOST = 8 * 1024 * 1024
 """Characters of an item that are searched; a part of a conversation is cut long before."""
-
-
-_UNPACKED = 64 * 1024 * 1024
-"""Bytes of events that an item carries: ours have a tenth, and its owner can have planted another."""
 
 
 class Texts(Struct, frozen=True):
@@ -89,7 +85,7 @@ def _texts(message: Message, content: bytes) -> Texts:
     people = [sender, _raw(message, "To"), _raw(message, "Cc")]
     room = [unquote(header(message, name)) for name in ("X-Archiver-Conversation", "X-Archiver-Source")]
     try:
-        events = [_decode(line) for line in lines_of(message, _UNPACKED)]
+        events = [_decode(line) for line in lines_of(message, UNPACKED)]
     except Exception:  # no events, damaged ones, or parts that the parser fails on
         authors, said = [sender], _plain(content)
         files = [name for name in attached(message) if name != FILE_NAME]
