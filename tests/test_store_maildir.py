@@ -17,6 +17,7 @@ import pytest
 from contracts.store import ALICE, BOB, CHANGED, HISTORY, make_item
 from mishaps import CALLS, Killer, in_child, noting, on_a_small_disk
 
+from archiver import inspection
 from archiver.exceptions import ArchiverError, EnvironmentFault
 from archiver.store import MaildirStore, Ownership, Put, batch, draft, syncing, tree
 from archiver.store.draft import Draft
@@ -198,6 +199,24 @@ def test_a_planted_link_leads_nowhere(
     store.remove(bob, HISTORY, make_item(2).name)
     store.sweep()
     assert sorted(outside.rglob("*")) == kept
+
+
+@pytest.mark.parametrize("subdirectory", ["cur", "new"])
+def test_a_folder_with_something_in_the_way_hides_no_other(store: MaildirStore, data: Path, subdirectory: str) -> None:
+    """Else one link of its owner's would keep a mailbox, and the list of all, from being inspected."""
+    store.put([Put(ALICE, HISTORY, make_item(1)), Put(BOB, HISTORY, make_item(2))])
+    for name, put_there in (
+        ("link", lambda path: path.symlink_to(box(store, BOB) / FOLDER / "cur")),
+        ("file", Path.touch),
+    ):
+        folder = box(store, ALICE) / f".{name}"
+        for each in {"cur", "new", "tmp"} - {subdirectory}:
+            (folder / each).mkdir(parents=True)
+        put_there(folder / subdirectory)
+    listed = [(each.mailbox, each.folder, each.items) for each in inspection.folders(store)]
+    assert listed == [(ALICE, HISTORY, 1), (BOB, HISTORY, 1)]
+    assert [each.name for each in inspection.items(store, ALICE)] == [make_item(1).name]
+    assert list(store.unsorted(ALICE, "link")) == [] and store.stamp(ALICE, "file") == ""
 
 
 def test_planted_names_are_neither_followed_nor_waited_for(store: MaildirStore, data: Path) -> None:

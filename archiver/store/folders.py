@@ -40,6 +40,9 @@ class MaildirFolders:
     the archiver computes: such files never need to be read in search of a Message-ID.
     """
 
+    passes = False
+    """Whether what its owner put in the way of one folder leaves the others to be read."""
+
     def __init__(
         self,
         template: str,
@@ -55,6 +58,9 @@ class MaildirFolders:
         self.encoding: Encoding = encoding
         self._ours = ours
         self._mended = Mended()
+
+    def _search(self, tree: Tree) -> Search:
+        return Search(tree, self._ours, passes=self.passes)
 
     @property
     def root(self) -> Path:
@@ -114,24 +120,24 @@ class MaildirFolders:
     def items(self, mailbox: str, folder: str) -> Iterator[Found]:
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
-            yield from Search(tree, self._ours).entries(place)
+            yield from self._search(tree).entries(place)
 
     def unsorted(self, mailbox: str, folder: str) -> Iterator[Found]:
         """As `items`, in no order and one by one, so that a large folder costs no memory. What goes meanwhile may be
         left out."""
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
-            yield from Search(tree, self._ours).unsorted(place)
+            yield from self._search(tree).unsorted(place)
 
     def names(self, mailbox: str, folder: str) -> list[str]:
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
-            return Search(tree, self._ours).names(place)
+            return self._search(tree).names(place)
 
     def stamp(self, mailbox: str, folder: str) -> str:
         with self._using() as tree:
             place = Place(self._existing(tree, mailbox), folder_on_disk(folder, self.encoding))
-            return settled(Search(tree, self._ours).stamp(place))
+            return settled(self._search(tree).stamp(place))
 
     def read(self, mailbox: str, folder: str, name: str) -> bytes:
         """Also reads others' messages, by the names that `items` gives."""
@@ -142,7 +148,7 @@ class MaildirFolders:
 
     def read_all(self, wanted: Iterable[Where], limit: int = -1) -> Iterator[tuple[Found, bytes] | None]:
         with self._using() as tree:
-            search = Search(tree, self._ours)
+            search = self._search(tree)
             known: dict[str, Parts] = {}
             for where in wanted:
                 if where.mailbox not in known:

@@ -25,6 +25,8 @@ from archiver.store.tree import Tree
 class MaildirStore(MaildirFolders):
     """Conversation History: its folders are their owners', who may move, flag and delete what lies there."""
 
+    passes = True
+
     def put(self, puts: Sequence[Put], *, careful: bool = False) -> list[Outcome]:
         outcomes: list[Outcome] = [None] * len(puts)
         try:

@@ -54,9 +54,14 @@ class Listing(NamedTuple):
 
 
 class Search:
-    """Looks into folders during one call and lists each once, as long as nobody changes it meanwhile."""
+    """Looks into folders during one call and lists each once, as long as nobody changes it meanwhile.
 
-    def __init__(self, tree: Tree, ours: Callable[[str], bool]) -> None:
+    With `passes` a `new` or `cur` that is no directory, as a link in its place, has nothing in it; else that is an
+    error.
+    """
+
+    def __init__(self, tree: Tree, ours: Callable[[str], bool], *, passes: bool = False) -> None:
+        self._absent = (FileNotFoundError, NotADirectoryError) if passes else (FileNotFoundError,)
         self._tree = tree
         self._ours = ours
         self._listings: dict[Place, Listing] = {}
@@ -103,7 +108,7 @@ class Search:
         try:
             files = os.listdir(self._tree.directory((*place.parts, subdirectory)))  # noqa: PTH208 - an open directory
             return [file for file in files if not file.startswith(".")]
-        except FileNotFoundError:
+        except self._absent:
             return []
 
     def entries(self, place: Place) -> Iterator[Found]:
@@ -117,7 +122,7 @@ class Search:
 
     def unsorted(self, place: Place) -> Iterator[Found]:
         for sub in SUBDIRECTORIES:
-            with suppress(FileNotFoundError), os.scandir(self._tree.directory((*place.parts, sub))) as entries:
+            with suppress(*self._absent), os.scandir(self._tree.directory((*place.parts, sub))) as entries:
                 for entry in entries:
                     found = None if entry.name.startswith(".") else self._look(place, Spot(sub, entry.name))
                     if found:
@@ -178,7 +183,7 @@ class Search:
         """When `new` and `cur` last changed; empty where one of them isn't there."""
         try:
             folders = [self._tree.directory((*place.parts, sub)) for sub in SUBDIRECTORIES]
-        except FileNotFoundError:
+        except self._absent:
             return ()
         return tuple(os.fstat(folder).st_mtime_ns for folder in folders)
 
@@ -186,7 +191,7 @@ class Search:
         try:
             directory = self._tree.directory((*place.parts, spot.subdirectory))
             status = os.stat(spot.file, dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError:
+        except self._absent:
             return None
         if not S_ISREG(status.st_mode):
             return None
