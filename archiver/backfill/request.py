@@ -33,6 +33,8 @@ class Request(Struct, frozen=True):
     documents: tuple[Document, ...] = ()
     without: frozenset[tuple[str, str]] = frozenset()
     reread: bool = False
+    force: bool = False
+    """Begin even where the disk seems to have too little room."""
 
 
 class Progress(Struct):

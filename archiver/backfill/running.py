@@ -13,6 +13,7 @@ from archiver.backfill import reading
 from archiver.backfill.appending import Writer
 from archiver.backfill.reporting import Findings, Report
 from archiver.backfill.request import Progress, Request, Show, check, chosen_by, description, feed_name, manner
+from archiver.backfill.room import require_room
 from archiver.config import Config
 from archiver.exceptions import UsageError
 from archiver.filing import moving, sifting
@@ -37,6 +38,8 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
     """Read `request.paths` and file what they bring. Raises `InUse` while another backfill runs."""
     check(request)
     started, documents = time.monotonic(), chosen_by(request)
+    if not request.force:
+        require_room(data, documents)
     sieve = _sieve(config, data)
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
     reader_ = reader(lambda had: reading.read(request, documents, sieve, _now(), had))

@@ -48,6 +48,7 @@ _POLL = 0.5
 )
 @click.option("--skip-unknown", is_flag=True, help="Leave out what people the directory doesn't know did.")
 @click.option("--reread", is_flag=True, help="Read what was read to its end before once more.")
+@click.option("--force", is_flag=True, help="Begin even where the disk seems to have too little room.")
 @click.option("--runs", is_flag=True, help="List all backfills there were.")
 @click.option("--report", "report_of", type=click.IntRange(1), metavar="RUN", help="Show the report of one again.")
 @click.option("--undo", "undo_of", type=click.IntRange(1), metavar="RUN", help="Take back what one brought.")
@@ -76,6 +77,7 @@ def backfill(
     placeholder: bool,
     skip_unknown: bool,
     reread: bool,
+    force: bool,
     runs: bool,
     report_of: int | None,
     undo_of: int | None,
@@ -101,7 +103,7 @@ def backfill(
         return undo(app, undo_of, by, reason, dry=dry_run)
     options = Options(channel, network, zone, date, charset, source, owner)
     _check(options)
-    requests, unknown = _requests(what, options, jobs, reread=reread)
+    requests, unknown = _requests(what, options, jobs, reread=reread, force=force)
     config = app.config()
     if dry_run:
         return tell_previews(app, previews(app, config, requests), unknown)
@@ -124,7 +126,7 @@ def _formats(app: App) -> None:
 
 
 def _requests(
-    what: tuple[str, ...], options: Options, jobs: int, *, reread: bool
+    what: tuple[str, ...], options: Options, jobs: int, *, reread: bool, force: bool
 ) -> tuple[list[Request], tuple[Document, ...]]:
     """A run for each format, and the documents of none."""
     if not what:
@@ -132,7 +134,7 @@ def _requests(
     if what[0] in IMPORTERS:
         if len(what) == 1:
             raise click.UsageError(f"name the files to read: archiver backfill {what[0]} PATH...")
-        return [Request(importer(what[0]), tuple(map(Path, what[1:])), options, jobs, reread=reread)], ()
+        return [Request(importer(what[0]), tuple(map(Path, what[1:])), options, jobs, reread=reread, force=force)], ()
     paths = tuple(map(Path, what))
     for path in paths:
         backfilling.require(path, hint=f"name files that exist; formats: {', '.join(sorted(IMPORTERS))}")
@@ -140,7 +142,10 @@ def _requests(
     if not seen.found:
         where = seen.unknown[0].place if seen.unknown else paths[0]
         raise UsageError(f"{where}: no format is recognised", hint=f"name one: {', '.join(sorted(IMPORTERS))}")
-    found = (Request(importer(name), paths, options, jobs, each, reread=reread) for name, each in seen.found.items())
+    found = (
+        Request(importer(name), paths, options, jobs, each, reread=reread, force=force)
+        for name, each in seen.found.items()
+    )
     return list(found), seen.unknown
 
 
