@@ -240,7 +240,9 @@ def test_a_longer_chat_and_one_elsewhere_keep_the_identities(tmp_path: Path) -> 
     assert twice[: len(once)] == once and len(set(twice)) == 2 * len(once)
 
 
-@pytest.mark.parametrize("text", ["10:00 <a> hi", "10:00:00 -!- a has joined #c", "10:00:00 hello", "[10:00] <a> b: c"])
+@pytest.mark.parametrize(
+    "text", ["10:00 <a> hi", "10:00:00 -!- a has joined #c", "10:00:00 hello", "10:00:05 <a>  b  c  d: e"]
+)
 def test_other_lines_are_no_chat_of_zooms(text: str) -> None:
     assert line_of(text) is None
 

@@ -32,7 +32,7 @@ _WHO, _WHOM = r"(?P<who>[^\t]{1,200}?)", r"(?P<whom>[^\t]{1,200}?)"
 _END = rf"[ \t]*{_MARK}[ \t]*:(?P<text>.*)"
 _FORMS = (
     # Two blanks stand round the names: so it is told in any language.
-    re.compile(rf"{_CLOCK}[ \t]+\S{{1,40}}  {_WHO}  \S{{1,40}}  {_WHOM}{_END}"),
+    re.compile(rf"{_CLOCK}[ \t]+[^\s<*\[({{-]\S{{0,39}}  {_WHO}  \S{{1,40}}  {_WHOM}{_END}"),
     re.compile(rf"{_CLOCK}[ \t]+{_FROM}[ \t]+{_WHO}[ \t]+{_TO}[ \t]+{_WHOM}{_END}"),
     re.compile(rf"{_CLOCK}[ \t]+{_FROM}[ \t]+{_WHO}{_END}"),
     re.compile(rf"{_CLOCK}\t[ \t]*{_WHO}:\t(?P<text>.*)"),
