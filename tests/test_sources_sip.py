@@ -458,6 +458,26 @@ def test_what_waits_for_its_answer_is_told_at_the_stop(start):
     assert isinstance(spooled.records[0], Rejected)
 
 
+def test_what_the_kernel_has_already_is_taken_at_a_stop(start):
+    spooled = Spooled()
+    source = start(spooled)
+    source._loop._loop.call_soon_threadsafe(time.sleep, 0.5)  # busy while they come
+    by_udp(source, *[hep(request(body=str(each), call=str(each))) for each in range(50)])
+    source.stop()
+    assert len(spooled.texts) == 50
+
+
+def test_a_bug_in_one_packet_is_a_gap_and_no_end(start, monkeypatch):
+    spooled = Spooled()
+    source = start(spooled)
+    with monkeypatch.context() as broken:
+        broken.setattr(receiving, "read_message", lambda content: 1 / 0)
+        by_tcp(source, TALK[0])
+        assert until(lambda: source.signs().gaps == 1)
+    by_udp(source, *TALK)
+    assert until(lambda: spooled.texts == ["hello"])
+
+
 def test_what_the_kernel_drops_is_a_gap(start):
     spooled = Spooled()
     source = start(spooled)

@@ -72,7 +72,14 @@ class Intake:
         self._sweeping = asyncio.create_task(self._sweep())
 
     def take(self, content: bytes, peer: str) -> None:
-        """One packet from a host; never raises."""
+        """One packet from a host; never raises, as the next one has nothing to do with it."""
+        try:
+            self._take(content, peer)
+        except Exception:
+            log.exception("sip_failed", source=self._source, size=len(content))
+            self.lost += 1
+
+    def _take(self, content: bytes, peer: str) -> None:
         try:
             if not self._lets_in(peer):
                 return self._refuse("not allowed", peer)
@@ -210,8 +217,4 @@ class Datagrams(asyncio.DatagramProtocol):
         self._intake = intake
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        try:
-            self._intake.take(data, str(addr[0]))
-        except Exception:  # the next datagram has nothing to do with it
-            log.exception("sip_failed", size=len(data))
-            self._intake.lost += 1
+        self._intake.take(data, str(addr[0]))

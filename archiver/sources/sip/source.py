@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 from msgspec.structs import replace
@@ -22,6 +23,10 @@ log = structlog.get_logger("archiver.sources")
 
 BUFFER = 8 * 1024 * 1024
 """Bytes of datagrams that may wait in the kernel; it gives what its own limit (net.core.rmem_max) allows."""
+
+
+WAITING = 20_000
+"""Datagrams that are still fetched at a stop."""
 
 
 class SipSource:
@@ -118,7 +123,8 @@ class SipSource:
 
     async def _close(self) -> None:
         assert self._intake is not None
-        await asyncio.sleep(0)  # what the kernel has already is fetched
+        for each in self._datagrams:
+            _fetch(each, self._intake)
         for transport in self._transports:
             transport.close()
         for server in self._servers:
@@ -128,6 +134,14 @@ class SipSource:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+
+def _fetch(bound: socket.socket, intake: Intake) -> None:
+    """What the kernel has already; who sends on and on must not hold up a stop."""
+    with suppress(OSError):
+        for _ in range(WAITING):
+            content, peer = bound.recvfrom(65_536)
+            intake.take(content, str(peer[0]))
 
 
 def _beside(stream: socket.socket, address: Address) -> socket.socket:

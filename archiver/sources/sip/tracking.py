@@ -100,8 +100,6 @@ class Tracking:
         """What has waited long enough; to be called every second or so."""
         for key in [key for key, each in self._waiting.items() if each.due <= now]:
             yield from self._settle(key, now)
-        while len(self._waiting) > WAITING or self._bytes > WAITING_BYTES:
-            yield from self._settle(next(iter(self._waiting)), now)
         for remembered in (self._known, self._ended):
             _expire(remembered, now)
         while self._calls and (len(self._calls) > CALLS or next(iter(self._calls.values())).due <= now):
@@ -133,6 +131,12 @@ class Tracking:
             self._bytes += message.size
         if exchange.message is not None and 200 <= exchange.status < 300:
             yield from self._settle(key, now)
+        yield from self._shed(now)
+
+    def _shed(self, now: float) -> Iterator[Happening]:
+        """Told early, where too many wait."""
+        while len(self._waiting) > WAITING or self._bytes > WAITING_BYTES:
+            yield from self._settle(next(iter(self._waiting)), now)
 
     def _settle(self, key: Key, now: float) -> Iterator[Happening]:
         exchange = self._waiting.pop(key)
