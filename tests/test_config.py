@@ -469,6 +469,7 @@ def test_a_source_has_its_defaults_and_listens_where_it_says():
         ([{"type": "smtp", "name": "b", "listen": ":1", "clients": ["x"]}], "source[1].clients[1]", "no network"),
         ([webhook(certificate="/a.pem")], "source[1].certificate", "needs its key"),
         ([webhook(product="telex")], "source[1].product", "must be one of"),
+        ([webhook(product="bigbluebutton")], "source[1].url", "checksum"),
         ([webhook(secret=[])], "source[1].secret", "anybody could write"),
         ([webhook(secret=[{"name": "a", "sha256": DIGEST}])], "source[1].secret[1].sha256", "the secret itself"),
         ([http(certificate="/a.pem")], "source[1].certificate", "needs its key"),

@@ -52,6 +52,9 @@ SPECIAL = {
     ("importers", "sources.parts"),
     # A product says the same in its webhook as in its export: one reading, so that both give the same events.
     ("sources", "importers.slack.message"),
+    ("sources", "importers.bigbluebutton.action"),
+    ("sources", "importers.bigbluebutton.text"),
+    ("sources", "importers.telling"),
     # What our own items carry is read by what writes it.
     ("importers", "rendering.evidence"),
     # The inspector reads with the writer's types, so that it can't disagree with the archiver.

@@ -7,8 +7,10 @@ import hmac
 import http.client
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -17,12 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.config import parse
+from archiver.config.sources import PRODUCTS
 from archiver.daemon.sources import sources_of
 from archiver.events import Captured, Event, Participant, Rejected
 from archiver.importers.slack import message as slack_lines
 from archiver.sources.credentials import Secret
 from archiver.sources.http.replies import Refusal
 from archiver.sources.listening import Address
+from archiver.sources.webhooks.bigbluebutton import BigBlueButton
 from archiver.sources.webhooks.product import Delivery
 from archiver.sources.webhooks.slack import Slack
 from archiver.sources.webhooks.source import PATH, WebhookSource
@@ -217,16 +221,111 @@ class TestSlack:
             Slack((SECRET.encode(),)).admit(Delivery("", headers, body, AT * 1_000_000))
 
 
+# --- BigBlueButton -----------------------------------------------------------------------------------------------
+
+URL = "https://archive.example.org/webhook"
+MEETING = (FIXTURES / "bigbluebutton" / "meeting.ndjson").read_text().splitlines()
+
+
+def callback(*events: str, domain: str = "bbb.example.org") -> bytes:
+    return urlencode({"domain": domain, "event": f"[{','.join(events)}]", "timestamp": AT * 1000}).encode()
+
+
+def checksum(body: bytes, algorithm: str = "sha256", url: str = URL, secret: str = SECRET) -> str:
+    return "?checksum=" + hashlib.new(algorithm, url.encode() + body + secret.encode()).hexdigest()
+
+
+class TestBigBlueButtonSource(WebhookContract):
+    product = partial(BigBlueButton, url=URL)
+
+    def delivered(self, text: str) -> tuple[bytes, Headers, str]:
+        body = callback(MEETING[3].replace("hello", text))
+        return body, {}, checksum(body)
+
+    @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
+    def test_a_server_chooses_how_it_signs(self, source: Any, spooled: Spooled, algorithm: str) -> None:
+        body = callback(MEETING[3])
+        assert post(source, body, {}, checksum(body, algorithm)).status == 200
+        assert post(source, body, {}, checksum(body, algorithm, secret="wrong")).status == 403
+        assert post(source, body, {}, checksum(body, algorithm, url=URL + "s")).status == 403
+        assert spooled.texts == ["hello"]
+
+    def test_the_secret_may_come_as_a_token(self, source: Any) -> None:
+        body = callback(MEETING[3])
+        assert post(source, body, {"Authorization": f"Bearer {SECRET}"}).status == 200
+        assert post(source, body, {"Authorization": "Bearer "}).status == 403
+
+    def test_odd_queries_are_forgeries(self, source: Any) -> None:
+        for query in ("?" + "&".join(["a=b"] * 99), "?checksum=", "?checksum=" + "%C3%A9" * 64):
+            assert post(source, callback(MEETING[3]), {}, query).status == 403
+
+    def test_one_that_nobody_reads_takes_no_other_with_it(self, source: Any, spooled: Spooled) -> None:
+        body = callback(MEETING[3], '{"data":7}', MEETING[3].replace('"ts":1700000002010', '"ts":99999999999999999'))
+        assert post(source, body, {}, checksum(body)).status == 200
+        assert spooled.texts == ["hello"]
+        assert [each.source for each in spooled.records if isinstance(each, Rejected)] == ["bbb:bbb.example.org"] * 2
+
+    @pytest.mark.parametrize("body", [b"", b"event=%ff", b"event={", b"nothing=1", b"&".join([b"a=b"] * 99)])
+    def test_what_is_no_callback_is_kept_whole(self, source: Any, spooled: Spooled, body: bytes) -> None:
+        assert post(source, body, {}, checksum(body)).status == 200
+        (kept,) = spooled.records
+        assert isinstance(kept, Rejected) and kept.content == body
+
+
+class TestBigBlueButton:
+    def meeting(self, network: str = "") -> list[Event]:
+        body = callback(*MEETING)
+        product = BigBlueButton((SECRET.encode(),), network, URL)
+        return [event_of(each) for each in product.read(Delivery("", {}, body, AT * 1_000_000))]
+
+    def test_a_meeting_from_its_start_to_its_end(self) -> None:
+        told = self.meeting()
+        assert [each.type for each in told] == [
+            "conversation.started",
+            "participant.joined",
+            "message.sent",
+            "poll.opened",
+            "poll.voted",
+            "screen.shared",
+            "screen.unshared",
+            "participant.left",
+            "conversation.ended",
+        ]
+        assert {each.source for each in told} == {"bbb:bbb.example.org"}
+        assert {(each.data.conversation.id, each.data.conversation.session) for each in told} == {
+            ("weekly", "abc-1700000000000")
+        }
+        assert len({each.id for each in told}) == len(told)
+
+    def test_who_writes_is_who_came(self) -> None:
+        assert self.meeting()[2].data.actor == Participant(address="ann@a.example", name="Ann")
+
+    def test_private_chat_and_who_voted_stay_so(self) -> None:
+        told = self.meeting("Host.Example")
+        assert "between us" not in repr(told) and told[0].source == "bbb:host.example"
+        assert told[4].data.actor is None and told[4].data.poll and told[4].data.poll.choice == (1,)
+
+    def test_the_same_again_is_the_same(self) -> None:
+        assert self.meeting() == self.meeting()
+
+
 # --- configuration -----------------------------------------------------------------------------------------------
 
 
 def table(product: str, tmp_path: Path, **more: Any) -> dict[str, Any]:
     (tmp_path / "secret").write_text(SECRET)
     secret = {"name": "it", "file": str(tmp_path / "secret")}
-    return {"type": "webhook", "name": product, "product": product, "secret": [secret], "listen": "127.0.0.1:0"} | more
+    return {
+        "type": "webhook",
+        "name": product,
+        "product": product,
+        "secret": [secret],
+        "listen": "127.0.0.1:0",
+        "url": URL,
+    } | more
 
 
-@pytest.mark.parametrize("product", ["slack"])
+@pytest.mark.parametrize("product", PRODUCTS)
 def test_what_is_configured_is_started(product: str, tmp_path: Path) -> None:
     source = sources_of(parse({"source": [table(product, tmp_path)]}))[f"webhook:{product}"]()
     source.probe()

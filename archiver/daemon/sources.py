@@ -21,6 +21,7 @@ from archiver.sources.sip import receiving as sip
 from archiver.sources.sip.source import SipSource
 from archiver.sources.smtp import MailSource
 from archiver.sources.tls import Tls
+from archiver.sources.webhooks.bigbluebutton import BigBlueButton
 from archiver.sources.webhooks.product import Product
 from archiver.sources.webhooks.signing import Keys
 from archiver.sources.webhooks.slack import Slack
@@ -102,6 +103,7 @@ def _webhook(table: WebhookTable) -> Source:
 
 
 _PRODUCTS: dict[str, Callable[[Keys, WebhookTable], Product]] = {
+    "bigbluebutton": lambda keys, table: BigBlueButton(keys, table.network, table.url),
     "slack": lambda keys, table: Slack(keys, table.network),
 }
 

@@ -23,7 +23,7 @@ class Delivery(Struct, frozen=True):
 
 
 class Product(Protocol):
-    """Called from several threads at once: what it knows does not change."""
+    """Called from several threads at once."""
 
     @property
     def title(self) -> str:
