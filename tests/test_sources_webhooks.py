@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.client
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -27,9 +28,12 @@ from archiver.sources.credentials import Secret
 from archiver.sources.http.replies import Refusal
 from archiver.sources.listening import Address
 from archiver.sources.webhooks.bigbluebutton import BigBlueButton
+from archiver.sources.webhooks.mattermost import Mattermost
 from archiver.sources.webhooks.product import Delivery
+from archiver.sources.webhooks.rocketchat import RocketChat
 from archiver.sources.webhooks.slack import Slack
 from archiver.sources.webhooks.source import PATH, WebhookSource
+from archiver.sources.webhooks.zulip import Zulip
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "webhooks"
 SECRET = "a-secret-that-nobody-guesses"
@@ -307,6 +311,79 @@ class TestBigBlueButton:
 
     def test_the_same_again_is_the_same(self) -> None:
         assert self.meeting() == self.meeting()
+
+
+# --- those with a token ------------------------------------------------------------------------------------------
+
+
+def posted(kind: str, text: str = "hello", **more: Any) -> bytes:
+    fields = json.loads((FIXTURES / kind / "post.json").read_text().replace("hello", text))
+    return json.dumps(fields | more).encode()
+
+
+class TokenContract(WebhookContract):
+    def delivered(self, text: str) -> tuple[bytes, Headers, str]:
+        return posted(self.product.kind, text), {}, ""  # type: ignore[attr-defined]
+
+    def test_what_nobody_signed_is_refused_counted_and_told_once(
+        self, source: Any, spooled: Spooled, capsys: Any
+    ) -> None:
+        kind = self.product.kind  # type: ignore[attr-defined]
+        for body in (posted(kind, token="wrong"), posted(kind, token=None), posted(kind, token=[SECRET]), b"", b"{"):
+            assert post(source, body, {}).status == 403
+        assert post(source, b"[" * 100_000, {}).status == post(source, b'{"a":' * 100_000, {}).status == 403
+        assert spooled.records == [] and source.signs().refused == {"forged": 7}
+        assert "".join(capsys.readouterr()).count("request_refused") == 1
+
+    def test_what_was_changed_on_its_way_is_refused(self, source: Any, spooled: Spooled) -> None:
+        """A token can't tell; that of another is refused."""
+        assert post(source, posted(self.product.kind, token=OLD), {}).status == 200  # type: ignore[attr-defined]
+        assert post(source, posted(self.product.kind, token=OLD[1:]), {}).status == 403  # type: ignore[attr-defined]
+
+    def test_what_cannot_be_read_is_kept_without_its_token(self, source: Any, spooled: Spooled) -> None:
+        body = json.dumps({"token": SECRET, "text": "half"}).encode()
+        assert post(source, body, {}).status == 200
+        (kept,) = spooled.records
+        assert isinstance(kept, Rejected) and b"half" in kept.content and SECRET.encode() not in kept.content
+
+
+class TestMattermostSource(TokenContract):
+    product = Mattermost
+
+    def test_a_form_is_the_same(self, source: Any, spooled: Spooled) -> None:
+        fields = json.loads(posted("mattermost"))
+        assert post(source, urlencode(fields).encode(), {}).status == 200
+        assert post(source, posted("mattermost", timestamp=1_700_000_000), {}).status == 200
+        form, seconds = map(event_of, spooled.records)
+        assert (form.source, form.id) == ("mattermost:mattermost", "c1/p1") == (seconds.source, seconds.id)
+        assert form.data.message == seconds.data.message and seconds.time == form.time.replace(microsecond=0)
+
+
+class TestRocketChatSource(TokenContract):
+    product = RocketChat
+
+    def test_a_message_and_its_edit(self, source: Any, spooled: Spooled) -> None:
+        assert post(source, posted("rocketchat"), {}).status == 200
+        assert post(source, posted("rocketchat", "hullo", isEdited=True), {}).status == 200
+        told = [event_of(each) for each in spooled.records]
+        assert [(each.id, each.type) for each in told] == [
+            ("GENERAL/m1", "message.sent"),
+            ("GENERAL/m1/edited", "message.edited"),
+        ]
+
+
+class TestZulipSource(TokenContract):
+    product = Zulip
+
+    def test_a_topic_and_people(self, source: Any, spooled: Spooled) -> None:
+        answer = post(source, posted("zulip"), {})
+        assert json.loads(answer.body) == {"response_not_required": True}
+        message = json.loads(posted("zulip"))["message"]
+        people = [{"id": 26, "email": "ann@a.example"}, {"id": 9, "email": "bob@b.example"}]
+        assert post(source, posted("zulip", message=message | {"display_recipient": people}), {}).status == 200
+        topic, direct = map(event_of, spooled.records)
+        assert (topic.source, topic.id) == ("zulip:zulip", "5/lunch/112")
+        assert (direct.id, direct.data.conversation.kind) == ("9 26/112", "im")
 
 
 # --- configuration -----------------------------------------------------------------------------------------------

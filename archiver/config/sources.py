@@ -16,7 +16,7 @@ from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Tables
 
 _name = settings.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain name of a-z, 0-9, . and -")
 _digest = settings.matching(r"[0-9a-fA-F]{64}", "must be a SHA-256 digest: 64 hexadecimal digits")
-PRODUCTS = ("slack", "bigbluebutton")
+PRODUCTS = ("slack", "bigbluebutton", "mattermost", "rocketchat", "zulip")
 """Whose webhooks are understood."""
 _variable = settings.matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "must be the name of an environment variable")
 

@@ -22,10 +22,13 @@ from archiver.sources.sip.source import SipSource
 from archiver.sources.smtp import MailSource
 from archiver.sources.tls import Tls
 from archiver.sources.webhooks.bigbluebutton import BigBlueButton
+from archiver.sources.webhooks.mattermost import Mattermost
 from archiver.sources.webhooks.product import Product
+from archiver.sources.webhooks.rocketchat import RocketChat
 from archiver.sources.webhooks.signing import Keys
 from archiver.sources.webhooks.slack import Slack
 from archiver.sources.webhooks.source import WebhookSource
+from archiver.sources.webhooks.zulip import Zulip
 
 
 class Maker(Struct, frozen=True):
@@ -104,6 +107,9 @@ def _webhook(table: WebhookTable) -> Source:
 
 _PRODUCTS: dict[str, Callable[[Keys, WebhookTable], Product]] = {
     "bigbluebutton": lambda keys, table: BigBlueButton(keys, table.network, table.url),
+    "mattermost": lambda keys, table: Mattermost(keys, table.network),
+    "rocketchat": lambda keys, table: RocketChat(keys, table.network),
+    "zulip": lambda keys, table: Zulip(keys, table.network),
     "slack": lambda keys, table: Slack(keys, table.network),
 }
 

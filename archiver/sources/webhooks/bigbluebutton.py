@@ -112,6 +112,7 @@ class BigBlueButton:
     """`url` is the callback's, as it was registered, without a checksum."""
 
     title = "BigBlueButton's webhooks"
+    reply = b""
 
     def __init__(self, keys: Keys, network: str = "", url: str = "") -> None:
         self._keys = keys

@@ -31,6 +31,11 @@ class Product(Protocol):
         ...
 
     @property
+    def reply(self) -> bytes:
+        """What it wants to read once all it told is safe; JSON, or nothing."""
+        ...
+
+    @property
     def source(self) -> str:
         """The source of what can't be read."""
         ...

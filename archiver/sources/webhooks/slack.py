@@ -63,6 +63,7 @@ class Reacted(Struct):
 
 class Slack:
     title = "Slack's Events API"
+    reply = b""
 
     def __init__(self, keys: Keys, network: str = "") -> None:
         self._keys = keys

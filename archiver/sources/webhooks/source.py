@@ -77,7 +77,7 @@ class Webhook(Reception):
             if Outcome.BLOCKED in await self.take(pieces):
                 reason = "it can't be archived now"
                 raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "blocked", reason, BLOCKED_LATER)
-            return Response(status_code=HTTPStatus.OK)
+            return Response(self._product.reply, media_type="application/json" if self._product.reply else None)
 
     def _read(self, delivery: Delivery) -> Pieces:
         """Blocks. What its sender signed and we can't read is kept whole: to refuse it would lose it."""
