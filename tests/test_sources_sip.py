@@ -190,6 +190,14 @@ def test_a_message_through_a_proxy_is_one_event_of_two():
     assert stream.lost == {}
 
 
+@pytest.mark.parametrize("seconds", [0, ANSWER])
+def test_who_repeats_the_numbers_with_other_words_is_heard(seconds):
+    stream = Stream().take(request()).wait(seconds).take(request(body="secret"), request(body="secret"), answer())
+    stream.wait(ANSWER).take(request(body="secret"), request())
+    assert sorted(stream.wait(ANSWER).texts) == ["hello", "secret"]
+    assert len({each.id for each in stream.events}) == 2
+
+
 def test_both_directions_are_one_place():
     back = {"call": "c2", "author": BOB, "to": ANN}
     stream = Stream().take(request(), answer(), request(**back), answer(**back))

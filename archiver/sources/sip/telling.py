@@ -98,8 +98,8 @@ def _person(who: Party) -> Participant:
 
 
 def _identity(happening: Happening) -> str:
-    method, call, tag, number = happening.key
-    return f"{call} {tag} {number} {method}"
+    method, call, tag, number, *words = happening.key
+    return " ".join((call, tag, number, method, *words))
 
 
 def _attachment(name: str | None, media_type: str, content: bytes) -> dict[str, str]:

@@ -115,9 +115,12 @@ class Tracking:
     def forget(self, happening: Happening) -> None:
         """It couldn't be kept: if it comes again, it is no copy."""
         self._known.pop(happening.key, None)
+        self._known.pop(_worded(happening.key, happening.message), None)
         self._ended.pop(happening.message.call, None)
 
     def _message(self, key: Key, message: Message, time: int, agent: int, now: float) -> Iterator[Happening]:
+        if not message.status and self._is_other(key, message, now):
+            key = _worded(key, message)
         if self._is_known(key, now) or 0 < message.status < 200:
             return
         exchange = self._waiting.get(key)
@@ -133,6 +136,13 @@ class Tracking:
             yield from self._settle(key, now)
         yield from self._shed(now)
 
+    def _is_other(self, key: Key, message: Message, now: float) -> bool:
+        """Whether it says something else than what had its numbers before: who repeats them must not go unheard."""
+        waiting = self._waiting.get(key)
+        if waiting is not None and waiting.message is not None:
+            return waiting.message.body != message.body
+        return self._is_known(key, now) and not self._is_known(_worded(key, message), now)
+
     def _shed(self, now: float) -> Iterator[Happening]:
         """Told early, where too many wait."""
         while len(self._waiting) > WAITING or self._bytes > WAITING_BYTES:
@@ -144,6 +154,7 @@ class Tracking:
         if exchange.message is None:
             self.lost[exchange.agent] += 200 <= exchange.status < 300
             return
+        self._known[_worded(key, exchange.message)] = now + COPIES
         self._bytes -= exchange.message.size
         if exchange.status in (401, 407):
             return
@@ -216,6 +227,11 @@ class Tracking:
 def _expire(remembered: OrderedDict[Any, float], now: float) -> None:
     while remembered and (len(remembered) > REMEMBERED or next(iter(remembered.values())) <= now):
         remembered.popitem(last=False)
+
+
+def _worded(key: Key, message: Message) -> Key:
+    """The same numbers, with these words."""
+    return (*key[:4], hashlib.sha256(message.body).hexdigest())
 
 
 def _place(focus: Party) -> str:
