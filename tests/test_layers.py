@@ -54,6 +54,7 @@ SPECIAL = {
     ("sources", "importers.slack.message"),
     ("sources", "importers.bigbluebutton.action"),
     ("sources", "importers.bigbluebutton.text"),
+    ("sources", "importers.teams.message"),
     ("sources", "importers.telling"),
     # What our own items carry is read by what writes it.
     ("importers", "rendering.evidence"),

@@ -7,6 +7,7 @@ import hmac
 import http.client
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,10 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 from contracts.source import SourceContract, Spooled
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +33,7 @@ from archiver.sources.credentials import Secret
 from archiver.sources.http.replies import Refusal
 from archiver.sources.listening import Address
 from archiver.sources.webhooks.bigbluebutton import BigBlueButton
+from archiver.sources.webhooks.graph import Graph
 from archiver.sources.webhooks.mattermost import Mattermost
 from archiver.sources.webhooks.product import Delivery
 from archiver.sources.webhooks.rocketchat import RocketChat
@@ -313,6 +319,73 @@ class TestBigBlueButton:
         assert self.meeting() == self.meeting()
 
 
+# --- Microsoft Graph ---------------------------------------------------------------------------------------------
+
+PRIVATE = rsa.generate_private_key(65537, 2048)
+
+
+def notified(text: str = "hello", change: str = "created", **more: Any) -> bytes:
+    content = (FIXTURES / "graph" / "message.json").read_text().replace("hello", text)
+    key, pad = bytes(range(32)), PKCS7(128).padder()
+    padded = pad.update(json.dumps(json.loads(content) | more).encode()) + pad.finalize()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).encryptor()
+    data = encryptor.update(padded) + encryptor.finalize()
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
+    encrypted = {
+        "data": b64encode(data).decode(),
+        "dataKey": b64encode(PRIVATE.public_key().encrypt(key, oaep)).decode(),
+        "dataSignature": b64encode(hmac.digest(key, data, "sha256")).decode(),
+    }
+    told = {"clientState": SECRET, "changeType": change, "encryptedContent": encrypted}
+    return json.dumps({"value": [told]}).encode()
+
+
+def graph(folder: Path, keys: Any) -> Graph:
+    path = folder / "graph.pem"
+    form = serialization.PrivateFormat.PKCS8
+    path.write_bytes(PRIVATE.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    return Graph(keys, "", path)
+
+
+class TestGraphSource(WebhookContract):
+    def make(self, tmp_path: Any) -> WebhookSource:
+        return WebhookSource("test", Address(), partial(graph, tmp_path), keep(tmp_path), blocking=True)
+
+    def make_taken(self, tmp_path: Any, source: Any) -> WebhookSource:
+        return WebhookSource("b", Address(port=source.address.port), partial(graph, tmp_path), keep(tmp_path))
+
+    def delivered(self, text: str) -> tuple[bytes, Headers, str]:
+        return notified(text), {}, ""
+
+    def test_what_nobody_signed_is_refused_counted_and_told_once(
+        self, source: Any, spooled: Spooled, capsys: Any
+    ) -> None:
+        for body in (notified().replace(SECRET.encode(), b"wrong"), b'{"value":[]}', b"{", b"[" * 100_000):
+            assert post(source, body, {}).status == 403
+        assert spooled.records == [] and source.signs().refused == {"forged": 4}
+
+    def test_what_was_changed_on_its_way_is_refused(self, source: Any, spooled: Spooled) -> None:
+        """Its clientState is right: it is kept for a person, and is no event."""
+        told = json.loads(notified())
+        told["value"][0]["encryptedContent"]["dataSignature"] = b64encode(bytes(32)).decode()
+        assert post(source, json.dumps(told).encode(), {}).status == 200
+        assert [type(each) for each in spooled.records] == [Rejected]
+
+    def test_the_handshake_is_said_back(self, source: Any) -> None:
+        answer = post(source, b"", {}, "?validationToken=a%20b%3C")
+        assert (answer.status, answer.body) == (200, b"a b<")
+        assert answer.headers["Content-Type"].startswith("text/plain")
+
+    def test_a_message_and_its_change(self, source: Any, spooled: Spooled) -> None:
+        changed = notified("hullo", "updated", lastEditedDateTime="2023-11-14T22:14:20Z")
+        assert post(source, notified(), {}).status == post(source, changed, {}).status == 200
+        told = [event_of(each) for each in spooled.records]
+        assert [(each.source, each.id, each.type) for each in told] == [
+            ("teams:teams", "19:abc@thread.v2/1700000000000", "message.sent"),
+            ("teams:teams", "19:abc@thread.v2/1700000000000/edited", "message.edited"),
+        ]
+
+
 # --- those with a token ------------------------------------------------------------------------------------------
 
 
@@ -392,18 +465,23 @@ class TestZulipSource(TokenContract):
 def table(product: str, tmp_path: Path, **more: Any) -> dict[str, Any]:
     (tmp_path / "secret").write_text(SECRET)
     secret = {"name": "it", "file": str(tmp_path / "secret")}
-    return {
-        "type": "webhook",
-        "name": product,
-        "product": product,
-        "secret": [secret],
-        "listen": "127.0.0.1:0",
-        "url": URL,
-    } | more
+    return (
+        {
+            "type": "webhook",
+            "name": product,
+            "product": product,
+            "secret": [secret],
+            "listen": "127.0.0.1:0",
+            "url": URL,
+        }
+        | {"decryption_key": str(tmp_path / "graph.pem")}
+        | more
+    )
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_what_is_configured_is_started(product: str, tmp_path: Path) -> None:
+    graph(tmp_path, ())
     source = sources_of(parse({"source": [table(product, tmp_path)]}))[f"webhook:{product}"]()
     source.probe()
     source.start(Spooled())

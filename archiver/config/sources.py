@@ -16,7 +16,7 @@ from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Tables
 
 _name = settings.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain name of a-z, 0-9, . and -")
 _digest = settings.matching(r"[0-9a-fA-F]{64}", "must be a SHA-256 digest: 64 hexadecimal digits")
-PRODUCTS = ("slack", "bigbluebutton", "mattermost", "rocketchat", "zulip")
+PRODUCTS = ("slack", "bigbluebutton", "graph", "mattermost", "rocketchat", "zulip")
 """Whose webhooks are understood."""
 _variable = settings.matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "must be the name of an environment variable")
 
@@ -176,6 +176,10 @@ class WebhookTable(Struct, frozen=True):
         str,
         Setting("", settings.text, "The callback's URL as it was registered; only bigbluebutton's checksum needs it."),
     ]
+    decryption_key: Annotated[
+        str | None,
+        Setting("", settings.optional(settings.path), "PEM file of the key that graph's subscription encrypts to."),
+    ]
     listen: Annotated[
         Endpoint, Setting("127.0.0.1:8027", settings.endpoint, "Where to listen: host:port or a socket's path.")
     ]
@@ -226,6 +230,8 @@ def webhook_faults(table: WebhookTable) -> Iterator[Fault]:
         yield "secret", "", "is missing: without one anybody could write"
     if table.product == "bigbluebutton" and not table.url:
         yield "url", "", "is missing: a callback's checksum is over the URL that was registered"
+    if table.product == "graph" and not table.decryption_key:
+        yield "decryption_key", "", "is missing: notifications have their messages encrypted"
     for number, secret in enumerate(table.secret, 1):
         if secret.sha256:
             yield f"secret[{number}].sha256", secret.name, "is no use here: the secret itself is, as file or env"

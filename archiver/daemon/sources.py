@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from archiver.config import Config
 from archiver.config.settings import Endpoint
 from archiver.config.sources import HttpTable, Mail, MailTable, SecretTable, SipTable, TokenTable, WebhookTable
+from archiver.exceptions import EnvironmentFault
 from archiver.sources import smtp
 from archiver.sources.access import Access
 from archiver.sources.credentials import Secret
@@ -105,8 +106,19 @@ def _webhook(table: WebhookTable) -> Source:
     )
 
 
+def _graph(keys: Keys, table: WebhookTable) -> Product:
+    try:
+        from archiver.sources.webhooks.graph import Graph
+    except ImportError as fault:
+        raise EnvironmentFault(
+            "Microsoft Graph's notifications need cryptography", hint="install conversation-archiver[graph]"
+        ) from fault
+    return Graph(keys, table.network, Path(table.decryption_key or ""))
+
+
 _PRODUCTS: dict[str, Callable[[Keys, WebhookTable], Product]] = {
     "bigbluebutton": lambda keys, table: BigBlueButton(keys, table.network, table.url),
+    "graph": _graph,
     "mattermost": lambda keys, table: Mattermost(keys, table.network),
     "rocketchat": lambda keys, table: RocketChat(keys, table.network),
     "zulip": lambda keys, table: Zulip(keys, table.network),

@@ -42,7 +42,7 @@ class WebhookSource(Served):
         self._secrets = secrets
 
     def describe(self) -> str:
-        return f"{self._make(()).title} on {self._place}{PATH}"
+        return f"a product's webhook on {self._place}{PATH}"
 
     def probe(self) -> None:
         self._product()
