@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from archiver import config as configuration
-from archiver.assembly import archive_of, archiving_of, open_spool, retention_of, store_of
+from archiver.assembly import archive_of, archiving_of, directory_of, open_spool, retention_of, store_of
+from archiver.compliance.preserving import Keeper
 from archiver.compliance.purging import Purge
 from archiver.config import Config
 from archiver.events import SECOND, capture
@@ -82,10 +83,12 @@ def _measured(spool: Spool, config: Config, data: Path, items: int, now: int) ->
         peak, longest, last = max(peak, _resident()), max(longest, time.perf_counter() - last), time.perf_counter()
         return False
 
+    archive = archive_of(config, data)
     purge = Purge(
         spool,
         store_of(config, data),
-        archive_of(config, data),
+        archive,
+        Keeper(archive, spool, spool, directory_of(config).mailbox_of),
         retention_of(config),
         archiving_of(config),
         stopping=stopping,

@@ -17,8 +17,8 @@ from archiver.filing.workers import Passage
 from archiver.spool import Sealed
 from archiver.spool.runs import CameOfIt, Run
 
-MOST = 50_000
-"""Documents, and conversations, that are told one by one."""
+MOST = 10_000
+"""Documents, and conversations, that are told one by one: half a KiB each of a backfill's memory."""
 OTHERS = "(others)"
 _REASONS = 5
 
