@@ -146,13 +146,10 @@ class Tar:
         return cast(BinaryIO, io.BufferedReader(_Slice(self._stream, offset, size)))
 
 
-class _Rewinding(io.RawIOBase):
-    """A stream that can be read from any place: forwards by reading, backwards by beginning anew."""
+class _Readable(io.RawIOBase):
+    """Bytes to read, from any place; `_at` is where it stands."""
 
-    def __init__(self, begin: Callable[[], BinaryIO]) -> None:
-        self._begin = begin
-        self._file = begin()
-        self._at = 0
+    _at = 0
 
     def readable(self) -> bool:
         return True
@@ -162,6 +159,14 @@ class _Rewinding(io.RawIOBase):
 
     def tell(self) -> int:
         return self._at
+
+
+class _Rewinding(_Readable):
+    """A stream that can be read from any place: forwards by reading, backwards by beginning anew."""
+
+    def __init__(self, begin: Callable[[], BinaryIO]) -> None:
+        self._begin = begin
+        self._file = begin()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if whence != io.SEEK_SET:
@@ -184,23 +189,13 @@ class _Rewinding(io.RawIOBase):
         super().close()
 
 
-class _Slice(io.RawIOBase):
+class _Slice(_Readable):
     """One member of a tar. Several may be open at once: each finds its place again."""
 
     def __init__(self, stream: _Rewinding, offset: int, size: int) -> None:
         self._stream = stream
         self._offset = offset
         self._size = size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
@@ -220,22 +215,12 @@ class _Slice(io.RawIOBase):
         return len(data)
 
 
-class _Bounded(io.RawIOBase):
+class _Bounded(_Readable):
     """A member of a zip that ends with an error where it unpacks to more than its size allows."""
 
     def __init__(self, file: BinaryIO, packed: int) -> None:
         self._file = file
         self._limit = max(FREE, packed * RATIO)
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._at = self._file.seek(offset, whence)
