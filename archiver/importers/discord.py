@@ -20,7 +20,6 @@ from archiver.events import (
     SENT,
     Attachment,
     Captured,
-    Data,
     Event,
     Message,
     Participant,
@@ -31,7 +30,7 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
-from archiver.importers.telling import told
+from archiver.importers.telling import Room, told
 
 _Time = Annotated[datetime, Meta(tz=True)]
 _SAID = frozenset(("Default", "Reply", "ChatInputCommand", "ContextMenuCommand", "ThreadStarterMessage"))
@@ -148,9 +147,10 @@ class _Room:
         self._channel = channel
         topic = channel.name if channel.type in _DIRECT else f"#{channel.name}"
         if channel.type == "DirectTextChat":
-            self._place = Place(id=channel.id, kind="im", participants=self._parties())
+            place = Place(id=channel.id, kind="im", participants=self._parties())
         else:
-            self._place = Place(id=channel.id, kind="group", topic=topic)
+            place = Place(id=channel.id, kind="group", topic=topic)
+        self._room = Room(self.source, place)
 
     def _parties(self) -> tuple[Participant, ...]:
         """Who ever wrote here: a direct chat has both in every event."""
@@ -182,22 +182,24 @@ class _Room:
         if line.type in _SAID:
             answered = line.reference.messageId if line.reference is not None else None
             message = Message(id=line.id, text=line.text, in_reply_to=answered)
-            yield self._event(line.id, SENT, line.timestamp, actor, message=message, attachments=attachments or None)
+            yield self._room.event(
+                line.id, SENT, line.timestamp, actor, message=message, attachments=attachments or None
+            )
             if line.timestampEdited is not None:
                 changed = Message(id=line.id, text=line.text)
-                yield self._event(f"{line.id}/edited", EDITED, line.timestampEdited, actor, message=changed)
+                yield self._room.event(f"{line.id}/edited", EDITED, line.timestampEdited, actor, message=changed)
             yield from self._reactions(line)
         elif line.type in _COMING:
             who = [self._person(each) for each in line.mentions] or [actor]
             for each in who:
                 subject = None if each == actor else each
-                yield self._event(
+                yield self._room.event(
                     f"{line.id}/{each.address}", _COMING[line.type], line.timestamp, actor, subject=subject
                 )
         elif line.type == "Call":
-            yield self._event(f"{line.id}/call", "call.started", line.timestamp, actor)
+            yield self._room.event(f"{line.id}/call", "call.started", line.timestamp, actor)
             if line.callEndedTimestamp is not None:
-                yield self._event(f"{line.id}/ended", "call.ended", line.callEndedTimestamp, None)
+                yield self._room.event(f"{line.id}/ended", "call.ended", line.callEndedTimestamp, None)
 
     def _reactions(self, line: Line) -> Iterator[Event]:
         for reaction in line.reactions:
@@ -205,16 +207,11 @@ class _Room:
             for user in reaction.users:
                 key = f"{line.id}/reaction/{name}/{user.id}"
                 message = Message(id=line.id)
-                yield self._event(key, REACTED, line.timestamp, self._person(user), message=message, reaction=name)
+                yield self._room.event(key, REACTED, line.timestamp, self._person(user), message=message, reaction=name)
             if reaction.users:
                 self._reading.guessed["when reactions were given: at the time of their message"] += 1
             else:
                 self._reading.ignored["reactions without who gave them"] += 1
-
-    def _event(self, name: str, type_: str, at: datetime, actor: Participant | None, **data: Any) -> Event:
-        identity = f"{self._channel.id}/{name}"
-        made = Data(conversation=self._place, actor=actor, **data)
-        return Event(source=self.source, id=identity, type=type_, time=at, data=made)
 
     def _person(self, author: Author) -> Participant:
         if author.isBot:

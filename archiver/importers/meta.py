@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from msgspec import Raw, Struct
 
@@ -19,7 +18,6 @@ from archiver.events import (
     SENT,
     Attachment,
     Captured,
-    Data,
     Event,
     Message,
     Participant,
@@ -31,7 +29,7 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
-from archiver.importers.telling import Numbering, told
+from archiver.importers.telling import Numbering, Room, told
 
 _NAME = re.compile(r"message_\d+\.json")
 _KINDS = ("photos", "videos", "audio_files", "files", "gifs")
@@ -121,9 +119,10 @@ class _Room:
         people = tuple(Participant(address=name, name=name) for name in names if name)
         where = thread.thread_path or document.folder or "chat"
         if len(people) == 2:
-            self._place = Place(id=where, kind="im", participants=people)
+            place = Place(id=where, kind="im", participants=people)
         else:
-            self._place = Place(id=where, kind="group", topic=mended(thread.title) if thread.title else None)
+            place = Place(id=where, kind="group", topic=mended(thread.title) if thread.title else None)
+        self._room = Room(self.source, place)
 
     def line(self, raw: bytes, position: str) -> Iterator[Captured | Rejected]:
         try:
@@ -140,26 +139,22 @@ class _Room:
         key = self._key(line)
         actor = _person(line.sender_name)
         if line.call_duration is not None:
-            yield self._event(f"{key}/call", "call.started", at, actor)
+            yield self._room.event(f"{key}/call", "call.started", at, actor)
             return
         message = Message(id=key, text=_text(line))
-        yield self._event(key, SENT, at, actor, message=message, attachments=attachments or None)
+        yield self._room.event(key, SENT, at, actor, message=message, attachments=attachments or None)
         if line.is_unsent:
-            yield self._event(f"{key}/unsent", RETRACTED, at, actor, message=Message(id=key))
+            yield self._room.event(f"{key}/unsent", RETRACTED, at, actor, message=Message(id=key))
         for reaction in line.reactions:
             who, name = _person(reaction.actor), mended(reaction.reaction)
             self._reading.guessed["when reactions were given: at the time of their message"] += 1
             identity = f"{key}/reaction/{name}/{who.address if who else ''}"
-            yield self._event(identity, REACTED, at, who, message=Message(id=key), reaction=name)
+            yield self._room.event(identity, REACTED, at, who, message=Message(id=key), reaction=name)
 
     def _key(self, line: Line) -> str:
         self._reading.guessed["which messages are the same: by time, author and text"] += 1
         base = f"{line.timestamp_ms}-{jsonfile.digest([line.sender_name, line.content])}"
         return self._numbering.key(base)
-
-    def _event(self, key: str, type_: str, at: datetime, actor: Participant | None, **data: Any) -> Event:
-        made = Data(conversation=self._place, actor=actor, **data)
-        return Event(source=self.source, id=f"{self._place.id}/{key}", type=type_, time=at, data=made)
 
     def _files(self, line: Line) -> list[Media]:
         """Paths begin at the download's root, some folders above this file."""

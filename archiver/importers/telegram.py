@@ -23,7 +23,6 @@ from archiver.events import (
     TOPIC_CHANGED,
     Attachment,
     Captured,
-    Data,
     Event,
     Message,
     Participant,
@@ -36,7 +35,7 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading, zone_of
-from archiver.importers.telling import told
+from archiver.importers.telling import Room, told
 
 _CHATS = ("", "chats.list.item", "left_chats.list.item")
 _PRIVATE = frozenset(("personal_chat", "bot_chat", "saved_messages"))
@@ -173,7 +172,7 @@ class _Room:
         self._zone = zone
         self._reading = reading
         self._people: dict[str, str] = {}
-        self._place = self._placed(chat, account)
+        self._room = Room(self.source, self._placed(chat, account))
 
     def _placed(self, chat: Chat, account: str) -> Place:
         own = f"{account} " if account and chat.type not in _GLOBAL else ""
@@ -231,14 +230,14 @@ class _Room:
         forwarded = f"[forwarded from {line.forwarded_from}] " if line.forwarded_from else ""
         text = forwarded + (plain(line.text) or (line.sticker_emoji or ""))
         message = Message(id=key, text=text, in_reply_to=answered)
-        yield self._event(key, SENT, at, actor, message=message, attachments=attachments or None)
+        yield self._room.event(key, SENT, at, actor, message=message, attachments=attachments or None)
         if line.edited_unixtime or line.edited:
             edited = self._time(line.edited_unixtime, line.edited)
-            yield self._event(f"{key}/edited", EDITED, edited, actor, message=Message(id=key, text=text))
+            yield self._room.event(f"{key}/edited", EDITED, edited, actor, message=Message(id=key, text=text))
         if line.poll is not None:
             options = tuple(plain(each.text) for each in line.poll.answers)
             poll = Poll(id=key, question=plain(line.poll.question), options=options)
-            yield self._event(f"{key}/poll", POLL_OPENED, at, actor, poll=poll)
+            yield self._room.event(f"{key}/poll", POLL_OPENED, at, actor, poll=poll)
         yield from self._reactions(line, key, at)
 
     def _reactions(self, line: Line, key: str, at: datetime) -> Iterator[Event]:
@@ -251,27 +250,23 @@ class _Room:
                 message = Message(id=key)
                 if who is not None:
                     identity = f"{key}/reaction/{name}/{who.address}"
-                    yield self._event(identity, REACTED, when, who, message=message, reaction=name)
+                    yield self._room.event(identity, REACTED, when, who, message=message, reaction=name)
 
     def _service(self, line: Line, key: str, at: datetime) -> Iterator[Event]:
         actor = self._person(line.actor_id, line.actor)
         if line.action in _COMING:
             for number, name in enumerate(line.members or [None]):
                 subject = self._named(name) if name else None
-                yield self._event(f"{key}/{number}", _COMING[line.action], at, actor, subject=subject)
+                yield self._room.event(f"{key}/{number}", _COMING[line.action], at, actor, subject=subject)
         elif line.action in ("create_group", "create_channel", "migrate_from_group"):
-            yield self._event(key, STARTED, at, actor)
+            yield self._room.event(key, STARTED, at, actor)
         elif line.action == "edit_group_title":
-            yield self._event(key, TOPIC_CHANGED, at, actor, topic=line.title or "")
+            yield self._room.event(key, TOPIC_CHANGED, at, actor, topic=line.title or "")
         elif line.action in ("phone_call", "group_call"):
-            yield self._event(key, "call.started", at, actor)
+            yield self._room.event(key, "call.started", at, actor)
             if line.duration_seconds is not None:
                 ended = datetime.fromtimestamp(at.timestamp() + line.duration_seconds, UTC)
-                yield self._event(f"{key}/ended", "call.ended", ended, None)
-
-    def _event(self, key: str, type_: str, at: datetime, actor: Participant | None, **data: Any) -> Event:
-        made = Data(conversation=self._place, actor=actor, **data)
-        return Event(source=self.source, id=f"{self._place.id}/{key}", type=type_, time=at, data=made)
+                yield self._room.event(f"{key}/ended", "call.ended", ended, None)
 
     def _person(self, identifier: str | None, name: str | None) -> Participant | None:
         if not identifier and not name:
