@@ -431,8 +431,8 @@ def test_an_import_that_runs_beside_is_none_of_its_business(spool):
 
 
 def test_sources_are_those_configured():
-    assert sources_of(configuration.parse({"smtp": {"enabled": False}})) == {}
-    (make,) = sources_of(configuration.parse({"smtp": {"lmtp": "/run/archiver/lmtp"}})).values()
+    assert sources_of(configuration.parse({"smtp": {"enabled": False}}), Path()) == {}
+    (make,) = sources_of(configuration.parse({"smtp": {"lmtp": "/run/archiver/lmtp"}}), Path()).values()
     told = make().describe()
     assert "127.0.0.1:8025" in told and "/run/archiver/lmtp" in told
 

@@ -56,6 +56,14 @@ SPECIAL = {
     ("sources", "importers.bigbluebutton.text"),
     ("sources", "importers.teams.message"),
     ("sources", "importers.telling"),
+    # A stanza means the same live as in a server's archive.
+    ("sources", "importers.protocol"),
+    ("sources", "importers.xmlfile"),
+    ("sources", "importers.xmpp.archive"),
+    ("sources", "importers.xmpp.meaning"),
+    ("sources", "importers.xmpp.memory"),
+    ("sources", "importers.xmpp.said"),
+    ("sources", "importers.xmpp.stanza"),
     # What our own items carry is read by what writes it.
     ("importers", "rendering.evidence"),
     # The inspector reads with the writer's types, so that it can't disagree with the archiver.

@@ -489,7 +489,7 @@ def table(product: str, tmp_path: Path, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_what_is_configured_is_started(product: str, tmp_path: Path) -> None:
     graph(tmp_path, ())
-    source = sources_of(parse({"source": [table(product, tmp_path)]}))[f"webhook:{product}"]()
+    source = sources_of(parse({"source": [table(product, tmp_path)]}), tmp_path)[f"webhook:{product}"]()
     source.probe()
     source.start(Spooled())
     assert source.name == f"webhook:{product}" and source.describe().endswith(PATH)

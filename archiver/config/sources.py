@@ -131,15 +131,10 @@ def _is_here(place: Endpoint) -> bool:
     return bool(place.path) or place.host in ("localhost", "::1") or place.host.startswith("127.")
 
 
-class HttpTable(Struct, frozen=True):
-    """Events posted over HTTP."""
+class Posted(Struct, frozen=True):
+    """What is posted over HTTP by senders with tokens."""
 
-    type: Annotated[str, Setting(REQUIRED, settings.choice("http"), "http: events (CloudEvents) over HTTP.")]
-    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
     token: Annotated[tuple[TokenTable, ...], Setting([], Tables(TokenTable, _one_each), "")]
-    listen: Annotated[
-        Endpoint, Setting("127.0.0.1:8026", settings.endpoint, "Where to listen: host:port or a socket's path.")
-    ]
     certificate: Annotated[
         str | None, Setting("", settings.optional(settings.path), "PEM file of its certificate, for TLS.")
     ]
@@ -154,6 +149,34 @@ class HttpTable(Struct, frozen=True):
     blocking: Annotated[
         bool,
         Setting(False, settings.boolean, "Whether critical mode puts off events of archived conversations."),
+    ]
+
+
+class HttpTable(Posted, frozen=True):
+    """Events posted over HTTP."""
+
+    type: Annotated[str, Setting(REQUIRED, settings.choice("http"), "http: events (CloudEvents) over HTTP.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
+    listen: Annotated[
+        Endpoint, Setting("127.0.0.1:8026", settings.endpoint, "Where to listen: host:port or a socket's path.")
+    ]
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        return (("listen", self.listen),)
+
+
+class XmppTable(Posted, frozen=True):
+    """What modules of ours in XMPP servers tell."""
+
+    type: Annotated[str, Setting(REQUIRED, settings.choice("xmpp"), "xmpp: what our modules in XMPP servers tell.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
+    listen: Annotated[
+        Endpoint, Setting("127.0.0.1:8028", settings.endpoint, "Where to listen: host:port or a socket's path.")
+    ]
+    conference: Annotated[
+        tuple[str, ...],
+        Setting([], settings.several(settings.pattern, "hosts"), "Hosts whose rooms are web conferences; * as above."),
     ]
 
     @property
@@ -237,7 +260,13 @@ def webhook_faults(table: WebhookTable) -> Iterator[Fault]:
             yield f"secret[{number}].sha256", secret.name, "is no use here: the secret itself is, as file or env"
 
 
-SOURCES: dict[str, type] = {"http": HttpTable, "sip": SipTable, "smtp": MailTable, "webhook": WebhookTable}
+SOURCES: dict[str, type] = {
+    "http": HttpTable,
+    "sip": SipTable,
+    "smtp": MailTable,
+    "webhook": WebhookTable,
+    "xmpp": XmppTable,
+}
 """Every type of source there is, and the record of its table."""
 
 
@@ -252,7 +281,7 @@ def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
             yield from ((f"[{number}].{key}", value, why) for key, value, why in mail_faults(table))
             if table.name == "mail":
                 yield f"[{number}].name", table.name, "is the name of [smtp]"
-        if isinstance(table, HttpTable):
+        if isinstance(table, Posted):
             yield from ((f"[{number}].{key}", value, why) for key, value, why in _tls_faults(table))
             if not table.token:
                 yield f"[{number}].token", "", "is missing: without one nobody may write"
@@ -262,7 +291,7 @@ def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
             yield from ((f"[{number}].{key}", value, why) for key, value, why in _sip_faults(table))
 
 
-def _tls_faults(table: HttpTable) -> Iterator[Fault]:
+def _tls_faults(table: Posted) -> Iterator[Fault]:
     if bool(table.certificate) != bool(table.key):
         yield "certificate", table.certificate or "", _BOTH
     if table.client_ca and not table.certificate:

@@ -106,6 +106,7 @@ class Daemon:
 
     def __init__(self, spool: Spool, config: Config, data: Path, load: Callable[[], Config]) -> None:
         self._spool = spool
+        self._data = data
         self._load = load
         self._stopping = threading.Event()
         self._job = Job(spool, config, data, self._stopping.is_set)
@@ -121,7 +122,7 @@ class Daemon:
 
     def start(self) -> None:
         self._job.clean_up()
-        self._capture.use(sources_of(self._job.config))
+        self._capture.use(sources_of(self._job.config, self._data))
         self._watch(self._job.config)
         self._scheduler.start()
         self._schedule()
@@ -211,7 +212,7 @@ class Daemon:
             return
         logs.set_up(config.log.format, config.log.level)
         try:
-            self._capture.use(sources_of(config))
+            self._capture.use(sources_of(config, self._data))
         except ArchiverError as error:
             log.error("not capturing; trying again", why=str(error), hint=error.hint)
         if config.monitor != old.monitor:

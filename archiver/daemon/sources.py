@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, structs
 
 from archiver.config import Config
 from archiver.config.settings import Endpoint
-from archiver.config.sources import HttpTable, Mail, MailTable, SecretTable, SipTable, TokenTable, WebhookTable
+from archiver.config.sources import (
+    HttpTable,
+    Mail,
+    MailTable,
+    Posted,
+    SecretTable,
+    SipTable,
+    TokenTable,
+    WebhookTable,
+    XmppTable,
+)
 from archiver.exceptions import EnvironmentFault
 from archiver.sources import smtp
 from archiver.sources.access import Access
@@ -30,6 +42,8 @@ from archiver.sources.webhooks.signing import Keys
 from archiver.sources.webhooks.slack import Slack
 from archiver.sources.webhooks.source import WebhookSource
 from archiver.sources.webhooks.zulip import Zulip
+from archiver.sources.xmpp.remembering import Remembered
+from archiver.sources.xmpp.source import XmppSource
 
 
 class Maker(Struct, frozen=True):
@@ -46,9 +60,13 @@ Wanted = Mapping[str, Callable[[], Source]]
 """What to capture from, by the name of the feed."""
 
 
-def sources_of(config: Config) -> Wanted:
+def sources_of(config: Config, data: Path) -> Wanted:
+    """`data` is the data directory: some keep there what they must not forget."""
     wanted = {"smtp:mail": Maker(_mail, (config.smtp,))} if config.smtp.enabled else {}
-    return wanted | {f"{each.type}:{each.name}": Maker(_KINDS[type(each)], (each,)) for each in config.source}
+    for each in config.source:
+        kept = (data,) if isinstance(each, XmppTable) else ()
+        wanted[f"{each.type}:{each.name}"] = Maker(_KINDS[type(each)], (each, *kept))
+    return wanted
 
 
 def _mail(mail: Mail, name: str = "mail") -> Source:
@@ -83,15 +101,28 @@ def _address(endpoint: Endpoint, *, local: bool) -> smtp.Address:
 
 
 def _http(table: HttpTable) -> Source:
-    limits = http.Limits(table.max_size, 4 * table.max_size, events=table.max_events, connections=table.connections)
-    return HttpSource(
+    return HttpSource(table.name, place(table.listen), tuple(map(_token, table.token)), **_posted(table))
+
+
+def _xmpp(table: XmppTable, data: Path) -> Source:
+    return XmppSource(
         table.name,
         place(table.listen),
         tuple(map(_token, table.token)),
-        tls=_tls(table.certificate, table.key, table.client_ca),
-        limits=limits,
-        blocking=table.blocking,
+        conferences=table.conference,
+        memory=partial(Remembered, memory_of(table, data)),
+        **_posted(table),
     )
+
+
+def memory_of(table: XmppTable, data: Path) -> Path:
+    return data / "sources" / f"xmpp-{table.name}.db"
+
+
+def _posted(table: Posted) -> dict[str, Any]:
+    limits = http.Limits(table.max_size, 4 * table.max_size, events=table.max_events, connections=table.connections)
+    tls = _tls(table.certificate, table.key, table.client_ca)
+    return {"tls": tls, "limits": limits, "blocking": table.blocking}
 
 
 def _webhook(table: WebhookTable) -> Source:
@@ -146,4 +177,5 @@ _KINDS: dict[type, Callable[..., Source]] = {
     MailTable: _further_mail,
     SipTable: _sip,
     WebhookTable: _webhook,
+    XmppTable: _xmpp,
 }

@@ -20,8 +20,8 @@ from archiver.exceptions import EventError
 from archiver.sources import cloudevents
 from archiver.sources.http.description import document
 from archiver.sources.http.receiving import Limits, body_of, coding_of, too_large, unpack
-from archiver.sources.http.reception import Pieces, Reception
-from archiver.sources.http.replies import Refusal, reported, try_later
+from archiver.sources.http.reception import Pieces, Reception, authorized
+from archiver.sources.http.replies import Refusal, reported
 from archiver.sources.http.senders import Known, Senders
 from archiver.sources.protocol import Accept
 
@@ -47,7 +47,7 @@ class Intake(Reception):
         return JSONResponse(document(self.limits))
 
     async def _events(self, request: Request) -> Response:
-        sender = self._authorized(request)
+        sender = authorized(request, self._senders)
         media_type, coding = _media_type_of(request), coding_of(request)
         with self.memory.share() as share:
             body = await body_of(request, self.limits, share)
@@ -58,17 +58,6 @@ class Intake(Reception):
             return reported(pieces, await self.take(pieces))
 
     # Steps
-
-    def _authorized(self, request: Request) -> Known:
-        sender = self._senders.by_authorization(request.headers.get("authorization", ""))
-        if sender is None:
-            # RFC 6750, 3: which tokens there are, and what is wrong with this one, is nobody's business.
-            detail = "an Authorization header with a bearer token that is known here"
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "not authorized", detail, {"WWW-Authenticate": "Bearer"})
-        wait = sender.wait()
-        if wait:
-            raise try_later(HTTPStatus.TOO_MANY_REQUESTS, "too many", "more events than agreed", wait)
-        return sender
 
     def _read(self, content: bytes, media_type: str, sender: Known) -> Pieces:
         """Blocks: to be called in a thread. All of it, since a request is refused whole or not at all."""

@@ -24,6 +24,7 @@ from archiver.exceptions import TryLater
 from archiver.sources.batching import BATCH, Batching
 from archiver.sources.http.receiving import Limits, Memory
 from archiver.sources.http.replies import Refusal, refused, try_later
+from archiver.sources.http.senders import Known, Senders
 from archiver.sources.protocol import Accept
 
 log = structlog.get_logger("archiver.sources")
@@ -125,3 +126,16 @@ class Reception:
                 reason=refusal.reason,
                 so_far=self.refused[refusal.reason],
             )
+
+
+def authorized(request: Request, senders: Senders) -> Known:
+    """Who sends it, by a bearer token. Raises `Refusal`, also where they sent more than agreed."""
+    sender = senders.by_authorization(request.headers.get("authorization", ""))
+    if sender is None:
+        # RFC 6750, 3: which tokens there are, and what is wrong with this one, is nobody's business.
+        detail = "an Authorization header with a bearer token that is known here"
+        raise Refusal(HTTPStatus.UNAUTHORIZED, "not authorized", detail, {"WWW-Authenticate": "Bearer"})
+    wait = sender.wait()
+    if wait:
+        raise try_later(HTTPStatus.TOO_MANY_REQUESTS, "too many", "more events than agreed", wait)
+    return sender

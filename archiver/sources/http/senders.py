@@ -57,6 +57,9 @@ class Senders:
     def __init__(self, senders: Iterable[Sender], clock: Callable[[], float]) -> None:
         self._known: Sequence[Known] = [Known(each, clock) for each in senders]
 
+    def __contains__(self, name: str) -> bool:
+        return any(known.name == name for known in self._known)
+
     def by_authorization(self, header: str) -> Known | None:
         """Whose token an Authorization header bears. Takes the same time whoever it is, and whether anybody."""
         match = _BEARER.fullmatch(header)

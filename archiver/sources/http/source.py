@@ -127,11 +127,13 @@ class HttpSource(Served):
         return f"events on {self._place}/events"
 
     def probe(self) -> None:
-        self._senders()
+        senders_of(self._tokens)
         super().probe()
 
     def _receiving(self, accept: Accept) -> Reception:
-        return Intake(self.name, self._senders(), self._limits, self._clock, accept)
+        return Intake(self.name, senders_of(self._tokens), self._limits, self._clock, accept)
 
-    def _senders(self) -> Senders:
-        return Senders([Sender(t.name, t.digest(), t.sources, t.rate) for t in self._tokens], time.monotonic)
+
+def senders_of(tokens: tuple[Token, ...]) -> Senders:
+    """Raises `EnvironmentFault` where a token can't be had."""
+    return Senders([Sender(t.name, t.digest(), t.sources, t.rate) for t in tokens], time.monotonic)

@@ -1,0 +1,58 @@
+"""A stanza with where and by whom it was said: what archives and live capture make of theirs, and what it is known by.
+
+Source: XEP-0045 (occupants), XEP-0359 (ids).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from msgspec import Struct
+
+from archiver.events import Data, Event, Participant, Place
+from archiver.importers.xmpp import stanza as look
+
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+class Said(Struct, frozen=True):
+    """`key` names it in its place for good, `id` is what others refer to it by.
+
+    `author` tells who may change it: an address, "" for the room itself.
+    """
+
+    stanza: Element
+    at: datetime
+    source: str
+    place: Place
+    key: str
+    id: str
+    actor: Participant | None
+    author: str
+    to: tuple[Participant, ...] | None = None
+
+    def event(self, type_: str, *, key: str = "", at: datetime | None = None, **data: Any) -> Event:
+        made = Data(conversation=self.place, actor=data.pop("actor", self.actor), **data)
+        identity = f"{self.place.id}/{self.key}{key}"
+        return Event(source=self.source, id=identity, type=type_, time=at or self.at, data=made)
+
+
+def lasting(stanza: Element, sender: str) -> str | None:
+    """What a sender's own id says for good: one made never to repeat. So both sides' archives tell the same."""
+    given = look.origin(stanza)
+    return f"{sender}/{given.lower()}" if given and _UUID.fullmatch(given) else None
+
+
+def between(one: str, other: str) -> Place:
+    """The conversation of two."""
+    ends = sorted({one, other})
+    return Place(id=" ".join(ends), kind="im", participants=tuple(map(Participant, ends)))
+
+
+def fingerprint(address: str) -> str:
+    """Only to be compared: what is remembered in a file names nobody."""
+    return blake2b(address.encode("utf-8", "replace"), digest_size=8).hexdigest()
