@@ -14,7 +14,7 @@ from archiver.events import Captured, Rejected, lines
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
-from archiver.importers.matrix.event import Line
+from archiver.importers.matrix.event import Line, server
 from archiver.importers.matrix.survey import Room, Survey
 from archiver.importers.matrix.telling import Telling, attachment, line_of
 from archiver.importers.media import Media, media
@@ -158,7 +158,7 @@ class _Rooms:
         try:
             line = line_of(piece.element)
             room, files = self._room(line, piece), self._media(line)
-            source = source or f"matrix:{self._options.network or _server(room.id) or _server(line.sender) or 'matrix'}"
+            source = source or f"matrix:{self._options.network or room.server or server(line.sender) or 'matrix'}"
             self._survey.meet(line)
             at = from_milliseconds(line.origin_server_ts)
             shared = [each.attachment for each in files]
@@ -196,8 +196,3 @@ class _Rooms:
         clock = [name for name in alike if any(f"{moment:%M{sign}%S}" in name for sign in ".-:")]
         found = clock if len(clock) == 1 else alike
         return f"{folder}/{found[0]}" if len(found) == 1 else None
-
-
-def _server(identity: str) -> str:
-    """What stands behind the first colon; rooms of version 12 have none."""
-    return identity.partition(":")[2]

@@ -85,3 +85,8 @@ def unquoted(body: str) -> str:
 def unquoted_html(markup: str) -> str:
     head, end, rest = markup.partition(_QUOTE_END)
     return rest if end and head.lstrip().startswith("<mx-reply>") else markup
+
+
+def server(identity: str) -> str:
+    """What stands behind the first colon of an id, "" where there is none."""
+    return identity.partition(":")[2]

@@ -12,11 +12,12 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from archiver.events import History, Kind, Participant, Place
-from archiver.importers.matrix.event import MESSAGES, Line, text
+from archiver.importers.matrix.event import MESSAGES, Line, inner, server, text
 
 T = TypeVar("T")
 PARTIES = 2
-_COMING = frozenset(("join", "invite"))
+_CAME = frozenset(("join", "invite", "leave", "ban"))
+"""Who left, or was sent away, had come."""
 
 
 class Past(Generic[T]):
@@ -72,14 +73,17 @@ class Room:
         self.id = identity
         self.names: Past[str] = Past()
         self.topics: Past[str] = Past()
+        self.direct = False
+        self.encrypted = False
+        self.predecessor = ""
+        """The room that this one replaces."""
+        self._creator = ""
         self._title = title
         self._visibility: Past[str] = Past()
         self._memberships: dict[str, Past[str]] = {}
         self._called: dict[str, Past[str]] = {}
         self._people: set[str] = set()
-        self._direct = False
         self._is_whole = False
-        self._kind: Kind | None = None
 
     def note(self, line: Line) -> None:
         at = line.origin_server_ts
@@ -90,7 +94,10 @@ class Room:
         elif line.type == "m.room.member":
             self._note_member(line, line.state_key, at)
         elif line.type == "m.room.create":
-            self._is_whole = True
+            self._is_whole, self._creator = True, line.sender
+            self.predecessor = text(inner(line.content, "predecessor"), "room_id")
+        elif line.type == "m.room.encryption":
+            self.encrypted = True
         elif line.type == "m.room.name":
             self.names.note(at, line.text("name"))
         elif line.type == "m.room.topic":
@@ -101,9 +108,10 @@ class Room:
     def _note_member(self, line: Line, who: str, at: float) -> None:
         membership = line.text("membership")
         self._memberships.setdefault(who, Past()).note(at, membership)
-        if membership in _COMING:
+        if membership in _CAME:
             self._people.add(who)
-            self._direct = self._direct or (line.content or {}).get("is_direct") is True
+            before = inner(line.unsigned, "prev_content")
+            self.direct = self.direct or True in ((line.content or {}).get("is_direct"), before.get("is_direct"))
         if line.text("displayname"):
             self._called.setdefault(who, Past()).note(at, line.text("displayname"))
 
@@ -129,11 +137,14 @@ class Room:
     @property
     def kind(self) -> Kind:
         """One to one where it was begun as that, or has no name, and nobody but two ever came."""
-        if self._kind is None:
-            is_named = self._title is not None or self.names.at(float("inf"))
-            pair = len(self._people) == PARTIES and (self._direct or not is_named)
-            self._kind = "im" if pair else "group"
-        return self._kind
+        is_named = self._title is not None or self.names.at(float("inf"))
+        pair = len(self._people) == PARTIES and (self.direct or not is_named)
+        return "im" if pair else "group"
+
+    @property
+    def server(self) -> str:
+        """Where it was made; rooms of version 12 have no server in their ids. "" where that isn't known."""
+        return server(self.id) or server(self._creator)
 
     def _history(self, at: float) -> History:
         """Shared where nothing else is said since the room began: specification, "Room history visibility".
@@ -154,6 +165,8 @@ class Survey:
 
     def note(self, line: Line, room: Room) -> None:
         room.note(line)
+        if room.predecessor in self.rooms and self.rooms[room.predecessor].direct:
+            room.direct = True
         if line.redacted:
             self.redactions.add(line.event_id)
         if spoken_of := line.redacted or line.replaced:

@@ -153,10 +153,14 @@ class Telling(Struct, frozen=True):
         return iter([self._event(TOPIC_CHANGED, topic=self.line.text("topic"))])
 
     def created(self) -> Iterator[Event]:
-        yield self._event(STARTED)
+        before = self.room.predecessor
+        yield self._event(STARTED, reason=f"continues {before}" if before else None)
 
     def replaced(self) -> Iterator[Event]:
-        yield self._event(ENDED, reason=self.line.text("body") or None)
+        """Upgraded: the talk goes on in another room, which says that it continues this one."""
+        after = self.line.text("replacement_room")
+        told = [self.line.text("body"), f"continued in {after}" if after else ""]
+        yield self._event(ENDED, reason="; ".join(filter(None, told)) or None)
 
     def called(self) -> Iterator[Event]:
         yield self._event("call.started")
