@@ -110,7 +110,7 @@ class _Run:
 
     def finish(self, *, ripe: int, partial: bool, followed: frozenset[str]) -> Conversation:
         """The current part as a conversation."""
-        kind = kind_of(kinds_of(self.events))
+        kind = kind_of(kinds_of(_from_content(self.events)))
         events, places = _merge(self)
         first = self.events[0]
         return Conversation(
@@ -199,6 +199,15 @@ class _Fold:
         if time <= self._survey.sessions.get(session, 0):
             return False
         return time - run.last > (self._rules.tail if run.ended is not None else self._rules.silence)
+
+
+def _from_content(events: list[Captured]) -> list[Captured]:
+    """Without what only opens it: a room may turn out to be one to one only once the other was invited.
+
+    What comes later counts in full, so that who joins two people never gets what these said before.
+    """
+    first = next((index for index, captured in enumerate(events) if captured.event.type not in BARE), 0)
+    return events[first:]
 
 
 def _members(events: list[Captured]) -> bool:
