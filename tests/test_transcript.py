@@ -91,6 +91,15 @@ def test_an_edit_back_says_no_text_twice():
     assert lines[2] == "    - edited 00:00:09 by Alice; before: another"
 
 
+def test_a_file_that_came_after_its_message_is_no_edit():
+    linked = {"name": "a.txt", "url": "mxc://x/a"}
+    came = linked | {"sha256": "0" * 64}
+    lines = told(
+        say("Alice", "here", 0, id="m", attachments=[linked]), edit("Alice", "m", "here", 0, attachments=[came])
+    )
+    assert lines == ["00:00:00 Alice: here", "    - file a.txt, its content is not at hand"]
+
+
 def test_an_edit_on_another_day_names_it():
     lines = told(say(ALICE, "old", 0, id="m"), edit(ALICE, "m", "new", 100_000), say(BOB, "x", 1))
     assert lines[1] == "    - edited 2012-10-13 03:46:40 by Alice; before: old"

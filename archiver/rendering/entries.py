@@ -106,10 +106,20 @@ class Teller:
             entry.text, entry.action = text[4:], True
         told = {text}
         for earlier, later in pairwise(versions):
-            entry.notes.append(self._edit_note(earlier, later, told, versions[0]))
-        for version in versions:
-            self._add_files(entry, self.reading.events[version].data.attachments or (), view)
+            if not self._brings_files(earlier, later):
+                entry.notes.append(self._edit_note(earlier, later, told, versions[0]))
+        self._add_files(entry, self._files(versions), view)
         return entry
+
+    def _brings_files(self, earlier: int, later: int) -> bool:
+        """Nobody edited anything: what could not be fetched at first came after its message."""
+        return bool(self.reading.events[later].data.attachments) and self._said(earlier) == self._said(later)
+
+    def _files(self, versions: list[int]) -> tuple[Attachment, ...]:
+        """Of all versions, but for those of which a later one has the content."""
+        files = [file for version in versions for file in self.reading.events[version].data.attachments or ()]
+        fetched = {file.url for file in files if file.sha256 is not None}
+        return tuple(file for file in files if file.sha256 is not None or not file.url or file.url not in fetched)
 
     def _edit_note(self, earlier: int, later: int, told: set[str], beside: int) -> str:
         before, _ = self._said(earlier)
