@@ -61,9 +61,13 @@ class Reception:
 
         async def no_such(request: Request, fault: Exception) -> Response:
             status = HTTPStatus(getattr(fault, "status_code", HTTPStatus.NOT_FOUND))
-            return refused(Refusal(status, "no such thing", told, getattr(fault, "headers", None)))
+            return self.refusing(Refusal(status, "no such thing", told, getattr(fault, "headers", None)))
 
         return Starlette(routes=[*routes, *probes], exception_handlers={404: no_such, 405: no_such})
+
+    def refusing(self, refusal: Refusal) -> Response:
+        """The reply to a request that isn't taken; to be overridden where a protocol has words of its own."""
+        return refused(refusal)
 
     async def close(self) -> None:
         await self._batching.close()
@@ -104,10 +108,10 @@ class Reception:
                 return await endpoint(request)
             except Refusal as refusal:
                 self._note(refusal, request)
-                return refused(refusal)
+                return self.refusing(refusal)
             except Exception:
                 log.exception("request_failed", source=self.source)
-                return refused(try_later(HTTPStatus.SERVICE_UNAVAILABLE, "failed", "it can't be taken now"))
+                return self.refusing(try_later(HTTPStatus.SERVICE_UNAVAILABLE, "failed", "it can't be taken now"))
 
         return answer
 

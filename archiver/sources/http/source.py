@@ -93,9 +93,9 @@ class Served:
     def start(self, accept: Accept) -> None:
         if self._loop.started:
             raise UsageError(f"{self.name} was started before")
-        reception = self._receiving(accept)
         bound = listening.bind(self.address)
         try:
+            reception = self._receiving(accept)
             serving = Serving(reception.application(), bound, self._tls, connections=self._limits.connections)
         except BaseException:
             listening.release(bound)
