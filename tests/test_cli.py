@@ -34,6 +34,7 @@ COMMANDS = [
     "inspect",
     "status",
     "doctor",
+    "matrix",
     "policy",
     "explain",
     "hold",

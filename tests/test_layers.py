@@ -56,8 +56,14 @@ SPECIAL = {
     ("sources", "importers.bigbluebutton.text"),
     ("sources", "importers.teams.message"),
     ("sources", "importers.telling"),
-    # A stanza means the same live as in a server's archive.
+    # A room's event means the same live as in its history.
+    ("sources", "importers.jsonfile"),
+    ("sources", "importers.matrix.event"),
+    ("sources", "importers.matrix.survey"),
+    ("sources", "importers.matrix.telling"),
+    ("sources", "importers.media"),
     ("sources", "importers.protocol"),
+    # A stanza means the same live as in a server's archive.
     ("sources", "importers.xmlfile"),
     ("sources", "importers.xmpp.archive"),
     ("sources", "importers.xmpp.meaning"),

@@ -30,6 +30,7 @@ COMMANDS = (
     "inspect",
     "status",
     "doctor",
+    "matrix",
     "policy",
     "explain",
     "hold",

@@ -18,6 +18,7 @@ _name = settings.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain na
 _digest = settings.matching(r"[0-9a-fA-F]{64}", "must be a SHA-256 digest: 64 hexadecimal digits")
 PRODUCTS = ("slack", "bigbluebutton", "graph", "mattermost", "rocketchat", "zulip")
 """Whose webhooks are understood."""
+_web = settings.matching(r"https?://[A-Za-z0-9.:\[\]-]{1,255}/?", "must be as https://matrix.example.org")
 _variable = settings.matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "must be the name of an environment variable")
 
 
@@ -222,6 +223,41 @@ class WebhookTable(Struct, frozen=True):
         return (("listen", self.listen),)
 
 
+class MatrixTable(Struct, frozen=True):
+    """A Matrix homeserver, of which the archiver is an application service."""
+
+    type: Annotated[str, Setting(REQUIRED, settings.choice("matrix"), "matrix: every room of a homeserver.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
+    homeserver: Annotated[str, Setting(REQUIRED, _web, "The homeserver's address, as https://matrix.example.org.")]
+    registration: Annotated[
+        str, Setting(REQUIRED, settings.path, "The registration, as `archiver matrix register` makes it.")
+    ]
+    listen: Annotated[
+        Endpoint, Setting("127.0.0.1:8029", settings.endpoint, "Where to listen: host:port or a socket's path.")
+    ]
+    certificate: Annotated[
+        str | None, Setting("", settings.optional(settings.path), "PEM file of its certificate, for TLS.")
+    ]
+    key: Annotated[str | None, Setting("", settings.optional(settings.path), "PEM file of the certificate's key.")]
+    network: Annotated[
+        str,
+        Setting("", settings.text, "What its source is called; empty: the server that each room was made on."),
+    ]
+    max_file: Annotated[
+        int, Setting("64MiB", settings.size("1B", "4GiB"), "Larger files are only described, not fetched.")
+    ]
+    max_size: Annotated[int, Setting("64MiB", settings.size("8MiB", "1GiB"), "Larger transactions are refused.")]
+
+    @property
+    def blocking(self) -> bool:
+        """Transactions come in order: one conversation would hold back all others."""
+        return False
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        return (("listen", self.listen),)
+
+
 class SipTable(Struct, frozen=True):
     """SIP messages and calls, as Kamailio and OpenSIPS tell of them by HEPv3."""
 
@@ -262,6 +298,7 @@ def webhook_faults(table: WebhookTable) -> Iterator[Fault]:
 
 SOURCES: dict[str, type] = {
     "http": HttpTable,
+    "matrix": MatrixTable,
     "sip": SipTable,
     "smtp": MailTable,
     "webhook": WebhookTable,
@@ -287,6 +324,8 @@ def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
                 yield f"[{number}].token", "", "is missing: without one nobody may write"
         if isinstance(table, WebhookTable):
             yield from ((f"[{number}].{key}", value, why) for key, value, why in webhook_faults(table))
+        if isinstance(table, MatrixTable) and bool(table.certificate) != bool(table.key):
+            yield f"[{number}].certificate", table.certificate or "", _BOTH
         if isinstance(table, SipTable):
             yield from ((f"[{number}].{key}", value, why) for key, value, why in _sip_faults(table))
 

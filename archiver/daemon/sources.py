@@ -15,6 +15,7 @@ from archiver.config.sources import (
     HttpTable,
     Mail,
     MailTable,
+    MatrixTable,
     Posted,
     SecretTable,
     SipTable,
@@ -64,7 +65,7 @@ def sources_of(config: Config, data: Path) -> Wanted:
     """`data` is the data directory: some keep there what they must not forget."""
     wanted = {"smtp:mail": Maker(_mail, (config.smtp,))} if config.smtp.enabled else {}
     for each in config.source:
-        kept = (data,) if isinstance(each, XmppTable) else ()
+        kept = (data,) if isinstance(each, MatrixTable | XmppTable) else ()
         wanted[f"{each.type}:{each.name}"] = Maker(_KINDS[type(each)], (each, *kept))
     return wanted
 
@@ -162,6 +163,30 @@ def _sip(table: SipTable) -> Source:
     return SipSource(table.name, place(table.listen), access=access)
 
 
+def _matrix(table: MatrixTable, data: Path) -> Source:
+    try:
+        from archiver.sources.matrix.source import MatrixSource
+    except ImportError as fault:
+        raise EnvironmentFault(
+            "a Matrix source needs httpx2 and PyYAML", hint="install conversation-archiver[matrix]"
+        ) from fault
+    return MatrixSource(
+        table.name,
+        place(table.listen),
+        table.homeserver,
+        Path(table.registration),
+        ledger_of(table, data).parent,
+        most=table.max_file,
+        network=table.network,
+        tls=_tls(table.certificate, table.key, None),
+        limits=http.Limits(table.max_size, table.max_size, memory=4 * table.max_size),
+    )
+
+
+def ledger_of(table: MatrixTable, data: Path) -> Path:
+    return data / "sources" / f"matrix-{table.name}" / "ledger.db"
+
+
 def place(endpoint: Endpoint) -> Address:
     return Address(path=Path(endpoint.path)) if endpoint.path else Address(endpoint.host, endpoint.port)
 
@@ -175,6 +200,7 @@ def _tls(certificate: str | None, key: str | None, clients: str | None) -> Tls |
 _KINDS: dict[type, Callable[..., Source]] = {
     HttpTable: _http,
     MailTable: _further_mail,
+    MatrixTable: _matrix,
     SipTable: _sip,
     WebhookTable: _webhook,
     XmppTable: _xmpp,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archiver.config import Config
-from archiver.config.sources import Posted, WebhookTable
+from archiver.config.sources import MatrixTable, Posted, WebhookTable
 from archiver.daemon.sources import sources_of
 from archiver.doctor.finding import Check, Finding, Verdict
 from archiver.exceptions import ArchiverError
@@ -27,7 +27,7 @@ def sources(config: Config, data: Path, now: int) -> Iterator[Finding]:
 
 def privacy(config: Config, data: Path, now: int) -> Iterator[Finding]:
     for table in config.source:
-        if not isinstance(table, Posted | WebhookTable) or table.certificate:
+        if not isinstance(table, MatrixTable | Posted | WebhookTable) or table.certificate:
             continue
         if _is_open(table.listen.host, table.listen.path):
             found = f"{table.listen.host}:{table.listen.port} takes tokens and what people say without TLS"

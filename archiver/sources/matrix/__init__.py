@@ -1,0 +1,10 @@
+"""A Matrix homeserver as a source: an application service, to which the homeserver sends every event it sees.
+
+registration  the file that both share         homeserver   what is asked of the homeserver
+source        the `Source`                     reception    what the homeserver asks of us
+ledger        what outlives a restart          rooms        rooms as they are now
+translating   a transaction -> events          fetching     files, at once or later
+history       rooms older than the service, saved for a backfill
+
+What an event means is `archiver.importers.matrix`' business, so that a room's history read from a file gives the same.
+"""

@@ -1,0 +1,252 @@
+"""What a homeserver asks of an application service: to take its transactions, and a few questions with one answer.
+
+admit ─► open ─► ask the homeserver (rooms met for the first time, files …) ─► tell ─► the spool ─► keep ─► 200 {}
+
+Source: Matrix specification, application service API. Transactions come in order, so one is taken at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from archiver.events import Captured, Outcome
+from archiver.exceptions import EventError, TryLater
+from archiver.importers.matrix.event import Line
+from archiver.importers.media import Media
+from archiver.sources.credentials import digest_of
+from archiver.sources.http.receiving import Limits, body_of
+from archiver.sources.http.reception import Pieces, Reception
+from archiver.sources.http.replies import Refusal, try_later
+from archiver.sources.http.senders import Sender, Senders
+from archiver.sources.matrix.fetching import TRIES, Fetching, wait
+from archiver.sources.matrix.homeserver import Homeserver, No, NotNow
+from archiver.sources.matrix.ledger import Ledger, Waiting
+from archiver.sources.matrix.registration import Registration
+from archiver.sources.matrix.translating import Found, Opened, Stranger, Translator
+from archiver.sources.protocol import Accept
+
+log = structlog.get_logger("archiver.sources")
+
+ROOT = "/_matrix/app/v1"
+PATIENCE = 3
+"""Transactions put off because the homeserver doesn't say what a new room is like; then it is told without."""
+LOOK = 5.0
+"""Seconds between looks for files to be fetched later."""
+_CODES = {
+    HTTPStatus.UNAUTHORIZED: "M_MISSING_TOKEN",
+    HTTPStatus.FORBIDDEN: "M_FORBIDDEN",
+    HTTPStatus.NOT_FOUND: "M_UNRECOGNIZED",
+    HTTPStatus.METHOD_NOT_ALLOWED: "M_UNRECOGNIZED",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "M_TOO_LARGE",
+    HTTPStatus.SERVICE_UNAVAILABLE: "M_LIMIT_EXCEEDED",
+}
+
+
+class Transactions(Reception):
+    """Lives on one loop; what it knows of rooms is the business of one thread of its own."""
+
+    def __init__(
+        self,
+        source: str,
+        registration: Registration,
+        homeserver: Homeserver,
+        ledger: Ledger,
+        fetching: Fetching,
+        translator: Translator,
+        limits: Limits,
+        clock: Callable[[], int],
+        accept: Accept,
+    ) -> None:
+        super().__init__(source, limits, accept)
+        self.given_up = 0
+        """Files that could not be had in days."""
+        self._homeserver = homeserver
+        self._ledger = ledger
+        self._fetching = fetching
+        self._translator = translator
+        self._clock = clock
+        self._senders = Senders([Sender("homeserver", digest_of(registration.hs_token), ())], time.monotonic)
+        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "matrix")
+        self._put_off: Counter[str] = Counter()
+        self._later: asyncio.Task[None] | None = None
+
+    def application(self) -> Starlette:
+        return self.opened(
+            Route(f"{ROOT}/transactions/{{txn}}", self.answering(self._transaction), methods=["PUT"]),
+            Route(f"{ROOT}/ping", self.answering(self._ping), methods=["POST"]),
+            Route(f"{ROOT}/users/{{name}}", self.answering(self._nobody), methods=["GET"]),
+            Route(f"{ROOT}/rooms/{{name}}", self.answering(self._nobody), methods=["GET"]),
+            Route(f"{ROOT}/thirdparty/{{name:path}}", self.answering(self._nobody), methods=["GET"]),
+            told=f"an application service; it answers below {ROOT}",
+        )
+
+    def refusing(self, refusal: Refusal) -> Response:
+        """As Matrix tells errors: client-server API, "Standard error response"."""
+        return _error(refusal.status, _CODES.get(refusal.status, "M_UNKNOWN"), refusal.detail, refusal.headers)
+
+    def begin(self) -> None:
+        self._later = asyncio.create_task(self._fetch_later())
+
+    async def close(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            await asyncio.gather(self._later, return_exceptions=True)
+        await super().close()
+        await self._homeserver.close()
+        self._thread.shutdown()
+        self._ledger.close()
+
+    def _admit(self, request: Request) -> None:
+        given = request.headers.get("authorization", "")
+        if not given:
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "no token", "say who you are: Authorization: Bearer hs_token")
+        if self._senders.by_authorization(given) is None:
+            raise Refusal(HTTPStatus.FORBIDDEN, "forged", "this is not the registration's hs_token")
+
+    async def _ping(self, request: Request) -> Response:
+        self._admit(request)
+        return JSONResponse({})
+
+    async def _nobody(self, request: Request) -> Response:
+        """It has no users, rooms or networks of its own."""
+        self._admit(request)
+        return _error(HTTPStatus.NOT_FOUND, "M_NOT_FOUND", "the archiver has none of its own")
+
+    async def _transaction(self, request: Request) -> Response:
+        self._admit(request)
+        with self.memory.share() as share:
+            body = await body_of(request, self.limits, share)
+            try:
+                async with self._turn:
+                    opened = await self._work(self._translator.open, request.path_params["txn"], body)
+                    if opened is not None:
+                        await self._take_in(opened)
+            except TryLater as fault:
+                log.warning("events_put_off", source=self.source, reason=str(fault))
+                raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "ledger", "it can't be taken now") from fault
+        return JSONResponse({})
+
+    async def _take_in(self, opened: Opened) -> None:
+        found = await self._found(opened)
+        try:
+            pieces: Pieces = await self._work(self._translator.tell, opened, found)
+            later = await self._work(self._translator.later, opened, found, pieces)
+            await self._work(self._ledger.wait_for, later)
+            outcomes = await self.take(pieces)
+            if Outcome.BLOCKED in outcomes:
+                raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "blocked", "it can't be archived now")
+            await self._work(self._ledger.done_with, _had_before(later, pieces, outcomes))
+            await self._work(self._translator.keep, opened, found)
+        finally:
+            self._fetching.discard(found.files.values())
+
+    async def _found(self, opened: Opened) -> Found:
+        state = {}
+        for each in opened.strangers:
+            with suppress(NotNow):
+                state[each.room] = await self._state(each)
+        events = {}
+        for unknown in opened.unknown:
+            with suppress(No, NotNow):
+                events[unknown.event] = await self._homeserver.event(unknown.room, unknown.event, unknown.user)
+        return Found(state, events, await self._fetching.in_time(opened.files))
+
+    async def _state(self, stranger: Stranger) -> Sequence[Any] | None:
+        """None where nobody who may be asked is told. The transaction is put off where it can't be had now.
+
+        But not for ever: then raises `NotNow`.
+        """
+        try:
+            for user in (*stranger.users, None):
+                with suppress(No):
+                    return await self._homeserver.state_at(stranger.room, stranger.event, user)
+        except NotNow as fault:
+            self._put_off[stranger.room] += 1
+            if self._put_off[stranger.room] <= PATIENCE:
+                detail = "the homeserver doesn't say who is in a room"
+                raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "no state", detail) from fault
+            log.warning("room not known", source=self.source, room=stranger.room, why=str(fault))
+            raise
+        log.warning("room not known", source=self.source, room=stranger.room, why="nobody there may be asked for")
+        return None
+
+    # Files that come later
+
+    async def _fetch_later(self) -> None:
+        while True:
+            try:
+                for each in await self._work(self._ledger.due, self._clock(), 20):
+                    await self._bring(each)
+            except TryLater as fault:
+                log.warning("files put off", source=self.source, why=str(fault))
+            except Refusal:
+                pass  # the spool takes nothing just now, and it was said
+            except Exception:
+                log.exception("files not fetched", source=self.source)
+            await asyncio.sleep(LOOK)
+
+    async def _bring(self, waiting: Waiting) -> None:
+        try:
+            file = await self._fetching.late(msgspec.json.decode(waiting.body, type=Line))
+        except NotNow as fault:
+            await self._try_again(waiting, str(fault))
+            return
+        try:
+            if file.held is not None:
+                await self._complete(waiting, file)
+            await self._work(self._ledger.done_with, [waiting.event])
+        finally:
+            self._fetching.discard([file])
+
+    async def _complete(self, waiting: Waiting, file: Media) -> None:
+        async with self._turn:
+            try:
+                piece: Captured = await self._work(self._translator.brought, waiting, file)
+            except EventError as fault:
+                log.error("file not told", source=self.source, message=waiting.event, why=str(fault))
+                return
+            outcomes = await self.take([piece])
+        if Outcome.BLOCKED in outcomes:
+            raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "blocked", "it can't be archived now")
+
+    async def _try_again(self, waiting: Waiting, why: str) -> None:
+        tries = waiting.tries + 1
+        if tries < TRIES:
+            again = msgspec.structs.replace(waiting, tries=tries, due=self._clock() + wait(tries))
+            await self._work(self._ledger.wait_for, [again])
+            return
+        await self._work(self._ledger.done_with, [waiting.event])
+        self.given_up += 1
+        log.error("file given up", source=self.source, message=waiting.event, tries=tries, why=why)
+
+    async def _work(self, function: Callable[..., Any], *arguments: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def _error(status: HTTPStatus, errcode: str, told: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"errcode": errcode, "error": told}, status, headers)
+
+
+def _had_before(later: Sequence[Waiting], pieces: Pieces, outcomes: Sequence[Outcome]) -> list[str]:
+    """Told with their file already, in a run that ended before it could say so: nothing is missing."""
+    conflicts = {
+        piece.event.id
+        for piece, outcome in zip(pieces, outcomes, strict=True)
+        if isinstance(piece, Captured) and outcome is Outcome.CONFLICT
+    }
+    return [each.event for each in later if each.event in conflicts]

@@ -1,0 +1,264 @@
+"""A homeserver's transaction -> events for the spool, and what has to be asked for that. Asks nobody itself.
+
+open ─► (who is in a room met for the first time, what is spoken of, files: asked) ─► tell ─► (the spool) ─► keep
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+from msgspec import Raw, Struct, structs
+
+from archiver.events import EDITED, Captured, Event, Message, Rejected, capture
+from archiver.exceptions import EventError
+from archiver.importers import jsonfile
+from archiver.importers.matrix.event import MESSAGES, Line, server, text
+from archiver.importers.matrix.survey import Meant, Room, Survey
+from archiver.importers.matrix.telling import Telling, attachment, line_of
+from archiver.importers.media import Media
+from archiver.importers.protocol import Reading
+from archiver.importers.telling import from_milliseconds, told
+from archiver.sources.matrix.ledger import Entry, Ledger, Meaning, Waiting
+from archiver.sources.matrix.rooms import STATE, Rooms, kept
+
+POSITION = "from the homeserver"
+_SPOKEN_OF = MESSAGES | {"m.reaction"}
+
+
+class Body(Struct):
+    """Of a transaction; what else stands in it (typing, receipts, devices) is no conversation."""
+
+    events: list[Raw] = []
+
+
+class Stranger(Struct, frozen=True):
+    """A room met for the first time: by which event, and as whom it may be asked what it is like."""
+
+    room: str
+    event: str
+    users: tuple[str, ...]
+
+
+class Unknown(Struct, frozen=True):
+    """An event that another speaks of, and that isn't known (any more)."""
+
+    event: str
+    room: str
+    user: str
+
+
+class Opened(Struct, frozen=True):
+    """A transaction, decoded: its events, what is none, and what has to be found out to tell them."""
+
+    txn: str
+    lines: tuple[Line, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    strangers: tuple[Stranger, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    files: tuple[Line, ...] = ()
+    """Messages with a file that can be fetched."""
+
+
+class Found(Struct, frozen=True):
+    """What was asked: the state of rooms (None: nobody may know it), events spoken of, files by their event."""
+
+    state: Mapping[str, Sequence[object] | None] = {}
+    events: Mapping[str, object] = {}
+    files: Mapping[str, Media] = {}
+
+
+class Translator:
+    """One thread's at a time. `clock` gives microseconds since 1970; `network` names the source of every room."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], int], network: str = "") -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._network = network
+        self._rooms = Rooms(ledger.room)
+
+    def open(self, txn: str, body: bytes) -> Opened | None:
+        """None for a transaction that came before, whole. Raises nothing for what a body holds."""
+        if self._ledger.knows(txn):
+            return None
+        try:
+            events = msgspec.json.decode(body, type=Body).events
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+            # It comes from the homeserver: refused, it would come again for ever, and nothing after it.
+            return Opened(txn, rejected=(Rejected(body, f"transaction {txn[:80]} {POSITION}", str(fault), None),))
+        lines, rejected = self._lines(events)
+        return Opened(
+            txn, lines, rejected, self._strangers(lines), self._unknown(lines), tuple(self._with_files(lines))
+        )
+
+    def _lines(self, events: Iterable[Raw]) -> tuple[tuple[Line, ...], tuple[Rejected, ...]]:
+        lines: dict[str, Line] = {}
+        rejected: list[Rejected] = []
+        for raw in events:
+            try:
+                line = line_of(jsonfile.decoded(bytes(raw), dict[str, object]))
+                if not line.room_id:
+                    raise EventError("an event without a room")
+                lines.setdefault(line.event_id, line)
+            except (EventError, jsonfile.Broken) as fault:
+                rejected.append(Rejected(bytes(raw), POSITION, str(fault), None))
+        return tuple(lines.values()), tuple(rejected)
+
+    def _strangers(self, lines: Sequence[Line]) -> tuple[Stranger, ...]:
+        """Rooms of which the beginning isn't known, and doesn't stand here."""
+        first: dict[str, Line] = {}
+        users: dict[str, dict[str, None]] = {}
+        for line in lines:
+            room = line.room_id or ""
+            first.setdefault(room, line)
+            if line.sender:
+                users.setdefault(room, {})[line.sender] = None
+        return tuple(
+            Stranger(room, line.event_id, tuple(users.get(room, ())))
+            for room, line in first.items()
+            if line.type != "m.room.create" and not self._rooms.get(room).met
+        )
+
+    def _unknown(self, lines: Sequence[Line]) -> tuple[Unknown, ...]:
+        spoken = {line.redacted or line.replaced: line for line in lines if line.redacted or line.replaced}
+        missing = spoken.keys() - {line.event_id for line in lines}
+        missing -= self._ledger.meanings(missing).keys()
+        return tuple(Unknown(each, spoken[each].room_id or "", spoken[each].sender) for each in sorted(missing))
+
+    def _with_files(self, lines: Sequence[Line]) -> Iterator[Line]:
+        """Not those that were told without it before, and have it fetched later."""
+        shared = [line for line in lines if _fetchable(line)]
+        later = self._ledger.waits_for(line.event_id for line in shared)
+        return (line for line in shared if line.event_id not in later)
+
+    def tell(self, opened: Opened, found: Found) -> list[Captured | Rejected]:
+        """What there was before a room was met comes first, as the events that it was."""
+        before = [self._meet(each, found.state[each.room]) for each in opened.strangers if each.room in found.state]
+        lines = [*(line for state in before for line in state), *opened.lines]
+        survey = self._survey(lines, opened, found)
+        reading = Reading(self._clock())
+        pieces: dict[str, Captured | Rejected] = {}
+        for line in lines:
+            for piece in self._told(line, survey, reading, found.files.get(line.event_id)):
+                key = piece.event.id if isinstance(piece, Captured) else f" {len(pieces)}"
+                pieces.setdefault(key, piece)
+        return [*pieces.values(), *opened.rejected]
+
+    def _meet(self, stranger: Stranger, state: Sequence[object] | None) -> list[Line]:
+        """The room's state as lines, in order of time; what stood before each is as unknown as the time before."""
+        lines = []
+        for element in state or ():
+            try:
+                line = line_of(element)
+            except EventError:
+                continue  # the homeserver's own answer: told, or not to be had
+            if line.type in STATE and line.state_key is not None:
+                lines.append(structs.replace(line, room_id=stranger.room, unsigned=None))
+        return sorted(lines, key=lambda line: line.origin_server_ts)
+
+    def _survey(self, lines: Sequence[Line], opened: Opened, found: Found) -> Survey:
+        """Everything is noted before anything is told: what a room is may stand behind its first event."""
+        survey = Survey()
+        for line in lines:
+            room = self._rooms.get(line.room_id or "").room
+            survey.rooms[room.id] = room
+            survey.note(line, room)
+            if line.type == "m.room.create" and self._rooms.get(room.predecessor).room.direct:
+                room.direct = True
+        for each in self._ledger.meanings(key for key, known in survey.meant.items() if known is None).values():
+            survey.meant[each.id] = Meant(each.type, each.sender, each.is_edit, each.target, each.key)
+        for key, element in found.events.items():
+            try:
+                survey.meant[key] = _meant(line_of(element))
+            except EventError:
+                continue
+        return survey
+
+    def _told(self, line: Line, survey: Survey, reading: Reading, file: Media | None) -> Iterator[Captured | Rejected]:
+        room = survey.rooms[line.room_id or ""]
+        try:
+            events = list(self._telling(line, room, survey, reading, file).events())
+        except EventError as fault:
+            yield Rejected(jsonfile.original(msgspec.to_builtins(line)), POSITION, str(fault), self._source(line, room))
+            return
+        original = jsonfile.original(msgspec.to_builtins(line))
+        yield from told(events, reading, original, POSITION, [file] if file else ())
+
+    def _telling(self, line: Line, room: Room, survey: Survey, reading: Reading, file: Media | None) -> Telling:
+        shared = file.attachment if file else attachment(line)
+        files = [shared] if shared is not None else []
+        at = from_milliseconds(line.origin_server_ts)
+        return Telling(self._source(line, room), room, survey, reading, line, at, files)
+
+    def _source(self, line: Line, room: Room) -> str:
+        return f"matrix:{self._network or room.server or server(line.sender) or 'matrix'}"
+
+    def later(self, opened: Opened, found: Found, pieces: Iterable[Captured | Rejected]) -> list[Waiting]:
+        """The messages, of those told, whose file could not be had in time."""
+        said = {piece.event.id for piece in pieces if isinstance(piece, Captured)}
+        return [
+            Waiting(line.event_id, line.room_id or "", msgspec.json.encode(line), due=self._clock())
+            for line in opened.files
+            if line.event_id not in found.files and line.event_id in said
+        ]
+
+    def brought(self, waiting: Waiting, file: Media) -> Captured:
+        """A file that came later, as an edit of its message that changes no word. Raises `EventError`."""
+        line = msgspec.json.decode(waiting.body, type=Line)
+        room = self._rooms.get(waiting.room).room
+        survey = Survey()
+        survey.rooms[room.id] = room
+        (event,) = self._telling(line, room, survey, Reading(self._clock()), file).events()
+        held = () if file.held is None else (file.held,)
+        return structs.replace(capture(_completed(event), received=self._clock()), attached=held)
+
+    def keep(self, opened: Opened, found: Found) -> None:
+        """To be called once the spool has what was told."""
+        lines = [
+            *(line for each in opened.strangers for line in self._meet(each, found.state.get(each.room))),
+            *opened.lines,
+        ]
+        rooms = {line.room_id or "": self._rooms.get(line.room_id or "") for line in lines}
+        for identity in (*found.state, *(line.room_id or "" for line in lines if line.type == "m.room.create")):
+            self._rooms.get(identity).met = True
+        state = [
+            (line.room_id or "", line.type, line.state_key, kept(line))
+            for line in lines
+            if line.state_key is not None and line.type in STATE
+        ]
+        entry = Entry(
+            opened.txn,
+            tuple((identity, each.met, each.room.direct) for identity, each in rooms.items()),
+            tuple(state),
+            tuple(_meaning(line) for line in lines if line.type in _SPOKEN_OF),
+        )
+        self._ledger.write(entry, self._clock())
+        self._rooms.trim()
+
+
+def _fetchable(line: Line) -> bool:
+    """A file that the homeserver has as it is: what only its readers can decrypt is none."""
+    shared = attachment(line) if line.type in MESSAGES and not line.is_emptied else None
+    return shared is not None and shared.url is not None and bool(text(line.content, "url") or _new(line))
+
+
+def _new(line: Line) -> str:
+    return text((line.content or {}).get("m.new_content"), "url")
+
+
+def _meant(line: Line) -> Meant:
+    relation = line.relation
+    return Meant(line.type, line.sender, bool(line.replaced), text(relation, "event_id"), text(relation, "key"))
+
+
+def _meaning(line: Line) -> Meaning:
+    meant = _meant(line)
+    return Meaning(line.event_id, meant.type, meant.sender, meant.is_edit, meant.target, meant.key)
+
+
+def _completed(event: Event) -> Event:
+    """Of the message's own time, so that who saw it sees its file."""
+    data = event.data
+    assert data.message is not None
+    message = Message(data.message.id, data.message.text, data.message.html)
+    return structs.replace(event, id=f"{event.id}/file", type=EDITED, data=structs.replace(data, message=message))

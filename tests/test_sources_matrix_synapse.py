@@ -1,0 +1,279 @@
+"""A real Synapse and people with plain HTTP clients: everything they do, once, as it was."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import msgspec
+import pytest
+from contracts.source import Spooled
+from servers.synapse import SERVER, Person, Synapse, free_port, synapse
+
+from archiver.events import Captured, Event
+from archiver.exceptions import EnvironmentFault
+from archiver.importers import IMPORTERS, Options, Reading
+from archiver.importers.recognising import document_at
+from archiver.sources.listening import Address
+from archiver.sources.matrix import registration
+from archiver.sources.matrix.source import MatrixSource
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+NAMES = count(1)
+DOCUMENT = b"a document\n" * 500
+
+
+class Lab:
+    """A Synapse, and a source that hears all of it."""
+
+    def __init__(self, directory: Path, server: Synapse, port: int) -> None:
+        self.server = server
+        self.spooled = Spooled()
+        self.folder = directory / "own"
+        self._port = port
+        self.file = directory / "as.yaml"
+        self.source = self.make()
+
+    def make(self) -> MatrixSource:
+        return MatrixSource("t", Address(port=self._port), self.server.url, self.file, self.folder, most=1_000_000)
+
+    def restart(self) -> None:
+        self.source.stop()
+        self.source = self.make()
+        self.source.start(self.spooled)
+
+    def people(self, *names: str) -> list[Person]:
+        """Whoever has a name of their own in this test, and in no other."""
+        return [self.server.person(f"{name.lower()}{next(NAMES)}", name) for name in names]
+
+    def told(self, room: str) -> list[Event]:
+        found = [each.event for each in self.spooled.records if isinstance(each, Captured)]
+        return [each for each in found if each.data.conversation.id == room]
+
+    def until(self, room: str, last: str) -> list[Event]:
+        """What is told of a room, once the event with this id is."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if any(each.id == last for each in self.told(room)):
+                return self.told(room)
+            time.sleep(0.02)
+        raise AssertionError(f"{last} didn't come: {self.told(room)}")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    directory = tmp_path_factory.mktemp("synapse")
+    port = free_port()
+    file = directory / "as.yaml"
+    registration.save(file, registration.written(registration.make("t", f"http://127.0.0.1:{port}"), SERVER))
+    with synapse(directory, free_port(), file) as server:
+        made = Lab(directory, server, port)
+        made.source.start(made.spooled)
+        yield made
+        made.source.stop()
+
+
+def messages(events: list[Event]) -> list[tuple[str, str]]:
+    return [
+        (each.data.actor.name or "", each.data.message.text or "")
+        for each in events
+        if each.type == "message.sent" and each.data.actor and each.data.message
+    ]
+
+
+def test_the_whole_of_a_direct_talk(lab: Lab) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    room = ann.direct(bob)
+    first = ann.says(room, "hi bob")
+    bob.joins(room)
+    answer = bob.says(room, "hi", **{"m.relates_to": {"m.in_reply_to": {"event_id": first}}})
+    ann.edits(room, first, "hello bob")
+    reaction = bob.reacts(room, first, "👍")
+    bob.redacts(room, reaction)
+    oops = bob.says(room, "oops")
+    gone = bob.redacts(room, oops, "wrong")
+    last = ann.says(room, "in a thread", **{"m.relates_to": {"rel_type": "m.thread", "event_id": first}})
+    events = lab.until(room, last)
+    assert len({each.id for each in events}) == len(events)
+    assert messages(events) == [("Ann", "hi bob"), ("Bob", "hi"), ("Bob", "oops"), ("Ann", "in a thread")]
+    by_id = {each.id: each for each in events}
+    assert by_id[answer].data.message.in_reply_to == first  # type: ignore[union-attr]
+    assert by_id[last].data.message.thread == first  # type: ignore[union-attr]
+    assert (by_id[gone].type, by_id[gone].data.reason) == ("message.retracted", "wrong")
+    assert Counter(each.type for each in events)["message.reacted"] == 2
+    (edited,) = [each for each in events if each.type == "message.edited"]
+    assert edited.data.message and (edited.data.message.id, edited.data.message.text) == (first, "hello bob")
+    said = [each for each in events if each.type.startswith("message.")]
+    assert {each.data.conversation.kind for each in said} == {"im"}
+    for each in said:
+        assert [who.address for who in each.data.conversation.participants or ()] == sorted([ann.id, bob.id])
+
+
+def test_who_comes_and_goes_and_how(lab: Lab) -> None:
+    ann, bob, cy = lab.people("Ann", "Bob", "Cy")
+    room = ann.room(name="Team", topic="work", invite=[bob.id])
+    bob.joins(room)
+    ann.invites(room, cy)
+    cy.joins(room)
+    ann.sends_away(room, cy, "bye")
+    ann.sends_away(room, cy, "spam", how="ban")
+    bob.asks("PUT", f"/profile/{bob.id}/displayname", {"displayname": "Robert"})
+    bob.leaves(room, "late")
+    ann.state(room, "m.room.name", {"name": "Crew"})
+    last = ann.says(room, "alone")
+    events = lab.until(room, last)
+    called = {ann.id: "Ann", bob.id: "Bob", cy.id: "Cy"}
+    moves = [
+        (each.type.partition(".")[2], called[(each.data.subject or each.data.actor).address], each.data.reason)  # type: ignore[union-attr]
+        for each in events
+        if each.type.startswith("participant.")
+    ]
+    assert moves == [
+        ("joined", "Ann", None),
+        ("invited", "Bob", None),
+        ("joined", "Bob", None),
+        ("invited", "Cy", None),
+        ("joined", "Cy", None),
+        ("left", "Cy", "bye"),
+        ("left", "Cy", "banned: spam"),
+        ("left", "Bob", "late"),
+    ]
+    assert events[-1].data.conversation.topic == "Crew"
+    assert {each.data.conversation.kind for each in events} == {"group"}
+
+
+def test_files_are_in_their_messages(lab: Lab) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    room = ann.room(name="Files", invite=[bob.id])
+    shared = ann.shares(room, DOCUMENT, "notes.txt", "text/plain")
+    large = ann.shares(room, b"x" * 1_000_001, "large.bin")
+    lab.until(room, large)
+    captured = {each.event.id: each for each in lab.spooled.records if isinstance(each, Captured)}
+    (file,) = captured[shared].event.data.attachments or ()
+    assert (file.name, file.media_type, file.size) == ("notes.txt", "text/plain", len(DOCUMENT))
+    assert [digest for digest, _ in captured[shared].attached] == [file.sha256]
+    (described,) = captured[large].event.data.attachments or ()
+    assert (described.sha256, described.size) == (None, 1_000_001)
+
+
+def test_an_encrypted_room_is_said_to_be_so(lab: Lab) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    room = ann.direct(bob)
+    ann.state(room, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+    secret = {
+        "algorithm": "m.megolm.v1.aes-sha2",
+        "ciphertext": "AwgA",
+        "session_id": "s",
+        "sender_key": "k",
+        "device_id": "D",
+    }
+    last = ann.send(room, secret, "m.room.encrypted")
+    assert messages(lab.until(room, last)) == [("Ann", "[encrypted, content not available]")]
+
+
+def test_an_upgraded_room_goes_on_in_another(lab: Lab) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    room = ann.room(room_version="10", preset="trusted_private_chat", is_direct=True, invite=[bob.id], name="Us")
+    bob.joins(room)
+    ann.says(room, "before")
+    new = ann.upgrades(room, "12")
+    ann.invites(new, bob)
+    bob.joins(new)
+    events = lab.until(new, bob.says(new, "after"))
+    ended = [each for each in lab.told(room) if each.type == "conversation.ended"]
+    assert [each.data.reason for each in ended] == [f"This room has been replaced; continued in {new}"]
+    assert events[0].type == "conversation.started" and events[0].data.reason == f"continues {room}"
+    assert events[-1].data.conversation.kind == "im", "as it was before"
+    assert {each.source for each in (*events, *ended)} == {f"matrix:{SERVER}"}
+
+
+def test_a_restart_in_the_middle_changes_nothing(lab: Lab) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    room = ann.direct(bob)
+    bob.joins(room)
+    texts = [f"text {number}" for number in range(30)]
+    for number, text in enumerate(texts):
+        last = (ann, bob)[number % 2].says(room, text)
+        if number in (10, 20):
+            lab.restart()
+    assert [text for _, text in messages(lab.until(room, last))] == texts
+
+
+def test_a_live_capture_and_a_history_read_later_agree(lab: Lab, tmp_path: Path) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    room = ann.room(name="Both", invite=[bob.id])
+    bob.joins(room)
+    first = ann.says(room, "one")
+    bob.reacts(room, first, "+")
+    ann.edits(room, first, "two")
+    last = bob.says(room, "end")
+    live = lab.until(room, last)
+    page = ann.asks("GET", f"/rooms/{room}/messages?dir=b&limit=100")
+    path = tmp_path / "page.json"
+    path.write_bytes(msgspec.json.encode(page))
+    found = IMPORTERS["matrix"].read(document_at(path), Options(), Reading(time.time_ns() // 1000))
+    read = {each.event.id: each.event for each in found if isinstance(each, Captured)}
+    assert read.keys() == {each.id for each in live}
+    for each in live:
+        other = read[each.id]
+        assert (each.source, each.type, each.time) == (other.source, other.type, other.time)
+        assert each.data.message == other.data.message
+        assert each.data.actor and other.data.actor and each.data.actor.address == other.data.actor.address
+
+
+def test_doctor_tries_both_ways(lab: Lab, tmp_path: Path) -> None:
+    lab.source.probe()
+    stranger = tmp_path / "as.yaml"
+    registration.save(stranger, registration.written(registration.make("t", lab.server.url), SERVER))
+    other = MatrixSource("x", Address(), lab.server.url, stranger, tmp_path / "own", most=1)
+    with pytest.raises(EnvironmentFault, match="doesn't know this registration"):
+        other.probe()
+    # As where somebody else listens at the registration's place: the homeserver reaches them, and they say no.
+    lab.source.stop()
+    alone = lab.make()
+    alone.probe()
+    impostor = MatrixSource("y", lab.source.address, lab.server.url, stranger, tmp_path / "own", most=1)
+    impostor.start(lab.spooled)
+    with pytest.raises(EnvironmentFault):
+        lab.source.probe()
+    impostor.stop()
+    lab.source = lab.make()
+    lab.source.start(lab.spooled)
+
+
+def test_a_room_from_before_the_service_is_met_with_who_is_in_it(tmp_path: Path, data_dir: Path) -> None:
+    port, file = free_port(), tmp_path / "as.yaml"
+    registration.save(file, registration.written(registration.make("t", f"http://127.0.0.1:{port}"), SERVER))
+    # A homeserver's first service gets everything there ever was, so there is another before.
+    other = tmp_path / "other.yaml"
+    other.write_text(registration.written(registration.make("o", ""), SERVER).replace("url: ''", "url: null"))
+    server = Synapse(tmp_path, free_port())
+    try:
+        server.start(other)
+        ann, bob, cy = (server.person(name.lower(), name) for name in ("Ann", "Bob", "Cy"))
+        old = ann.room(name="Old", topic="t", invite=[bob.id, cy.id])
+        bob.joins(old)
+        pair = ann.direct(bob)
+        bob.joins(pair)
+        ann.says(old, "before the service")
+        server.stop()
+        server.start(other, file)
+        lab = Lab(tmp_path, server, port)
+        lab.source.start(lab.spooled)
+        try:
+            events = lab.until(old, ann.says(old, "now"))
+            one = lab.until(pair, bob.says(pair, "us two"))
+        finally:
+            lab.source.stop()
+    finally:
+        server.stop()
+    here = {each.data.actor.name for each in events if each.type == "participant.joined" and each.data.actor}
+    assert here == {"Ann", "Bob"}
+    assert [each.type for each in events].count("participant.invited") == 1
+    assert messages(events) == [("Ann", "now")]
+    assert events[-1].data.conversation.topic == "Old"
+    assert one[-1].data.conversation.kind == "im"
