@@ -29,6 +29,7 @@ LAYERS = {
     "store": {"store"},
     "config": {"config"},
     "logs": {"logs"},
+    "servers": {"servers"},
     "hypertext": {"hypertext"},
     "inspection": {"inspection", "search"},
 }

@@ -102,6 +102,16 @@ def test_a_room() -> None:
     assert left.type == "participant.left" and left.data.reason == "bye"
 
 
+def test_who_is_there_when_a_module_begins() -> None:
+    here = [{"nick": "Ann", "jid": "ann@example.org"}, {"nick": "Bob", "jid": "bob@example.org"}]
+    event = only(in_room(body("hello"), occupants=here, public=True))
+    people = event.data.conversation.participants
+    assert people and [(each.address, each.name) for each in people] == [
+        ("ann@example.org", "Ann"),
+        ("bob@example.org", "Bob"),
+    ]
+
+
 def test_real_addresses_that_a_room_keeps_to_itself_are_shown_to_nobody() -> None:
     event = only(in_room(body("hello")))
     assert event.data.actor and (event.data.actor.address, event.data.actor.hidden) == ("ann@example.org", True)

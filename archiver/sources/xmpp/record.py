@@ -27,6 +27,11 @@ Kind = Literal[
 _Name = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
+class Occupant(Struct, frozen=True):
+    nick: str | None = None
+    jid: str | None = None
+
+
 class Record(Struct, frozen=True):
     """One thing that a server saw. `owner`, `room`, `jid` … are JIDs; a resource in them says nothing.
 
@@ -52,6 +57,7 @@ class Record(Struct, frozen=True):
     by_nick: str | None = None
     by_jid: str | None = None
     reason: str | None = None
+    occupants: tuple[Occupant, ...] | None = None
 
 
 _read = msgspec.json.Decoder(Record).decode

@@ -128,8 +128,9 @@ class Telling:
         room = bare(record.room)
         if domain(room) != record.host.lower() or "@" not in room:
             raise EventError("the room is none of its host's")
-        kind = self._kind(room)
-        return Place(id=room, kind=kind, session=record.session if kind == "conference" else None)
+        kind, here = self._kind(room), record.occupants
+        people = None if here is None else tuple(self._who(record, each.nick, each.jid) for each in here)
+        return Place(room, kind, session=record.session if kind == "conference" else None, participants=people)
 
     def _kind(self, room: str) -> Kind:
         found = self._conferences is not None and self._conferences.fullmatch(domain(room)) is not None

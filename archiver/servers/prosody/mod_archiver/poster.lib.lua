@@ -1,0 +1,125 @@
+-- Takes records from the queue to the daemon: one batch at a time, in order, each until it is acknowledged.
+
+local http = require "net.http";
+
+local BYTES = 1024 * 1024;
+local HEARTBEAT = 60; -- so that the daemon knows that silence means silence
+local PATIENCE = 120; -- for a reply
+local LONGEST = 60; -- between two tries
+local AGAIN = 600; -- between two lines of the log about the same trouble
+
+local poster = {};
+poster.__index = poster;
+
+local function read_token(options, module)
+	if not options.token_file then return options.token; end
+	local file, why = io.open(options.token_file, "r");
+	if not file then
+		module:log("error", "The token can't be read: %s. Set archiver_token_file to a file that Prosody may read", why);
+		return nil;
+	end
+	local token = file:read("a"):match("^%s*(.-)%s*$");
+	file:close();
+	return token;
+end
+
+function poster.new(queue, options, module)
+	local self = setmetatable({ queue = queue, options = options, module = module, tries = 0, serial = 0 }, poster);
+	self.count = options.records;
+	self.beat = module:add_timer(HEARTBEAT, function ()
+		self:post(true);
+		return HEARTBEAT;
+	end);
+	return self;
+end
+
+function poster:stop()
+	self.stopped = true;
+	if self.beat then self.beat:stop(); end
+end
+
+-- There is something to post; not at once, so that what is said in one moment goes together.
+function poster:wake()
+	if self.busy or self.timer or self.stopped then return; end
+	self:later(0.02);
+end
+
+function poster:later(seconds)
+	if self.timer then return; end
+	self.timer = self.module:add_timer(seconds, function ()
+		self.timer = nil;
+		self:post(false);
+	end);
+end
+
+function poster:post(is_beat)
+	if self.busy or self.stopped or (is_beat and self.timer) then return; end
+	local body, count, offset = self.queue:next_lines(self.count, BYTES);
+	if count == 0 and not is_beat then return; end
+	local token = read_token(self.options, self.module);
+	if not token then return self:fail("no token", "set archiver_token_file"); end
+	self.busy, self.serial = true, self.serial + 1;
+	local serial = self.serial;
+	self.watch = self.module:add_timer(PATIENCE, function ()
+		if serial == self.serial and self.busy then self:replied("no reply", 0, nil, body, count, offset); end
+	end);
+	http.request(self.options.url, {
+		method = "POST", body = body, suppress_errors = true,
+		headers = {
+			["Authorization"] = "Bearer " .. token;
+			["Content-Type"] = "application/x-ndjson";
+			["Archiver-Waiting"] = ("%d"):format(self.queue.waiting - count);
+			["User-Agent"] = self.options.agent;
+			["Connection"] = "close";
+		};
+	}, function (content, code, response)
+		if serial == self.serial and self.busy then self:replied(content, code, response, body, count, offset); end
+	end);
+end
+
+function poster:replied(content, code, response, body, count, offset)
+	self.busy = false;
+	if self.watch then self.watch:stop(); end
+	if self.stopped then return; end
+	if code == 200 then
+		if count > 0 then self.queue:taken(count, offset); end
+		return self:succeed();
+	end
+	if code == 413 and count > 1 then
+		self.count = math.max(1, count // 2);
+		return self:later(0);
+	elseif code == 413 then
+		self.module:log("error", "A record is larger than the archiver takes: it is kept in refused.ndjson");
+		self.queue:set_aside(body, count, offset);
+		return self:later(0);
+	end
+	local told = tonumber(response and response.headers and response.headers["retry-after"]);
+	self:fail(("%s %s"):format(code, tostring(content):sub(1, 200)), self:advice(code), told);
+end
+
+function poster:advice(code)
+	if code == 401 then return "the daemon knows no such token"; end
+	if code == 403 then return "the token's `sources` in the daemon's configuration lack a host of this server"; end
+	return "is the daemon running, and is archiver_url right?";
+end
+
+function poster:succeed()
+	if self.trouble then self.module:log("info", "The archiver takes records again, %d are waiting", self.queue.waiting); end
+	self.trouble, self.tries, self.count = nil, 0, self.options.records;
+	if self.queue.waiting > 0 then self:later(0); end
+end
+
+function poster:fail(why, advice, told)
+	local now = os.time();
+	if self.trouble ~= why or now - self.told_at >= AGAIN then
+		self.module:log("warn", "The archiver at %s doesn't take records (%s): %s. %d are kept meanwhile, in %s",
+			self.options.url, why, advice, self.queue.waiting, self.queue.directory);
+		self.trouble, self.told_at = why, now;
+	end
+	local wait = math.min(LONGEST, 2 ^ math.min(self.tries, 6) / 2);
+	self.tries = self.tries + 1;
+	-- Its own wish counts, within reason: nobody may silence this for a day.
+	self:later(told and math.max(0.5, math.min(told, 3600)) or wait);
+end
+
+return poster;
