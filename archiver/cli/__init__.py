@@ -31,6 +31,7 @@ COMMANDS = (
     "status",
     "doctor",
     "matrix",
+    "xmpp",
     "policy",
     "explain",
     "hold",

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archiver.config import Config
-from archiver.config.sources import MatrixTable, Posted, WebhookTable
-from archiver.daemon.sources import sources_of
+from archiver.config.sources import MatrixTable, Posted, WebhookTable, XmppTable
+from archiver.daemon.sources import memory_of, sources_of
 from archiver.doctor.finding import Check, Finding, Verdict
+from archiver.events import SECOND
 from archiver.exceptions import ArchiverError
+from archiver.servers import MODULES
+from archiver.sources.xmpp.remembering import Module, modules_heard
+from archiver.sources.xmpp.source import SILENCE
 
 
 def sources(config: Config, data: Path, now: int) -> Iterator[Finding]:
@@ -23,6 +27,32 @@ def sources(config: Config, data: Path, now: int) -> Iterator[Finding]:
             yield Finding(name, Verdict.BAD, str(fault), fault.hint)
         else:
             yield Finding(name, Verdict.OK, source.describe())
+
+
+def modules(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """What XMPP servers' modules were heard of, as the daemon has it."""
+    for table in config.source:
+        if isinstance(table, XmppTable):
+            name, heard = f"{table.type}:{table.name}'s modules", modules_heard(memory_of(table, data))
+            if not heard:
+                advice = "`archiver xmpp install` copies one into its server; the server's log says why it isn't heard"
+                yield Finding(name, Verdict.WARN, "none was heard yet", advice)
+            yield from (_module(name, each, now) for each in heard)
+
+
+def _module(name: str, heard: Module, now: int) -> Finding:
+    silent = max(0, now - heard.heard) // SECOND
+    found = f"{heard.sender}: {heard.agent}, {heard.waiting} records waiting, heard {silent} s ago"
+    if silent * SECOND > SILENCE:
+        advice = "is its server running, with the module, and can it reach the daemon? its log says"
+        return Finding(name, Verdict.BAD, found, advice)
+    for each in MODULES.values():
+        if each.server in heard.agent.lower() and f"/{each.version} " not in heard.agent:
+            advice = (
+                f"version {each.version} is shipped: `archiver xmpp install {each.server}`, then restart the server"
+            )
+            return Finding(name, Verdict.WARN, found, advice)
+    return Finding(name, Verdict.OK, found)
 
 
 def privacy(config: Config, data: Path, now: int) -> Iterator[Finding]:
@@ -45,4 +75,4 @@ def _is_open(host: str, path: str) -> bool:
         return True
 
 
-CHECKS: tuple[Check, ...] = (sources, privacy)
+CHECKS: tuple[Check, ...] = (sources, modules, privacy)

@@ -1,9 +1,5 @@
-"""What is put into other people's servers: modules in their languages, and where they lie. Runs nothing."""
+"""What is put into other people's servers: modules in their languages, shipped as they are. Runs nothing."""
 
-from __future__ import annotations
+from archiver.servers.shipped import MODULES, Shipped, copy
 
-from pathlib import Path
-
-HERE = Path(__file__).parent
-PROSODY = HERE / "prosody"
-"""Prosody's plug-ins; `mod_archiver` is a folder in it."""
+__all__ = ["MODULES", "Shipped", "copy"]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from archiver.servers import PROSODY
+from archiver.servers import MODULES
 
 HOST, ROOMS = "localhost", "rooms.localhost"
 PATIENCE = 20.0
@@ -72,7 +72,7 @@ class Prosody:
         (self.directory / "data").mkdir(exist_ok=True)
         written = CONFIGURATION.format(
             directory=self.directory,
-            plugins=PROSODY,
+            plugins=MODULES["prosody"].folder.parent,
             port=self.port,
             component=self.component,
             listener=self.listener,
