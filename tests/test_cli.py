@@ -35,6 +35,7 @@ COMMANDS = [
     "status",
     "doctor",
     "matrix",
+    "xmpp",
     "policy",
     "explain",
     "hold",
