@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from contracts.source import Spooled
 from servers.synapse import SERVER, Person, Synapse, free_port, synapse
 
+from archiver.cli import main
 from archiver.events import Captured, Event
 from archiver.exceptions import EnvironmentFault
-from archiver.importers import IMPORTERS, Options, Reading
+from archiver.importers import IMPORTERS, Document, Options, Reading
+from archiver.importers.folder import Folder
 from archiver.importers.recognising import document_at
 from archiver.sources.listening import Address
-from archiver.sources.matrix import registration
+from archiver.sources.matrix import history, registration
 from archiver.sources.matrix.source import MatrixSource
+from archiver.spool.batch import seal
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -225,6 +232,104 @@ def test_a_live_capture_and_a_history_read_later_agree(lab: Lab, tmp_path: Path)
         assert each.data.actor and other.data.actor and each.data.actor.address == other.data.actor.address
 
 
+def configured(lab: Lab, tmp_path: Path) -> list[str]:
+    """The command's first arguments, for a data directory of its own."""
+    path = tmp_path / "archiver.toml"
+    table = {"type": "matrix", "name": "t", "homeserver": lab.server.url, "registration": str(lab.file)}
+    path.write_text("[[source]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()))
+    return ["--config", str(path), "--data", str(tmp_path / "data")]
+
+
+def saved(folder: Path) -> dict[str, list[Captured]]:
+    """What a backfill would take of a saved history, by event id."""
+    found: dict[str, list[Captured]] = {}
+    for path in sorted(folder.glob("*.ndjson")):
+        document = Document(Folder(folder), path.name)
+        for each in IMPORTERS["matrix"].read(document, Options(), Reading(time.time_ns() // 1000)):
+            assert isinstance(each, Captured), each
+            found.setdefault(each.event.id, []).append(each)
+    return found
+
+
+def test_a_history_is_saved_with_its_files_and_says_what_the_live_capture_said(lab: Lab, tmp_path: Path) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    room = ann.room(name="Long", invite=[bob.id])
+    bob.joins(room)
+    for number in range(120):
+        ann.says(room, f"text {number}")
+    ann.shares(room, DOCUMENT, "notes.txt", "text/plain")
+    reaction = bob.reacts(room, ann.says(room, "well"), "+")
+    live = lab.until(room, bob.redacts(room, reaction))
+    folder = tmp_path / "history"
+    call = [*configured(lab, tmp_path), "matrix", "history", "t", str(folder), "--user", ann.id, "--room", room]
+    first = CliRunner().invoke(main, [*call, "--rate", "1000"])
+    assert first.exit_code == 0 and "1 room" in first.output and "1 new file" in first.output, first.output
+    read = saved(folder)
+    # Of a reaction that was taken back the homeserver has nothing any more.
+    assert {each.id for each in live} - read.keys() <= {live[-1].id, reaction}
+    live_pieces = {e.event.id: e for e in lab.spooled.records if isinstance(e, Captured)}
+    for each in live:
+        for other in read.get(each.id, ()):
+            if each.type != "message.reacted":
+                assert seal(other).digest == seal(live_pieces[each.id]).digest, each.type
+    # Later there is one thing more, and only that is fetched.
+    last = ann.says(room, "later")
+    again = CliRunner().invoke(main, ["--json", *call])
+    assert json.loads(again.output)["events"] == 1
+    assert CliRunner().invoke(main, ["--json", *call]).output.count('"events": 0') == 1
+    assert saved(folder).keys() - read.keys() == {last}
+
+
+def test_a_history_that_was_broken_off_goes_on(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (ann,) = lab.people("Ann")
+    room = ann.room(name="Broken")
+    for number in range(30):
+        last = ann.says(room, f"text {number}")
+    ids = {each.id for each in lab.until(room, last)}
+    folder = tmp_path / "history"
+    monkeypatch.setattr(history, "PAGE", 10)
+    call = [*configured(lab, tmp_path), "matrix", "history", "t", str(folder), "--room", room, "--user", ann.id]
+    monkeypatch.setattr(history, "append", dying := Dying(history.append))
+    while dying.count:
+        dying.left = 1
+        CliRunner().invoke(main, [*call, "--rate", "1000"])
+    found = saved(folder)
+    assert found.keys() == ids
+    assert all(len(each) == 1 for each in found.values())
+    assert len(list(folder.glob("*.ndjson"))) == 1
+
+
+class Dying:
+    """`append` that ends after one page, in the middle of the next; as long as it was needed."""
+
+    def __init__(self, append: Any) -> None:
+        self._append = append
+        self.left = 1
+        self.count = 1
+
+    def __call__(self, path: Path, saved: history.Saved) -> None:
+        if not self.left:
+            with path.open("ab") as stream:
+                stream.write(b'{"room_id": "')
+            raise KeyboardInterrupt
+        self.left -= 1
+        self._append(path, saved)
+        self.count = not saved.whole
+
+
+def test_an_administrator_finds_all_rooms(lab: Lab, tmp_path: Path) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    rooms = {ann.room(name="One"), bob.room(name="Two")}
+    root = lab.server.person(f"root{next(NAMES)}", rank="admin")
+    token = tmp_path / "token"
+    token.write_text(root.token)
+    folder = tmp_path / "all"
+    call = ["matrix", "history", "t", str(folder), "--admin-token", str(token), "--rate", "1000"]
+    done = CliRunner().invoke(main, [*configured(lab, tmp_path), *call])
+    assert {each.data.conversation.id for found in saved(folder).values() for each in [found[0].event]} >= rooms
+    assert done.exit_code in (0, 1), "1 where a room of another test has nobody left to be asked for"
+
+
 def test_doctor_tries_both_ways(lab: Lab, tmp_path: Path) -> None:
     lab.source.probe()
     stranger = tmp_path / "as.yaml"
@@ -245,7 +350,7 @@ def test_doctor_tries_both_ways(lab: Lab, tmp_path: Path) -> None:
     lab.source.start(lab.spooled)
 
 
-def test_a_room_from_before_the_service_is_met_with_who_is_in_it(tmp_path: Path, data_dir: Path) -> None:
+def test_a_room_from_before_the_service_is_met_with_who_is_in_it(tmp_path: Path) -> None:
     port, file = free_port(), tmp_path / "as.yaml"
     registration.save(file, registration.written(registration.make("t", f"http://127.0.0.1:{port}"), SERVER))
     # A homeserver's first service gets everything there ever was, so there is another before.
@@ -260,6 +365,7 @@ def test_a_room_from_before_the_service_is_met_with_who_is_in_it(tmp_path: Path,
         pair = ann.direct(bob)
         bob.joins(pair)
         ann.says(old, "before the service")
+        server.has_told()
         server.stop()
         server.start(other, file)
         lab = Lab(tmp_path, server, port)
@@ -277,3 +383,27 @@ def test_a_room_from_before_the_service_is_met_with_who_is_in_it(tmp_path: Path,
     assert messages(events) == [("Ann", "now")]
     assert events[-1].data.conversation.topic == "Old"
     assert one[-1].data.conversation.kind == "im"
+
+
+def test_a_history_of_a_room_that_goes_back_only_so_far_tells_who_was_there(lab: Lab, tmp_path: Path) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    room = ann.room(name="Past", invite=[bob.id])
+    bob.joins(room)
+    ann.says(room, "old")
+    folder = tmp_path / "history"
+    call = [*configured(lab, tmp_path), "matrix", "history", "t", str(folder), "--room", room, "--user", bob.id]
+    day = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+    CliRunner().invoke(main, [*call, "--since", day])
+    assert not list(folder.glob("*")), "nothing is that new"
+    CliRunner().invoke(main, call)
+    last = ann.says(room, "new")
+    CliRunner().invoke(main, call)
+    (second,) = folder.glob("*.2.ndjson")
+    reading = Reading(time.time_ns() // 1000)
+    found = list(IMPORTERS["matrix"].read(document_at(second), Options(), reading))
+    events = [each.event for each in found if isinstance(each, Captured)]
+    assert {each.data.actor.address for each in events if each.type == "participant.joined" and each.data.actor} == {
+        ann.id,
+        bob.id,
+    }
+    assert [each.data.conversation.topic for each in events if each.id == last] == ["Past"]

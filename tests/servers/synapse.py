@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -96,6 +97,17 @@ class Synapse:
         logged = [path.read_text("utf-8", "replace")[-3000:] for path in self.directory.glob("*.log")]
         raise AssertionError("Synapse didn't start:\n" + "\n".join(logged))
 
+    def has_told(self) -> None:
+        """Wait until its services were told of everything: told after a restart, it would be nothing from before."""
+        end = time.monotonic() + PATIENCE
+        query = "SELECT max(stream_ordering) <= (SELECT stream_ordering FROM appservice_stream_position) FROM events"
+        while time.monotonic() < end:
+            with closing(sqlite3.connect(f"file:{self.directory}/hs.sqlite?mode=ro", uri=True)) as database:
+                if database.execute(query).fetchone()[0]:
+                    return
+            time.sleep(0.05)
+        raise AssertionError("Synapse doesn't tell its services")
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
@@ -108,12 +120,13 @@ class Synapse:
         self._process.wait(30)
         self._process = None
 
-    def person(self, name: str, shown: str | None = None) -> Person:
+    def person(self, name: str, shown: str | None = None, *, rank: str = "notadmin") -> Person:
         """A new account."""
         path = f"{self.url}/_synapse/admin/v1/register"
         nonce = httpx2.get(path, timeout=30).json()["nonce"]
-        digest = hmac.new(SECRET.encode(), f"{nonce}\0{name}\0pass-{name}\0notadmin".encode(), hashlib.sha1)
-        body = {"nonce": nonce, "username": name, "password": f"pass-{name}", "mac": digest.hexdigest()}
+        digest = hmac.new(SECRET.encode(), f"{nonce}\0{name}\0pass-{name}\0{rank}".encode(), hashlib.sha1)
+        body: dict[str, Any] = {"nonce": nonce, "username": name, "password": f"pass-{name}", "mac": digest.hexdigest()}
+        body["admin"] = rank == "admin"
         answer = httpx2.post(path, json=body, timeout=30)
         assert answer.is_success, answer.text
         made = Person(self.url, answer.json()["user_id"], answer.json()["access_token"])
@@ -127,6 +140,7 @@ class Person:
 
     def __init__(self, url: str, identity: str, token: str) -> None:
         self.id = identity
+        self.token = token
         self._client = httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
         self._count = time.monotonic_ns()
 

@@ -16,7 +16,7 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.matrix.event import Line, server
 from archiver.importers.matrix.survey import Room, Survey
-from archiver.importers.matrix.telling import Telling, attachment, line_of
+from archiver.importers.matrix.telling import Telling, attachment, line_of, saved_at
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import from_milliseconds, told
@@ -169,11 +169,13 @@ class _Rooms:
         yield from told(events, self._reading, original, position, files)
 
     def _media(self, line: Line) -> list[Media]:
-        """On disk where Element saved it beside the export."""
+        """On disk where it was saved beside the history, or by Element beside its export."""
         shared = attachment(line)
         if shared is None:
             return []
-        local = self._saved(line)
+        local = saved_at(shared.url or "")
+        if local is None or self._document.beside(local) is None:
+            local = self._saved(line)
         if local is None:
             return [Media(shared)]
         found = media(self._document, local, name=shared.name, media_type=shared.media_type)

@@ -13,6 +13,7 @@ from msgspec import Struct
 MESSAGES = frozenset(("m.room.message", "m.room.encrypted", "m.sticker"))
 _FALLBACK = re.compile(r"> (?:\* )?<@[^\n]*\n(?:>[^\n]*\n)*\n?")
 _QUOTE_END = "</mx-reply>"
+_FILE = re.compile(r"mxc://([A-Za-z0-9.:\[\]-]{1,255})/([A-Za-z0-9_-]{1,255})")
 
 
 class Line(Struct):
@@ -85,6 +86,12 @@ def unquoted(body: str) -> str:
 def unquoted_html(markup: str) -> str:
     head, end, rest = markup.partition(_QUOTE_END)
     return rest if end and head.lstrip().startswith("<mx-reply>") else markup
+
+
+def file_of(url: str) -> tuple[str, str] | None:
+    """Server and id of a file, by its mxc address; None where it is none."""
+    match = _FILE.fullmatch(url)
+    return (match[1], match[2]) if match is not None and match[1].strip(".") else None
 
 
 def server(identity: str) -> str:

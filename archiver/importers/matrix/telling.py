@@ -31,7 +31,7 @@ from archiver.events import (
 )
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile
-from archiver.importers.matrix.event import MESSAGES, Line, inner, text, unquoted, unquoted_html
+from archiver.importers.matrix.event import MESSAGES, Line, file_of, inner, text, unquoted, unquoted_html
 from archiver.importers.matrix.survey import Room, Survey
 from archiver.importers.protocol import Reading
 from archiver.importers.telling import ENCRYPTED, from_milliseconds
@@ -210,6 +210,20 @@ def attachment(line: Line) -> Attachment | None:
         size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
         url=url if url.startswith("mxc://") else None,
     )
+
+
+def fetchable(line: Line) -> Attachment | None:
+    """The file of a message, where the homeserver has it as it is: what only its readers can decrypt is none."""
+    if line.type not in MESSAGES or line.is_emptied:
+        return None
+    content = inner(line.content, "m.new_content") or line.content or {}
+    return attachment(line) if file_of(text(content, "url")) else None
+
+
+def saved_at(url: str) -> str | None:
+    """Where a file lies beside a history that was saved with its files; hidden, so that nobody takes it for input."""
+    found = file_of(url)
+    return f"media/{found[0]}/.{found[1]}" if found is not None else None
 
 
 def line_of(element: Any) -> Line:

@@ -6,7 +6,6 @@ Source: Matrix specification, client-server API; application service API, "Ident
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -15,12 +14,12 @@ import httpx2
 from msgspec import Struct
 
 from archiver.exceptions import ArchiverError
+from archiver.importers.matrix.event import file_of, text
 
 CLIENT = "/_matrix/client/v3"
 LARGEST = 256 * 1024 * 1024
 """Bytes of an answer: the state of a room with a million members has more, and is then not taken."""
 PATIENCE = 30.0
-_MEDIA = re.compile(r"mxc://([A-Za-z0-9.:\[\]-]{1,255})/([A-Za-z0-9_-]{1,255})")
 
 
 class NotNow(ArchiverError):
@@ -80,17 +79,28 @@ class Homeserver:
         found = _list(await self._asked("GET", f"{CLIENT}/joined_rooms", user), "joined_rooms")
         return [each for each in found if isinstance(each, str)]
 
-    async def joined_members(self, room: str, user: str | None) -> list[str]:
-        found = await self._asked("GET", f"{CLIENT}/rooms/{_part(room)}/joined_members", user)
-        joined = found.get("joined")
-        return list(joined) if isinstance(joined, dict) else []
+    async def every_room(self) -> list[str]:
+        """Of the whole homeserver, where the token is an administrator's. Source: Synapse's admin API, "List room"."""
+        found: list[str] = []
+        start: object = 0
+        while start is not None:
+            page = await self._asked("GET", "/_synapse/admin/v1/rooms", limit="500", **{"from": str(start)})
+            rooms = [text(each, "room_id") for each in _list(page, "rooms")]
+            found += [each for each in rooms if each]
+            start = page.get("next_batch") if rooms else None
+        return found
+
+    async def members(self, room: str) -> list[str]:
+        """Who is in a room, where the token is an administrator's."""
+        found = _list(await self._asked("GET", f"/_synapse/admin/v1/rooms/{_part(room)}/members"), "members")
+        return [each for each in found if isinstance(each, str)]
 
     async def media(self, url: str, most: int) -> AsyncIterator[bytes]:
         """The content behind an mxc address, piece by piece. `No` where it is none, or has over `most` bytes."""
-        match = _MEDIA.fullmatch(url)
-        if match is None or ".." in match[1]:
+        found = file_of(url)
+        if found is None:
             raise No(400, "M_UNKNOWN", "no address of a file")
-        place = f"{_part(match[1])}/{_part(match[2])}"
+        place = "/".join(map(_part, found))
         try:
             async for piece in self._pieces(f"/_matrix/client/v1/media/download/{place}", most):
                 yield piece

@@ -104,8 +104,9 @@ class Ledger:
         state = self._rows("SELECT body FROM state WHERE room = ?", identity)
         return Known(bool(met), bool(direct), tuple(body for (body,) in state))
 
-    def rooms(self) -> Iterator[str]:
-        yield from (identity for (identity,) in self._rows("SELECT id FROM room ORDER BY id"))
+    def members(self) -> Iterator[tuple[str, str, bytes]]:
+        """Of every room: its id, whose membership, and the state event that tells it."""
+        yield from self._rows("SELECT room, key, body FROM state WHERE type = 'm.room.member' ORDER BY room, key")
 
     def meanings(self, wanted: Iterable[str]) -> Mapping[str, Meaning]:
         found = (self._rows("SELECT id, type, sender, is_edit, target, key FROM meant WHERE id = ?", i) for i in wanted)

@@ -15,7 +15,7 @@ from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.matrix.event import MESSAGES, Line, server, text
 from archiver.importers.matrix.survey import Meant, Room, Survey
-from archiver.importers.matrix.telling import Telling, attachment, line_of
+from archiver.importers.matrix.telling import Telling, attachment, fetchable, line_of
 from archiver.importers.media import Media
 from archiver.importers.protocol import Reading
 from archiver.importers.telling import from_milliseconds, told
@@ -127,7 +127,7 @@ class Translator:
 
     def _with_files(self, lines: Sequence[Line]) -> Iterator[Line]:
         """Not those that were told without it before, and have it fetched later."""
-        shared = [line for line in lines if _fetchable(line)]
+        shared = [line for line in lines if fetchable(line)]
         later = self._ledger.waits_for(line.event_id for line in shared)
         return (line for line in shared if line.event_id not in later)
 
@@ -234,16 +234,6 @@ class Translator:
         )
         self._ledger.write(entry, self._clock())
         self._rooms.trim()
-
-
-def _fetchable(line: Line) -> bool:
-    """A file that the homeserver has as it is: what only its readers can decrypt is none."""
-    shared = attachment(line) if line.type in MESSAGES and not line.is_emptied else None
-    return shared is not None and shared.url is not None and bool(text(line.content, "url") or _new(line))
-
-
-def _new(line: Line) -> str:
-    return text((line.content or {}).get("m.new_content"), "url")
 
 
 def _meant(line: Line) -> Meant:
