@@ -27,7 +27,7 @@ from archiver.cli import main
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.sources.listening import Address
-from archiver.sources.matrix import fetching, reception, registration
+from archiver.sources.matrix import fetching, reception, registration, translating
 from archiver.sources.matrix.ledger import Ledger
 from archiver.sources.matrix.source import MatrixSource
 from archiver.sources.matrix.translating import Found, Translator
@@ -356,9 +356,55 @@ def test_who_was_in_a_room_before_it_was_met_is_asked_and_comes_first(start, hom
         "message.sent",
     ]
     assert events_of(spooled)[-2].data.conversation.topic == "Team"
-    assert len(homeserver.asked) == 1 and "user_id=%40ann%3Ahs.test" in homeserver.asked[0]
+    assert len(homeserver.asked) == 2 and all("user_id=%40ann%3Ahs.test" in each for each in homeserver.asked)
     put(start(), said("three"))
-    assert len(homeserver.asked) == 1, "it is known after a restart"
+    assert len(homeserver.asked) == 2, "it is known after a restart"
+
+
+def test_a_room_that_somebody_has_among_their_direct_talks_is_one(start, homeserver, spooled):
+    pair = [CREATED, member("@ann:hs.test"), member("@bob:hs.test"), state("m.room.name", {"name": "us"})]
+    homeserver.answers["/context/"] = (200, {"state": pair})
+    homeserver.answers["/account_data/m.direct"] = (200, {"@bob:hs.test": ["!other:hs.test", ROOM], "@x:y": 5})
+    put(start(), said("one"))
+    put(start(), said("two"))
+    kinds = [each.data.conversation.kind for each in events_of(spooled) if each.data.message]
+    assert kinds == ["im", "im"]
+
+
+def test_what_is_only_named_like_a_rooms_state_changes_nothing(source, spooled):
+    """Anybody may send it, who may not name the room, close it or say who is in it."""
+    put(source, CREATED, state("m.room.name", {"name": "Team"}), member("@ann:hs.test"))
+    before = len(spooled.records)
+    forged = [
+        event("m.room.name", content={"name": "forged"}),
+        state("m.room.name", {"name": "forged"}, "x"),
+        event("m.room.tombstone", content={"body": "closed"}),
+        event("m.room.create", content={"predecessor": {"room_id": "!other:hs.test"}}),
+        event("m.room.member", content={"membership": "leave"}),
+    ]
+    put(source, *forged, said("one"))
+    assert len(spooled.records) == before + 1
+    assert events_of(spooled)[-1].data.conversation.topic == "Team"
+
+
+def test_a_deep_event_stops_nobody_else(source, spooled):
+    deep: Any = "x"
+    for _ in range(400):
+        deep = [deep]
+    assert put(source, CREATED, said("one", more=deep), said("two")).status_code == 200
+    assert spooled.texts == ["two"]
+    assert [each.reason for each in spooled.records if isinstance(each, Rejected)] == ["nested more than 100 deep"]
+
+
+def test_a_fault_of_ours_in_one_event_stops_nobody_else(source, spooled, monkeypatch):
+    def fails(line: Any) -> None:
+        if line.text("body") == "one":
+            raise KeyError("a bug")
+
+    monkeypatch.setattr(translating, "attachment", fails)
+    assert put(source, CREATED, said("one"), said("two")).status_code == 200
+    assert spooled.texts == ["two"]
+    assert sum(isinstance(each, Rejected) for each in spooled.records) == 1
 
 
 def test_a_homeserver_that_is_busy_is_asked_again_but_not_for_ever(start, homeserver, spooled):

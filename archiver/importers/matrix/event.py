@@ -11,6 +11,10 @@ from typing import Any
 from msgspec import Struct
 
 MESSAGES = frozenset(("m.room.message", "m.room.encrypted", "m.sticker"))
+STATES = frozenset(
+    f"m.room.{each}" for each in ("create", "encryption", "history_visibility", "name", "tombstone", "topic")
+)
+"""What is a room's state under the empty key, and nothing else under any other."""
 _FALLBACK = re.compile(r"> (?:\* )?<@[^\n]*\n(?:>[^\n]*\n)*\n?")
 _QUOTE_END = "</mx-reply>"
 _FILE = re.compile(r"mxc://([A-Za-z0-9.:\[\]-]{1,255})/([A-Za-z0-9_-]{1,255})")
@@ -31,6 +35,13 @@ class Line(Struct):
 
     def text(self, name: str) -> str:
         return text(self.content, name)
+
+    @property
+    def is_forged(self) -> bool:
+        """Named like a room's state and none: anybody may send that, as any other message."""
+        if self.type == "m.room.member":
+            return self.state_key is None
+        return self.type in STATES and self.state_key != ""
 
     @property
     def relation(self) -> dict[str, Any]:

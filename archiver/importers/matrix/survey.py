@@ -89,7 +89,7 @@ class Room:
         at = line.origin_server_ts
         if line.type in MESSAGES and line.sender:
             self._people.add(line.sender)
-        elif line.state_key is None:
+        elif line.state_key is None or line.is_forged:
             return
         elif line.type == "m.room.member":
             self._note_member(line, line.state_key, at)

@@ -55,6 +55,8 @@ class Telling(Struct, frozen=True):
         tell = _TOLD.get(self.line.type)
         if self.line.is_emptied and (self.line.type in MESSAGES or self.line.type == "m.reaction"):
             yield from self._emptied()
+        elif self.line.is_forged:
+            self._pass("events named like a room's state")
         elif tell is None:
             self._pass(f"{self.line.type[:80]} of Matrix")
         else:

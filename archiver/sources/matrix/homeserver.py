@@ -6,6 +6,7 @@ Source: Matrix specification, client-server API; application service API, "Ident
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from msgspec import Struct
 from archiver.exceptions import ArchiverError
 from archiver.importers.matrix.event import file_of, text
 
+_TRUSTED = ssl.create_default_context
+"""The machine's own authorities: a homeserver within an organisation has a certificate by one of its."""
 CLIENT = "/_matrix/client/v3"
 LARGEST = 256 * 1024 * 1024
 """Bytes of an answer: the state of a room with a million members has more, and is then not taken."""
@@ -48,7 +51,9 @@ class Homeserver:
     def __init__(self, url: str, token: str, *, patience: float = PATIENCE) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         # No proxy of the environment: what it would learn is every token.
-        self._client = httpx2.AsyncClient(base_url=url.rstrip("/"), headers=headers, timeout=patience, trust_env=False)
+        self._client = httpx2.AsyncClient(
+            base_url=url.rstrip("/"), headers=headers, timeout=patience, trust_env=False, verify=_TRUSTED()
+        )
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -74,6 +79,13 @@ class Homeserver:
         found = await self._asked("GET", f"{CLIENT}/rooms/{_part(room)}/messages", user, **more)
         end = found.get("end")
         return Page(_list(found, "chunk"), end if isinstance(end, str) and end else None)
+
+    async def is_direct(self, room: str, user: str | None) -> bool:
+        """Whether somebody has it among their direct talks."""
+        if user is None:
+            return False
+        found = await self._asked("GET", f"{CLIENT}/user/{_part(user)}/account_data/m.direct", user)
+        return any(isinstance(rooms, list) and room in rooms for rooms in found.values())
 
     async def joined_rooms(self, user: str | None) -> list[str]:
         found = _list(await self._asked("GET", f"{CLIENT}/joined_rooms", user), "joined_rooms")

@@ -114,6 +114,12 @@ class Ledger:
             i: Meaning(i, type_, who, bool(edit), to, key) for rows in found for i, type_, who, edit, to, key in rows
         }
 
+    def encrypted(self) -> tuple[int, int]:
+        """How many rooms are encrypted, and how many there are."""
+        ((encrypted,),) = self._rows("SELECT count(*) FROM state WHERE type = 'm.room.encryption' AND key = ''")
+        ((rooms,),) = self._rows("SELECT count(*) FROM room")
+        return int(encrypted), int(rooms)
+
     def write(self, entry: Entry, now: int) -> None:
         meant = [(m.id, m.type, m.sender, m.is_edit, m.target, m.key, now) for m in entry.meant]
         with self._writing() as connection:

@@ -156,25 +156,28 @@ class Transactions(Reception):
             self._fetching.discard(found.files.values())
 
     async def _found(self, opened: Opened) -> Found:
-        state = {}
+        state: dict[str, Sequence[Any] | None] = {}
+        direct: set[str] = set()
         for each in opened.strangers:
             with suppress(NotNow):
-                state[each.room] = await self._state(each)
+                state[each.room], is_direct = await self._state(each)
+                direct |= {each.room} if is_direct else set()
         events = {}
         for unknown in opened.unknown:
             with suppress(No, NotNow):
                 events[unknown.event] = await self._homeserver.event(unknown.room, unknown.event, unknown.user)
-        return Found(state, events, await self._fetching.in_time(opened.files))
+        return Found(state, frozenset(direct), events, await self._fetching.in_time(opened.files))
 
-    async def _state(self, stranger: Stranger) -> Sequence[Any] | None:
-        """None where nobody who may be asked is told. The transaction is put off where it can't be had now.
+    async def _state(self, stranger: Stranger) -> tuple[Sequence[Any] | None, bool]:
+        """The room's state, None where nobody who may be asked is told; and whether it is a direct talk.
 
-        But not for ever: then raises `NotNow`.
+        The transaction is put off where that can't be had now; but not for ever: then raises `NotNow`.
         """
         try:
             for user in (*stranger.users, None):
                 with suppress(No):
-                    return await self._homeserver.state_at(stranger.room, stranger.event, user)
+                    state = await self._homeserver.state_at(stranger.room, stranger.event, user)
+                    return state, await self._is_direct(stranger.room, user)
         except NotNow as fault:
             self._put_off[stranger.room] += 1
             if self._put_off[stranger.room] <= PATIENCE:
@@ -183,7 +186,13 @@ class Transactions(Reception):
             log.warning("room not known", source=self.source, room=stranger.room, why=str(fault))
             raise
         log.warning("room not known", source=self.source, room=stranger.room, why="nobody there may be asked for")
-        return None
+        return None, False
+
+    async def _is_direct(self, room: str, user: str | None) -> bool:
+        try:
+            return await self._homeserver.is_direct(room, user)
+        except No:  # who never had any
+            return False
 
     # Files that come later
 

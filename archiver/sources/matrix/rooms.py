@@ -13,6 +13,8 @@ from archiver.sources.matrix.ledger import Known
 
 AT_ONCE = 500
 """Rooms in memory; of others only the ledger knows."""
+NOTED = 10_000
+"""Events noted of a room in memory; then it is read anew, as memory keeps what was when, and the ledger what is."""
 STATE = frozenset(
     f"m.room.{each}" for each in ("create", "member", "name", "topic", "encryption", "history_visibility")
 )
@@ -26,6 +28,7 @@ class Met:
 
     def __init__(self, identity: str, known: Known) -> None:
         self.room = Room(identity, None)
+        self.noted = 0
         self.met = known.met
         self.room.direct = known.direct
         for body in known.state:
@@ -48,6 +51,8 @@ class Rooms:
 
     def trim(self) -> None:
         """Between transactions: one may concern more rooms than are kept."""
+        for identity in [identity for identity, met in self._rooms.items() if met.noted > NOTED]:
+            del self._rooms[identity]
         while len(self._rooms) > AT_ONCE:
             self._rooms.popitem(last=False)
 

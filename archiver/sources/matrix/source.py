@@ -24,6 +24,7 @@ from archiver.sources.matrix.registration import Registration
 from archiver.sources.matrix.translating import Translator
 from archiver.sources.protocol import Accept, Signs
 
+LEDGER = "ledger.db"
 PROBING = 10.0
 T = TypeVar("T")
 
@@ -55,7 +56,20 @@ class MatrixSource(Served):
         self._network = network
 
     def describe(self) -> str:
-        return f"an application service of {self._url} on {self._place}"
+        return f"an application service of {self._url} on {self._place}{self._secret()}"
+
+    def _secret(self) -> str:
+        """Of what only who wrote when can be captured."""
+        path = self._folder / LEDGER
+        if not path.exists():
+            return ""
+        try:
+            ledger = Ledger(path)
+        except EnvironmentFault:  # a start says so
+            return ""
+        encrypted, rooms = ledger.encrypted()
+        ledger.close()
+        return f"; {encrypted:,} of {rooms:,} rooms are encrypted: who wrote when, not what" if encrypted else ""
 
     def signs(self) -> Signs:
         lost = self._reception.given_up if isinstance(self._reception, Transactions) else 0
@@ -68,7 +82,7 @@ class MatrixSource(Served):
 
     def _receiving(self, accept: Accept) -> Reception:
         found = registration.read(self._file)
-        ledger = Ledger(self._folder / "ledger.db")
+        ledger = Ledger(self._folder / LEDGER)
         homeserver = Homeserver(self._url, found.as_token)
         fetching = Fetching(homeserver, self._folder / "incoming", self._most)
         translator = Translator(ledger, self._clock, self._network)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
+import structlog
 from msgspec import Raw, Struct, structs
 
 from archiver.events import EDITED, Captured, Event, Message, Rejected, capture
@@ -22,7 +23,10 @@ from archiver.importers.telling import from_milliseconds, told
 from archiver.sources.matrix.ledger import Entry, Ledger, Meaning, Waiting
 from archiver.sources.matrix.rooms import STATE, Rooms, kept
 
+log = structlog.get_logger("archiver.sources")
+
 POSITION = "from the homeserver"
+DEEPEST = 100
 _SPOKEN_OF = MESSAGES | {"m.reaction"}
 
 
@@ -61,9 +65,10 @@ class Opened(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """What was asked: the state of rooms (None: nobody may know it), events spoken of, files by their event."""
+    """What was asked: rooms' state (None: nobody may know it), which are direct, events spoken of, files by event."""
 
     state: Mapping[str, Sequence[object] | None] = {}
+    direct: frozenset[str] = frozenset()
     events: Mapping[str, object] = {}
     files: Mapping[str, Media] = {}
 
@@ -96,7 +101,7 @@ class Translator:
         rejected: list[Rejected] = []
         for raw in events:
             try:
-                line = line_of(jsonfile.decoded(bytes(raw), dict[str, object]))
+                line = line_of(shallow(jsonfile.decoded(bytes(raw), dict[str, object])))
                 if not line.room_id:
                     raise EventError("an event without a room")
                 lines.setdefault(line.event_id, line)
@@ -160,8 +165,10 @@ class Translator:
         """Everything is noted before anything is told: what a room is may stand behind its first event."""
         survey = Survey()
         for line in lines:
-            room = self._rooms.get(line.room_id or "").room
+            met = self._rooms.get(line.room_id or "")
+            room, met.noted = met.room, met.noted + 1
             survey.rooms[room.id] = room
+            room.direct = room.direct or room.id in found.direct
             survey.note(line, room)
             if line.type == "m.room.create" and self._rooms.get(room.predecessor).room.direct:
                 room.direct = True
@@ -179,9 +186,14 @@ class Translator:
         try:
             events = list(self._telling(line, room, survey, reading, file).events())
         except EventError as fault:
-            yield Rejected(jsonfile.original(msgspec.to_builtins(line)), POSITION, str(fault), self._source(line, room))
+            yield Rejected(msgspec.json.encode(line), POSITION, str(fault), self._source(line, room))
             return
-        original = jsonfile.original(msgspec.to_builtins(line))
+        except Exception as fault:
+            # A bug; but with it nothing that anybody says would come any more, for as long as it isn't mended.
+            log.exception("event not told", room=room.id, id=line.event_id)
+            yield Rejected(msgspec.json.encode(line), POSITION, f"a fault of the archiver's: {fault!r}", None)
+            return
+        original = msgspec.json.encode(line)
         yield from told(events, reading, original, POSITION, [file] if file else ())
 
     def _telling(self, line: Line, room: Room, survey: Survey, reading: Reading, file: Media | None) -> Telling:
@@ -234,6 +246,20 @@ class Translator:
         )
         self._ledger.write(entry, self._clock())
         self._rooms.trim()
+
+
+def shallow(element: dict[str, object]) -> dict[str, object]:
+    """Raises `EventError` for what is nested so deeply that reading or writing it might fail somewhere."""
+    level: list[object] = [element]
+    for _ in range(DEEPEST):
+        level = [inner for each in level if isinstance(each, dict | list) for inner in _within(each)]
+        if not level:
+            return element
+    raise EventError(f"nested more than {DEEPEST} deep")
+
+
+def _within(element: dict[str, object] | list[object]) -> Iterable[object]:
+    return element.values() if isinstance(element, dict) else element
 
 
 def _meant(line: Line) -> Meant:
