@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from archiver.servers import MODULES
 
@@ -22,7 +23,8 @@ PATIENCE = 20.0
 
 CONFIGURATION = """
 run_as_root = true
-pidfile = "{directory}/prosody.pid" data_path = "{directory}/data" plugin_paths = {{ "{plugins}" }}
+pidfile = "{directory}/prosody.pid" data_path = "{directory}/data"
+plugin_paths = {{ "{plugins}", "{directory}/plugins" }}
 log = {{ info = "{directory}/prosody.log" }}
 interfaces = {{ "127.0.0.1" }} c2s_ports = {{ {port} }} component_ports = {{ {component} }}
 s2s_ports = {{}} s2s_direct_tls_ports = {{}} c2s_direct_tls_ports = {{}} http_ports = {{}} https_ports = {{}}
@@ -50,11 +52,23 @@ Component "bots.localhost"
 class Prosody:
     """Started anew as often as need be, on the same port and data."""
 
-    def __init__(self, directory: Path, listener: int, token: str, more: str = "", components: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        listener: int,
+        token: str,
+        more: str = "",
+        components: str = "",
+        plugins: dict[str, str] | None = None,
+    ) -> None:
+        """`more` goes before the first host, `components` behind all; `plugins` are further modules by their names."""
         self.directory = directory
         self.port, self.component = free_port(), free_port()
         self.listener = listener
         self.more, self.components = more, components
+        (directory / "plugins").mkdir(exist_ok=True)
+        for name, source in (plugins or {}).items():
+            (directory / "plugins" / f"mod_{name}.lua").write_text(source)
         (directory / "token").write_text(token + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -101,7 +115,7 @@ class Prosody:
 
 
 @contextmanager
-def prosody(directory: Path, listener: int, token: str, **settings: str) -> Iterator[Prosody]:
+def prosody(directory: Path, listener: int, token: str, **settings: Any) -> Iterator[Prosody]:
     server = Prosody(directory, listener, token, **settings)
     server.start()
     try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from archiver.events import EDITED, REACTED, RETRACTED, SENT, TOPIC_CHANGED, Event, Message
+from archiver.events import EDITED, REACTED, RETRACTED, SENT, TOPIC_CHANGED, Event, Kind, Message
 from archiver.exceptions import EventError
 from archiver.importers.telling import ENCRYPTED
 from archiver.importers.xmpp import stanza as look
@@ -59,13 +59,11 @@ class Meaning:
             yield from self._corrected(said, replaced.get("id") or "", text or "", language, shared)
             return
         self._note(said)
-        reply = stanza.find("{urn:xmpp:reply:0}reply")
-        answered = reply.get("id") if reply is not None else None
         message = Message(
             said.id,
             text or "",
             language=language,
-            in_reply_to=answered,
+            in_reply_to=_answered(stanza, said.place.kind),
             thread=(thread.text or None) if thread is not None else None,
             to=said.to,
         )
@@ -104,6 +102,8 @@ class Meaning:
         now = tuple(dict.fromkeys(each for each in given if each and "\n" not in each))
         known = ("reactions", said.place.id, target, said.author)
         before = tuple((self._memory.recall(*known) or "").split("\n"))
+        if said.place.kind == "conference":
+            now = tuple(dict.fromkeys((*before, *now)))  # Jitsi Meet's clients tell only what is new
         self._memory.note("\n".join(now), *known)
         for each in filter(None, (*now, *before)):
             if (each in now) != (each in before):
@@ -124,6 +124,15 @@ class Meaning:
     def _is_own(self, said: Said, target: str) -> bool:
         known = self._memory.recall("author", said.place.id, target)
         return known is None or known == fingerprint(said.author)
+
+
+def _answered(stanza: Element, kind: Kind) -> str | None:
+    """The message that one replies to. Jitsi Meet's clients name it in a form of their own."""
+    reply = stanza.find("{urn:xmpp:reply:0}reply")
+    if reply is not None:
+        return reply.get("id")
+    own = core(stanza, "reply") if kind == "conference" else None
+    return own.get("to") if own is not None else None
 
 
 def _retracted(stanza: Element) -> tuple[str, bool, str | None] | None:

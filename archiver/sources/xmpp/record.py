@@ -19,6 +19,8 @@ Kind = Literal[
     "room-leave",
     "room-kick",
     "room-rename",
+    "room-poll",
+    "room-vote",
     "room-created",
     "room-destroyed",
     "archived",
@@ -27,9 +29,17 @@ Kind = Literal[
 _Name = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
-class Occupant(Struct, frozen=True):
+class Person(Struct, frozen=True):
+    """Somebody in a room: by their nick and real JID there; what they are called, and whose account the server says
+    it is, where it says more than that."""
+
     nick: str | None = None
     jid: str | None = None
+    name: str | None = None
+    account: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.nick or self.jid or self.account)
 
 
 class Record(Struct, frozen=True):
@@ -50,14 +60,36 @@ class Record(Struct, frozen=True):
     session: str | None = None
     nick: str | None = None
     jid: str | None = None
+    name: str | None = None
+    account: str | None = None
     public: bool = False
     to_nick: str | None = None
     to_jid: str | None = None
+    to_name: str | None = None
+    to_account: str | None = None
     new_nick: str | None = None
     by_nick: str | None = None
     by_jid: str | None = None
+    by_name: str | None = None
+    by_account: str | None = None
     reason: str | None = None
-    occupants: tuple[Occupant, ...] | None = None
+    occupants: tuple[Person, ...] | None = None
+    poll: _Name | None = None
+    question: str | None = None
+    options: tuple[str, ...] | None = None
+    choice: tuple[str | int, ...] | None = None
+
+    @property
+    def who(self) -> Person:
+        return Person(self.nick, self.jid, self.name, self.account)
+
+    @property
+    def to(self) -> Person:
+        return Person(self.to_nick, self.to_jid, self.to_name, self.to_account)
+
+    @property
+    def by(self) -> Person:
+        return Person(self.by_nick, self.by_jid, self.by_name, self.by_account)
 
 
 _read = msgspec.json.Decoder(Record).decode

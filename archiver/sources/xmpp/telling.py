@@ -13,12 +13,15 @@ from archiver.events import (
     INVITED,
     JOINED,
     LEFT,
+    POLL_OPENED,
+    POLL_VOTED,
     RENAMED,
     STARTED,
     Event,
     Kind,
     Participant,
     Place,
+    Poll,
     any_of,
 )
 from archiver.exceptions import EventError
@@ -27,9 +30,9 @@ from archiver.importers.protocol import Options, Reading
 from archiver.importers.xmpp.archive import Archive
 from archiver.importers.xmpp.meaning import Meaning
 from archiver.importers.xmpp.memory import Memory
-from archiver.importers.xmpp.said import Said, lasting
+from archiver.importers.xmpp.said import Said, fingerprint, lasting
 from archiver.importers.xmpp.stanza import Envelope, bare, domain, origin
-from archiver.sources.xmpp.record import Record
+from archiver.sources.xmpp.record import Person, Record
 
 _NOTHING = Element("nothing")
 
@@ -58,13 +61,14 @@ class Telling:
             raise EventError("archived without a key")
         if record.owner is not None and record.room is None:
             return self._message(record)
-        kind = self._kind(bare(record.room))
-        archive = Archive(Options(), self._reading, self._memory, kind)
+        archive = Archive(Options(), self._reading, self._memory, self._kind(bare(record.room)))
         if record.owner is not None:
             envelope = self._owned(record)
             there = "from" if bare(envelope.stanza.get("from")) == bare(record.room) else "to"
             return archive.between_two(envelope, there)
         room, real = self._place(record).id, bare(record.jid) or None
+        if self._memory.recall("told", room, record.key):
+            return iter(())  # live, when more was known of who said it
         return archive.events(Envelope(_stanza(record), record.time, record.key, room, room, record.nick, real))
 
     def _owned(self, record: Record) -> Envelope:
@@ -73,54 +77,74 @@ class Telling:
         return Envelope(_stanza(record), record.time, record.key or record.id, bare(record.owner))
 
     def _in_room(self, record: Record) -> Iterator[Event]:
-        place, key = self._place(record), record.key or record.id
-        actor = self._who(record, record.nick, record.jid) if record.nick or record.jid else None
+        place, stanza, key = self._place(record), _stanza(record), record.key or record.id
+        actor = self._participant(record, record.who, place) if record.who else None
         author = actor.address if actor is not None else ""
-        return self._meaning.of(self._said(record, place, key, key, actor, author))
+        if record.key is not None:
+            self._memory.note("1", "told", place.id, record.key)
+        identity = record.key or self._given(stanza, place, author) or record.id
+        return self._meaning.of(Said(stanza, record.time, _source(record), place, key, identity, actor, author))
+
+    def _given(self, stanza: Element, place: Place, author: str) -> str | None:
+        """What a message is referred to by where the room gives it no id: the sender's, unless it is another's."""
+        given = origin(stanza)
+        known = self._memory.recall("author", place.id, given) if given else None
+        return given if known in (None, fingerprint(author)) else None
 
     def _private(self, record: Record) -> Iterator[Event]:
         """XEP-0045, 7.5: between two of a room, whom nobody else hears."""
-        place = self._place(record)
-        actor, to = self._who(record, record.nick, record.jid), self._who(record, record.to_nick, record.to_jid)
-        stanza = _stanza(record)
-        given = origin(stanza) or record.id
+        place, stanza = self._place(record), _stanza(record)
+        actor, to = (self._participant(record, each, place) for each in (record.who, record.to))
         key = lasting(stanza, actor.address) or f"{actor.address}/{record.key or record.id}"
-        return self._meaning.of(self._said(record, place, key, given, actor, actor.address, (to,)))
+        identity, source = origin(stanza) or record.id, _source(record)
+        return self._meaning.of(Said(stanza, record.time, source, place, key, identity, actor, actor.address, (to,)))
 
     # What happened in a room
 
     def _joined(self, record: Record) -> Iterator[Event]:
-        yield self._happening(record, self._actor(record)).event(JOINED)
+        yield self._happening(record, record.who).event(JOINED)
 
     def _left(self, record: Record) -> Iterator[Event]:
-        yield self._happening(record, self._actor(record)).event(LEFT, reason=record.reason)
+        yield self._happening(record, record.who).event(LEFT, reason=record.reason)
 
     def _kicked(self, record: Record) -> Iterator[Event]:
-        by = self._who(record, record.by_nick, record.by_jid) if record.by_nick or record.by_jid else None
-        said = self._happening(record, by)
-        yield said.event(LEFT, subject=self._actor(record), reason=record.reason)
+        said = self._happening(record, record.by if record.by else None)
+        yield said.event(LEFT, subject=self._participant(record, record.who, said.place), reason=record.reason)
 
     def _renamed(self, record: Record) -> Iterator[Event]:
-        new = self._who(record, record.new_nick, record.jid)
-        yield self._happening(record, self._actor(record)).event(RENAMED, subject=new)
+        said = self._happening(record, record.who)
+        new = Person(record.new_nick, record.jid, record.name, record.account)
+        yield said.event(RENAMED, subject=self._participant(record, new, said.place))
 
     def _invited(self, record: Record) -> Iterator[Event]:
         if not record.to_jid:
             raise EventError("an invitation of nobody")
-        by = self._who(record, record.nick, record.jid) if record.nick or record.jid else None
-        guest = Participant(bare(record.to_jid))
-        yield self._happening(record, by).event(INVITED, subject=guest, reason=record.reason)
+        said = self._happening(record, record.who if record.who else None)
+        yield said.event(INVITED, subject=Participant(bare(record.to_jid)), reason=record.reason)
 
     def _created(self, record: Record) -> Iterator[Event]:
         """A room that is made is no conversation's beginning, a meeting is."""
-        place = self._place(record)
-        if place.kind == "conference":
-            yield self._said(record, place, record.id, record.id, None, "").event(STARTED)
+        said = self._happening(record, None)
+        if said.place.kind == "conference":
+            yield said.event(STARTED)
 
     def _destroyed(self, record: Record) -> Iterator[Event]:
-        place = self._place(record)
-        if place.kind == "conference":
-            yield self._said(record, place, record.id, record.id, None, "").event(ENDED, reason=record.reason)
+        said = self._happening(record, None)
+        if said.place.kind == "conference":
+            yield said.event(ENDED, reason=record.reason)
+
+    def _poll_opened(self, record: Record) -> Iterator[Event]:
+        poll = Poll(_poll(record), question=record.question, options=record.options)
+        yield self._happening(record, record.who).event(POLL_OPENED, poll=poll)
+
+    def _voted(self, record: Record) -> Iterator[Event]:
+        poll = Poll(_poll(record), choice=record.choice or ())
+        yield self._happening(record, record.who).event(POLL_VOTED, poll=poll)
+
+    def _happening(self, record: Record, who: Person | None) -> Said:
+        place, key = self._place(record), record.key or record.id
+        actor = self._participant(record, who, place) if who is not None else None
+        return Said(_NOTHING, record.time, _source(record), place, key, key, actor, "")
 
     # Where and by whom
 
@@ -128,45 +152,41 @@ class Telling:
         room = bare(record.room)
         if domain(room) != record.host.lower() or "@" not in room:
             raise EventError("the room is none of its host's")
-        kind, here = self._kind(room), record.occupants
-        people = None if here is None else tuple(self._who(record, each.nick, each.jid) for each in here)
-        return Place(room, kind, session=record.session if kind == "conference" else None, participants=people)
+        kind = self._kind(room)
+        place = Place(room, kind, session=record.session if kind == "conference" else None)
+        if record.occupants is None:
+            return place
+        people = tuple(self._participant(record, each, place) for each in record.occupants)
+        return Place(room, kind, session=place.session, participants=people)
 
     def _kind(self, room: str) -> Kind:
         found = self._conferences is not None and self._conferences.fullmatch(domain(room)) is not None
         return "conference" if found else "group"
 
-    def _actor(self, record: Record) -> Participant:
-        return self._who(record, record.nick, record.jid)
+    def _participant(self, record: Record, who: Person, place: Place) -> Participant:
+        """By their own address, which others in a room that doesn't tell it aren't shown.
 
-    def _who(self, record: Record, nick: str | None, jid: str | None) -> Participant:
-        """By their own address, which others in a room that doesn't tell it aren't shown."""
-        if jid:
-            return Participant(bare(jid), nick or None, hidden=not record.public)
-        if not nick:
+        In a conference nicks are made up by the client, and people are called by a name they gave.
+        """
+        is_meeting = place.kind == "conference"
+        name = (who.name if is_meeting else None) or who.nick or None
+        if is_meeting and who.account:
+            return Participant(who.account, name, hidden=not record.public)
+        if who.jid:
+            return Participant(bare(who.jid), name, hidden=not record.public)
+        if not who.nick:
             raise EventError("nothing says who it was")
-        return Participant(f"{bare(record.room)}/{nick}", nick)
-
-    def _happening(self, record: Record, actor: Participant | None) -> Said:
-        key = record.key or record.id
-        return Said(_NOTHING, record.time, _source(record), self._place(record), key, key, actor, "")
-
-    def _said(
-        self,
-        record: Record,
-        place: Place,
-        key: str,
-        given: str,
-        actor: Participant | None,
-        author: str,
-        to: tuple[Participant, ...] | None = None,
-    ) -> Said:
-        stanza = _stanza(record) if record.stanza is not None else _NOTHING
-        return Said(stanza, record.time, _source(record), place, key, given, actor, author, to)
+        return Participant(f"{place.id}/{who.nick}", name)
 
 
 def _source(record: Record) -> str:
     return f"xmpp:{record.host.lower()}"
+
+
+def _poll(record: Record) -> str:
+    if record.poll is None:
+        raise EventError(f"{record.kind} without a poll")
+    return record.poll
 
 
 def _stanza(record: Record) -> Element:
@@ -189,6 +209,8 @@ _MADE: dict[str, Callable[[Telling, Record], Iterator[Event]]] = {
     "room-leave": Telling._left,
     "room-kick": Telling._kicked,
     "room-rename": Telling._renamed,
+    "room-poll": Telling._poll_opened,
+    "room-vote": Telling._voted,
     "room-created": Telling._created,
     "room-destroyed": Telling._destroyed,
 }

@@ -5,9 +5,12 @@
 
 local jid = require "util.jid";
 local uuid = require "util.uuid";
+local json = require "util.json";
 local array = require "util.array"; -- one without members is [] in JSON, too
 
 local STANZA_ID = "urn:xmpp:sid:0";
+local NICK = "http://jabber.org/protocol/nick";
+local JITSI = "http://jitsi.org/jitmeet";
 local MUC_USER = "http://jabber.org/protocol/muc#user";
 local REMOVED = { ["301"] = true, ["307"] = true, ["321"] = true, ["322"] = true };
 
@@ -19,10 +22,39 @@ local function key_of(stanza, room)
 	end
 end
 
-local function occupants_of(room)
+local function text(value)
+	return type(value) == "string" and value ~= "" and value or nil;
+end
+
+-- What is known of somebody beside their nick. A client says what its user is called (XEP-0172), which is all there is
+-- of a guest of a conference; Jitsi Meet's token, which the server checked, says whose account it is.
+local function known_of(room, occupant)
+	room.archiver_people = room.archiver_people or {};
+	local known = room.archiver_people[occupant.nick] or {};
+	room.archiver_people[occupant.nick] = known;
+	local presence = occupant:get_presence();
+	local session = prosody.full_sessions[occupant.jid];
+	local user = session and session.jitsi_meet_context_user;
+	if type(user) == "table" then
+		known.account = text(user.email) or text(user.id) or known.account;
+		known.name = text(user.name) or known.name;
+	end
+	known.name = text(presence and presence:get_child_text("nick", NICK)) or known.name;
+	return known;
+end
+
+-- Who somebody is, under names that begin with `before`.
+local function person(record, before, room, occupant)
+	local known = known_of(room, occupant);
+	record[before .. "nick"], record[before .. "jid"] = jid.resource(occupant.nick), occupant.bare_jid;
+	record[before .. "name"], record[before .. "account"] = known.name, known.account;
+	return record;
+end
+
+local function occupants_of(room, is_nobody)
 	local found = array();
-	for nick, occupant in room:each_occupant() do
-		found[#found + 1] = { nick = jid.resource(nick), jid = occupant.bare_jid };
+	for _, occupant in room:each_occupant() do
+		if not is_nobody(occupant) then found[#found + 1] = person({}, "", room, occupant); end
 	end
 	return found;
 end
@@ -39,11 +71,18 @@ end
 function rooms.capture(module, shared)
 	local host = module.host;
 	local archive = module:open_store("muc_log", "archive");
+	local told_as_poll;
 	local going = {}; -- occupant -> why they go
+	local services = module:get_option_set("archiver_services", {});
 	local logs_presences = module:get_option_boolean("muc_log_presences", false);
 
 	local function is_archiving()
 		return prosody.hosts[host].modules.muc_mam ~= nil;
+	end
+
+	-- Focus, recorders and the like: hosts or addresses that are named so, and no people.
+	local function is_nobody(occupant)
+		return services:contains(occupant.bare_jid) or services:contains(jid.host(occupant.bare_jid));
 	end
 
 	local function tell(kind, room, time, record)
@@ -51,7 +90,7 @@ function rooms.capture(module, shared)
 		room.archiver_session = room.archiver_session or uuid.generate();
 		record.session = room.archiver_session;
 		local first = shared.begun[room.jid] ~= room and kind ~= "room-created";
-		if first then record.occupants = occupants_of(room); end
+		if first then record.occupants = occupants_of(room, is_nobody); end
 		if shared.tell(host, kind, time, record) and first then shared.begun[room.jid] = room; end
 	end
 
@@ -70,8 +109,9 @@ function rooms.capture(module, shared)
 	end
 
 	local function joined(event)
+		if is_nobody(event.occupant) then return; end
 		local key, time = presence_row(event.room, "presence");
-		tell("room-join", event.room, time, { nick = jid.resource(event.nick), jid = event.occupant.bare_jid, key = key });
+		tell("room-join", event.room, time, person({ key = key }, "", event.room, event.occupant));
 	end
 
 	local function announced(event)
@@ -87,8 +127,10 @@ function rooms.capture(module, shared)
 		local room, nick = event.room, event.nick;
 		local why = going[nick] or { codes = {} };
 		going[nick] = nil;
+		if is_nobody(event.occupant) then return; end
 		local key, time = presence_row(room, "presence<unavailable");
-		local record = { nick = jid.resource(nick), jid = event.occupant.bare_jid, reason = why.reason, key = key };
+		local record = person({ reason = why.reason, key = key }, "", room, event.occupant);
+		room.archiver_people[nick] = nil;
 		if why.codes["303"] and why.nick then
 			record.new_nick, record.reason, record.key = why.nick, nil, nil;
 			return tell("room-rename", room, time, record);
@@ -96,8 +138,11 @@ function rooms.capture(module, shared)
 		for code in pairs(REMOVED) do
 			if why.codes[code] then
 				record.key = nil; -- the archive has only that somebody went
-				if type(why.actor) == "string" then
-					record.by_nick, record.by_jid = jid.resource(room:get_occupant_jid(why.actor)), jid.bare(why.actor);
+				local by = type(why.actor) == "string" and room:get_occupant_by_real_jid(why.actor);
+				if by then
+					person(record, "by_", room, by);
+				elseif type(why.actor) == "string" then
+					record.by_jid = jid.bare(why.actor);
 				end
 				return tell("room-kick", room, time, record);
 			end
@@ -111,6 +156,63 @@ function rooms.capture(module, shared)
 		shared.begun[event.room.jid] = nil;
 	end
 
+	-- Jitsi Meet's polls: told by its module, where that runs, else by messages to all in the room.
+
+	local function opened(room, occupant, id, question, options, time)
+		room.archiver_polls = room.archiver_polls or {};
+		room.archiver_polls[id] = options;
+		tell("room-poll", room, time, person({ poll = id, question = question, options = options }, "", room, occupant));
+	end
+
+	local function voted(room, occupant, id, chosen, time)
+		local choice, options = array(), room.archiver_polls and room.archiver_polls[id] or {};
+		for number, is_chosen in ipairs(chosen) do
+			if is_chosen then choice[#choice + 1] = options[number] or number - 1; end
+		end
+		tell("room-vote", room, time, person({ poll = id, choice = choice }, "", room, occupant));
+	end
+
+	local function names_of(answers)
+		local names = array();
+		for number, answer in ipairs(type(answers) == "table" and answers or {}) do
+			local name = type(answer) == "table" and answer.name or answer;
+			names[number] = type(name) == "string" and name or "";
+		end
+		return names;
+	end
+
+	function told_as_poll(room, occupant, stanza, time)
+		if prosody.hosts[host].modules.polls then return; end
+		local given = stanza:get_child_text("json-message", JITSI);
+		local data = given and json.decode(given);
+		if type(data) ~= "table" or type(data.pollId) ~= "string" or type(data.answers) ~= "table" then return; end
+		if data.type == "new-poll" then
+			opened(room, occupant, data.pollId, text(data.question), names_of(data.answers), time);
+		elseif data.type == "answer-poll" then
+			voted(room, occupant, data.pollId, data.answers, time);
+		else
+			return;
+		end
+		return true;
+	end
+
+	local function poll_opened(event)
+		local poll = event.poll;
+		local occupant = event.room:get_occupant_by_nick(event.room.jid .. "/" .. tostring(poll.senderId));
+		if occupant then
+			opened(event.room, occupant, poll.pollId, text(poll.question), names_of(poll.answers), os.time());
+		end
+	end
+
+	local function poll_answered(event)
+		local occupant = event.room:get_occupant_by_nick(event.room.jid .. "/" .. tostring(event.voterId));
+		local chosen = {};
+		for number, answer in ipairs(event.answers) do
+			chosen[number] = answer.value == true;
+		end
+		if occupant then voted(event.room, occupant, event.pollId, chosen, os.time()); end
+	end
+
 	local function said(event)
 		local room, stanza = event.room, event.stanza;
 		local occupant = room:get_occupant_by_nick(stanza.attr.from);
@@ -121,10 +223,13 @@ function rooms.capture(module, shared)
 			local _, at = archive:get((jid.split(room.jid)), key);
 			time = at and math.floor(at) or time;
 		end
-		tell("room-message", room, time, {
-			nick = jid.resource(stanza.attr.from), jid = occupant and occupant.bare_jid,
-			key = key, stanza = tostring(stanza),
-		});
+		local record = { nick = jid.resource(stanza.attr.from), key = key };
+		if occupant then
+			if told_as_poll(room, occupant, stanza, time) then return; end
+			person(record, "", room, occupant);
+		end
+		record.stanza = tostring(stanza);
+		tell("room-message", room, time, record);
 	end
 
 	local function whispered(event)
@@ -135,20 +240,16 @@ function rooms.capture(module, shared)
 		if passing and passing.to == stanza.attr.to and passing.id == stanza.attr.id and jid.bare(passing.from) == from.bare_jid then
 			key = passing.key;
 		end
-		tell("room-private", room, os.time(), {
-			nick = jid.resource(from.nick), jid = from.bare_jid, to_nick = jid.resource(to.nick), to_jid = to.bare_jid,
-			key = key, stanza = tostring(stanza),
-		});
+		local record = person({ key = key, stanza = tostring(stanza) }, "", room, from);
+		tell("room-private", room, os.time(), person(record, "to_", room, to));
 	end
 
 	local function invited(event)
-		local by = event.incoming and event.incoming.attr.from;
+		local by = event.incoming and event.room:get_occupant_by_real_jid(event.incoming.attr.from);
 		local invite = event.stanza:get_child("x", MUC_USER);
 		invite = invite and invite:get_child("invite");
-		tell("room-invite", event.room, os.time(), {
-			to_jid = jid.bare(event.stanza.attr.to), jid = by and jid.bare(by),
-			nick = by and jid.resource(event.room:get_occupant_jid(by)), reason = invite and invite:get_child_text("reason"),
-		});
+		local record = { to_jid = jid.bare(event.stanza.attr.to), reason = invite and invite:get_child_text("reason") };
+		tell("room-invite", event.room, os.time(), by and person(record, "", event.room, by) or record);
 	end
 
 	local function note_time(event)
@@ -172,6 +273,8 @@ function rooms.capture(module, shared)
 	hook("muc-broadcast-message", said, -10);
 	hook("muc-private-message", whispered, -10);
 	hook("muc-invite", invited, -10);
+	hook("poll-created", poll_opened, -10);
+	hook("answer-poll", poll_answered, -10);
 end
 
 return rooms;
