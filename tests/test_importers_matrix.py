@@ -145,6 +145,83 @@ def test_a_transaction_and_a_page_of_the_specification_are_read() -> None:
         assert (len(captured), len(rejected)) == (count, 0)
 
 
+def test_answers_to_a_sync_are_read_room_by_room(tmp_path: Path) -> None:
+    def room(*numbers: int, state: int) -> dict[str, Any]:
+        known = event(state, type="m.room.member", state_key="@bob:x", sender="@bob:x", content={"membership": "join"})
+        known["unsigned"] = {"prev_content": {"membership": "join"}}
+        parts = {"state": {"events": [known]}, "timeline": {"events": [event(n) for n in numbers]}}
+        for each in (*parts["state"]["events"], *parts["timeline"]["events"]):
+            del each["room_id"]
+        return parts
+
+    invited = {"!c:example.org": {"invite_state": {"events": [{"type": "m.room.name"}]}}}
+    rooms = {"join": {"!a:example.org": room(11, 12, state=1)}, "leave": {"!b:example.org": room(21, state=2)}}
+    sync = {"next_batch": "s1", "presence": {"events": [{"type": "m.presence"}]}, "rooms": rooms | {"invite": invited}}
+    one, lines = tmp_path / "sync.json", tmp_path / "syncs.json"
+    one.write_text(json.dumps(sync, indent=1))
+    lines.write_text(json.dumps(sync) + "\n" + json.dumps({"next_batch": "s2", "rooms": {}}) + "\n")
+    for path in (one, lines):
+        assert guess(document_at(path)) is IMPORTERS["matrix"]
+        captured, rejected, _ = read(path)
+        assert not rejected
+        told = [(each.event.data.conversation.id, each.event.id) for each in captured]
+        assert told == [("!a:example.org", each) for each in ("$e1", "$e11", "$e12")] + [
+            ("!b:example.org", each) for each in ("$e2", "$e21")
+        ]
+    assert guess(document_at(MATRIX / "spec" / "client-sync.json")) is IMPORTERS["matrix"]
+    captured, rejected, _ = read(MATRIX / "spec" / "client-sync.json")
+    assert captured and not rejected
+
+
+def poll(prefix: str) -> list[dict[str, Any]]:
+    """Somebody asks, two answer, one changes their mind, and it is closed."""
+
+    def answer(number: int, sender: str, *chosen: str) -> dict[str, Any]:
+        relation = {"m.relates_to": {"rel_type": "m.reference", "event_id": "$e1"}}
+        given = (
+            {"m.selections": list(chosen)} if prefix == "m" else {f"{prefix}.poll.response": {"answers": list(chosen)}}
+        )
+        return event(number, type=f"{prefix}.poll.response", sender=sender, content=relation | given)
+
+    def said(text: str) -> dict[str, Any]:
+        if prefix == "m":
+            return {"m.text": [{"mimetype": "text/html", "body": f"<b>{text}</b>"}, {"body": text}]}
+        return {"org.matrix.msc1767.text": text}
+
+    identity = "m.id" if prefix == "m" else "id"
+    options = [{identity: each, **said(each.upper())} for each in ("a", "b")]
+    block = {"question": said("Which?"), "answers": options, "kind": f"{prefix}.poll.disclosed", "max_selections": 1}
+    name = "m.poll" if prefix == "m" else f"{prefix}.poll.start"
+    end = {"m.relates_to": {"rel_type": "m.reference", "event_id": "$e1"}, "m.poll.results": {"a": 2, "b": True}}
+    return [
+        event(1, type=f"{prefix}.poll.start", content={name: block}),
+        answer(2, "@ann:x", "a"),
+        answer(3, "@bob:x", "b", "unknown"),
+        answer(4, "@bob:x", "a"),
+        event(5, type=f"{prefix}.poll.end", content=end),
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["m", "org.matrix.msc3381"])
+def test_polls_are_asked_answered_and_closed(tmp_path: Path, prefix: str) -> None:
+    talk = poll(prefix)
+    for order in (talk, talk[::-1]):
+        captured, rejected, _ = read(dump(tmp_path / "d.json", *order))
+        assert not rejected
+        polls = [by_id(captured)[f"$e{number}"].data.poll for number in range(1, 6)]
+        assert (polls[0].id, polls[0].question, polls[0].options) == ("$e1", "Which?", ("A", "B"))
+        assert [each.choice for each in polls[1:4]] == ["A", "B", "A"]
+        assert polls[4].tally == {"A": 2}
+    talk[0]["content"][next(iter(talk[0]["content"]))]["kind"] = f"{prefix}.poll.undisclosed"
+    captured, _, reading = read(dump(tmp_path / "d.json", *talk))
+    assert [each.event.type for each in captured] == ["poll.opened", "poll.closed"], (
+        "who chose what is nobody's to know"
+    )
+    assert sum(reading.ignored.values()) == 3
+    captured, _, _ = read(dump(tmp_path / "d.json", *talk[1:4]))
+    assert [each.event.data.poll.choice for each in captured] == ["a", ("b", "unknown"), "a"]
+
+
 def test_a_direct_room_is_one_nobody_else_came_to(tmp_path: Path) -> None:
     join = {"membership": "join"}
     who = [f"@{name}:example.org" for name in ("ann", "bob", "cy")]
@@ -253,6 +330,7 @@ KEYS = [
     *("type", "event_id", "room_id", "sender", "origin_server_ts", "content", "state_key", "unsigned", "redacts"),
     *("body", "msgtype", "m.relates_to", "m.in_reply_to", "rel_type", "key", "membership", "info", "size", "url"),
     *("m.new_content", "redacted_because", "prev_content", "name", "file", "formatted_body"),
+    *("rooms", "join", "timeline", "events", "m.poll", "answers", "m.selections", "m.poll.results", "m.text", "m.id"),
 ]
 WORDS = ["m.replace", "m.text", "m.file", "join", "leave", "$e1", "$e2", "mxc://a", "", "m.annotation", "m.thread"]
 ANY = st.recursive(
@@ -260,7 +338,18 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
     max_leaves=12,
 )
-TYPES = ["m.room.message", "m.room.member", "m.reaction", "m.room.redaction", "m.room.name", "m.sticker", "other"]
+TYPES = [
+    "m.poll.start",
+    "m.poll.response",
+    "m.poll.end",
+    "m.room.message",
+    "m.room.member",
+    "m.reaction",
+    "m.room.redaction",
+    "m.room.name",
+    "m.sticker",
+    "other",
+]
 
 
 @given(st.lists(ANY | st.builds(dict, type=st.sampled_from(TYPES), content=ANY, unsigned=ANY), max_size=4))

@@ -60,6 +60,7 @@ SPECIAL = {
     # A room's event means the same live as in its history.
     ("sources", "importers.jsonfile"),
     ("sources", "importers.matrix.event"),
+    ("sources", "importers.matrix.poll"),
     ("sources", "importers.matrix.survey"),
     ("sources", "importers.matrix.telling"),
     ("sources", "importers.media"),

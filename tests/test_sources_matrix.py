@@ -259,6 +259,23 @@ def test_edits_by_others_and_reactions_taken_back_are_known_after_a_restart(tmp_
     assert told[2:] == [("message.reacted", False), ("message.reacted", True)]
 
 
+def test_answers_to_a_poll_have_its_words_after_a_restart(tmp_path, spooled):
+    asked = {"question": {"m.text": [{"body": "Which?"}]}, "answers": [{"m.id": "x", "m.text": [{"body": "This"}]}]}
+    start = event("m.poll.start", content={"m.poll": asked})
+    relation = {"rel_type": "m.reference", "event_id": start["event_id"]}
+    answer = event("m.poll.response", content={"m.selections": ["x"], "m.relates_to": relation})
+    for talk in ([CREATED, start], [answer]):
+        source = make(tmp_path)
+        source.start(spooled)
+        put(source, *talk)
+        source.stop()
+    polls = [each.data.poll for each in events_of(spooled)[1:]]
+    assert [(each.id, each.question, each.choice) for each in polls] == [
+        (start["event_id"], "Which?", None),
+        (start["event_id"], None, "This"),
+    ]
+
+
 # A homeserver that answers as told
 
 

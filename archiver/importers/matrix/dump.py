@@ -1,4 +1,4 @@
-"""Files of Matrix events: Element's JSON export, pages of `/messages`, lists and lines of events -> events.
+"""Files of Matrix events: Element's JSON export, pages of `/messages`, answers to syncs, lists and lines -> events.
 
 A file is read twice, in constant memory: `survey` says why.
 """
@@ -14,7 +14,7 @@ from archiver.events import Captured, Rejected, lines
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
-from archiver.importers.matrix.event import Line, server
+from archiver.importers.matrix.event import Line, inner, server
 from archiver.importers.matrix.survey import Room, Survey
 from archiver.importers.matrix.telling import Telling, attachment, line_of, saved_at
 from archiver.importers.media import Media, media
@@ -27,6 +27,8 @@ FIRST_LINE = 4 * 1024 * 1024
 _LISTS = ("messages", "chunk", "events")
 _PREFIXES = ("item", *(f"{name}.item" for name in _LISTS))
 _SIGNS = (b'"event_id"', b'"origin_server_ts"', b'"room_id"', b'"sender"', b'"m.room.', b'"chunk"', b'"exported_by"')
+_HAD = ("join", "leave")
+"""Rooms of which a sync tells what was said; of others it only says what they are."""
 _FOLDERS = {"m.image": "images", "m.video": "videos", "m.audio": "audio"}
 _SAVED = frozenset((*_FOLDERS.values(), "files", "stickers"))
 
@@ -42,14 +44,16 @@ class Piece(NamedTuple):
 
 class Matrix:
     name = "matrix"
-    title = "Matrix rooms (Element's JSON export, pages of a room's history, dumps of events)"
+    title = "Matrix rooms (Element's JSON export, pages of a room's history, answers to syncs, dumps of events)"
     partial_presence = False
     ordered = False
     marks: frozenset[str] = frozenset()
 
     def sniff(self, document: Document, head: bytes) -> bool:
-        if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")) or b'"next_batch"' in head:
+        if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
             return False
+        if b'"next_batch"' in head:
+            return b'"timeline"' in (more := document.head(jsonfile.CHUNK)) and b'"rooms"' in more
         return (b'"m.' in head and sum(sign in head for sign in _SIGNS) > 1) or b'"exported_by"' in head
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
@@ -104,13 +108,32 @@ def _by_lines(document: Document) -> Iterator[Piece]:
 
 
 def _within(element: Any) -> Iterator[Any]:
-    """An event, or the events of a page."""
+    """An event, or the events of a page or of an answer to a sync."""
     if isinstance(element, dict) and "event_id" not in element:
+        if isinstance(element.get("rooms"), dict):
+            yield from _synced(element["rooms"])
+            return
         for name in _LISTS:
             if isinstance(element.get(name), list):
                 yield from element[name]
                 return
     yield element
+
+
+def _synced(rooms: dict[str, Any]) -> Iterator[Any]:
+    """Events of an answer to a sync, each with its room: client-server API, "Syncing"."""
+    for part in _HAD:
+        for identity, room in inner(rooms, part).items():
+            for name in ("state", "timeline"):
+                events = inner(room, name).get("events")
+                for each in events if isinstance(events, list) else ():
+                    yield _placed(each, identity, is_state=name == "state") if isinstance(each, dict) else each
+
+
+def _placed(event: dict[str, Any], room: str, *, is_state: bool) -> dict[str, Any]:
+    """State stands there as the room was before: what was before that is as unknown as the time before."""
+    known = {key: value for key, value in event.items() if key != "unsigned"} if is_state else event
+    return {**known, "room_id": room}
 
 
 class _Rooms:

@@ -58,6 +58,11 @@ class Line(Struct):
         return (self.text("redacts") or self.redacts or "") if self.type == "m.room.redaction" else ""
 
     @property
+    def referred(self) -> str:
+        """What it refers to and nothing more: of an answer, its poll."""
+        return text(self.relation, "event_id") if text(self.relation, "rel_type") == "m.reference" else ""
+
+    @property
     def thread(self) -> str | None:
         return (text(self.relation, "event_id") or None) if text(self.relation, "rel_type") == "m.thread" else None
 

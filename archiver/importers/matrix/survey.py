@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from archiver.events import History, Kind, Participant, Place
 from archiver.importers.matrix.event import MESSAGES, Line, inner, server, text
+from archiver.importers.matrix.poll import Question, question_of
 
 T = TypeVar("T")
 PARTIES = 2
@@ -162,6 +163,7 @@ class Survey:
         self.rooms: dict[str, Room] = {}
         self.meant: dict[str, Meant | None] = {}
         self.redactions: set[str] = set()
+        self.polls: dict[str, Question] = {}
 
     def note(self, line: Line, room: Room) -> None:
         room.note(line)
@@ -169,6 +171,8 @@ class Survey:
             room.direct = True
         if line.redacted:
             self.redactions.add(line.event_id)
+        if asked := question_of(line):
+            self.polls[line.event_id] = asked
         if spoken_of := line.redacted or line.replaced:
             self.meant.setdefault(spoken_of, None)
         self.meet(line)

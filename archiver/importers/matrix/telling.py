@@ -18,6 +18,9 @@ from archiver.events import (
     INVITED,
     JOINED,
     LEFT,
+    POLL_CLOSED,
+    POLL_OPENED,
+    POLL_VOTED,
     REACTED,
     RETRACTED,
     SENT,
@@ -28,10 +31,12 @@ from archiver.events import (
     Event,
     Message,
     Participant,
+    Poll,
 )
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.matrix.event import MESSAGES, Line, file_of, inner, text, unquoted, unquoted_html
+from archiver.importers.matrix.poll import CLOSED, OPENED, VOTED, chosen, question_of, tally_of
 from archiver.importers.matrix.survey import Room, Survey
 from archiver.importers.protocol import Reading
 from archiver.importers.telling import ENCRYPTED, from_milliseconds
@@ -164,6 +169,29 @@ class Telling(Struct, frozen=True):
         told = [self.line.text("body"), f"continued in {after}" if after else ""]
         yield self._event(ENDED, reason="; ".join(filter(None, told)) or None)
 
+    def asked(self) -> Iterator[Event]:
+        asked = question_of(self.line)
+        if asked is None:
+            return self._pass("polls that were edited or taken away")
+        poll = Poll(self.line.event_id, asked.text or None, tuple(asked.options.values()))
+        return iter([self._event(POLL_OPENED, poll=poll)])
+
+    def answered(self) -> Iterator[Event]:
+        asked = self.survey.polls.get(self.line.referred)
+        if not self.line.referred:
+            raise EventError("an answer to no poll")
+        if self.line.is_emptied or (asked is not None and not asked.disclosed):
+            return self._pass("answers to secret polls, and those taken back")
+        choice = chosen(self.line, asked)
+        poll = Poll(self.line.referred, choice=choice[0] if len(choice) == 1 else choice)
+        return iter([self._event(POLL_VOTED, poll=poll)])
+
+    def closed(self) -> Iterator[Event]:
+        if not self.line.referred:
+            raise EventError("the end of no poll")
+        tally = tally_of(self.line, self.survey.polls.get(self.line.referred))
+        yield self._event(POLL_CLOSED, poll=Poll(self.line.referred, tally=tally))
+
     def called(self) -> Iterator[Event]:
         yield self._event("call.started")
 
@@ -247,6 +275,9 @@ _TOLD: dict[str, Callable[[Telling], Iterator[Event]]] = {
     "m.room.topic": Telling.topic,
     "m.room.create": Telling.created,
     "m.room.tombstone": Telling.replaced,
+    **dict.fromkeys(OPENED, Telling.asked),
+    **dict.fromkeys(VOTED, Telling.answered),
+    **dict.fromkeys(CLOSED, Telling.closed),
     "m.call.invite": Telling.called,
     "m.call.hangup": Telling.hung_up,
     "m.call.reject": Telling.hung_up,

@@ -48,7 +48,7 @@ class Known(Struct, frozen=True):
 
 
 class Meaning(Struct, frozen=True):
-    """What later events may speak of."""
+    """What later events may speak of. `key` is a reaction's, or what a poll asks, as JSON."""
 
     id: str
     type: str

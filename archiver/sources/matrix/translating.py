@@ -6,6 +6,7 @@ open ─► (who is in a room met for the first time, what is spoken of, files: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -15,6 +16,7 @@ from archiver.events import EDITED, Captured, Event, Message, Rejected, capture
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.matrix.event import MESSAGES, Line, server, text
+from archiver.importers.matrix.poll import CLOSED, OPENED, VOTED, Question, question_of
 from archiver.importers.matrix.survey import Meant, Room, Survey
 from archiver.importers.matrix.telling import Telling, attachment, fetchable, line_of
 from archiver.importers.media import Media
@@ -27,7 +29,7 @@ log = structlog.get_logger("archiver.sources")
 
 POSITION = "from the homeserver"
 DEEPEST = 100
-_SPOKEN_OF = MESSAGES | {"m.reaction"}
+_SPOKEN_OF = MESSAGES | OPENED | {"m.reaction"}
 
 
 class Body(Struct):
@@ -125,7 +127,7 @@ class Translator:
         )
 
     def _unknown(self, lines: Sequence[Line]) -> tuple[Unknown, ...]:
-        spoken = {line.redacted or line.replaced: line for line in lines if line.redacted or line.replaced}
+        spoken = {key: line for line in lines if (key := _spoken_of(line))}
         missing = spoken.keys() - {line.event_id for line in lines}
         missing -= self._ledger.meanings(missing).keys()
         return tuple(Unknown(each, spoken[each].room_id or "", spoken[each].sender) for each in sorted(missing))
@@ -172,13 +174,14 @@ class Translator:
             survey.note(line, room)
             if line.type == "m.room.create" and self._rooms.get(room.predecessor).room.direct:
                 room.direct = True
-        for each in self._ledger.meanings(key for key, known in survey.meant.items() if known is None).values():
-            survey.meant[each.id] = Meant(each.type, each.sender, each.is_edit, each.target, each.key)
+        for each in self._ledger.meanings(filter(None, map(_spoken_of, lines))).values():
+            if each.type in OPENED:
+                survey.polls.setdefault(each.id, msgspec.json.decode(each.key, type=Question))
+            elif survey.meant.get(each.id) is None:
+                survey.meant[each.id] = Meant(each.type, each.sender, each.is_edit, each.target, each.key)
         for key, element in found.events.items():
-            try:
-                survey.meant[key] = _meant(line_of(element))
-            except EventError:
-                continue
+            with suppress(EventError):
+                _note_spoken_of(survey, key, line_of(element))
         return survey
 
     def _told(self, line: Line, survey: Survey, reading: Reading, file: Media | None) -> Iterator[Captured | Rejected]:
@@ -267,7 +270,20 @@ def _meant(line: Line) -> Meant:
     return Meant(line.type, line.sender, bool(line.replaced), text(relation, "event_id"), text(relation, "key"))
 
 
+def _spoken_of(line: Line) -> str:
+    """The event that an edit, a redaction or an answer to a poll speaks of."""
+    return line.redacted or line.replaced or (line.referred if line.type in VOTED | CLOSED else "")
+
+
+def _note_spoken_of(survey: Survey, key: str, line: Line) -> None:
+    survey.meant[key] = _meant(line)
+    if asked := question_of(line):
+        survey.polls[key] = asked
+
+
 def _meaning(line: Line) -> Meaning:
+    if asked := question_of(line):
+        return Meaning(line.event_id, line.type, line.sender, False, "", msgspec.json.encode(asked).decode())
     meant = _meant(line)
     return Meaning(line.event_id, meant.type, meant.sender, meant.is_edit, meant.target, meant.key)
 
