@@ -6,6 +6,7 @@ Source: Matrix specification, client-server API; application service API, "Ident
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -49,6 +50,8 @@ class Homeserver:
     """Lives on one loop. Every method raises `NotNow` and `No`; `user` is on whose behalf it is asked."""
 
     def __init__(self, url: str, token: str, *, patience: float = PATIENCE) -> None:
+        # It tells of every request, with rooms and people in it.
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
         headers = {"Authorization": f"Bearer {token}"}
         # No proxy of the environment: what it would learn is every token.
         self._client = httpx2.AsyncClient(

@@ -98,18 +98,17 @@ class MatrixSource(Served):
     async def _probe(self, found: Registration) -> None:
         homeserver = Homeserver(self._url, found.as_token, patience=PROBING)
         try:
-            await self._tried(homeserver.whoami)
+            await self._tried(homeserver.whoami, "is `homeserver` its address as seen from here, and does it run?")
             if await self._listens():
-                await self._tried(lambda: homeserver.ping(found.id))
+                hint = f"the homeserver says so of a ping to {found.url}: is that where it reaches the archiver?"
+                await self._tried(lambda: homeserver.ping(found.id), hint)
         finally:
             await homeserver.close()
 
-    async def _tried(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _tried(self, ask: Callable[[], Awaitable[T]], hint: str) -> T:
         try:
             return await ask()
         except NotNow as fault:
-            hint = "is `homeserver` its address, as seen from here, and does it run? "
-            hint += "After a ping: may it reach `url` of the registration?"
             raise EnvironmentFault(f"{self._url} can't be asked: {fault}", hint=hint) from fault
         except No as fault:
             hint = f"name {self._file} in the homeserver's app_service_config_files, and restart it"
