@@ -180,7 +180,8 @@ class Filer:
             # What is ripe later than anything waits was heard before the clock was set back, who knows how long ago.
             if mark.time < conversation.ripe <= max(mark.time, now) + max(rules.idle, rules.silence) + AHEAD:
                 # A feed that is down holds its watermark back: then look again in a while.
-                yield max(conversation.ripe + self._terms.lateness, now + LOOK_AGAIN), conversation
+                due = conversation.ripe + self._terms.lateness
+                yield due if due > now else now + LOOK_AGAIN, conversation
             else:
                 yield None, conversation
 
