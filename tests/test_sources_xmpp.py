@@ -238,6 +238,21 @@ def test_the_other_sides_row_of_what_was_captured_live_is_passed_over() -> None:
     assert len(told(again, memory=memory)) == 1, "bob says the same"
 
 
+def test_what_was_told_live_is_not_told_again_by_the_archive_which_knows_less() -> None:
+    memory = Recent()
+    given = stanza(body("psst"), id=UUID.format(9), sender="ann@example.org/x", to=f"{ROOM}/Bob")
+    people = {"nick": "Ann", "jid": "ann@example.org", "to_nick": "Bob", "to_jid": "bob@example.org"}
+    whisper = record("room-private", room=ROOM, stanza=given, key="k1", **people)
+    said = in_room(body("hello"), key="s1")
+    rows = [
+        record("archived", owner="ann@example.org", room=ROOM, key="k1", stanza=given, host="example.org"),
+        record("archived", room=ROOM, nick="Ann", key="s1", stanza=said["stanza"]),
+    ]
+    assert len(told(whisper, said, memory=memory)) == 2 and told(*rows, memory=memory) == []
+    (row, spoken) = told(*rows)
+    assert row.data.message and row.data.message.to and spoken.data.message, "else it is all there is"
+
+
 # --- What nobody may do ------------------------------------------------------------------------------------------
 
 BOMB = "<!DOCTYPE m [<!ENTITY a 'ha'><!ENTITY b '&a;&a;'>]><message from='ann@example.org/x'><body>&b;</body></message>"

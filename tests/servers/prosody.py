@@ -109,6 +109,13 @@ class Prosody:
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
 
+    def is_drained(self) -> bool:
+        """Whether all that the module has in its queue was acknowledged."""
+        place = self.queue / "position"
+        segment, offset = map(int, place.read_text().split()) if place.exists() else (1, 0)
+        rest = [each for each in self.queue.glob("*.ndjson") if each.stem.isdecimal() and int(each.stem) >= segment]
+        return sum(each.stat().st_size for each in rest) == (offset if rest else 0)
+
     def logged(self) -> str:
         logs = [self.directory / name for name in ("prosody.log", "out.log")]
         return "\n".join(log.read_text("utf-8", "replace")[-4000:] for log in logs if log.exists())

@@ -36,8 +36,8 @@ from archiver.sources.xmpp.telling import Telling
 PATH = "/records"
 WAITING = "archiver-waiting"
 """Header: how many records the module still has after these."""
-SILENCE = 180 * SECOND
-"""A module sends something every minute, if only nothing: after this it is taken for gone."""
+SILENCE = 60 * SECOND
+"""A module sends something every quarter of a minute, if only nothing: after this it is taken for gone."""
 GONE = 86_400 * SECOND
 """Then nothing waits for it any longer."""
 

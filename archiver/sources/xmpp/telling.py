@@ -64,6 +64,9 @@ class Telling:
         archive = Archive(Options(), self._reading, self._memory, self._kind(bare(record.room)))
         if record.owner is not None:
             envelope = self._owned(record)
+            given = origin(envelope.stanza)
+            if any(each and self._memory.recall("told", bare(record.room), each) for each in (given, record.key)):
+                return iter(())  # live, when it was known to whom
             there = "from" if bare(envelope.stanza.get("from")) == bare(record.room) else "to"
             return archive.between_two(envelope, there)
         room, real = self._place(record).id, bare(record.jid) or None
@@ -97,6 +100,8 @@ class Telling:
         actor, to = (self._participant(record, each, place) for each in (record.who, record.to))
         key = lasting(stanza, actor.address) or f"{actor.address}/{record.key or record.id}"
         identity, source = origin(stanza) or record.id, _source(record)
+        for each in filter(None, (origin(stanza), record.key)):
+            self._memory.note("1", "told", place.id, each)
         return self._meaning.of(Said(stanza, record.time, source, place, key, identity, actor, actor.address, (to,)))
 
     # What happened in a room

@@ -3,7 +3,7 @@
 local http = require "net.http";
 
 local BYTES = 1024 * 1024;
-local HEARTBEAT = 60; -- so that the daemon knows that silence means silence
+local HEARTBEAT = 15; -- so that the daemon knows that silence means silence
 local PATIENCE = 120; -- for a reply
 local LONGEST = 60; -- between two tries
 local AGAIN = 600; -- between two lines of the log about the same trouble
