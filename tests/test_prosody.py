@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -265,6 +266,38 @@ def test_a_full_queue_stops_nobody_and_is_filled_later(tmp_path: Path, archiver:
         archiver.start()
         wait(lambda: len(archiver.texts()) >= 60, server.logged, 90)
     assert archiver.texts() == [f"{number:02d}" for number in range(60)]
+
+
+def test_a_machine_that_failed_took_the_end_of_the_queue(tmp_path: Path, archiver: Archiver) -> None:
+    folder = tmp_path / "prosody"
+    folder.mkdir()
+    archiver.stop()
+    with prosody(folder, archiver.port, TOKEN) as server:
+        with people(server.port) as them:
+            ann = them.log_in("ann")
+            for number in range(20):
+                ann.say("bob@localhost", body(f"{number:02d}"))
+            ann.settle()
+        server.kill()
+        (segment,) = (each for each in server.queue.glob("*.ndjson") if each.stat().st_size)
+        os.truncate(segment, segment.stat().st_size // 2 - 7)
+        archiver.start()
+        server.start()
+        archiver.until(20, server)
+        assert "no whole record" in server.logged()
+    assert archiver.texts() == [f"{number:02d}" for number in range(20)]
+
+
+def test_what_comes_from_where_the_module_isnt_is_captured(
+    server: Prosody, archiver: Archiver, all_of_them: People
+) -> None:
+    all_of_them.log_in("ann")
+    bot = all_of_them.component("bots.localhost", server.component)
+    bot.say("ann@localhost", body("your order is ready"), "normal")
+    bot.say("zoe@localhost", body("and yours"), "headline")
+    told = archiver.until(2, server)
+    assert {each.data.actor.address for each in told if each.data.actor} == {"bots.localhost"}
+    assert {each.source for each in told} == {"xmpp:localhost"}
 
 
 def test_a_wrong_token_is_told_and_nothing_is_lost(tmp_path: Path, archiver: Archiver) -> None:

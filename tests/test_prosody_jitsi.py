@@ -170,3 +170,20 @@ def test_two_meetings_in_one_room_are_two(server: Prosody, archiver: Archiver) -
             archiver.until(5 * number + 5, server)
     sessions = [each.data.conversation.session for each in archiver.until(10, server)]
     assert len(set(sessions)) == 2 and len(set(sessions[:5])) == 1
+
+
+def test_words_hide_behind_no_poll(tmp_path: Path, archiver: Archiver) -> None:
+    folder = tmp_path / "prosody"
+    folder.mkdir()
+    with prosody(folder, archiver.port, TOKEN, components=HOSTS % "", plugins={"test_token": ""}) as server:
+        with people(server.port) as them:
+            guest = them.log_in("", host="meet.localhost")
+            guest.join(ROOM, "a1b2c3d4", "Gast")
+            poll = json.dumps({"type": "new-poll", "pollId": "p", "question": "?", "answers": ["a", {"b": 1}, 3]})
+            for inner in (poll, "[" * 50_000, "{", '{"type":"answer-poll","pollId":"p","answers":{"0":true}}'):
+                space = "xmlns='http://jitsi.org/jitmeet'"
+                guest.say(ROOM, f"{body('words')}<json-message {space}>{inner}</json-message>", "groupchat")
+            guest.settle()
+            told = archiver.until(7, server)
+        assert [each.type for each in told].count("message.sent") == 4
+        assert "not captured" not in server.logged()

@@ -253,6 +253,16 @@ def test_what_was_told_live_is_not_told_again_by_the_archive_which_knows_less() 
     assert row.data.message and row.data.message.to and spoken.data.message, "else it is all there is"
 
 
+def test_nobody_hides_words_behind_an_id_that_was_used_before() -> None:
+    memory = Recent()
+    first = message(body("Lunch?"), id=UUID.format(7), key="k1")
+    second = message(body("Sell everything"), id=UUID.format(7), key="k2")
+    ids = [event.id for event in told(first, second, first, second, memory=memory)]
+    assert ids[:2] == ids[2:] and len(set(ids)) == 2
+    loud = message(body("read all about it")) | {"stanza": stanza(body("x"), id="h", kind="headline")}
+    assert only(loud).data.message, "clients show it like any other"
+
+
 # --- What nobody may do ------------------------------------------------------------------------------------------
 
 BOMB = "<!DOCTYPE m [<!ENTITY a 'ha'><!ENTITY b '&a;&a;'>]><message from='ann@example.org/x'><body>&b;</body></message>"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 from xml.etree.ElementTree import fromstring
 
-from slixmpp import JID, ClientXMPP
+from slixmpp import JID, ClientXMPP, ComponentXMPP
 
 PATIENCE = 20.0
 T = TypeVar("T")
@@ -25,7 +25,7 @@ class People:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._here: list[ClientXMPP] = []
+        self._here: list[Any] = []
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE * 2)
@@ -36,6 +36,23 @@ class People:
         client = self.run(self._connected(f"{bare}/{resource}" if name else bare, password))
         self._here.append(client)
         return Person(self, client)
+
+    def component(self, host: str, port: int) -> Person:
+        """A gateway or bot beside the server (XEP-0114)."""
+
+        async def connecting() -> ComponentXMPP:
+            made = ComponentXMPP(host, "secret", "127.0.0.1", port)
+            made.enable_plaintext = True
+            made.enable_starttls = made.enable_direct_tls = False
+            begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            made.add_event_handler("session_start", lambda _: begun.done() or begun.set_result(None))
+            made.connect("127.0.0.1", port)
+            await asyncio.wait_for(begun, PATIENCE)
+            return made
+
+        client = self.run(connecting())
+        self._here.append(client)
+        return Person(self, client, sender=host)
 
     async def _connected(self, jid: str, password: str) -> ClientXMPP:
         client = ClientXMPP(jid, password)
@@ -61,7 +78,7 @@ class People:
         self._loop.close()
 
 
-async def _disconnected(client: ClientXMPP) -> None:
+async def _disconnected(client: Any) -> None:
     client.abort()
     await asyncio.sleep(0)
 
@@ -84,8 +101,10 @@ def people(port: int, host: str = "localhost") -> Iterator[People]:
 
 
 class Person:
-    def __init__(self, people: People, client: ClientXMPP) -> None:
+    def __init__(self, people: People, client: Any, sender: str = "") -> None:
+        """A component says who it is in each stanza."""
         self._people = people
+        self._from = f" from='{sender}'" if sender else ""
         self.client = client
         self.jid = client.boundjid.bare
 
@@ -100,7 +119,8 @@ class Person:
     def say(self, to: str, inner: str, kind: str = "chat", id: str = "") -> str:
         """`inner` is XML. Returns the message's id."""
         id = id or str(uuid4())
-        self.send(f"<message xmlns='jabber:client' to='{to}' type='{kind}' id='{id}'>{inner}</message>")
+        space = "jabber:component:accept" if self._from else "jabber:client"
+        self.send(f"<message xmlns='{space}'{self._from} to='{to}' type='{kind}' id='{id}'>{inner}</message>")
         return id
 
     def join(self, room: str, nick: str, called: str = "") -> None:

@@ -118,7 +118,7 @@ class Prosody:
 
     def logged(self) -> str:
         logs = [self.directory / name for name in ("prosody.log", "out.log")]
-        return "\n".join(log.read_text("utf-8", "replace")[-4000:] for log in logs if log.exists())
+        return "\n".join(log.read_text("utf-8", "replace")[-20_000:] for log in logs if log.exists())
 
 
 @contextmanager

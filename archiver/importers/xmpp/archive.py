@@ -22,7 +22,6 @@ from archiver.importers.xmpp.said import Said, between, fingerprint, lasting
 from archiver.importers.xmpp.stanza import DELAY, MUC_USER, Envelope, bare, core, resource
 
 _SERVERS = frozenset(("{urn:xmpp:sid:0}stanza-id", DELAY, f"{MUC_USER}x"))
-_NOBODYS = {"error": "errors", "headline": "headlines"}
 _REMOVED = frozenset(("301", "307", "321", "322"))
 
 
@@ -46,13 +45,13 @@ class Archive:
         is_room = envelope.room is not None or stanza.get("type") == "groupchat"
         if stanza.get("type") != "error" and look.kind(stanza) == "presence":
             return self._presence(envelope)
-        if stanza.get("type") not in _NOBODYS and is_room:
+        if _nobodys(stanza) is None and is_room:
             return self._meaning.of(self._in_room(envelope))
         return self.between_two(envelope, self._room_end(envelope))
 
     def between_two(self, envelope: Envelope, there: str | None = None) -> Iterator[Event]:
         """A message that isn't to all of a room; `there` is its end that is a room's occupant. Raises `EventError`."""
-        passed = _NOBODYS.get(envelope.stanza.get("type", ""))
+        passed = _nobodys(envelope.stanza)
         if passed is not None:
             return self._pass(passed)
         said = self._direct(envelope) if there is None else self._whispered(envelope, there)
@@ -128,7 +127,8 @@ class Archive:
         return self._options.source or f"xmpp:{self._options.network or look.domain(address)}"
 
     def _key(self, envelope: Envelope, sender: str) -> str:
-        if (given := lasting(envelope.stanza, sender)) is not None:
+        given = lasting(self._memory, envelope.stanza, sender, envelope.owner or "", envelope.identity)
+        if given is not None:
             return given
         if envelope.identity:
             return f"{envelope.owner or ''}/{envelope.identity}"
@@ -209,6 +209,13 @@ def _content(stanza: Element) -> Iterator[str]:
         if child.tag not in _SERVERS:
             yield str(child.tag)
             yield from child.itertext()
+
+
+def _nobodys(stanza: Element) -> str | None:
+    """What nobody said, by kind. A headline with words is shown by clients like any message."""
+    if stanza.get("type") == "headline" and core(stanza, "body") is None:
+        return "headlines"
+    return "errors" if stanza.get("type") == "error" else None
 
 
 def _at(envelope: Envelope) -> datetime:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from archiver.events import Data, Event, Participant, Place
 from archiver.importers.xmpp import stanza as look
+from archiver.importers.xmpp.memory import Memory
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
@@ -41,10 +42,22 @@ class Said(Struct, frozen=True):
         return Event(source=self.source, id=identity, type=type_, time=at or self.at, data=made)
 
 
-def lasting(stanza: Element, sender: str) -> str | None:
-    """What a sender's own id says for good: one made never to repeat. So both sides' archives tell the same."""
+def lasting(memory: Memory, stanza: Element, sender: str, owner: str, kept_as: str | None) -> str | None:
+    """What a sender's own id says for good: one made never to repeat. So both sides' archives tell the same.
+
+    `kept_as` is what the owner's archive calls it: a sender who repeats such an id all the same hides nothing behind
+    the first.
+    """
     given = look.origin(stanza)
-    return f"{sender}/{given.lower()}" if given and _UUID.fullmatch(given) else None
+    if not given or not _UUID.fullmatch(given):
+        return None
+    key = f"{sender}/{given.lower()}"
+    first = memory.recall("lasting", owner, key) if kept_as else None
+    if first is not None and first != kept_as:
+        return None
+    if kept_as:
+        memory.note(kept_as, "lasting", owner, key)
+    return key
 
 
 def between(one: str, other: str) -> Place:

@@ -98,7 +98,8 @@ class Telling:
         """XEP-0045, 7.5: between two of a room, whom nobody else hears."""
         place, stanza = self._place(record), _stanza(record)
         actor, to = (self._participant(record, each, place) for each in (record.who, record.to))
-        key = lasting(stanza, actor.address) or f"{actor.address}/{record.key or record.id}"
+        kept_as = record.key or record.id
+        key = lasting(self._memory, stanza, actor.address, place.id, kept_as) or f"{actor.address}/{kept_as}"
         identity, source = origin(stanza) or record.id, _source(record)
         for each in filter(None, (origin(stanza), record.key)):
             self._memory.note("1", "told", place.id, each)

@@ -184,8 +184,8 @@ function rooms.capture(module, shared)
 	function told_as_poll(room, occupant, stanza, time)
 		if prosody.hosts[host].modules.polls then return; end
 		local given = stanza:get_child_text("json-message", JITSI);
-		local data = given and json.decode(given);
-		if type(data) ~= "table" or type(data.pollId) ~= "string" or type(data.answers) ~= "table" then return; end
+		local ok, data = pcall(json.decode, given or "");
+		if not ok or type(data) ~= "table" or type(data.pollId) ~= "string" or type(data.answers) ~= "table" then return; end
 		if data.type == "new-poll" then
 			opened(room, occupant, data.pollId, text(data.question), names_of(data.answers), time);
 		elseif data.type == "answer-poll" then
@@ -193,7 +193,7 @@ function rooms.capture(module, shared)
 		else
 			return;
 		end
-		return true;
+		return not stanza:get_child("body"); -- nobody hides words behind a poll
 	end
 
 	local function poll_opened(event)

@@ -19,7 +19,7 @@ local users = {};
 
 function users.says_something(stanza)
 	local kind = stanza.attr.type;
-	if kind == "error" or kind == "headline" then return false; end
+	if kind == "error" or kind == "headline" and not stanza:get_child("body") then return false; end
 	for _, tag in ipairs(stanza.tags) do
 		if not SILENT[tag.attr.xmlns] then return true; end
 	end
