@@ -171,6 +171,26 @@ def test_a_backfill_of_the_servers_archive_tells_nothing_twice(
     assert [compared(live[each]) for each in later] == [compared(later[each]) for each in later]
 
 
+def test_who_came_and_went_is_the_same_in_the_archive(tmp_path: Path, archiver: Archiver) -> None:
+    folder = tmp_path / "prosody"
+    folder.mkdir()
+    with prosody(folder, archiver.port, TOKEN, more="muc_log_presences = true") as server, people(server.port) as them:
+        ann, bob = together(them, "ann", "bob")
+        bob.leave(ROOM, "Bob", "bye")
+        bob.settle()
+        bob.join(ROOM, "Bob")
+        ann.drop()
+        live = {(each.source, each.id): each for each in archiver.until(5, server)}
+        later = backfilled(server)
+        assert len(later) == 5 and later.keys() <= live.keys()
+        same = [(each.type, each.time) for each in (live[identity] for identity in later)]
+        assert same == [(each.type, each.time) for each in later.values()], "though the archive knows only nicks"
+        server.stop()
+        server.start()  # reads the last minute of it again
+        time.sleep(2)
+        assert len(archiver.once) == 6, "and that Bob fell out"
+
+
 def test_a_listener_that_is_away_misses_nothing(server: Prosody, archiver: Archiver, all_of_them: People) -> None:
     ann, _ = together(all_of_them, "ann", "bob")
     archiver.until(2, server)

@@ -83,10 +83,14 @@ class Telling:
         place, stanza, key = self._place(record), _stanza(record), record.key or record.id
         actor = self._participant(record, record.who, place) if record.who else None
         author = actor.address if actor is not None else ""
-        if record.key is not None:
-            self._memory.note("1", "told", place.id, record.key)
+        self._told(place, record.key)
         identity = record.key or self._given(stanza, place, author) or record.id
         return self._meaning.of(Said(stanza, record.time, _source(record), place, key, identity, actor, author))
+
+    def _told(self, place: Place, key: str | None) -> None:
+        """So that the archive, which knows less of it, doesn't tell it again."""
+        if key is not None:
+            self._memory.note("1", "told", place.id, key)
 
     def _given(self, stanza: Element, place: Place, author: str) -> str | None:
         """What a message is referred to by where the room gives it no id: the sender's, unless it is another's."""
@@ -101,8 +105,8 @@ class Telling:
         kept_as = record.key or record.id
         key = lasting(self._memory, stanza, actor.address, place.id, kept_as) or f"{actor.address}/{kept_as}"
         identity, source = origin(stanza) or record.id, _source(record)
-        for each in filter(None, (origin(stanza), record.key)):
-            self._memory.note("1", "told", place.id, each)
+        self._told(place, record.key)
+        self._told(place, origin(stanza))
         return self._meaning.of(Said(stanza, record.time, source, place, key, identity, actor, actor.address, (to,)))
 
     # What happened in a room
@@ -150,6 +154,7 @@ class Telling:
     def _happening(self, record: Record, who: Person | None) -> Said:
         place, key = self._place(record), record.key or record.id
         actor = self._participant(record, who, place) if who is not None else None
+        self._told(place, record.key)
         return Said(_NOTHING, record.time, _source(record), place, key, key, actor, "")
 
     # Where and by whom
