@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from archiver.conversations.conversation import conversations, fold_roster
+from archiver.conversations.projection import bounds, gather
 from archiver.conversations.rules import Rules, order
 from archiver.conversations.survey import survey
 from archiver.conversations.views import awake, is_content, views
@@ -308,6 +309,25 @@ def test_a_whisper_to_who_bears_a_given_up_nickname_is_not_for_its_former_bearer
 def test_members_see_earlier_messages_too() -> None:
     (made,) = cut([say("a", "x", 0, id="1", history="members"), join("b", 5, id="j"), say("a", "y", 6, id="2")])
     assert view_of(made, "b") == ["1", "j", "2"]
+
+
+def test_who_comes_sees_back_to_what_was_only_for_those_present():
+    """A place may let members see what was said before for a while only, and may not say so from its first event on."""
+    open_ = {"history": "members"}
+    (made,) = cut(
+        [
+            join("a", 0, id="0", **open_),
+            say("a", "secret", 1, id="1"),
+            say("a", "open", 2, id="2", **open_),
+            join("b", 3, id="3"),
+            say("a", "secret again", 4, id="4"),
+            join("c", 5, id="5", **open_),
+            say("a", "end", 6, id="6", **open_),
+        ]
+    )
+    assert [view_of(made, who) for who in "abc"] == [list("0123456"), list("23456"), list("56")]
+    again = gather(made.events, made.roster, Rules(), bounds(made))
+    assert {p.addresses: p.mask for p in again.participations} == {p.addresses: p.mask for p in made.participations}
 
 
 def test_a_nickname_change_is_not_a_leave() -> None:

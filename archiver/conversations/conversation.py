@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
+from archiver.conversations.lookback import Lookback
 from archiver.conversations.presence import Attendance, Interval, topic_after
 from archiver.conversations.rules import Rules, order
 from archiver.conversations.survey import Attendances, Reference, Survey
@@ -210,10 +211,6 @@ def _from_content(events: list[Captured]) -> list[Captured]:
     return events[first:]
 
 
-def _members(events: list[Captured]) -> bool:
-    return any(captured.event.data.conversation.history == "members" for captured in events)
-
-
 def _merge(run: _Run) -> tuple[tuple[Captured, ...], list[int] | None]:
     """The run's events with the references at their own times; where each own event then stands (None: unmoved)."""
     if not run.references:
@@ -230,12 +227,13 @@ def _participations(
 
     Who was invited here and came in a later part has no part in this one.
     """
-    members = _members(run.events)
+    back = Lookback(run.events)
     times = [captured.time for captured in run.events] if run.attendance.inferred else []
     everything = (1 << len(events)) - 1
     made: list[Participation] = []
     for interval in run.attendance.intervals():
-        low = 0 if members and not interval.invited else bisect_left(run.ordinals, interval.first)
+        low = bisect_left(run.ordinals, interval.first)
+        low = low if interval.invited else back.low(low)
         high = len(run.ordinals) if interval.last is None else bisect_right(run.ordinals, interval.last)
         if interval.until is not None:
             high = min(high, bisect_right(times, interval.until))

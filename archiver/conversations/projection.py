@@ -13,6 +13,7 @@ from itertools import compress
 
 from msgspec import Struct
 
+from archiver.conversations.lookback import Lookback
 from archiver.conversations.presence import Attendance, Interval, topic_after
 from archiver.conversations.rules import Rules
 from archiver.events import BARE, REFERENCES, RENAMED, Captured, Kind
@@ -131,13 +132,11 @@ def gather(events: Sequence[Captured], roster: Roster, rules: Rules, which: Boun
     """The conversation of all these events, in their order, and nothing else."""
     attendance = Attendance(roster, rules.partial_leave if which.partial else None)
     voices: set[str] = set()
-    members = False
     apply = attendance.apply
     for ordinal, captured in enumerate(events):
         event = captured.event
         apply(event, captured.time, ordinal)
         data = event.data
-        members = members or data.conversation.history == "members"
         if data.actor is not None and event.type not in BARE and event.type not in REFERENCES:
             voices.add(data.actor.address)
     first = events[0]
@@ -150,7 +149,7 @@ def gather(events: Sequence[Captured], roster: Roster, rules: Rules, which: Boun
         topic=topic_after(first.event, roster.topic),
         events=tuple(events),
         roster=roster,
-        participations=_participations(attendance, events, voices, which.kind, members),
+        participations=_participations(attendance, events, voices, which.kind),
         started=first.time,
         ended=events[-1].time,
         ripe=0,
@@ -159,11 +158,12 @@ def gather(events: Sequence[Captured], roster: Roster, rules: Rules, which: Boun
 
 
 def _participations(
-    attendance: Attendance, events: Sequence[Captured], voices: set[str], kind: Kind, members: bool
+    attendance: Attendance, events: Sequence[Captured], voices: set[str], kind: Kind
 ) -> tuple[Participation, ...]:
     """Who was there for which events; references count as what they are, events at their own time."""
     times = [captured.time for captured in events] if attendance.inferred else []
     end = len(events)
+    back = Lookback(events)
     made: list[Participation] = []
     for interval in attendance.intervals():
         low, high = max(interval.first, 0), end if interval.last is None else interval.last + 1
@@ -172,8 +172,8 @@ def _participations(
                 high = min(high, bisect_right(times, interval.until))
             if kind == "im":
                 low, high = 0, end
-            elif members:
-                low = 0
+            else:
+                low = back.low(low)
         if low < high:
             made.append(_participation(interval, low, high, voices))
     return tuple(made)
