@@ -45,6 +45,7 @@ rc_registration: *fast
 rc_room_creation: *fast
 rc_login: {{ address: *fast, account: *fast }}
 rc_joins: {{ local: *fast }}
+rc_joins_per_room: *fast
 rc_invites: {{ per_room: *fast, per_user: *fast, per_issuer: *fast }}
 """
 LOGGING = """
@@ -100,13 +101,16 @@ class Synapse:
     def has_told(self) -> None:
         """Wait until its services were told of everything: told after a restart, it would be nothing from before."""
         end = time.monotonic() + PATIENCE
-        query = "SELECT max(stream_ordering) <= (SELECT stream_ordering FROM appservice_stream_position) FROM events"
-        while time.monotonic() < end:
-            with closing(sqlite3.connect(f"file:{self.directory}/hs.sqlite?mode=ro", uri=True)) as database:
-                if database.execute(query).fetchone()[0]:
-                    return
+        while not self.is_taken_up():
+            assert time.monotonic() < end, "Synapse doesn't tell its services"
             time.sleep(0.05)
-        raise AssertionError("Synapse doesn't tell its services")
+
+    def is_taken_up(self) -> bool:
+        """Whether its services have everything, and have said so."""
+        told = "SELECT max(stream_ordering) <= (SELECT stream_ordering FROM appservice_stream_position) FROM events"
+        with closing(sqlite3.connect(f"file:{self.directory}/hs.sqlite?mode=ro", uri=True)) as database:
+            waiting = database.execute("SELECT count(*) FROM application_services_txns").fetchone()[0]
+            return bool(database.execute(told).fetchone()[0]) and not waiting
 
     def stop(self) -> None:
         if self._process is not None:
@@ -199,6 +203,11 @@ class Person:
 
     def joins(self, room: str) -> None:
         self.asks("POST", f"/join/{quote(room)}")
+
+    def shows(self, room: str, name: str) -> None:
+        """By which name, in this room."""
+        path = f"/rooms/{quote(room)}/state/m.room.member/{quote(self.id)}"
+        self.asks("PUT", path, {"membership": "join", "displayname": name})
 
     def leaves(self, room: str, reason: str = "") -> None:
         self.asks("POST", f"/rooms/{quote(room)}/leave", {"reason": reason} if reason else {})

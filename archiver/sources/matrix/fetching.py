@@ -34,12 +34,12 @@ LATER = 600.0
 AT_ONCE = 6
 SLOW = 600.0
 """Seconds for which nobody waits for a server's files after one of them didn't come in time."""
-TRIES = 12
-_FIRST, _LONGEST = 30, 6 * 3_600
+TRIES = 16
+_FIRST, _LONGEST = 5, 6 * 3_600
 
 
 def wait(tries: int) -> int:
-    """Microseconds to wait after so many tries: half a minute, a minute … six hours; two days in all."""
+    """Microseconds to wait after so many tries: ten seconds, twenty … six hours; a day in all."""
     seconds: int = min(_FIRST * 2**tries, _LONGEST)
     return seconds * SECOND
 
