@@ -95,11 +95,11 @@ function rooms.capture(module, shared)
 	end
 
 	-- The row that mod_muc_mam wrote just now of somebody who came or went.
-	local function presence_row(room, with)
+	local function presence_row(room, nick, with)
 		if not (logs_presences and is_archiving() and archive.find) then return nil, os.time(); end
 		local rows = archive:find((jid.split(room.jid)), { limit = 1, reverse = true, with = with });
-		local key, _, at = (rows or function () end)();
-		if key and os.time() - at <= 1 then return key, math.floor(at); end
+		local key, stanza, at = (rows or function () end)();
+		if key and stanza.attr.from == nick and os.time() - at <= 1 then return key, math.floor(at); end
 		return nil, os.time();
 	end
 
@@ -110,7 +110,7 @@ function rooms.capture(module, shared)
 
 	local function joined(event)
 		if is_nobody(event.occupant) then return; end
-		local key, time = presence_row(event.room, "presence");
+		local key, time = presence_row(event.room, event.nick, "presence");
 		tell("room-join", event.room, time, person({ key = key }, "", event.room, event.occupant));
 	end
 
@@ -128,7 +128,7 @@ function rooms.capture(module, shared)
 		local why = going[nick] or { codes = {} };
 		going[nick] = nil;
 		if is_nobody(event.occupant) then return; end
-		local key, time = presence_row(room, "presence<unavailable");
+		local key, time = presence_row(room, nick, "presence<unavailable");
 		local record = person({ reason = why.reason, key = key }, "", room, event.occupant);
 		room.archiver_people[nick] = nil;
 		if why.codes["303"] and why.nick then
