@@ -320,6 +320,16 @@ def test_what_comes_from_where_the_module_isnt_is_captured(
     assert {each.source for each in told} == {"xmpp:localhost"}
 
 
+def test_a_component_without_rooms_is_told_and_left_alone(tmp_path: Path, archiver: Archiver) -> None:
+    folder = tmp_path / "prosody"
+    folder.mkdir()
+    pubsub = 'Component "pubsub.localhost" "pubsub"\n  modules_enabled = { "archiver" }'
+    with prosody(folder, archiver.port, TOKEN, components=pubsub) as server, people(server.port) as them:
+        wait(lambda: "for components with rooms" in server.logged(), server.logged)
+        them.log_in("ann").say("bob@localhost", body("hello"))
+        archiver.until(1, server)
+
+
 def test_a_wrong_token_is_told_and_nothing_is_lost(tmp_path: Path, archiver: Archiver) -> None:
     folder = tmp_path / "prosody"
     folder.mkdir()

@@ -83,7 +83,7 @@ spooled.on_append = function () posting:wake(); end
 function module.add_host(host_module)
 	local host = host_module.host;
 	if host_module:get_host_type() == "component" then
-		if not prosody.hosts[host].modules.muc and not pcall(host_module.depends, host_module, "muc") then
+		if not prosody.hosts[host].modules.muc then
 			host_module:log("error", "mod_archiver is for hosts with users and for components with rooms");
 			return false;
 		end

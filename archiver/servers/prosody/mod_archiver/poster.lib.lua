@@ -26,7 +26,7 @@ end
 function poster.new(queue, options, module)
 	local self = setmetatable({ queue = queue, options = options, module = module, tries = 0, serial = 0 }, poster);
 	self.count = options.records;
-	self.beat = module:add_timer(HEARTBEAT, function ()
+	self.beat = module:add_timer(1, function ()
 		self:post(true);
 		return HEARTBEAT;
 	end);
