@@ -276,6 +276,26 @@ def test_answers_to_a_poll_have_its_words_after_a_restart(tmp_path, spooled):
     ]
 
 
+def test_a_message_taken_away_before_it_came_is_shown_as_one(tmp_path, spooled):
+    known, gone = said("known"), said("gone")
+    because = event("m.room.redaction", redacts=gone["event_id"], content={"reason": "wrong"})
+    emptied = [each | {"content": {}, "unsigned": {"redacted_because": because}} for each in (known, gone)]
+    source = make(tmp_path)
+    source.start(spooled)
+    put(source, CREATED, known)
+    source.stop()
+    source = make(tmp_path)
+    source.start(spooled)
+    put(source, *emptied, because)
+    source.stop()
+    told = [(each.type, each.data.message.id, each.data.message.text) for each in events_of(spooled)[1:]]
+    assert told == [
+        ("message.sent", known["event_id"], "known"),
+        ("message.sent", gone["event_id"], "[retracted before it was captured]"),
+        ("message.retracted", gone["event_id"], None),
+    ]
+
+
 # A homeserver that answers as told
 
 

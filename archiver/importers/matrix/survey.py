@@ -164,6 +164,8 @@ class Survey:
         self.meant: dict[str, Meant | None] = {}
         self.redactions: set[str] = set()
         self.polls: dict[str, Question] = {}
+        self.lost: set[str] = set()
+        """Messages that were taken away before anybody captured what they said."""
 
     def note(self, line: Line, room: Room) -> None:
         room.note(line)

@@ -41,6 +41,7 @@ from archiver.importers.matrix.survey import Room, Survey
 from archiver.importers.protocol import Reading
 from archiver.importers.telling import ENCRYPTED, from_milliseconds
 
+GONE = "[retracted before it was captured]"
 _FILES = frozenset(("m.image", "m.file", "m.audio", "m.video"))
 
 
@@ -115,6 +116,11 @@ class Telling(Struct, frozen=True):
             self._pass("redactions of edits, states and reactions that are gone")
 
     def _emptied(self) -> Iterator[Event]:
+        if self.line.event_id in self.survey.lost and self.line.type in MESSAGES:
+            yield self._event(SENT, message=Message(self.line.event_id, GONE))
+        yield from self._taken_away()
+
+    def _taken_away(self) -> Iterator[Event]:
         """A redacted message tells who took it away, once: not where the redaction is in the file too."""
         unsigned = self.line.unsigned or {}
         because = inner(unsigned, "redacted_because")

@@ -179,6 +179,8 @@ class Translator:
                 survey.polls.setdefault(each.id, msgspec.json.decode(each.key, type=Question))
             elif survey.meant.get(each.id) is None:
                 survey.meant[each.id] = Meant(each.type, each.sender, each.is_edit, each.target, each.key)
+        emptied = {line.event_id for line in lines if line.is_emptied and line.type in MESSAGES}
+        survey.lost = emptied - self._ledger.meanings(emptied).keys()
         for key, element in found.events.items():
             with suppress(EventError):
                 _note_spoken_of(survey, key, line_of(element))
