@@ -29,6 +29,7 @@ from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.sources.listening import Address
 from archiver.sources.matrix import fetching, reception, registration, translating
 from archiver.sources.matrix.ledger import Ledger
+from archiver.sources.matrix.reaching import LONGEST, QUIET, Reach
 from archiver.sources.matrix.source import MatrixSource
 from archiver.sources.matrix.translating import Found, Translator
 from archiver.sources.protocol import Source
@@ -81,23 +82,19 @@ def put(source: Any, *events: Any, txn: str | None = None, token: str = MINE.hs_
 
 
 class TestMatrixSource(SourceContract):
+    @pytest.fixture(autouse=True)
+    def _homeserver(self, homeserver: Homeserver) -> None:
+        homeserver.answers["/whoami"] = (200, {"user_id": "@archiver:hs.test"})
+        self.url = homeserver.url
+
     def make(self, tmp_path: Any) -> Source:
-        return make(tmp_path)
+        return make(tmp_path, self.url)
 
     def make_taken(self, tmp_path: Any, source: Any) -> Source:
-        return make(tmp_path, address=source.address)
+        return make(tmp_path, self.url, source.address)
 
     def send(self, source: Any, text: str) -> bool:
         return put(source, CREATED, said(text)).status_code == 200
-
-    def test_it_can_be_probed_and_tells_of_itself_at_any_time(self, tmp_path: Any, spooled: Spooled) -> None:
-        source = self.make(tmp_path)
-        with pytest.raises(EnvironmentFault, match="can't be asked"):
-            source.probe()
-        assert source.signs().refused == {} and source.signs().gaps == 0
-        source.start(spooled)
-        source.stop()
-        assert source.signs().gaps == 0
 
 
 @pytest.fixture
@@ -303,7 +300,9 @@ class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if "/ping" not in self.path:
+            self.server.asked.append(self.path)  # type: ignore[attr-defined]
         for part, answer in self.server.answers.items():  # type: ignore[attr-defined]
             if part in self.path:
                 status, body = answer() if callable(answer) else answer
@@ -329,7 +328,7 @@ class Homeserver:
 
     def __init__(self) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-        self.answers: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {"/ping": (200, {})}
         self.asked: list[str] = []
         self._server.answers, self._server.asked = self.answers, self.asked  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -363,6 +362,41 @@ def start(tmp_path: Path, homeserver: Homeserver, spooled: Spooled) -> Iterator[
     yield begin
     for each in running:
         each.stop()
+
+
+def test_it_is_up_while_the_homeserver_reaches_it_and_has_caught_up(start, homeserver, spooled, monkeypatch):
+    monkeypatch.setattr(reception, "MISSED", 0.05)
+    monkeypatch.setattr(reception, "TRIED", 0.05)
+    homeserver.answers["/ping"] = (502, {"errcode": "M_CONNECTION_FAILED"})
+    source = start()
+    assert not source.up
+    homeserver.answers["/ping"] = (200, {})
+    assert until(lambda: source.up)
+    put(source, CREATED, said("old"))
+    assert not source.up, "there may be more of it"
+    put(source, said("new") | {"origin_server_ts": time.time_ns() // 1_000_000})
+    assert source.up
+    homeserver.answers["/ping"] = (404, {"errcode": "M_UNRECOGNIZED"})
+    time.sleep(0.2)
+    assert source.up, "an older homeserver can't be asked"
+    homeserver.answers["/ping"] = (403, {"errcode": "M_FORBIDDEN"})
+    assert until(lambda: not source.up)
+
+
+def test_catching_up_ends_by_itself():
+    reach = Reach()
+    assert not reach.is_up(0)
+    reach.tried(0, reached=True)
+    assert reach.is_up(0), "nothing was kept"
+    reach.told(1, 3600)
+    assert not reach.is_up(1 + QUIET - 0.1) and reach.is_up(1 + QUIET)
+    reach.tried(20, reached=False)
+    reach.tried(30, reached=True)
+    for now in range(30, 30 + int(LONGEST), 5):
+        reach.told(now, 3600)
+        assert not reach.is_up(now)
+    reach.told(31 + LONGEST, 3600)
+    assert reach.is_up(31 + LONGEST), "its clock may be wrong"
 
 
 def until(true: Callable[[], object], seconds: float = 20.0) -> bool:

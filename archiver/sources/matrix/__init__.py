@@ -2,6 +2,7 @@
 
 registration  the file that both share         homeserver   what is asked of the homeserver
 source        the `Source`                     reception    what the homeserver asks of us
+reaching      whether it reaches us            saving       which rooms' history is saved
 ledger        what outlives a restart          rooms        rooms as they are now
 translating   a transaction -> events          fetching     files, at once or later
 history       rooms older than the service, saved for a backfill

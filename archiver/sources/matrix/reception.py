@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from archiver.events import Captured, Outcome
+from archiver.events import SECOND, Captured, Outcome
 from archiver.exceptions import EventError, TryLater
 from archiver.importers.matrix.event import Line
 from archiver.importers.media import Media
@@ -35,6 +35,7 @@ from archiver.sources.http.senders import Sender, Senders
 from archiver.sources.matrix.fetching import TRIES, Fetching, wait
 from archiver.sources.matrix.homeserver import Homeserver, No, NotNow
 from archiver.sources.matrix.ledger import Ledger, Waiting
+from archiver.sources.matrix.reaching import Reach
 from archiver.sources.matrix.registration import Registration
 from archiver.sources.matrix.translating import Found, Opened, Stranger, Translator
 from archiver.sources.protocol import Accept
@@ -44,6 +45,10 @@ log = structlog.get_logger("archiver.sources")
 ROOT = "/_matrix/app/v1"
 PATIENCE = 3
 """Transactions put off because the homeserver doesn't say what a new room is like; then it is told without."""
+ASKED, PATIENCE_OF_PINGS = 3.0, 20.0
+"""Seconds for an answer whether we can be reached: at a start, which waits for it, and later."""
+TRIED, MISSED = 30.0, 5.0
+"""Seconds between such questions: as long as it reaches us, and while it doesn't."""
 LOOK = 5.0
 """Seconds between looks for files to be fetched later."""
 _CODES = {
@@ -72,8 +77,10 @@ class Transactions(Reception):
         accept: Accept,
     ) -> None:
         super().__init__(source, limits, accept)
+        self.reach = Reach()
         self.given_up = 0
         """Files that could not be had in days."""
+        self._id = registration.id
         self._homeserver = homeserver
         self._ledger = ledger
         self._fetching = fetching
@@ -83,7 +90,8 @@ class Transactions(Reception):
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "matrix")
         self._put_off: Counter[str] = Counter()
-        self._later: asyncio.Task[None] | None = None
+        self._why = ""
+        self._tasks: list[asyncio.Task[None]] = []
 
     def application(self) -> Starlette:
         return self.opened(
@@ -99,13 +107,15 @@ class Transactions(Reception):
         """As Matrix tells errors: client-server API, "Standard error response"."""
         return _error(refusal.status, _CODES.get(refusal.status, "M_UNKNOWN"), refusal.detail, refusal.headers)
 
-    def begin(self) -> None:
-        self._later = asyncio.create_task(self._fetch_later())
+    async def begin(self) -> None:
+        """Tells the homeserver that we are there: it sends at once what it kept for us, instead of in some minutes."""
+        await self._try(ASKED)
+        self._tasks = [asyncio.create_task(self._fetch_later()), asyncio.create_task(self._keep_trying())]
 
     async def close(self) -> None:
-        if self._later is not None:
-            self._later.cancel()
-            await asyncio.gather(self._later, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await super().close()
         await self._homeserver.close()
         self._thread.shutdown()
@@ -136,6 +146,7 @@ class Transactions(Reception):
                     opened = await self._work(self._translator.open, request.path_params["txn"], body)
                     if opened is not None:
                         await self._take_in(opened)
+                    self.reach.told(time.monotonic(), _age(opened, self._clock()))
             except TryLater as fault:
                 log.warning("events_put_off", source=self.source, reason=str(fault))
                 raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "ledger", "it can't be taken now") from fault
@@ -194,6 +205,35 @@ class Transactions(Reception):
         except No:  # who never had any
             return False
 
+    # Whether it reaches us
+
+    async def _keep_trying(self) -> None:
+        while True:
+            await asyncio.sleep(TRIED if self.reach.reached else MISSED)
+            await self._try(PATIENCE_OF_PINGS)
+
+    async def _try(self, seconds: float) -> None:
+        why = ""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._homeserver.ping(self._id)
+        except TimeoutError:
+            why = f"no answer in {seconds:.0f} seconds"
+        except NotNow as fault:
+            why = str(fault)
+        except No as fault:
+            # Before version 1.7 of the specification nobody could be asked for that.
+            why = "" if fault.errcode == "M_UNRECOGNIZED" else str(fault)
+        except Exception as fault:
+            log.exception("homeserver not tried", source=self.source)
+            why = repr(fault)
+        if why and why != self._why:
+            log.warning("homeserver doesn't reach us", source=self.source, why=why)
+        elif self._why and not why:
+            log.info("homeserver reaches us", source=self.source)
+        self._why = why
+        self.reach.tried(time.monotonic(), reached=not why)
+
     # Files that come later
 
     async def _fetch_later(self) -> None:
@@ -245,6 +285,12 @@ class Transactions(Reception):
 
     async def _work(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def _age(opened: Opened | None, now: int) -> float:
+    """Seconds since the last event of a transaction."""
+    times = [line.origin_server_ts for line in opened.lines] if opened is not None else []
+    return max(0.0, now / SECOND - max(times) / 1_000) if times else 0.0
 
 
 def _error(status: HTTPStatus, errcode: str, told: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -71,6 +72,12 @@ class MatrixSource(Served):
         ledger.close()
         return f"; {encrypted:,} of {rooms:,} rooms are encrypted: who wrote when, not what" if encrypted else ""
 
+    @property
+    def up(self) -> bool:
+        """Not while the homeserver doesn't reach us, or still sends what it kept meanwhile."""
+        reception = self._reception
+        return super().up and isinstance(reception, Transactions) and reception.reach.is_up(time.monotonic())
+
     def signs(self) -> Signs:
         lost = self._reception.given_up if isinstance(self._reception, Transactions) else 0
         return Signs(super().signs().refused, lost)
@@ -78,7 +85,7 @@ class MatrixSource(Served):
     def start(self, accept: Accept) -> None:
         super().start(accept)
         assert isinstance(self._reception, Transactions)
-        self._loop.run(_done(self._reception.begin))
+        self._loop.run(self._reception.begin())
 
     def _receiving(self, accept: Accept) -> Reception:
         found = registration.read(self._file)
@@ -139,7 +146,3 @@ def _is_number(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-async def _done(function: Callable[[], None]) -> None:
-    function()
