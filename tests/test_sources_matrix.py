@@ -156,6 +156,13 @@ def test_a_transaction_that_comes_again_is_told_once(source, spooled):
     assert len({each.id for each in events_of(spooled)}) == 4, "the same events have the same ids"
 
 
+def test_a_number_that_is_given_anew_hides_nothing(source, spooled):
+    """As a Synapse on SQLite does after each restart."""
+    assert put(source, CREATED, said("one"), txn="1").is_success
+    assert put(source, said("two"), txn="1").is_success
+    assert spooled.texts == ["one", "two"]
+
+
 def test_a_transaction_known_before_a_restart_is_known_after_it(tmp_path, spooled):
     for _ in range(2):
         source = make(tmp_path)

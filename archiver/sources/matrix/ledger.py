@@ -23,7 +23,7 @@ REMEMBERED = 60 * 86_400 * SECOND
 """How long it is known who wrote a message; of an older one the homeserver is asked."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS txn (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS txn (n INTEGER PRIMARY KEY, id TEXT NOT NULL, events TEXT NOT NULL, UNIQUE (id, events));
 CREATE TABLE IF NOT EXISTS room (id TEXT PRIMARY KEY, met INTEGER NOT NULL, direct INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (
     room TEXT NOT NULL, type TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (room, type, key)
@@ -69,9 +69,11 @@ class Waiting(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """What one transaction leaves. `state` by room, type and key; `rooms` are (id, met, direct)."""
+    """What one transaction leaves. `events` tells which it had; `state` by room, type and key; `rooms` are (id, met,
+    direct)."""
 
     txn: str
+    events: str
     rooms: tuple[tuple[str, bool, bool], ...]
     state: tuple[tuple[str, str, str, bytes], ...]
     meant: tuple[Meaning, ...]
@@ -95,8 +97,9 @@ class Ledger:
     def close(self) -> None:
         self._connection.close()
 
-    def knows(self, txn: str) -> bool:
-        return bool(self._rows("SELECT 1 FROM txn WHERE id = ?", txn))
+    def knows(self, txn: str, events: str) -> bool:
+        """Of these very events: a Synapse on SQLite gives its numbers anew after each restart."""
+        return bool(self._rows("SELECT 1 FROM txn WHERE id = ? AND events = ?", txn, events))
 
     def room(self, identity: str) -> Known:
         found = self._rows("SELECT met, direct FROM room WHERE id = ?", identity)
@@ -123,7 +126,7 @@ class Ledger:
     def write(self, entry: Entry, now: int) -> None:
         meant = [(m.id, m.type, m.sender, m.is_edit, m.target, m.key, now) for m in entry.meant]
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO txn (id) VALUES (?)", (entry.txn,))
+            connection.execute("INSERT OR IGNORE INTO txn (id, events) VALUES (?, ?)", (entry.txn, entry.events))
             connection.execute("DELETE FROM txn WHERE n <= (SELECT max(n) FROM txn) - ?", (TRANSACTIONS,))
             connection.executemany("INSERT OR REPLACE INTO room (id, met, direct) VALUES (?, ?, ?)", entry.rooms)
             connection.executemany(

@@ -86,14 +86,14 @@ class Translator:
 
     def open(self, txn: str, body: bytes) -> Opened | None:
         """None for a transaction that came before, whole. Raises nothing for what a body holds."""
-        if self._ledger.knows(txn):
-            return None
         try:
             events = msgspec.json.decode(body, type=Body).events
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
             # It comes from the homeserver: refused, it would come again for ever, and nothing after it.
             return Opened(txn, rejected=(Rejected(body, f"transaction {txn[:80]} {POSITION}", str(fault), None),))
         lines, rejected = self._lines(events)
+        if not rejected and self._ledger.knows(txn, _digest(lines)):
+            return None
         return Opened(
             txn, lines, rejected, self._strangers(lines), self._unknown(lines), tuple(self._with_files(lines))
         )
@@ -245,6 +245,7 @@ class Translator:
         ]
         entry = Entry(
             opened.txn,
+            _digest(opened.lines),
             tuple((identity, each.met, each.room.direct) for identity, each in rooms.items()),
             tuple(state),
             tuple(_meaning(line) for line in lines if line.type in _SPOKEN_OF),
@@ -270,6 +271,10 @@ def _within(element: dict[str, object] | list[object]) -> Iterable[object]:
 def _meant(line: Line) -> Meant:
     relation = line.relation
     return Meant(line.type, line.sender, bool(line.replaced), text(relation, "event_id"), text(relation, "key"))
+
+
+def _digest(lines: Iterable[Line]) -> str:
+    return jsonfile.digest([line.event_id for line in lines])
 
 
 def _spoken_of(line: Line) -> str:
