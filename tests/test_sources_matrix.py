@@ -164,10 +164,11 @@ def test_a_number_that_is_given_anew_hides_nothing(source, spooled):
 
 
 def test_a_transaction_known_before_a_restart_is_known_after_it(tmp_path, spooled):
+    one = said("one")
     for _ in range(2):
         source = make(tmp_path)
         source.start(spooled)
-        assert put(source, CREATED, said("one"), txn="1").status_code == 200
+        assert put(source, CREATED, one, txn="1").status_code == 200
         source.stop()
     assert spooled.texts == ["one"]
 
