@@ -1,0 +1,58 @@
+"""A talk on a real Prosody with the archiver's module in it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from servers.prosody import HOST as SERVER
+from servers.prosody import ROOMS, Prosody
+
+from live.relay import HOST
+from live.script import Step
+from live.stage import Stage, until
+from live.xmpp import ABILITIES, KINDS, Talkers
+
+SECRET = "a-secret-of-the-module-alone"
+
+
+class ProsodyPerformer:
+    """Its restart is a kill: it says goodbye to nobody."""
+
+    abilities = ABILITIES
+    kinds = KINDS
+
+    async def prepare(self, stage: Stage) -> str:
+        port = stage.port()
+        folder = stage.folder / "prosody"
+        folder.mkdir()
+        self._server = Prosody(folder, await stage.relay(port), SECRET)
+        self._talkers = Talkers(self._server.port, SERVER, f"team@{ROOMS}")
+        return (
+            f'[smtp]\nenabled = false\n[[source]]\ntype = "xmpp"\nname = "prosody"\nlisten = "{HOST}:{port}"\n'
+            f'[[source.token]]\nname = "prosody"\nsources = ["xmpp:{SERVER}", "xmpp:{ROOMS}"]\n'
+            f'sha256 = "{hashlib.sha256(SECRET.encode()).hexdigest()}"\n'
+        )
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._server.start)
+        await self._talkers.come()
+
+    async def perform(self, step: Step) -> None:
+        await self._talkers.perform(step)
+
+    async def restart(self) -> None:
+        await asyncio.to_thread(self._server.kill)
+        await self._talkers.go()
+        await asyncio.to_thread(self._server.start)
+        await self._talkers.come()
+
+    async def settle(self) -> None:
+        await until(self._server.is_drained, "the module's queue to be empty", 150)
+
+    async def stop(self) -> None:
+        await self._talkers.go()
+        await asyncio.to_thread(self._server.stop)
+
+    def mailbox(self, person: str) -> str:
+        return f"{person}@{SERVER}"
