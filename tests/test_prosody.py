@@ -227,12 +227,22 @@ def test_prosody_is_killed_and_nothing_is_missing(server: Prosody, archiver: Arc
     assert bob
 
 
-def test_what_was_said_without_the_module_is_filled_in(
-    server: Prosody, archiver: Archiver, all_of_them: People
-) -> None:
-    ann, _ = together(all_of_them, "ann", "bob")
-    ann.say("bob@localhost", body("before"))
-    archiver.until(3, server)
+@pytest.mark.parametrize("storage", ["sql", "internal"])
+def test_what_was_said_without_the_module_is_filled_in(tmp_path: Path, archiver: Archiver, storage: str) -> None:
+    folder = tmp_path / "prosody"
+    folder.mkdir()
+    with prosody(folder, archiver.port, TOKEN, storage=storage) as server:
+        fill_in(server, archiver)
+        later = backfilled(server) if storage == "sql" else {}
+        assert {each for each in later if later[each].data.message} <= archiver.once.keys()
+
+
+def fill_in(server: Prosody, archiver: Archiver) -> None:
+    with people(server.port) as before:
+        ann, _ = together(before, "ann", "bob")
+        ann.say("bob@localhost", body("before"))
+        archiver.until(3, server)
+    archiver.until(5, server)
     server.stop()
     server.start(with_module=False)
     with people(server.port) as meanwhile:
@@ -245,12 +255,10 @@ def test_what_was_said_without_the_module_is_filled_in(
         bob.settle()
     server.stop()
     server.start()
-    archiver.until(3 + 452, server)
+    archiver.until(5 + 452, server)
     time.sleep(1)
     expected = sorted(["before", "an answer", "in the room", *(f"pair {number:03d}" for number in range(450))])
     assert archiver.texts() == expected
-    later = backfilled(server)
-    assert {each for each in later if later[each].data.message} <= archiver.once.keys()
 
 
 def test_a_queue_that_is_lost_is_filled_from_the_archive(tmp_path: Path, archiver: Archiver) -> None:

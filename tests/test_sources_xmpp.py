@@ -376,6 +376,42 @@ def test_what_wasnt_taken_means_the_same_when_it_comes_again(tmp_path: Path) -> 
     assert told == ["message.sent", "message.reacted", "message.sent"], "a reaction that is known is told no more"
 
 
+REACT = "<reactions xmlns='urn:xmpp:reactions:0' id='{}'>{}</reactions>"
+REPLACE = "<replace xmlns='urn:xmpp:message-correct:0' id='{}'/>"
+RETRACT = "<retract xmlns='urn:xmpp:message-retract:1' id='{}'/>"
+which = st.integers(0, 3)
+some = st.lists(st.sampled_from(["<reaction>👍</reaction>", "<reaction>🎉</reaction>"]), unique=True).map("".join)
+nicks = st.sampled_from(["Ann", "Bob"])
+happenings = st.one_of(
+    st.tuples(st.just("say"), which, nicks),
+    st.tuples(st.builds(REACT.format, which.map("s{}".format), some), which, nicks),
+    st.tuples(st.builds(lambda n: body("new") + REPLACE.format(f"m{n}"), which), which, nicks),
+    st.tuples(st.builds(RETRACT.format, which.map("s{}".format)), which, nicks),
+)
+
+
+@given(st.lists(happenings, max_size=12), st.lists(st.tuples(st.integers(1, 4), st.sampled_from("okl")), max_size=12))
+def test_whatever_comes_again_is_told_as_if_it_came_once(what: list[Any], luck: list[tuple[int, str]]) -> None:
+    """Batches of some records; each is taken (o), put off (k), or taken with its answer lost (l)."""
+    given: list[dict[str, Any]] = []
+    for number, (kind, target, nick) in enumerate(what):
+        key = f"s{target}" if kind == "say" else f"k{number}"
+        keyless = number % 3 == 2
+        inner = body(f"text {number}") if kind == "say" else kind
+        given.append(in_room(inner, nick, id=f"m{target}", **({} if keyless else {"key": key})))
+    once = {(event.source, event.id): event for event in told(*given)}
+    memory, again, queue, fates = Remembered(), {}, list(given), iter(luck)
+    while queue:
+        size, fate = next(fates, (4, "o"))
+        with memory.trying() as keep:
+            events = told(*queue[:size], memory=memory)
+            if fate != "k":
+                keep()
+                again |= {(event.source, event.id): again.get((event.source, event.id), event) for event in events}
+        queue = queue if fate in "kl" else queue[size:]
+    assert again.keys() == once.keys()
+
+
 def test_packed_bodies_and_empty_ones() -> None:
     spooled, source = Spooled(), make()
     source.start(spooled)

@@ -32,7 +32,7 @@ c2s_require_encryption = false allow_unencrypted_plain_auth = true
 modules_enabled = {{ "roster", "saslauth", "disco", "ping", "carbons", "mam", "offline", "posix", {module} }}
 modules_disabled = {{ "s2s", "tls" }}
 authentication = "insecure" insecure_open_authentication = "Yes please, I know what I'm doing!"
-storage = {{ archive = "sql"; muc_log = "sql" }}
+storage = {{ archive = "{storage}"; muc_log = "{storage}" }}
 sql = {{ driver = "SQLite3"; database = "{directory}/archive.sqlite" }}
 archive_expires_after = "never"
 archiver_url = "http://127.0.0.1:{listener}/records"
@@ -60,12 +60,13 @@ class Prosody:
         more: str = "",
         components: str = "",
         plugins: dict[str, str] | None = None,
+        storage: str = "sql",
     ) -> None:
         """`more` goes before the first host, `components` behind all; `plugins` are further modules by their names."""
         self.directory = directory
         self.port, self.component = free_port(), free_port()
         self.listener = listener
-        self.more, self.components = more, components
+        self.more, self.components, self.storage = more, components, storage
         (directory / "plugins").mkdir(exist_ok=True)
         for name, source in (plugins or {}).items():
             (directory / "plugins" / f"mod_{name}.lua").write_text(source)
@@ -92,6 +93,7 @@ class Prosody:
             listener=self.listener,
             module='"archiver"' if with_module else "",
             more=self.more,
+            storage=self.storage,
             components=self.components,
         )
         configuration = self.directory / "prosody.cfg.lua"
