@@ -26,6 +26,8 @@ GOLDEN = (
     ("file_and_inline_image", "alice@example.org", "en", "UTC"),
     ("poll", "alice@example.org", "zh_Hant", "Asia/Taipei"),
     ("meeting", "w_1", "en", "Europe/Berlin"),
+    ("guessed", "alice@example.org", "en", "Europe/Berlin"),
+    ("guessed", "bob@example.org", "zh_Hant", "Asia/Taipei"),
     ("whisper", "archive", "en", "UTC"),
     ("edit_and_retract", "archive", "zh_Hant", "Asia/Taipei"),
     ("file_and_inline_image", "archive", "en", "UTC"),

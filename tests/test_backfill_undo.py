@@ -59,6 +59,22 @@ def undo(call: Call, run: int, *arguments: object, **more: Any) -> dict[str, Any
     return dict(json.loads(call("backfill", "--undo", run, *decided, "--json", *arguments, **more).stdout))
 
 
+def test_a_zone_that_was_guessed_is_said_until_it_is_given(call: Call, data: Path, tmp_path: Path) -> None:
+    log = tmp_path / "#c.log"
+    log.write_text("2020-02-20T10:00:00  <alice> hi\n2020-02-20T10:01:00  <bob> well\n")
+    people = '[directory.people]\nalice = "alice@example.org"\nbob = "bob@example.org"\n'
+    read = ("backfill", "irc", "--network", "net", log)
+    call(*read, config=people)
+    (guessed,) = items(data)
+    assert b"\nX-Archiver-Guessed: zone=UTC\n" in guessed.read_bytes()
+    assert b"Times were read as UTC: the source names no zone" in guessed.read_bytes()
+    undo(call, 1, config=people)
+    assert not items(data)
+    call(*read, "--zone", "UTC", config=people)
+    (given,) = items(data)
+    assert b"guessed" not in given.read_bytes().lower() and b"names no zone" not in given.read_bytes()
+
+
 def listing(data: Path) -> list[str]:
     """All items, under their names and flags."""
     return sorted(str(each.relative_to(data)) for each in data.glob("mail/*/*/.*/*/*") if each.is_file())

@@ -165,9 +165,11 @@ def test_telegram_messages_are_there_once() -> None:
     ]
     assert texts(captured)[:2] == ["https://google.com 👀", "hello world"]
     assert captured[0].event.time.isoformat() == "2019-07-12T16:55:32-03:00", "local time of the zone given"
-    assert reading.guessed["times without a zone: taken as America/Argentina/Buenos_Aires"] == sum(
-        "date_unixtime" not in each for each in raw
-    )
+    assert not reading.marks, "the zone was given"
+    captured, _, reading = read("telegram", TELEGRAM[0])
+    unzoned = [str(each["id"]) for each in raw if "date_unixtime" not in each and each["type"] == "message"]
+    marked = [each.event for each in captured if "zone=UTC" in (each.event.archiverguessed or "")]
+    assert [each.data.message.id for each in marked if each.type == "message.sent"] == unzoned  # type: ignore[union-attr]
     photos = [each for captured_ in captured for each in captured_.event.data.attachments or ()]
     assert [each.name for each in photos] == ["photo (not in the export)"] * sum("photo" in each for each in said)
     places = {each.event.data.conversation.id for each in captured}

@@ -53,7 +53,8 @@ def test_every_message_is_there_once(path: Path) -> None:
     assert {each.event.id.rpartition("/")[2] for each in captured} == guids
     assert sum(len(each.attached) for each in captured) == files
     assert captured[0].event.time.isoformat() == "2025-01-01T00:00:00+00:00"
-    assert sum(reading.guessed.values()) == count + reacted + 1
+    assert {each.event.archiverguessed for each in captured} == {"owner=me; epoch"}
+    assert sum(reading.marks.values()) == count + reacted
 
 
 def body(text: str) -> bytes:

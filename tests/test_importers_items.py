@@ -28,6 +28,7 @@ ITEMS = IMPORTERS["items"]
 class TestItems(ImporterContract):
     importer = ITEMS
     samples = tuple((path, Options()) for path in sorted(EXPECTED.glob("*.eml")))
+    brings_marks = True
 
 
 def read(path: Path) -> tuple[list[Captured | Rejected], Counter[str]]:

@@ -108,31 +108,46 @@ def test_zooms_speakers_stand_before_a_colon() -> None:
         ("15:00:20", "", "(music)"),
     ]
     assert captured[0].event.data.conversation.kind == "conference"
-    assert reading.guessed == Counter({"who speaks: some cues name nobody": 1})
+    assert reading.marks == Counter({"speaker": 1})
 
 
 @pytest.mark.parametrize(
-    ("name", "header", "options", "start", "guesses"),
+    ("name", "header", "options", "start", "guessed"),
     [
-        ("x.vtt", "", Options(date="2024-07-01T10:30", zone="Europe/Berlin"), "2024-07-01T08:30:00", 0),
-        ("x.vtt", "", Options(date="2024-07-01T10:30+05:00"), "2024-07-01T05:30:00", 0),
-        ("x.vtt", "", Options(date="2024-07-01"), "2024-07-01T00:00:00", 1),
-        ("x.vtt", "NOTE start 2024-07-01T10:30:00Z\n\n", Options(zone="Asia/Taipei"), "2024-07-01T10:30:00", 0),
-        ("GMT20240701-103000_Recording.cc.vtt", "", Options(zone="Asia/Taipei"), "2024-07-01T10:30:00", 0),
-        ("Sync-20240701_103000-Meeting Recording.vtt", "", Options(zone="Asia/Taipei"), "2024-07-01T02:30:00", 1),
-        ("Sync-20240701_103000UTC-Meeting Recording.vtt", "", Options(zone="Asia/Taipei"), "2024-07-01T10:30:00", 0),
-        ("2024-07-01 10.30.00 Sync 123/audio_transcript.vtt", "", Options(zone="UTC"), "2024-07-01T10:30:00", 1),
-        ("Sync 2024-07-01.vtt", "", Options(), "2024-07-01T00:00:00", 1),
+        ("x.vtt", "", Options(date="2024-07-01T10:30", zone="Europe/Berlin"), "2024-07-01T08:30:00", None),
+        ("x.vtt", "", Options(date="2024-07-01T10:30+05:00"), "2024-07-01T05:30:00", None),
+        ("x.vtt", "", Options(date="2024-07-01"), "2024-07-01T00:00:00", "zone=UTC; start-day"),
+        ("x.vtt", "NOTE start 2024-07-01T10:30:00Z\n\n", Options(zone="Asia/Taipei"), "2024-07-01T10:30:00", None),
+        ("GMT20240701-103000_Recording.cc.vtt", "", Options(zone="Asia/Taipei"), "2024-07-01T10:30:00", None),
+        (
+            "Sync-20240701_103000-Meeting Recording.vtt",
+            "",
+            Options(zone="Asia/Taipei"),
+            "2024-07-01T02:30:00",
+            "start-of-name",
+        ),
+        ("Sync-20240701_103000UTC-Meeting Recording.vtt", "", Options(zone="Asia/Taipei"), "2024-07-01T10:30:00", None),
+        (
+            "2024-07-01 10.30.00 Sync 123/audio_transcript.vtt",
+            "",
+            Options(zone="UTC"),
+            "2024-07-01T10:30:00",
+            "start-of-name",
+        ),
+        ("Sync 2024-07-01.vtt", "", Options(), "2024-07-01T00:00:00", "zone=UTC; start-day"),
     ],
 )
-def test_when_it_began(name: str, header: str, options: Options, start: str, guesses: int, tmp_path: Path) -> None:
+def test_when_it_began(
+    name: str, header: str, options: Options, start: str, guessed: str | None, tmp_path: Path
+) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"WEBVTT\n\n{header}00:00.000 --> 00:01.000\n<v Ann>hi</v>\n")
     (cue,), rejected, reading = read("webvtt", path, options)
     assert not rejected
     assert cue.event.time.isoformat() == f"{start}+00:00"
-    assert sum(reading.guessed.values()) == guesses
+    assert cue.event.archiverguessed == guessed
+    assert dict(reading.marks) == ({guessed: 1} if guessed else {})
 
 
 def test_a_start_nobody_tells_is_asked_for(tmp_path: Path) -> None:
@@ -200,11 +215,11 @@ def test_a_saved_chat_and_its_whisper() -> None:
     to = [each.event.data.message.to for each in captured if each.event.data.message]
     assert [[who.address for who in each] if each else None for each in to] == [None, None, ["Ann Example"], None]
     assert captured[0].event.data.conversation.topic == "Weekly 91234567890"
-    assert len(reading.guessed) == 1
+    assert dict(reading.marks) == {"day-of-name": 4}
 
 
 def test_old_forms_other_languages_and_midnight() -> None:
-    captured, _, reading = read("zoomchat", NIGHT)
+    captured, _, _ = read("zoomchat", NIGHT)
     assert said(captured) == [
         ("23:58:00", "Ann Example", "first"),
         ("23:59:30", "Bob", "zweite"),
@@ -214,7 +229,9 @@ def test_old_forms_other_languages_and_midnight() -> None:
     assert [each.event.time.day for each in captured] == [31, 31, 1, 1]
     to = [each.event.data.message.to for each in captured if each.event.data.message]
     assert [bool(each) for each in to] == [False, False, True, False]
-    assert "who 'Hosts and panelists' is: everybody" in reading.guessed
+    always = "zone=UTC; day-of-name"
+    marks = [always, always, f"{always}; next-day", f"{always}; next-day; recipients"]
+    assert [each.event.archiverguessed for each in captured] == marks
 
 
 def test_a_cloud_recordings_chat_counts_from_its_start() -> None:

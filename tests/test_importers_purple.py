@@ -73,7 +73,8 @@ def test_a_pidgin_log_over_three_days() -> None:
     assert days["delayed message dest"] == "2011-12-09T01:24:03-08:00"
     assert days["alternate message"] == "2011-12-10T01:24:43-08:00"
     assert days["3rd day message"] == "2011-12-11T01:13:43-08:00"
-    assert reading.guessed == {"that a day has passed: the clock went back by more than an hour": 2}
+    assert dict(reading.marks) == {"next-day": 3}
+    assert [each.time.day for each in events if each.archiverguessed] == [10, 10, 11]
     assert [each.name for event in events for each in event.data.attachments or ()] == ["image.png", "image2.png"]
     assert {each.data.conversation.id for each in events} == {"aimdest aimsource"}
     assert {each.data.actor.address for each in events} == {"aimdest", "aimsource"}  # type: ignore[union-attr]

@@ -98,11 +98,10 @@ def test_zone_title_people_and_what_was_guessed(tmp_path: Path) -> None:
     assert [each.address for each in captured[0].event.data.conversation.participants or ()] == ["+491715551234", "Ann"]
     assert len({each.event.id for each in captured}) == 3
     assert [each.event.sequence for each in captured] == ["000001", "000002", "000003"]
-    assert set(reading.guessed) == {
-        "the order of dates: day first",
-        "times without a zone: taken as Asia/Taipei",
-        "which messages are the same: by time, author and text",
-    }
+    assert {each.event.archiverguessed for each in captured} == set(reading.marks) == {"day-first"}
+    assert reading.unnumbered == 3
+    zoneless, _, _ = read(path, Options())
+    assert {each.event.archiverguessed for each in zoneless} == {"zone=UTC; day-first"}
 
 
 def test_a_longer_export_gives_the_same_and_more(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archiver
-from archiver.events import EPOCH, SECOND, microseconds, moment
+from archiver.events import EPOCH, GUESSES, OTHER_GUESS, SECOND, microseconds, moment
 from archiver.exceptions import ItemError
 from archiver.rendering.entries import _HAPPENINGS
 from archiver.rendering.wording import (
@@ -35,7 +35,7 @@ SAYING = {"words", "_words", "_subject", "_by"}
 
 
 def used() -> set[str]:
-    found = {sentence for pair in _HAPPENINGS.values() for sentence in pair}
+    found = {sentence for pair in _HAPPENINGS.values() for sentence in pair} | {*GUESSES.values(), OTHER_GUESS}
     for name in ("entries", "people", "transcript", "envelope", "wording"):
         for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text("utf-8"))):
             if isinstance(node, ast.Call) and _name(node.func) in (SAYING | ({"self"} if name == "wording" else set())):

@@ -22,7 +22,7 @@ from archiver.cli.output import as_json, complain, counted, say, table
 from archiver.cli.preview import people_known, previews, tell_previews
 from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Document, Options, importer
-from archiver.importers.protocol import charset_of, date_option, zone_of
+from archiver.importers.protocol import CHARSET, ZONE, charset_of, date_option, zone_of
 from archiver.logs import plain
 from archiver.spool.locks import holder
 
@@ -34,9 +34,9 @@ _POLL = 0.5
 @click.option("--list", "list_", is_flag=True, help="Name the formats.")
 @click.option("--channel", help="The channel of a log that doesn't say: '#ubuntu'.")
 @click.option("--network", help="The system's name: an IRC network, a host.")
-@click.option("--zone", default="UTC", show_default=True, help="The time zone of times without one.")
+@click.option("--zone", show_default=ZONE, help="The time zone of times without one.")
 @click.option("--date", help="The day of a log whose name doesn't say, as YYYY-MM-DD; a meeting's with THH:MM.")
-@click.option("--charset", default="windows-1252", show_default=True, help="What text is in that isn't UTF-8.")
+@click.option("--charset", show_default=CHARSET, help="What text is in that isn't UTF-8.")
 @click.option("--source", help="The whole source of every event, in place of what the files say.")
 @click.option("--owner", help="Whose export it is, where it calls them only 'you': an address.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that file.")
@@ -65,9 +65,9 @@ def backfill(
     list_: bool,
     channel: str | None,
     network: str | None,
-    zone: str,
+    zone: str | None,
     date: str | None,
-    charset: str,
+    charset: str | None,
     source: str | None,
     owner: str | None,
     jobs: int,

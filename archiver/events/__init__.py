@@ -7,6 +7,7 @@ Holds no I/O but reading the files it is given, and nothing of conversations.
 
 from archiver.events.attachment import Beside, digest_of
 from archiver.events.capture import BOM, EVENT_LIMIT, capture, ndjson
+from archiver.events.guessing import GUESSES, OTHER_GUESS, guess_mark, guesses_of
 from archiver.events.matching import any_of, fits
 from archiver.events.reading import DAMAGED, LINE_LIMIT, chunks, date_of, lines, open_events, read_events, unpacked
 from archiver.events.record import (
@@ -59,10 +60,12 @@ __all__ = [
     "ENDED",
     "EPOCH",
     "EVENT_LIMIT",
+    "GUESSES",
     "INVITED",
     "JOINED",
     "LEFT",
     "LINE_LIMIT",
+    "OTHER_GUESS",
     "POLL_CLOSED",
     "POLL_OPENED",
     "POLL_VOTED",
@@ -95,6 +98,8 @@ __all__ = [
     "definitions_of_events",
     "digest_of",
     "fits",
+    "guess_mark",
+    "guesses_of",
     "json_schema",
     "kinds_of",
     "lines",

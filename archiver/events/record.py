@@ -97,7 +97,8 @@ class Event(Record, frozen=True):
     """One captured thing that happened; never changed. Identity is `(source, id)`.
 
     The `archiver…` attributes are ours (CloudEvents extensions): the time as the source had it where it was replaced
-    or raised, what was mended in a few words, and the legacy charset a text was decoded from.
+    or raised, what was mended in a few words, the legacy charset a text was decoded from, and what had to be guessed
+    of it (see `guessing`).
     """
 
     source: Annotated[str, Meta(min_length=1)]
@@ -112,6 +113,7 @@ class Event(Record, frozen=True):
     archivertime: str | None = None
     archivercleaned: str | None = None
     archivercharset: str | None = None
+    archiverguessed: str | None = None
 
 
 class Captured(Struct, frozen=True, gc=False):

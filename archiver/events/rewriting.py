@@ -12,7 +12,7 @@ _STRUCTURE = frozenset(
     {
         *("specversion", "type", "time", "sequence", "datacontenttype"),
         *("kind", "history", "until", "language", "media_type", "sha256"),
-        *("archivertime", "archivercleaned", "archivercharset", "archiverredacted"),
+        *("archivertime", "archivercleaned", "archivercharset", "archiverguessed", "archiverredacted"),
     }
 )
 """Members whose values have a form of their own, which no name may break."""

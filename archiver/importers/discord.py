@@ -207,10 +207,9 @@ class _Room:
             for user in reaction.users:
                 key = f"{line.id}/reaction/{name}/{user.id}"
                 message = Message(id=line.id)
-                yield self._room.event(key, REACTED, line.timestamp, self._person(user), message=message, reaction=name)
-            if reaction.users:
-                self._reading.guessed["when reactions were given: at the time of their message"] += 1
-            else:
+                at, who = line.timestamp, self._person(user)
+                yield self._room.event(key, REACTED, at, who, guessed="reacted", message=message, reaction=name)
+            if not reaction.users:
                 self._reading.ignored["reactions without who gave them"] += 1
 
     def _person(self, author: Author) -> Participant:

@@ -146,18 +146,16 @@ class _Chat:
             attachments=attachments or None,
         )
         if line.message_state == "DELETED":
-            yield room.event(f"{key}/deleted", RETRACTED, at, message=Message(id=key))
+            yield room.event(f"{key}/deleted", RETRACTED, at, guessed="retracted", message=Message(id=key))
         if line.updated_date:
             changed = Message(id=key, text=line.text)
             yield room.event(f"{key}/edited", EDITED, time_of(line.updated_date), actor, message=changed)
         for reaction in line.reactions:
-            self._reading.guessed["when reactions were given: at the time of their message"] += 1
             for email in reaction.reactor_emails:
                 name = reaction.emoji.unicode or "?"
                 who = self._people.get(email) or Participant(address=email)
-                yield room.event(
-                    f"{key}/reaction/{name}/{email}", REACTED, at, who, message=Message(id=key), reaction=name
-                )
+                identity, message = f"{key}/reaction/{name}/{email}", Message(id=key)
+                yield room.event(identity, REACTED, at, who, guessed="reacted", message=message, reaction=name)
 
     def _person(self, person: Person) -> Participant | None:
         address = person.email or person.name

@@ -144,15 +144,16 @@ class _Room:
         message = Message(id=key, text=_text(line))
         yield self._room.event(key, SENT, at, actor, message=message, attachments=attachments or None)
         if line.is_unsent:
-            yield self._room.event(f"{key}/unsent", RETRACTED, at, actor, message=Message(id=key))
+            yield self._room.event(f"{key}/unsent", RETRACTED, at, actor, guessed="retracted", message=Message(id=key))
         for reaction in line.reactions:
             who, name = _person(reaction.actor), mended(reaction.reaction)
-            self._reading.guessed["when reactions were given: at the time of their message"] += 1
             identity = f"{key}/reaction/{name}/{who.address if who else ''}"
-            yield self._room.event(identity, REACTED, at, who, message=Message(id=key), reaction=name)
+            yield self._room.event(
+                identity, REACTED, at, who, guessed="reacted", message=Message(id=key), reaction=name
+            )
 
     def _key(self, line: Line) -> str:
-        self._reading.guessed["which messages are the same: by time, author and text"] += 1
+        self._reading.unnumbered += 1
         base = f"{line.timestamp_ms}-{jsonfile.digest([line.sender_name, line.content])}"
         return self._numbering.key(base)
 

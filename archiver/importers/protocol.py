@@ -10,25 +10,30 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
-from archiver.events import Captured, Rejected
+from archiver.events import GUESSES, OTHER_GUESS, Captured, Rejected, guess_mark, guesses_of
 from archiver.exceptions import UsageError
 from archiver.importers.document import Document
+
+ZONE = "UTC"
+CHARSET = "windows-1252"
+UNNUMBERED = "Which messages are the same was told by time, author and text: the source gives them no ids"
+"""No mark says so: it is about the source as a whole, and nothing in an item hangs on it."""
 
 
 class Options(Struct, frozen=True):
     """What the user says about the files where the files don't: each wins over what is found in them.
 
-    `network` is the system's name (an IRC network, a host, a workspace), `zone` the IANA zone of times without one,
-    `charset` what a text is read in that isn't UTF-8, `date` (YYYY-MM-DD) the day of a log whose name doesn't tell, or
-    when a meeting began (YYYY-MM-DDTHH:MM), `source` the whole source of every event, `owner` the address of the
-    person whose export it is.
+    `network` is the system's name (an IRC network, a host, a workspace), `zone` the IANA zone of times without one
+    (else `ZONE`), `charset` what a text is read in that isn't UTF-8 (else `CHARSET`), `date` (YYYY-MM-DD) the day of a
+    log whose name doesn't tell, or when a meeting began (YYYY-MM-DDTHH:MM), `source` the whole source of every event,
+    `owner` the address of the person whose export it is.
     """
 
     channel: str | None = None
     network: str | None = None
-    zone: str = "UTC"
+    zone: str | None = None
     date: str | None = None
-    charset: str = "windows-1252"
+    charset: str | None = None
     source: str | None = None
     owner: str | None = None
 
@@ -36,15 +41,28 @@ class Options(Struct, frozen=True):
 class Reading(Struct):
     """One reading of files: when it was, and what an importer says beside the events it gives.
 
-    `received` is in microseconds. `ignored` counts what is no conversation, by kind; `guessed` what had to be guessed
-    (a zone, the order of day and month, who is meant by a name), as a sentence for the report, by how often. `nobody`
-    are addresses with no person behind them: bots, deleted accounts.
+    `received` is in microseconds. `ignored` counts what is no conversation, by kind; `marks` what had to be guessed (a
+    zone, the order of day and month, who is meant by a name), as the events bear it in `archiverguessed`, by how often;
+    `unnumbered` the messages that nothing but time, author and text tells from others. `nobody` are addresses with no
+    person behind them: bots, deleted accounts.
     """
 
     received: int
     ignored: Counter[str] = field(default_factory=Counter)
-    guessed: Counter[str] = field(default_factory=Counter)
+    marks: Counter[str] = field(default_factory=Counter)
+    unnumbered: int = 0
     nobody: set[str] = field(default_factory=set)
+
+    @property
+    def guessed(self) -> Counter[str]:
+        """What had to be guessed, as sentences for the report, by how many events."""
+        found: Counter[str] = Counter()
+        for mark, count in self.marks.items():
+            for reason, values in guesses_of([mark]).items():
+                found[GUESSES.get(reason, OTHER_GUESS).format(value=", ".join(values))] += count
+        if self.unnumbered:
+            found[UNNUMBERED] = self.unnumbered
+        return found
 
 
 class Importer(Protocol):
@@ -73,17 +91,42 @@ class Importer(Protocol):
 
 def zone_of(options: Options) -> tzinfo:
     try:
-        return ZoneInfo(options.zone)
+        return ZoneInfo(options.zone or ZONE)
     except (KeyError, ValueError, OSError) as fault:
         raise UsageError(f"no such time zone: {options.zone}", hint="use an IANA name such as Asia/Taipei") from fault
 
 
+def zone_guess(options: Options) -> str | None:
+    """The mark of times that are read in a zone nobody named."""
+    return None if options.zone else f"zone={ZONE}"
+
+
+def zoned(stated: datetime, options: Options) -> tuple[datetime, str | None]:
+    """A time as a source has it, with the mark of what was guessed: without a zone it is read in the options'."""
+    if stated.tzinfo is not None:
+        return stated, None
+    zone = zone_of(options)
+    return stated.replace(tzinfo=zone), guess_mark(zone_guess(options), fold_guess(stated, zone))
+
+
+def fold_guess(local: datetime, zone: tzinfo) -> str | None:
+    """The mark of a local time that came twice, as summer time ended: its first is meant."""
+    first, second = zone.utcoffset(local.replace(fold=0)), zone.utcoffset(local.replace(fold=1))
+    # Where it began there is a gap: nobody's clock showed those times.
+    return "zone-fold" if first is not None and second is not None and first > second else None
+
+
 def charset_of(options: Options) -> str:
     try:
-        b"a".decode(options.charset)
-        return options.charset.lower()
+        b"a".decode(charset := options.charset or CHARSET)
+        return charset.lower()
     except (LookupError, ValueError) as fault:
         raise UsageError(f"no such charset: {options.charset}", hint="for example windows-1257") from fault
+
+
+def charset_guess(options: Options) -> str | None:
+    """The mark of text that is read in a charset nobody named."""
+    return None if options.charset else f"charset={CHARSET}"
 
 
 def date_option(options: Options) -> date | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
+from datetime import datetime
 from io import BytesIO
 
 from msgspec import Raw, Struct, structs
@@ -33,7 +33,7 @@ from archiver.importers import jsonfile
 from archiver.importers.archive import Zip
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading, zone_of
+from archiver.importers.protocol import Options, Reading, zoned
 from archiver.importers.telling import Numbering, Room, told
 from archiver.sources.parts import read_parts
 
@@ -146,7 +146,7 @@ class _Sheet:
         self._document = document
         self._found = found
         self._reading = reading
-        self._zone: tzinfo = zone_of(options)
+        self._options = options
         self._numbering = Numbering()
         self._people = {each.id: each.participant() for each in found.participants}
         self._named = {each.name: each for each in self._people.values() if each.name}
@@ -192,7 +192,8 @@ class _Sheet:
         return room
 
     def _made(self, line: Line, room: Room, sequence: str, files: list[Media]) -> Iterator[Event]:
-        at, actor = self._time(line.timestamp), self._person(line.participant)
+        (at, guessed), actor = self._time(line.timestamp), self._person(line.participant)
+        room = structs.replace(room, guessed=guessed) if guessed else room
         identity = line.id or jsonfile.digest([line.type, line.participant, line.body])
         key = self._numbering.key(f"{line.timestamp}-{identity}")
         if line.id:
@@ -221,7 +222,9 @@ class _Sheet:
         for number, edit in enumerate(edits, 1):
             changed = Message(id=key, text=edit.new or line.body or "", to=message.to)
             who = self._person(edit.participant) or actor
-            yield room.event(f"{key}/edit/{number}", EDITED, self._time(edit.timestamp), who, message=changed)
+            when, guessed = self._time(edit.timestamp)
+            own = structs.replace(room, guessed=guessed)
+            yield own.event(f"{key}/edit/{number}", EDITED, when, who, message=changed)
         yield from self._rest(line, room, key, at, actor, Message(id=key))
 
     def _rest(
@@ -229,12 +232,11 @@ class _Sheet:
     ) -> Iterator[Event]:
         for reaction in line.reactions:
             for who in reaction.participants:
-                self._reading.guessed["when reactions were given: at the time of their message"] += 1
                 name = f"{key}/reaction/{reaction.value}/{who}"
-                yield room.event(name, REACTED, at, self._person(who), message=message, reaction=reaction.value)
+                by, value = self._person(who), reaction.value
+                yield room.event(name, REACTED, at, by, guessed="reacted", message=message, reaction=value)
         if line.deleted:
-            self._reading.guessed["when messages were deleted: at the time they were sent"] += 1
-            yield room.event(f"{key}/deleted", RETRACTED, at, actor, message=message)
+            yield room.event(f"{key}/deleted", RETRACTED, at, actor, guessed="retracted", message=message)
 
     def _to(self, line: Line) -> tuple[Participant, ...] | None:
         """Whom a whisper was for, as our own export says it."""
@@ -247,12 +249,10 @@ class _Sheet:
             return None
         return self._people.get(identity) or Participant(address=identity)
 
-    def _time(self, stated: str) -> datetime:
+    def _time(self, stated: str) -> tuple[datetime, str | None]:
+        """With the mark of what was guessed of it."""
         try:
             found = datetime.fromisoformat(stated)
         except ValueError as fault:
             raise EventError(f"no time: {stated[:100]}") from fault
-        if found.tzinfo is None:
-            self._reading.guessed[f"times without a zone: taken as {self._zone}"] += 1
-            return found.replace(tzinfo=self._zone)
-        return found
+        return zoned(found, self._options)

@@ -163,7 +163,8 @@ class _Conversation:
             yield self._room.event(f"{line.id}/deleted", RETRACTED, deleted, actor, message=Message(id=line.id))
         elif edited is not None or _EDIT_MARK.search(content):
             changed = Message(id=line.id, text=text)
-            yield self._room.event(f"{line.id}/edited", EDITED, edited or at, actor, message=changed)
+            guessed = "edited" if edited is None else None
+            yield self._room.event(f"{line.id}/edited", EDITED, edited or at, actor, guessed=guessed, message=changed)
 
     def _person(self, identifier: str, name: str | None) -> Participant:
         if identifier.startswith("28:"):

@@ -7,7 +7,7 @@ stands in the conversation's id: by `owner`, by what the export says of it, else
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct, structs
@@ -29,12 +29,13 @@ from archiver.events import (
     Place,
     Poll,
     Rejected,
+    guess_mark,
 )
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading, zone_of
+from archiver.importers.protocol import Options, Reading, zone_of, zoned
 from archiver.importers.telling import Room, told
 
 _CHATS = ("", "chats.list.item", "left_chats.list.item")
@@ -124,21 +125,21 @@ class Telegram:
         return b'"date_unixtime"' in head or b'"text_entities"' in head or b'"personal_information"' in head
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
-        zone = zone_of(options)
+        zone_of(options)
         try:
-            yield from _chats(document, options, zone, reading)
+            yield from _chats(document, options, reading)
         except jsonfile.Broken as fault:
             yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
 
 
-def _chats(document: Document, options: Options, zone: tzinfo, reading: Reading) -> Iterator[Captured | Rejected]:
+def _chats(document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
     account = options.owner or _account(document)
     room: _Room | None = None
     number = 0
     for header, element in jsonfile.listed(document, _CHATS, "messages"):
         if element is None:
             chat = jsonfile.record({key: header[key] for key in ("name", "type", "id") if key in header}, Chat)
-            room, number = _Room(document, chat, account, options, zone, reading), 0
+            room, number = _Room(document, chat, account, options, reading), 0
         elif room is not None:
             number += 1
             yield from room.line(element, f"{document.place}: {room.title}, message {number}")
@@ -163,13 +164,11 @@ def _account(document: Document) -> str:
 class _Room:
     """One chat while it is read."""
 
-    def __init__(
-        self, document: Document, chat: Chat, account: str, options: Options, zone: tzinfo, reading: Reading
-    ) -> None:
+    def __init__(self, document: Document, chat: Chat, account: str, options: Options, reading: Reading) -> None:
         self.source = options.source or f"telegram:{options.network or 'telegram'}"
         self.title = chat.name or str(chat.id or "chat")
         self._document = document
-        self._zone = zone
+        self._options = options
         self._reading = reading
         self._people: dict[str, str] = {}
         self._room = Room(self.source, self._placed(chat, account))
@@ -186,9 +185,10 @@ class _Room:
         original = jsonfile.original(element)
         try:
             line = jsonfile.record(element, Line)
-            at = self._time(line.date_unixtime, line.date)
+            at, guessed = self._time(line.date_unixtime, line.date)
+            room = structs.replace(self._room, guessed=guessed) if guessed else self._room
             files = self._files(line)
-            events = list(self._events(line, at, tuple(each.attachment for each in files)))
+            events = list(self._events(line, room, at, tuple(each.attachment for each in files)))
         except (jsonfile.Broken, EventError) as fault:
             yield Rejected(original, position, str(fault), self.source)
             return
@@ -198,75 +198,81 @@ class _Room:
         sequenced = [structs.replace(each, sequence=each.sequence or sequence) for each in events]
         yield from told(sequenced, self._reading, original, position, files)
 
-    def _time(self, unix: str | None, local: str | None) -> datetime:
-        """The exporter's local time has no zone; the newer field is in seconds since 1970."""
+    def _time(self, unix: str | None, local: str | None) -> tuple[datetime, str | None]:
+        """Of seconds since 1970, or of the exporter's local time without a zone; with the mark of what was guessed."""
         try:
             if unix is not None:
-                return datetime.fromtimestamp(int(unix), UTC)
+                return datetime.fromtimestamp(int(unix), UTC), None
             stated = datetime.fromisoformat(local or "")
         except (ValueError, OverflowError, OSError) as fault:
             raise EventError(f"no time: {unix or local!a}") from fault
-        if stated.tzinfo is None:
-            self._reading.guessed[f"times without a zone: taken as {self._zone}"] += 1
-            stated = stated.replace(tzinfo=self._zone)
-        return stated
+        return zoned(stated, self._options)
 
-    def _events(self, line: Line, at: datetime, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
+    def _events(self, line: Line, room: Room, at: datetime, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
         key = self._key(line, at)
         if line.type == "message":
-            yield from self._said(line, key, at, attachments)
+            yield from self._said(line, room, key, at, attachments)
         elif line.type == "service":
-            yield from self._service(line, key, at)
+            yield from self._service(line, room, key, at)
 
     def _key(self, line: Line, at: datetime) -> str:
         if line.id is not None:
             return str(line.id)
-        self._reading.guessed["which messages are the same: by time, author and text"] += 1
+        self._reading.unnumbered += 1
         return f"{at:%Y%m%dT%H%M%S}-{jsonfile.digest([line.from_, line.text])}"
 
-    def _said(self, line: Line, key: str, at: datetime, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
+    def _said(
+        self, line: Line, room: Room, key: str, at: datetime, attachments: tuple[Attachment, ...]
+    ) -> Iterator[Event]:
         actor = self._person(line.from_id, line.from_)
         answered = str(line.reply_to_message_id) if line.reply_to_message_id is not None else None
         forwarded = f"[forwarded from {line.forwarded_from}] " if line.forwarded_from else ""
         text = forwarded + (plain(line.text) or (line.sticker_emoji or ""))
         message = Message(id=key, text=text, in_reply_to=answered)
-        yield self._room.event(key, SENT, at, actor, message=message, attachments=attachments or None)
+        yield room.event(key, SENT, at, actor, message=message, attachments=attachments or None)
         if line.edited_unixtime or line.edited:
-            edited = self._time(line.edited_unixtime, line.edited)
-            yield self._room.event(f"{key}/edited", EDITED, edited, actor, message=Message(id=key, text=text))
+            edited, guessed = self._time(line.edited_unixtime, line.edited)
+            changed = Message(id=key, text=text)
+            yield self._room.event(f"{key}/edited", EDITED, edited, actor, guessed=guessed, message=changed)
         if line.poll is not None:
             options = tuple(plain(each.text) for each in line.poll.answers)
             poll = Poll(id=key, question=plain(line.poll.question), options=options)
-            yield self._room.event(f"{key}/poll", POLL_OPENED, at, actor, poll=poll)
-        yield from self._reactions(line, key, at)
+            yield room.event(f"{key}/poll", POLL_OPENED, at, actor, poll=poll)
+        yield from self._reactions(line, room, key, at)
 
-    def _reactions(self, line: Line, key: str, at: datetime) -> Iterator[Event]:
+    def _reactions(self, line: Line, room: Room, key: str, at: datetime) -> Iterator[Event]:
         """Only the latest of each kind are told with who gave them."""
         for reaction in line.reactions:
             name = reaction.emoji or f"[{reaction.type}]"
             for recent in reaction.recent:
                 who = self._person(recent.from_id, None)
-                when = self._time(None, recent.date) if recent.date else at
+                when, guessed = (
+                    self._time(None, recent.date) if recent.date else (at, guess_mark(room.guessed, "reacted"))
+                )
                 message = Message(id=key)
                 if who is not None:
                     identity = f"{key}/reaction/{name}/{who.address}"
-                    yield self._room.event(identity, REACTED, when, who, message=message, reaction=name)
+                    yield self._room.event(
+                        identity, REACTED, when, who, guessed=guessed, message=message, reaction=name
+                    )
 
-    def _service(self, line: Line, key: str, at: datetime) -> Iterator[Event]:
+    def _service(self, line: Line, room: Room, key: str, at: datetime) -> Iterator[Event]:
         actor = self._person(line.actor_id, line.actor)
         if line.action in _COMING:
             for number, name in enumerate(line.members or [None]):
                 subject = self._named(name) if name else None
-                yield self._room.event(f"{key}/{number}", _COMING[line.action], at, actor, subject=subject)
+                # Members of a group are told by their names alone.
+                guessed = "person" if name and name not in self._people else None
+                yield room.event(f"{key}/{number}", _COMING[line.action], at, actor, guessed=guessed, subject=subject)
         elif line.action in ("create_group", "create_channel", "migrate_from_group"):
-            yield self._room.event(key, STARTED, at, actor)
+            yield room.event(key, STARTED, at, actor)
         elif line.action == "edit_group_title":
-            yield self._room.event(key, TOPIC_CHANGED, at, actor, topic=line.title or "")
+            yield room.event(key, TOPIC_CHANGED, at, actor, topic=line.title or "")
         elif line.action in ("phone_call", "group_call"):
-            yield self._room.event(key, "call.started", at, actor)
+            yield room.event(key, "call.started", at, actor)
             if line.duration_seconds is not None:
                 ended = datetime.fromtimestamp(at.timestamp() + line.duration_seconds, UTC)
-                yield self._room.event(f"{key}/ended", "call.ended", ended, None)
+                yield room.event(f"{key}/ended", "call.ended", ended, None)
 
     def _person(self, identifier: str | None, name: str | None) -> Participant | None:
         if not identifier and not name:
@@ -276,9 +282,6 @@ class _Room:
         return Participant(address=identifier or name or "", name=name)
 
     def _named(self, name: str) -> Participant:
-        """Members of a group are told by their names alone."""
-        if name not in self._people:
-            self._reading.guessed["who is meant by a name: nobody who wrote before"] += 1
         return Participant(address=self._people.get(name, name), name=name)
 
     def _files(self, line: Line) -> list[Media]:

@@ -164,10 +164,9 @@ class _Export:
             changed = Message(id=key, text=text)
             yield room.event(f"{key}/edited/{when.timestamp():.0f}", EDITED, when, by, message=changed)
         for reaction in self._reactions.get(line.id, ()):
-            self._reading.guessed["when reactions were given: at the time of their message"] += 1
             giver, name = self._person(reaction.user_profile), f":{reaction.emoji_name}:"
             identity = f"{key}/reaction/{reaction.emoji_name}/{reaction.user_profile}"
-            yield room.event(identity, REACTED, at, giver, message=Message(id=key), reaction=name)
+            yield room.event(identity, REACTED, at, giver, guessed="reacted", message=Message(id=key), reaction=name)
 
     def _room(self, line: Line) -> Room:
         recipient = self._recipients.get(line.recipient)

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from archiver.events import Captured, moment
+from archiver.events import Captured, guess_mark, moment
 from archiver.rendering.files import DOMAIN
 from archiver.rendering.headers import addr_spec, addresses, clean, mailbox, token, unstructured
 from archiver.rendering.people import Names
@@ -128,13 +128,25 @@ def place_fields(reading: Reading, renderer: str) -> str:
     conversation = reading.conversation
     session = "" if conversation.session is None else token("X-Archiver-Session", conversation.session)
     inferred = "X-Archiver-Presence: inferred\n" if conversation.partial else ""
+    guessed = unstructured("X-Archiver-Guessed", _guessed(reading)) if reading.guesses else ""
     return (
         f"References: {thread(conversation)}\n"
         + token("X-Archiver-Source", conversation.source)
         + token("X-Archiver-Conversation", conversation.place)
         + f"X-Archiver-Kind: {conversation.kind}\n{session}X-Archiver-Part: {conversation.part}\n{inferred}"
+        + guessed
         + unstructured("X-Archiver-Renderer", renderer)
     )
+
+
+def _guessed(reading: Reading) -> str:
+    """As one mark: `zone=UTC; next-day`."""
+    parts = [
+        f"{reason}={value}" if reason and value else reason or value
+        for reason, values in reading.guesses.items()
+        for value in values or ("",)
+    ]
+    return guess_mark(*parts) or ""
 
 
 def thread(conversation: Conversation) -> str:

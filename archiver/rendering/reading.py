@@ -22,6 +22,7 @@ from archiver.events import (
     TOPIC_CHANGED,
     Event,
     Participant,
+    guesses_of,
     target,
 )
 from archiver.rendering.headers import normal
@@ -174,6 +175,11 @@ class Reading:
     def _carried(self) -> dict[str, str]:
         """Names of people who did nothing under them, by each of their addresses."""
         return {a: p.name for p in self.conversation.participations if p.name for a in p.addresses}
+
+    @cached_property
+    def guesses(self) -> dict[str, tuple[str, ...]]:
+        """What had to be guessed of any event, by reason, with its values."""
+        return guesses_of({mark for event in self.events if (mark := event.archiverguessed) is not None})
 
     # People
 

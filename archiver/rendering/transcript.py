@@ -10,7 +10,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from archiver.events import SECOND, SENT, Captured
+from archiver.events import GUESSES, OTHER_GUESS, SECOND, SENT, Captured
 from archiver.rendering.entries import Entry, Teller, View
 from archiver.rendering.files import Shelf
 from archiver.rendering.headers import clean
@@ -24,6 +24,7 @@ _CONTINUED = "\n" + " " * 9
 
 _NOTE = "    - "
 _SPANS = 5
+_GUESS = 200
 _FEW = 8
 """More people than this are folded away in HTML, where a client can."""
 
@@ -196,9 +197,12 @@ class Transcript:
     # What stands above the entries
 
     def opening(self, title: str, topic: str | None) -> Told:
-        """Title, topic and time; all that may differ between the sides of a one-to-one. HTML follows its head."""
+        """Title, topic, time and what was guessed; all that may differ between the sides of a one-to-one.
+
+        HTML follows its head.
+        """
         lines = [self.words("Topic: {topic}", topic=topic)] if topic and topic not in title else []
-        lines.append(self._range)
+        lines += [self._range, *self._guesses]
         html = _BODY.format(title=escape(title))
         return Told(
             f"{title}\n" + "".join(f"{line}\n" for line in lines),
@@ -220,6 +224,14 @@ class Transcript:
             zone=self.clock.zone,
             offset=offset_text(last_offset),
         )
+
+    @cached_property
+    def _guesses(self) -> list[str]:
+        """A sentence for each reason; what others wrote into a mark stays one line."""
+        return [
+            self.words(GUESSES.get(reason, OTHER_GUESS), value=clean(self.words.join(list(values)), _GUESS))
+            for reason, values in self.reading.guesses.items()
+        ]
 
     def _people(self) -> tuple[str, str]:
         people, words, person_of = self.reading.people, self.words, self.names.person

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
-from archiver.events import SECOND, Captured, Rejected, capture
+from archiver.events import SECOND, Captured, Rejected, capture, guesses_of
 from archiver.exceptions import UsageError
 from archiver.importers import IMPORTERS, Importer, Options, Reading
 from archiver.importers.archive import archive_at
@@ -44,6 +45,9 @@ class ImporterContract:
     samples: tuple[tuple[Path, Options], ...]
     golden = False
     """Whether all that its samples give stands in fixtures/expected/imported (scripts/refresh_fixtures writes it)."""
+
+    brings_marks = False
+    """Whether its events were made by others, and bear what those guessed."""
 
     @classmethod
     def told(cls) -> bytes:
@@ -146,6 +150,18 @@ class ImporterContract:
             events = self.captured(path, options)
             places = [(each.event.source, each.time, each.event.sequence) for each in events if each.event.sequence]
             assert len(set(places)) == len(places)
+
+    def test_what_was_guessed_is_told_and_marked(self) -> None:
+        for path, options in self.samples:
+            for stated in (options, structs.replace(options, zone=None, charset=None)):
+                reading = Reading(RECEIVED)
+                (document,) = recognise((path,)).found[self.importer.name]
+                events = [e.event for e in self.importer.read(document, stated, reading) if isinstance(e, Captured)]
+                marks = Counter(e.archiverguessed for e in events if e.archiverguessed)
+                assert reading.marks == (Counter() if self.brings_marks else marks)
+                reasons = guesses_of(reading.marks)
+                assert "" not in reasons, "each has its words"
+                assert not ((stated.zone and "zone" in reasons) or (stated.charset and "charset" in reasons))
 
     def test_a_promised_order_is_kept(self) -> None:
         for path, options in self.samples if self.importer.ordered else ():

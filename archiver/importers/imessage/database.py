@@ -25,6 +25,7 @@ from archiver.events import (
     Participant,
     Place,
     Rejected,
+    guess_mark,
     moment,
 )
 from archiver.exceptions import EventError
@@ -37,6 +38,8 @@ from archiver.importers.sqlitefile import Database
 from archiver.importers.telling import Room, told
 
 HEAD = 64 * 1024
+OWNER = "me"
+"""How the owner is called where neither the database nor the user says it."""
 APPLE = 978_307_200
 """Seconds from 1970 to 2001, from where Apple counts."""
 _NANOSECONDS = 10**15
@@ -140,19 +143,20 @@ class _Phone:
         self._reading = reading
         self.source = options.source or f"imessage:{options.network or 'imessage'}"
         self._handles = {key: str(name) for key, name in database.rows("SELECT rowid, id FROM handle ORDER BY rowid")}
-        self._owner = options.owner or self._account()
+        known = options.owner or self._account()
+        self._owner = known or OWNER
+        self._owner_guess = None if known else f"owner={OWNER}"
         self._rooms = dict(self._chats())
 
     def _account(self) -> str:
-        """The owner's address as the first message has it that has one."""
+        """The owner's address as the first message has it that has one; "" where none does."""
         if self._database.has("message", ("account",)):
             query = "SELECT rowid, account FROM message WHERE account IS NOT NULL ORDER BY rowid LIMIT 1"
             for _, account in self._database.rows(query):
                 stated = str(account).removeprefix("E:").removeprefix("e:").removeprefix("P:").removeprefix("p:")
                 if stated.strip(":+"):
                     return stated
-        self._reading.guessed['whose messages they are: "me" (--owner says it)'] += 1
-        return "me"
+        return ""
 
     def _chats(self) -> Iterator[tuple[object, Room]]:
         members: dict[Any, list[str]] = {}
@@ -167,9 +171,10 @@ class _Phone:
             people = tuple(map(Participant, everybody))
             identity = f"{self._owner} {guid}"
             if len(people) <= 2:
-                yield number, Room(self.source, Place(id=identity, kind="im", participants=people))
+                place = Place(id=identity, kind="im", participants=people)
             else:
-                yield number, Room(self.source, Place(id=identity, kind="group", topic=str(name) if name else None))
+                place = Place(id=identity, kind="group", topic=str(name) if name else None)
+            yield number, Room(self.source, place, self._owner_guess)
 
     def events(self) -> Iterator[Captured | Rejected]:
         chats = _Beside(
@@ -204,7 +209,10 @@ class _Phone:
         try:
             if room is None:
                 raise EventError("it belongs to no chat")
-            events = list(self._events(row, room, self._time(row.date), files))
+            at = self._time(row.date)
+            if _is_unix(row.date):
+                room = structs.replace(room, guessed=guess_mark(room.guessed, "epoch"))
+            events = list(self._events(row, room, at, files))
         except EventError as fault:
             yield Rejected(original, position, str(fault), self.source)
             return
@@ -270,8 +278,7 @@ class _Phone:
         try:
             if abs(value) >= _NANOSECONDS:
                 return moment(APPLE * 1_000_000 + value // 1_000)
-            if value >= _UNIX:
-                self._reading.guessed["what times count from: 1970, as they are too large for Apple's own count"] += 1
+            if _is_unix(value):
                 return moment(value * 1_000_000)
             return moment((APPLE + value) * 1_000_000)
         except OverflowError as fault:
@@ -287,6 +294,11 @@ class _Phone:
             name=str(name) if name else None,
             media_type=str(kind) if kind else None,
         )
+
+
+def _is_unix(value: int) -> bool:
+    """Whether a time counts from 1970: as Apple's own count it would be too large."""
+    return _UNIX <= value < _NANOSECONDS
 
 
 def _reaction(stated: Any) -> int | None:

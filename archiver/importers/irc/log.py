@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, datetime, time, tzinfo
+from datetime import date, datetime, time
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from archiver.events import (
     Place,
     Rejected,
     capture,
+    guess_mark,
     lines,
     moment,
 )
@@ -36,7 +37,7 @@ from archiver.importers.document import Document
 from archiver.importers.irc import dialect as form
 from archiver.importers.irc.clock import Clock
 from archiver.importers.irc.dialect import DIALECTS, Dialect, Line, parse
-from archiver.importers.protocol import Options, Reading, charset_of, date_option, zone_of
+from archiver.importers.protocol import Options, Reading, charset_guess, charset_of, date_option, zone_guess, zone_of
 
 LINE_LIMIT = 64 * 1024
 SAMPLE = 200
@@ -71,12 +72,14 @@ class Irc:
         found = _survey(document, charset, options.channel)
         if found is None:
             return
-        problem, start = _start(document, options, found)
-        if problem or found.dialect is None or start is None:
-            yield Rejected(found.head, document.place, problem)
+        start = _start(document, options, found)
+        if start.problem or found.dialect is None or start.at is None:
+            yield Rejected(found.head, document.place, start.problem)
             return
-        log = _Log(document, found.dialect, charset, _place(document, options, found), start, zone, reading.received)
-        yield from log.events(reading.ignored)
+        clock = Clock(start.at, zone, reading.received + DAY, start.guessed)
+        guessed = zone_guess(options), charset_guess(options)
+        log = _Log(document, found.dialect, charset, _place(document, options, found), clock, guessed, reading)
+        yield from log.events()
 
 
 class _Survey(NamedTuple):
@@ -119,22 +122,31 @@ def _channel_in(document: Document) -> str | None:
     return None
 
 
-def _start(document: Document, options: Options, found: _Survey) -> tuple[str, datetime | None]:
-    """When the log begins, or why it can't be read."""
+class _Start(NamedTuple):
+    """When a log begins, and the mark of what of that is from a name; or why it can't be read."""
+
+    problem: str
+    at: datetime | None = None
+    guessed: str | None = None
+
+
+def _start(document: Document, options: Options, found: _Survey) -> _Start:
     if found.dialect is None or found.first is None:
-        return "no known form of IRC log", None
+        return _Start("no known form of IRC log")
     if found.channel is None and options.source is None:
-        return "nothing in the log or its name tells the channel: say it with --channel", None
-    day = date_option(options) or _day_in(document)
+        return _Start("nothing in the log or its name tells the channel: say it with --channel")
+    said = date_option(options)
+    named = said or _day_in(document)
     try:
         if found.first.kind == form.OPENED and (opened := _opening(found.first)):
-            return "", opened
-        day = _day(found.first, day) or day
-        if day is None:
-            return "nothing in the log or its name tells the day: say it with --date", None
-        return "", datetime.combine(day, _time(found.first) or time())
+            return _Start("", opened)
+        stated = _day(found.first, named)
+        if (day := stated or named) is None:
+            return _Start("nothing in the log or its name tells the day: say it with --date")
+        guessed = None if said or found.first.when.get("year") else "year-of-name" if stated else "day-of-name"
+        return _Start("", datetime.combine(day, _time(found.first) or time()), guessed)
     except ValueError:
-        return "the log begins with a date or time there is not", None
+        return _Start("the log begins with a date or time there is not")
 
 
 def _day_in(document: Document) -> date | None:
@@ -206,22 +218,25 @@ class _Log:
         dialect: Dialect,
         charset: str,
         place: tuple[str, Place],
-        start: datetime,
-        zone: tzinfo,
-        received: int,
+        clock: Clock,
+        guessed: tuple[str | None, str | None],
+        reading: Reading,
     ) -> None:
+        """`guessed` are the marks of its zone and of its charset."""
         self._document = document
         self._dialect = dialect
         self._charset = charset
         self._source, self._place = place
-        self._received = received
-        self._clock = Clock(start, zone, received + DAY)
+        self._reading = reading
+        self._clock = clock
+        self._zone_guessed, self._charset_guessed = guessed
+        self._guessed = guess_mark(self._zone_guessed, clock.guessed)
         self._stamp = ""
         self._moment = moment(self._clock.now)
         self._prefix = self._clock.local.strftime("%Y%m%dT%H%M%S")
         self._said: Counter[bytes] = Counter()
 
-    def events(self, ignored: Counter[str]) -> Iterator[Captured | Rejected]:
+    def events(self) -> Iterator[Captured | Rejected]:
         with self._document.open() as stream:
             for number, raw, fault in lines(stream, LINE_LIMIT):
                 if not fault and not raw.strip():
@@ -234,9 +249,12 @@ class _Log:
                     yield Rejected(raw, f"{self._document.place}:{number}", str(reason), self._source)
                     continue
                 if captured is None:
-                    ignored["lines of the system"] += 1
-                else:
-                    yield captured
+                    self._reading.ignored["lines of the system"] += 1
+                    continue
+                self._reading.unnumbered += 1
+                if (guessed := captured.event.archiverguessed) is not None:
+                    self._reading.marks[guessed] += 1
+                yield captured
 
     def _read(self, number: int, raw: bytes) -> Captured | None:
         text, charset = _decode(raw, self._charset)
@@ -258,10 +276,11 @@ class _Log:
             sequence=f"{number:08d}",
             archivertime=raised.isoformat() if raised is not None else None,
             archivercharset=charset,
+            archiverguessed=self._guessed if charset is None else guess_mark(self._guessed, self._charset_guessed),
         )
         notes = ("undecodable bytes",) if charset is not None and "\ufffd" in text else ()
         position = f"{self._document.place}:{number}"
-        return capture(event, received=self._received, original=raw, notes=notes, position=position)
+        return capture(event, received=self._reading.received, original=raw, notes=notes, position=position)
 
     def _tell_time(self, line: Line) -> None:
         if line.stamp == self._stamp or not line.when:
@@ -281,6 +300,7 @@ class _Log:
         except ValueError:
             raise EventError("a date or time there is not") from None
         self._stamp = line.stamp
+        self._guessed = guess_mark(self._zone_guessed, self._clock.guessed)
         if self._clock.now != before:
             self._moment = moment(self._clock.now)
             self._prefix = self._clock.local.strftime("%Y%m%dT%H%M%S")

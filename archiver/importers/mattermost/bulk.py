@@ -8,7 +8,6 @@ Source: Mattermost, "Bulk export data" and "Bulk loading data".
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct, structs
@@ -19,7 +18,7 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
-from archiver.importers.telling import Room, from_milliseconds, told
+from archiver.importers.telling import Numbering, Room, from_milliseconds, told
 
 LINE_LIMIT = 16 * 1024 * 1024
 
@@ -117,8 +116,7 @@ class _Export:
         self._titles: dict[tuple[str, str], str] = {}
         self._members: dict[tuple[str, str], list[str]] = {}
         self._begun: set[str] = set()
-        self._moment = ("", 0)
-        self._said: Counter[str] = Counter()
+        self._numbering = Numbering()
 
     def line(self, raw: bytes, position: str) -> Iterator[Captured | Rejected]:
         try:
@@ -142,11 +140,11 @@ class _Export:
 
     def _thread(self, post: Post, raw: bytes, position: str) -> Iterator[Captured | Rejected]:
         room = Room(self.source, self._place(post))
-        root = self._key(room, post)
+        root = self._numbering.key(_base(post), room.place.id)
         made = [*self._post(post, root, None, room)]
-        answered: Counter[str] = Counter()
+        answered = Numbering()
         for answer in sorted(post.replies or (), key=lambda each: each.create_at):
-            made += self._post(answer, f"{root}/{_numbered(answer, answered)}", root, room)
+            made += self._post(answer, f"{root}/{answered.key(_base(answer))}", root, room)
         for events, files in made:
             yield from told(events, self._reading, raw, position, files)
 
@@ -163,12 +161,6 @@ class _Export:
             return place
         self._begun.add(place.id)
         return structs.replace(place, participants=tuple(map(self._person, self._members.get(which, ()))) or None)
-
-    def _key(self, room: Room, post: Post) -> str:
-        if (room.place.id, post.create_at) != self._moment:
-            self._moment = room.place.id, post.create_at
-            self._said.clear()
-        return _numbered(post, self._said)
 
     def _post(
         self, post: Post, key: str, root: str | None, room: Room
@@ -192,8 +184,6 @@ class _Export:
         return self._users.get(username) or Participant(address=username, name=username)
 
 
-def _numbered(post: Post, said: Counter[str]) -> str:
-    """When and by whom; which of them, where somebody posted twice in one millisecond."""
-    key = f"{post.create_at}-{post.user}"
-    said[key] += 1
-    return key if said[key] == 1 else f"{key}-{said[key]}"
+def _base(post: Post) -> str:
+    """When and by whom: which of them, where somebody posted twice in one millisecond, is for numbering to say."""
+    return f"{post.create_at}-{post.user}"

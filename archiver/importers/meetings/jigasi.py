@@ -18,7 +18,7 @@ from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.meetings.webvtt import SPOKEN
-from archiver.importers.protocol import Options, Reading, zone_of
+from archiver.importers.protocol import Options, Reading, zoned
 from archiver.importers.telling import Numbering, Room, from_milliseconds, told
 
 _TYPES = {"START": STARTED, "END": ENDED, "JOIN": JOINED, "LEAVE": LEFT}
@@ -84,14 +84,14 @@ class _Meeting:
         self._document = document
         self._found = found
         self._reading = reading
-        self._zone = zone_of(options)
+        self._options = options
         self._numbering = Numbering()
         url = urlsplit(found.room_url or "")
         host = options.network or url.netloc.lower() or "jitsi"
         # `room@conference.host` inside, `https://host/room` outside: the room is the same.
         name = options.channel or found.room_name.partition("@")[0] or url.path.strip("/") or document.name
         started = found.start_time if found.start_time is not None else _first(found)
-        self._session = f"{self._time(started):%Y%m%dT%H%M%S.%fZ}"
+        self._session = f"{self._time(started)[0]:%Y%m%dT%H%M%S.%fZ}"
         people = tuple(who for each in found.initial_participants if (who := each.participant()) is not None)
         source = options.source or f"jitsi:{host}"
         self._room = Room(source, Place(id=name, kind="conference", topic=name, session=self._session))
@@ -130,9 +130,9 @@ class _Meeting:
         return found
 
     def _event(self, line: Line, number: int) -> Event | None:
-        at = self._time(line.timestamp)
+        at, guessed = self._time(line.timestamp)
         actor = line.participant.participant() if line.participant is not None else None
-        data: dict[str, Any] = {"sequence": f"{number:08d}"}
+        data: dict[str, Any] = {"sequence": f"{number:08d}", "guessed": guessed}
         # Who was there before the transcript began stands with its first event.
         room = self._with_people if number == 1 else self._room
         address = actor.address if actor is not None else ""
@@ -148,16 +148,16 @@ class _Meeting:
         key = self._numbering.key(f"{self._session}/{known}")
         return room.event(key, SPOKEN, at, actor, text=best.text, language=line.language, **data)
 
-    def _time(self, stated: str | int | None) -> datetime:
-        """Milliseconds since 1970, or ISO text. Raises `EventError`."""
+    def _time(self, stated: str | int | None) -> tuple[datetime, str | None]:
+        """Of milliseconds since 1970, or ISO text; with the mark of what was guessed. Raises `EventError`."""
         text = str(stated).strip()
         if text.isdecimal() and len(text) < 20:
-            return from_milliseconds(int(text))
+            return from_milliseconds(int(text)), None
         try:
             found = datetime.fromisoformat(text)
         except ValueError as fault:
             raise EventError(f"no time: {text[:100]}") from fault
-        return found if found.tzinfo else found.replace(tzinfo=self._zone)
+        return zoned(found, self._options)
 
 
 def _first(found: Transcript) -> str | int | None:

@@ -7,14 +7,15 @@ Said by the user, noted in the file, stated beside it, or found in its name or a
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from archiver.events import guess_mark
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
-from archiver.importers.protocol import Options, moment_option
+from archiver.importers.protocol import Options, moment_option, zoned
 
 _DAY = r"(?P<year>(?:19|20)\d\d)[-_.]?(?P<month>[01]\d)[-_.]?(?P<day>[0-3]\d)"
 _CLOCK = r"(?P<hour>[0-2]\d)[-_.:]?(?P<minute>[0-5]\d)(?:[-_.:]?(?P<second>[0-5]\d))?"
@@ -33,10 +34,11 @@ _TALE = re.compile(r"(?i)(?:\.(?:transcript|cc|vtt|txt|gz|zst))+$|-Meeting (?:Re
 
 
 class Start(NamedTuple):
-    """`relative`: times in the file count from here. `guess` says what wasn't certain, for the report."""
+    """`guessed` is the mark of what isn't certain about it, `named` says that a name told it."""
 
     at: datetime
-    guess: str = ""
+    guessed: str | None = None
+    named: bool = False
     cloud: bool = False
     """It is the name of a cloud recording, whose files count from its start."""
 
@@ -47,57 +49,62 @@ class _Transcript(Struct):
     createdDateTime: datetime
 
 
-def start_of(document: Document, options: Options, zone: tzinfo, noted: str = "") -> Start | None:
+def start_of(document: Document, options: Options, noted: str = "") -> Start | None:
     """None where nothing tells. `noted` is a text of the file that may state it. Raises `UsageError` for options."""
     said = moment_option(options)
     if said is not None:
-        day = "" if len(options.date or "") > 10 else "when the meeting began: only its day is known"
-        return Start(_aware(said, zone), day)
-    return _stated(noted, zone) or _named(_STAMP, document, zone) or _beside(document) or _named(_DATE, document, zone)
+        day = None if len(options.date or "") > 10 else "start-day"
+        return _start(said, options, day)
+    return (
+        _stated(noted, options)
+        or _named(_STAMP, document, options)
+        or _beside(document, options)
+        or _named(_DATE, document, options)
+    )
 
 
-def _stated(text: str, zone: tzinfo) -> Start | None:
+def _start(at: datetime, options: Options, guessed: str | None = None) -> Start:
+    at, zone_guessed = zoned(at, options)
+    return Start(at.astimezone(UTC), guess_mark(zone_guessed, guessed))
+
+
+def _stated(text: str, options: Options) -> Start | None:
     found = _NOTED.search(text)
     try:
-        return Start(_aware(datetime.fromisoformat(found[0]), zone)) if found else None
+        return _start(datetime.fromisoformat(found[0]), options) if found else None
     except ValueError:
         return None
 
 
-def _beside(document: Document) -> Start | None:
+def _beside(document: Document, options: Options) -> Start | None:
     for name in ("callTranscript.json", f"{document.name.rpartition('.')[0]}.json"):
         other = document.beside(name)
         if other is None:
             continue
         try:
-            return Start(_aware(jsonfile.whole(other, _Transcript).createdDateTime, UTC))
+            return _start(jsonfile.whole(other, _Transcript).createdDateTime, structs.replace(options, zone="UTC"))
         except jsonfile.Broken:
             continue
     return None
 
 
-def _named(pattern: re.Pattern[str], document: Document, zone: tzinfo) -> Start | None:
+def _named(pattern: re.Pattern[str], document: Document, options: Options) -> Start | None:
     names = (document.name, *reversed(document.folders[-_FOLDERS:]))
-    starts = (_read(found.groupdict(), zone) for name in names for found in pattern.finditer(name))
+    starts = (_read(found.groupdict(), options) for name in names for found in pattern.finditer(name))
     return next((start for start in starts if start is not None), None)
 
 
-def _read(found: dict[str, str | None], zone: tzinfo) -> Start | None:
+def _read(found: dict[str, str | None], options: Options) -> Start | None:
     year, month, day = (int(found[key] or 0) for key in ("year", "month", "day"))
     hour, minute, second = (int(found.get(key) or 0) for key in ("hour", "minute", "second"))
     certain = found.get("gmt") or found.get("utc")
+    timed = "start-of-name" if found.get("hour") else "start-day"
     try:
-        at = datetime(year, month, day, hour, minute, second, tzinfo=UTC if certain else zone)
+        at = datetime(year, month, day, hour, minute, second, tzinfo=UTC if certain else None)
     except ValueError:
         return None
-    guess = "" if certain else f"when the meeting began: what a name says, taken as {zone}"
-    if found.get("hour") is None:
-        guess = "when the meeting began: only its day is known"
-    return Start(at.astimezone(UTC), guess, bool(found.get("gmt")))
-
-
-def _aware(moment: datetime, zone: tzinfo) -> datetime:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    start = _start(at, options, None if certain else timed)
+    return start._replace(named=True, cloud=bool(found.get("gmt")))
 
 
 def title_of(document: Document, options: Options) -> str:

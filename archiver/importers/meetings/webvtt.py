@@ -66,11 +66,12 @@ class WebVtt:
         return _SIGNATURE.match(head) is not None
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
-        zone, charset = zone_of(options), charset_of(options)
+        zone_of(options)
+        charset = charset_of(options)
         survey = _surveyed(document, charset)
         if survey is None:
             return
-        start = start_of(document, options, zone, survey.notes) or (Start(survey.own) if survey.own else None)
+        start = start_of(document, options, survey.notes) or (Start(survey.own) if survey.own else None)
         if not _SIGNATURE.match(survey.head):
             yield Rejected(survey.head, document.place, "no WebVTT: the first line isn't WEBVTT")
         elif start is None and survey.cues:
@@ -132,9 +133,7 @@ class _Meeting:
         self._stamp = f"{start.at:%Y%m%dT%H%M%SZ}"
         title = title_of(document, options)
         place = Place(id=title, kind="conference", topic=title, session=self._stamp)
-        self._room = Room(options.source or f"webvtt:{options.network or 'webvtt'}", place)
-        if start.guess:
-            reading.guessed[start.guess] += 1
+        self._room = Room(options.source or f"webvtt:{options.network or 'webvtt'}", place, start.guessed)
 
     def events(self, charset: str) -> Iterator[Captured | Rejected]:
         count = 0
@@ -159,8 +158,7 @@ class _Meeting:
 
     def _told(self, said: _Said, count: int, block: Block, position: str) -> Iterator[Captured | Rejected]:
         actor = Participant(address=said.name, name=said.name) if said.name else None
-        if actor is None:
-            self._reading.guessed["who speaks: some cues name nobody"] += 1
+        self._reading.unnumbered += 1
         offset = round((said.at - self._start) / timedelta(milliseconds=1))
         key = self._numbering.key(f"{self._stamp}/{offset}-{jsonfile.digest([said.name, said.text])}")
         event = self._room.event(
@@ -169,6 +167,7 @@ class _Meeting:
             said.at,
             actor,
             sequence=f"{count:08d}",
+            guessed=None if actor is not None else "speaker",
             text=said.text,
             until=said.until,
             language=said.language,

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from datetime import time, timedelta, tzinfo
 from typing import NamedTuple
 
-from archiver.events import SECOND, SENT, Captured, Message, Participant, Place, Rejected, lines, moment
+from archiver.events import SECOND, SENT, Captured, Message, Participant, Place, Rejected, guess_mark, lines, moment
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.irc.clock import Clock
 from archiver.importers.meetings.start import Start, start_of, title_of
-from archiver.importers.protocol import Options, Reading, charset_of, zone_of
+from archiver.importers.protocol import Options, Reading, charset_of, zone_guess, zone_of
 from archiver.importers.telling import Numbering, Room, told
 
 LINE_LIMIT = 64 * 1024
@@ -87,7 +87,7 @@ class ZoomChat:
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         zone, charset = zone_of(options), charset_of(options)
         authors = {line.who for _, _, text, _ in _lines(document, charset) if (line := line_of(text)) is not None}
-        start = start_of(document, options, zone)
+        start = start_of(document, options)
         if not authors or start is None:
             head = document.head(LINE_LIMIT)
             why = "nothing tells the day of the meeting: say it with --date" if authors else "no line begins a message"
@@ -127,6 +127,7 @@ class _Chat:
         self._reading = reading
         self._numbering = Numbering()
         self._count = 0
+        self._guessed = start.guessed
         local = start.at.astimezone(zone).replace(tzinfo=None)
         # Whoever wrote before the recording began still wrote on that day.
         self._clock = Clock(local.replace(hour=0, minute=0, second=0), zone, reading.received + DAY)
@@ -134,8 +135,9 @@ class _Chat:
         self._session = f"{start.at:%Y%m%dT%H%M%SZ}"
         place = Place(id=title, kind="conference", topic=title, session=self._session)
         self._room = Room(options.source or f"zoom:{options.network or 'zoom'}", place)
-        if start.guess and not start.cloud:
-            reading.guessed[f"times without a date or zone: taken as {zone}"] += 1
+        self._zone_guess = (
+            None if start.cloud else guess_mark(zone_guess(options), "day-of-name" if start.named else None)
+        )
 
     def events(self, charset: str) -> Iterator[Captured | Rejected]:
         first: Line | None = None
@@ -173,10 +175,19 @@ class _Chat:
         text = "\n".join([line.text, *rest] if line.text else rest).strip("\n")
         base = f"{self._session}/{line.seconds}-{jsonfile.digest([line.who, line.whom, text])}"
         key = self._numbering.key(base)
-        message = Message(id=key, text=text, to=self._to(line))
+        to, doubt = self._to(line)
+        raised = None if self._start.cloud else self._clock.raised
         event = self._room.event(
-            key, SENT, self._now, self._person(line.who), sequence=f"{self._count:08d}", message=message
+            key,
+            SENT,
+            self._now,
+            self._person(line.who),
+            sequence=f"{self._count:08d}",
+            stated=raised.isoformat() if raised is not None else None,
+            guessed=guess_mark(self._guessed, doubt),
+            message=Message(id=key, text=text, to=to),
         )
+        self._reading.unnumbered += 1
         yield from told([event], self._reading, original, position)
 
     def _tell_time(self, line: Line) -> bool:
@@ -187,16 +198,16 @@ class _Chat:
             return False
         self._clock.set(line.clock)
         self._now = moment(self._clock.now)
+        self._guessed = guess_mark(self._zone_guess, self._clock.guessed)
         return True
 
-    def _to(self, line: Line) -> tuple[Participant, ...] | None:
-        """Whom alone it was for: rather one too few sees it than one too many."""
+    def _to(self, line: Line) -> tuple[tuple[Participant, ...] | None, str | None]:
+        """Whom alone it was for, and the mark of that not being certain."""
         if not line.whom or line.whom.casefold() in _EVERYBODY:
-            return None
+            return None, None
         if line.marked or line.whom in self._authors:
-            return (self._person(line.whom),)
-        self._reading.guessed[f"who {line.whom!r} is: everybody"] += 1
-        return None
+            return (self._person(line.whom),), None
+        return None, "recipients"
 
     def _person(self, name: str) -> Participant:
         if name == "Me" and self._owner:

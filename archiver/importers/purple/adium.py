@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, TreeBuilder, tostring
 
@@ -12,7 +12,7 @@ from archiver.exceptions import EventError
 from archiver.importers import xmlfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading
+from archiver.importers.protocol import Options, Reading, zoned
 from archiver.importers.purple.log import Log, is_picture
 from archiver.importers.telling import told
 
@@ -105,6 +105,7 @@ class _Reader:
     ) -> None:
         self._document = document
         self._reading = reading
+        self._options = options
         account, service = root.get("account", ""), root.get("service", "")
         peer = options.channel or document.name.rpartition(".")[0].rpartition(" (")[0] or document.folder or "chat"
         is_room = bool(senders - {account, peer, ""})
@@ -125,15 +126,24 @@ class _Reader:
             yield from told([event], self._reading, original, position, files)
 
     def _event(self, entry: Element, sequence: str, files: list[Media]) -> Event | None:
-        at, words = _time(entry.get("time", "")), text(entry).strip("\n")
+        at, guessed = self._time(entry.get("time", ""))
+        words = text(entry).strip("\n")
         if entry.tag not in (f"{_ULF}message", f"{_ULF}action"):
-            return self._log.notice(at, sequence, words)
+            return self._log.notice(at, sequence, words, guessed)
+        self._reading.unnumbered += 1
         sender = entry.get("sender")
         if not sender:
             raise EventError("nothing says who said it")
         who = Participant(address=sender, name=entry.get("alias"))
         words = f"/me {words}" if entry.tag == f"{_ULF}action" else words
-        return self._log.said(at, sequence, who, words, tuple(each.attachment for each in files))
+        return self._log.said(at, sequence, who, words, guessed, tuple(each.attachment for each in files))
+
+    def _time(self, stamp: str) -> tuple[datetime, str | None]:
+        """With the mark of what was guessed."""
+        try:
+            return zoned(datetime.fromisoformat(stamp), self._options)
+        except ValueError as fault:
+            raise EventError(f"no time: {stamp[:80]!a}") from fault
 
     def _files(self, entry: Element) -> list[Media]:
         images = [each.get("src") or "" for each in entry.iter(f"{_ULF}img")]
@@ -152,11 +162,3 @@ def _pieces(element: Element) -> Iterator[str]:
     for child in element:
         yield from _pieces(child)
         yield child.tail or ""
-
-
-def _time(stamp: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(stamp)
-    except ValueError as fault:
-        raise EventError(f"no time: {stamp[:80]!a}") from fault
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

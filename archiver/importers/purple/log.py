@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections import Counter
 from datetime import datetime
 
 from archiver.events import JOINED, LEFT, RENAMED, SENT, Attachment, Event, Message, Participant, Place
 from archiver.importers import jsonfile
 from archiver.importers.protocol import Options
-from archiver.importers.telling import Room
+from archiver.importers.telling import Numbering, Room
 
-REMEMBERED = 100_000
 _NOTICES = (
     (JOINED, re.compile(r"(?P<who>.{1,200}) entered the room\.?$")),
     (LEFT, re.compile(r"(?P<who>.{1,200}?) left the room(?: \((?P<reason>.*)\))?\.?$")),
@@ -37,20 +35,30 @@ class Log:
             ends = sorted({self.account, self.peer})
             place = Place(id=" ".join(ends), kind="im", participants=tuple(map(Participant, ends)))
         self._room = Room(options.source or f"{program}:{options.network or network or program}", place)
-        self._told: Counter[str] = Counter()
+        self._numbering = Numbering()
 
     @property
     def source(self) -> str:
         return self._room.source
 
     def said(
-        self, at: datetime, sequence: str, who: Participant, text: str, files: tuple[Attachment, ...] = ()
+        self,
+        at: datetime,
+        sequence: str,
+        who: Participant,
+        text: str,
+        guessed: str | None = None,
+        files: tuple[Attachment, ...] = (),
     ) -> Event:
+        """`guessed` is the mark of what had to be guessed of it."""
         key = self._key(at, who.address, text, *(each.name or "" for each in files))
         message = Message(id=key, text=text)
-        return self._room.event(key, SENT, at, who, sequence=sequence, message=message, attachments=files or None)
+        attachments = files or None
+        return self._room.event(
+            key, SENT, at, who, sequence=sequence, guessed=guessed, message=message, attachments=attachments
+        )
 
-    def notice(self, at: datetime, sequence: str, text: str) -> Event | None:
+    def notice(self, at: datetime, sequence: str, text: str, guessed: str | None = None) -> Event | None:
         """Who came, left or is called otherwise, as English logs of rooms tell it; None for any other notice."""
         for type_, pattern in _NOTICES if self.is_room else ():
             found = pattern.fullmatch(text.strip())
@@ -60,15 +68,13 @@ class Log:
                 subject = Participant(address=other, name=other) if other else None
                 who, key = Participant(address=found["who"], name=found["who"]), self._key(at, type_, text)
                 reason = names.get("reason") or None
-                return self._room.event(key, type_, at, who, sequence=sequence, subject=subject, reason=reason)
+                return self._room.event(
+                    key, type_, at, who, sequence=sequence, guessed=guessed, subject=subject, reason=reason
+                )
         return None
 
     def _key(self, at: datetime, *what: str) -> str:
-        if len(self._told) > REMEMBERED:
-            self._told.clear()
-        key = f"{at.timestamp():.0f}-{jsonfile.digest(what)}"
-        self._told[key] += 1
-        return key if self._told[key] == 1 else f"{key}-{self._told[key]}"
+        return self._numbering.key(f"{at.timestamp():.0f}-{jsonfile.digest(what)}")
 
 
 def is_picture(name: str) -> bool:

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from archiver.events import Attachment, Captured, Participant, Rejected, lines
+from archiver.events import Attachment, Captured, Participant, Rejected, guess_mark, lines
 from archiver.hypertext import text_of
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading, charset_of, zone_of
+from archiver.importers.protocol import Options, Reading, charset_of, fold_guess, zone_guess, zone_of
 from archiver.importers.purple.log import Log, is_picture
 from archiver.importers.telling import told
 
@@ -89,7 +89,10 @@ class _Reader:
         head = document.head(8192).decode("utf-8", "replace").partition("\n")[0]
         named = _NAME.fullmatch(document.name)
         self._is_html = head.lstrip().lower().startswith("<html") or bool(named and named["form"].startswith("htm"))
-        self._zone = _zone(named, options)
+        stated = _zone(named)
+        self._zone = stated or zone_of(options)
+        self._assumed: dict[str | None, None] = {} if stated else {zone_guess(options): None}
+        self._told_by_names = False
         self._start = self._day(named, options, reading)
         self._last = self._start
         protocol, account, peer = self._parties(head)
@@ -101,13 +104,11 @@ class _Reader:
         if named is not None:
             try:
                 start = datetime.strptime(f"{named['day']} {named['time']}", "%Y-%m-%d %H%M%S")
-                if not named["zone"]:
-                    reading.guessed[f"times without a zone: taken as {options.zone}"] += 1
                 return start.replace(tzinfo=self._zone)
             except ValueError:
                 pass
         day = datetime.fromtimestamp((self._document.date or reading.received) / 1_000_000, self._zone)
-        reading.guessed["the day of a log whose name doesn't tell: the file's"] += 1
+        self._assumed["day-of-file"] = None
         return day.replace(hour=0, minute=0, second=0, microsecond=0)
 
     def _parties(self, head: str) -> tuple[str, str, str]:
@@ -178,7 +179,7 @@ class _Reader:
             name for name in names if _is_called(name, self._log.peer)
         }
         if names - others and others and not own and not self._log.is_room:
-            self._reading.guessed["who is meant by a name: whoever isn't the peer keeps the log"] += 1
+            self._told_by_names = True
             own = names - others
         return frozenset(own)
 
@@ -190,8 +191,10 @@ class _Reader:
             yield Rejected(original, position, f"no time: {line.time!a}", self._log.source)
             return
         sequence = f"{number:010d}"
+        guessed = guess_mark(*self._assumed, fold_guess(at.replace(tzinfo=None), self._zone))
+        self._reading.unnumbered += 1
         if line.name is None:
-            notice = self._log.notice(at, sequence, self._plain(line.words))
+            notice = self._log.notice(at, sequence, self._plain(line.words), guessed)
             if notice is None:
                 self._reading.ignored["notices of Pidgin's own"] += 1
             else:
@@ -202,7 +205,9 @@ class _Reader:
         name = _name(line)
         text = self._plain(line.words)
         text = f"/me {text}" if line.name.startswith(_ACTION) else text
-        event = self._log.said(at, sequence, self._person(name, line.is_own), text, shared)
+        author = "author" if self._told_by_names and line.is_own is None else None
+        who = self._person(name, line.is_own)
+        event = self._log.said(at, sequence, who, text, guess_mark(guessed, author), shared)
         yield from told([event], self._reading, original, position, files)
 
     def _plain(self, words: str) -> str:
@@ -231,7 +236,7 @@ class _Reader:
         except ValueError:
             return None
         if clock < self._last - BACK:
-            self._reading.guessed["that a day has passed: the clock went back by more than an hour"] += 1
+            self._assumed["next-day"] = None
             clock += timedelta(days=1)
         self._last = max(self._last, clock)
         return clock
@@ -249,11 +254,12 @@ def _is_called(name: str, address: str) -> bool:
     return name.casefold() in (address.casefold(), address.partition("@")[0].casefold())
 
 
-def _zone(named: re.Match[str] | None, options: Options) -> tzinfo:
+def _zone(named: re.Match[str] | None) -> tzinfo | None:
+    """That a log's name states."""
     stated = named["zone"] if named is not None else None
     if not stated:
-        return zone_of(options)
+        return None
     minutes = int(stated[1:3]) * 60 + int(stated[3:])
     if minutes >= 24 * 60:
-        return zone_of(options)
+        return None
     return timezone(timedelta(minutes=-minutes if stated[0] == "-" else minutes))

@@ -153,7 +153,8 @@ class _Dump:
             yield from self._said(line, room, at, actor, attachments)
         elif line.t == "rm":
             yield room.event(line.id_, SENT, at, actor, message=Message(id=line.id_, text=""))
-            yield room.event(f"{line.id_}/removed", RETRACTED, at, message=Message(id=line.id_))
+            gone = Message(id=line.id_)
+            yield room.event(f"{line.id_}/removed", RETRACTED, at, guessed="retracted", message=gone)
         elif line.t in _COMING:
             subject = self._person(line.msg) if line.t in _NAMES_OTHER and line.msg else None
             yield room.event(line.id_, _COMING[line.t], at, actor, subject=subject)
@@ -175,11 +176,10 @@ class _Dump:
             who = self._actor(line.editedBy) if line.editedBy else actor
             yield room.event(f"{line.id_}/edited", EDITED, _aware(line.editedAt), who, message=changed)
         for name, reaction in (line.reactions or {}).items():
-            self._reading.guessed["when reactions were given: at the time of their message"] += 1
             for username in reaction.usernames:
                 key = f"{line.id_}/reaction/{name}/{username}"
                 who = self._person(username)
-                yield room.event(key, REACTED, at, who, message=Message(id=line.id_), reaction=name)
+                yield room.event(key, REACTED, at, who, guessed="reacted", message=Message(id=line.id_), reaction=name)
 
     def _actor(self, user: User) -> Participant | None:
         return self._person(user.username) if user.username else None

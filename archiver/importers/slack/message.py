@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from archiver.events import (
     EDITED,
@@ -162,7 +162,7 @@ def _reactions(line: Line, room: Room, at: int) -> Iterator[Event]:
     """An export says who reacted, never when: told at the time of the message."""
     for reaction in line.reactions or ():
         for user in reaction.users:
-            yield reacted(room, line.ts, reaction.name, user, at)
+            yield structs.replace(reacted(room, line.ts, reaction.name, user, at), archiverguessed="reacted")
 
 
 def reacted(room: Room, ts: str, name: str, user: str, at: int, *, removed: str | None = None) -> Event:

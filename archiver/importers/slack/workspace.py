@@ -165,8 +165,6 @@ class _Workspace:
             if made is None:
                 self._reading.ignored[f"{line.subtype} of Slack"] += 1
                 return
-            if line.reactions:
-                self._reading.guessed["when reactions were given: at the time of their message"] += 1
             yield from told(list(made), self._reading, raw, position, files)
         except (EventError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             yield Rejected(raw, position, str(fault), self._source)

@@ -23,13 +23,13 @@ from archiver.events import (
     SENT,
     TOPIC_CHANGED,
     Attachment,
-    Data,
     Event,
     Message,
     Participant,
     Place,
 )
 from archiver.hypertext import text_of
+from archiver.importers.telling import Room
 
 _Time = Annotated[datetime, Meta(tz=True)]
 _EMOJI = re.compile(r"""<emoji\b[^<>]*\balt="([^"<>]*)"[^<>]*>""")
@@ -157,59 +157,57 @@ class Teller:
 
     def events(self, message: ChatMessage, place: Place) -> Iterator[Event]:
         """In their order; none for what is no conversation."""
+        room = Room(self._source, place)
         if message.messageType == "message":
-            yield from self._said(message, place)
+            yield from self._said(message, room)
         elif message.eventDetail is not None:
-            yield from self._system(message, place, message.eventDetail)
+            yield from self._system(message, room, message.eventDetail)
 
-    def _said(self, message: ChatMessage, place: Place) -> Iterator[Event]:
+    def _said(self, message: ChatMessage, room: Room) -> Iterator[Event]:
         actor = self._actor(message.from_)
         answered = message.replyToId or _quoted(message)
         thread = message.replyToId
         said = Message(message.id, _text(message), _html(message), in_reply_to=answered, thread=thread)
         if message.deletedDateTime is not None:
             bare = Message(message.id, "", in_reply_to=answered, thread=thread)
-            yield self._event(place, message.id, SENT, message.createdDateTime, actor, message=bare)
+            yield room.event(message.id, SENT, message.createdDateTime, actor, message=bare)
             key = f"{message.id}/deleted"
-            yield self._event(place, key, RETRACTED, message.deletedDateTime, actor, message=Message(id=message.id))
+            yield room.event(key, RETRACTED, message.deletedDateTime, actor, message=Message(id=message.id))
             return
         files = tuple(_file(each) for each in message.attachments or () if _is_file(each))
-        yield self._event(
-            place, message.id, SENT, message.createdDateTime, actor, message=said, attachments=files or None
-        )
+        yield room.event(message.id, SENT, message.createdDateTime, actor, message=said, attachments=files or None)
         if message.lastEditedDateTime is not None:
             key = f"{message.id}/edited"
             changed = Message(id=message.id, text=said.text, html=said.html)
-            yield self._event(place, key, EDITED, message.lastEditedDateTime, actor, message=changed)
+            yield room.event(key, EDITED, message.lastEditedDateTime, actor, message=changed)
         for reaction in message.reactions or ():
-            yield from self._reacted(message, place, reaction)
+            yield from self._reacted(message, room, reaction)
 
-    def _reacted(self, message: ChatMessage, place: Place, reaction: Reaction) -> Iterator[Event]:
+    def _reacted(self, message: ChatMessage, room: Room, reaction: Reaction) -> Iterator[Event]:
         who = self._actor(reaction.user)
         if who is None:
             return
         name = reaction.displayName or reaction.reactionType
         key = f"{message.id}/reaction/{reaction.reactionType}/{who.address}"
-        at = reaction.createdDateTime or message.createdDateTime
-        yield self._event(place, key, REACTED, at, who, message=Message(id=message.id), reaction=name)
+        at, guessed = (
+            reaction.createdDateTime or message.createdDateTime,
+            None if reaction.createdDateTime else "reacted",
+        )
+        yield room.event(key, REACTED, at, who, guessed=guessed, message=Message(id=message.id), reaction=name)
 
-    def _system(self, message: ChatMessage, place: Place, detail: Detail) -> Iterator[Event]:
+    def _system(self, message: ChatMessage, room: Room, detail: Detail) -> Iterator[Event]:
         actor, at, kind = self._actor(detail.initiator), message.createdDateTime, detail.kind or ""
         if kind in _COMING:
             for each in detail.members or ():
                 person = self._person(each.id or "", each.displayName) if each.id else None
                 if person is not None:
                     subject = None if person == actor else person
-                    yield self._event(place, f"{message.id}/{each.id}", _COMING[kind], at, actor, subject=subject)
+                    yield room.event(f"{message.id}/{each.id}", _COMING[kind], at, actor, subject=subject)
         elif kind in _CALLS:
-            yield self._event(place, message.id, _CALLS[kind], at, actor)
+            yield room.event(message.id, _CALLS[kind], at, actor)
         elif kind in ("chatRenamed", "channelRenamed"):
             topic = detail.chatDisplayName or detail.channelDisplayName or ""
-            yield self._event(place, message.id, TOPIC_CHANGED, at, actor, topic=topic)
-
-    def _event(self, place: Place, key: str, type_: str, at: datetime, actor: Participant | None, **data: Any) -> Event:
-        made = Data(conversation=place, actor=actor, **data)
-        return Event(source=self._source, id=f"{place.id}/{key}", type=type_, time=at, data=made)
+            yield room.event(message.id, TOPIC_CHANGED, at, actor, topic=topic)
 
     def _actor(self, identity: Identity | None) -> Participant | None:
         if identity is None:

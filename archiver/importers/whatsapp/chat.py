@@ -21,20 +21,20 @@ from archiver.events import (
     TOPIC_CHANGED,
     Attachment,
     Captured,
-    Data,
     Event,
     Message,
     Participant,
     Place,
     Rejected,
+    guess_mark,
     lines,
     microseconds,
     moment,
 )
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading, charset_of, zone_of
-from archiver.importers.telling import told
+from archiver.importers.protocol import Options, Reading, charset_of, fold_guess, zone_guess, zone_of
+from archiver.importers.telling import Numbering, Room, told
 from archiver.importers.whatsapp import words
 from archiver.importers.whatsapp.dates import Orders, day_of
 from archiver.importers.whatsapp.line import MARKS, Start, start
@@ -48,6 +48,7 @@ class _Survey(NamedTuple):
     """What a first reading of the whole file tells."""
 
     order: str
+    in_doubt: bool
     authors: Counter[str]
     grouped: bool
 
@@ -128,9 +129,7 @@ def _surveyed(document: Document, charset: str, reading: Reading) -> _Survey | N
     if not begun:
         return None
     order, in_doubt = orders.decide()
-    if orders.asked and in_doubt:
-        reading.guessed[f"the order of dates: {order}"] += orders.asked
-    return _Survey(order, authors, grouped)
+    return _Survey(order, in_doubt, authors, grouped)
 
 
 def _author(text: str) -> tuple[str, str] | None:
@@ -173,13 +172,15 @@ class _Chat:
         self._document = document
         self._survey = survey
         self._zone = zone
+        self._zone_guess = self._guessed = zone_guess(options)
+        self._order_guess = survey.order.replace(" ", "-") if survey.in_doubt else None
         self._charset = charset
         self._reading = reading
         self.source = options.source or f"{product}:{options.network or product}"
-        self._place = self._placed(options)
+        self._room = Room(self.source, self._placed(options))
         self._now = 0
         self._stamp = ""
-        self._said: Counter[str] = Counter()
+        self._numbering = Numbering()
         self._count = 0
 
     def _placed(self, options: Options) -> Place:
@@ -244,8 +245,8 @@ class _Chat:
         stamp = f"{shown:%Y%m%dT%H%M%S}"
         if stamp != self._stamp:
             self._stamp = stamp
-            self._said.clear()
-        self._reading.guessed[f"times without a zone: taken as {self._zone}"] += 1
+            order = self._order_guess if found.widths[0] != 4 else None
+            self._guessed = guess_mark(self._zone_guess, fold_guess(shown, self._zone), order)
         if at < self._now:
             return shown.isoformat()
         if at > self._now:
@@ -264,10 +265,11 @@ class _Chat:
         files, said = self._files(said)
         events = [self._event(key, SENT, actor, stated, message=Message(id=key, text=said), attachments=_of(files))]
         if edited:
-            events.append(self._event(f"{key}/edited", EDITED, actor, stated, message=Message(id=key, text=said)))
+            changed = Message(id=key, text=said)
+            events.append(self._event(f"{key}/edited", EDITED, actor, stated, "edited", message=changed))
         if words.is_deleted(said):
             events[0] = self._event(key, SENT, actor, stated, message=Message(id=key, text=""))
-            events.append(self._event(f"{key}/deleted", RETRACTED, actor, stated, message=Message(id=key)))
+            events.append(self._event(f"{key}/deleted", RETRACTED, actor, stated, "retracted", message=Message(id=key)))
         elif words.CALL.match(said) and text.lstrip(" ").startswith("\u200e"):
             events = [self._event(f"{key}/call", "call.started", actor, stated)]
         yield from told(events, self._reading, original, position, files)
@@ -296,22 +298,23 @@ class _Chat:
         return [], text
 
     def _key(self, name: str, text: str) -> str:
-        self._reading.guessed["which messages are the same: by time, author and text"] += 1
+        self._reading.unnumbered += 1
         digest = blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-        self._said[digest] += 1
-        again = self._said[digest]
-        return f"{self._stamp}-{digest}" if again == 1 else f"{self._stamp}-{digest}-{again}"
+        return self._numbering.key(f"{self._stamp}-{digest}")
 
-    def _event(self, key: str, type_: str, actor: Participant, stated: str, **data: Any) -> Event:
+    def _event(
+        self, key: str, type_: str, actor: Participant, stated: str, guessed: str | None = None, **data: Any
+    ) -> Event:
         self._count += 1
-        return Event(
-            source=self.source,
-            id=f"{self._place.id}/{key}",
-            type=type_,
-            time=moment(self._now),
+        return self._room.event(
+            key,
+            type_,
+            moment(self._now),
+            actor,
             sequence=f"{self._count:06d}",
-            archivertime=stated or None,
-            data=Data(conversation=self._place, actor=actor, **data),
+            stated=stated or None,
+            guessed=guess_mark(self._guessed, guessed),
+            **data,
         )
 
 

@@ -132,7 +132,7 @@ class Archive:
             return given
         if envelope.identity:
             return f"{envelope.owner or ''}/{envelope.identity}"
-        self._reading.guessed["which messages are the same: by time and content"] += 1
+        self._reading.unnumbered += 1
         digest = blake2b(tostring(envelope.stanza), digest_size=8).hexdigest()
         number = int(self._memory.recall("equal", digest) or 0) + 1
         self._memory.note(str(number), "equal", digest)
