@@ -11,6 +11,7 @@ from archiver.events import Captured, Event, Rejected
 from archiver.sources.credentials import digest_of
 from archiver.sources.http.source import Token
 from archiver.sources.listening import Address
+from archiver.sources.tls import Tls
 from archiver.sources.xmpp.remembering import Remembered
 from archiver.sources.xmpp.source import XmppSource
 
@@ -20,7 +21,8 @@ TOKEN = "a-secret-that-nobody-guesses"
 class Archiver:
     """The daemon's end: a source on one port that can go and come back."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tls: Tls | None = None) -> None:
+        self._tls = tls
         self.spooled = Spooled()
         self._memory = directory / "memory.db"
         self._source: XmppSource | None = None
@@ -30,7 +32,9 @@ class Archiver:
         token = Token("prosody", sources=("xmpp:localhost", "xmpp:*.localhost"), sha256=digest_of(TOKEN).hex())
         memory = lambda: Remembered(self._memory)  # noqa: E731
         address = Address(port=self.port)
-        self._source = XmppSource("test", address, (token,), memory=memory, conferences=("conference.*",))
+        self._source = XmppSource(
+            "test", address, (token,), memory=memory, conferences=("conference.*",), tls=self._tls
+        )
         self._source.start(self.spooled)
         self.port = self._source.address.port
 

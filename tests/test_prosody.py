@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from contracts.importer import RECEIVED
 from prosody_builder import TOKEN, Archiver
 from servers.prosody import ROOMS, Prosody, prosody, wait
@@ -17,6 +18,7 @@ from xmpp_clients import People, Person, body, people
 from archiver.events import Captured, Event
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.recognising import document_at
+from archiver.sources.tls import Tls
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -326,6 +328,21 @@ def test_what_comes_from_where_the_module_isnt_is_captured(
     told = archiver.until(2, server)
     assert {each.data.actor.address for each in told if each.data.actor} == {"bots.localhost"}
     assert {each.source for each in told} == {"xmpp:localhost"}
+
+
+def test_nobody_listens_in_by_a_certificate_of_their_own(tmp_path: Path) -> None:
+    made = trustme.CA().issue_cert("archiver.example.org")
+    (tmp_path / "cert.pem").write_bytes(made.cert_chain_pems[0].bytes())
+    (tmp_path / "key.pem").write_bytes(made.private_key_pem.bytes())
+    stranger = Archiver(tmp_path, Tls(tmp_path / "cert.pem", tmp_path / "key.pem"))
+    stranger.start()
+    folder = tmp_path / "prosody"
+    folder.mkdir()
+    with prosody(folder, stranger.port, TOKEN, scheme="https") as server, people(server.port) as them:
+        them.log_in("ann").say("bob@localhost", body("hello"))
+        wait(lambda: "an authority that Prosody trusts" in server.logged(), server.logged)
+    assert stranger.events == []
+    stranger.stop()
 
 
 def test_a_component_without_rooms_is_told_and_left_alone(tmp_path: Path, archiver: Archiver) -> None:

@@ -35,7 +35,7 @@ authentication = "insecure" insecure_open_authentication = "Yes please, I know w
 storage = {{ archive = "{storage}"; muc_log = "{storage}" }}
 sql = {{ driver = "SQLite3"; database = "{directory}/archive.sqlite" }}
 archive_expires_after = "never"
-archiver_url = "http://127.0.0.1:{listener}/records"
+archiver_url = "{scheme}://127.0.0.1:{listener}/records"
 archiver_token_file = "{directory}/token"
 {more}
 VirtualHost "localhost"
@@ -61,12 +61,13 @@ class Prosody:
         components: str = "",
         plugins: dict[str, str] | None = None,
         storage: str = "sql",
+        scheme: str = "http",
     ) -> None:
         """`more` goes before the first host, `components` behind all; `plugins` are further modules by their names."""
         self.directory = directory
         self.port, self.component = free_port(), free_port()
         self.listener = listener
-        self.more, self.components, self.storage = more, components, storage
+        self.more, self.components, self.storage, self.scheme = more, components, storage, scheme
         (directory / "plugins").mkdir(exist_ok=True)
         for name, source in (plugins or {}).items():
             (directory / "plugins" / f"mod_{name}.lua").write_text(source)
@@ -94,6 +95,7 @@ class Prosody:
             module='"archiver"' if with_module else "",
             more=self.more,
             storage=self.storage,
+            scheme=self.scheme,
             components=self.components,
         )
         configuration = self.directory / "prosody.cfg.lua"

@@ -94,10 +94,13 @@ function poster:replied(content, code, response, body, count, offset)
 		return self:later(0);
 	end
 	local told = tonumber(response and response.headers and response.headers["retry-after"]);
-	self:fail(("%s %s"):format(code, tostring(content):sub(1, 200)), self:advice(code), told);
+	self:fail(("%s %s"):format(code, tostring(content):sub(1, 200)), self:advice(code, tostring(content)), told);
 end
 
-function poster:advice(code)
+function poster:advice(code, content)
+	if code == 0 and content:find("^certificate") then
+		return "its certificate must be by an authority that Prosody trusts, and for the name in archiver_url";
+	end
 	if code == 401 then return "the daemon knows no such token"; end
 	if code == 403 then return "the token's `sources` in the daemon's configuration lack a host of this server"; end
 	return "is the daemon running, and is archiver_url right?";
