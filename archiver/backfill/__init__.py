@@ -7,16 +7,19 @@ same again is safe and quick: what was read to its end is known by its content, 
 and what is filed by its version.
 """
 
+from archiver.backfill.progress import Forecast, Progress, Show, Stage
 from archiver.backfill.reporting import Report
-from archiver.backfill.request import Progress, Request, Show, check, chosen_by, feed_name, look, require
+from archiver.backfill.request import Request, check, chosen_by, feed_name, look, require
 from archiver.backfill.running import ALONE, run
 
 __all__ = [
     "ALONE",
+    "Forecast",
     "Progress",
     "Report",
     "Request",
     "Show",
+    "Stage",
     "check",
     "chosen_by",
     "feed_name",

@@ -7,16 +7,17 @@ has of one is passed over: wholly, where it was read to its end, else up to wher
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 from archiver.backfill.request import Request, manner
 from archiver.events import Captured, Rejected
 from archiver.filing.sifting import LongSieve
-from archiver.filing.workers import Passage
+from archiver.filing.workers import Beat, Passage
 from archiver.importers import Document, Reading
-from archiver.importers.document import Tree
+from archiver.importers.metering import Meter
 from archiver.importers.recognising import document_at
 from archiver.spool.runs import Far
 
@@ -24,28 +25,68 @@ EXCLUDED = "excluded: "
 UNKNOWN = "of people the directory doesn't know"
 _PIECE = 1024 * 1024
 
+BEAT = 0.25
+"""Seconds between signs of life where nothing comes of what is read."""
+
 Pieces = Iterator[tuple[Passage, Captured | Rejected | None]]
+Watched = Callable[[Document, bool], Document]
 
 
 def read(
-    request: Request, documents: Sequence[Document], sieve: LongSieve, now: int, had: Mapping[bytes, Far]
+    request: Request, documents: Sequence[Document], sieve: LongSieve, now: int, had: Mapping[bytes, Far], beat: Beat
 ) -> Pieces:
     """`had` is what the spool has, by key: empty to read all once more."""
-    keys = Keys(request)
+    pulse = _Pulse(beat)
+    keys = Keys(request, pulse.look_at)
     for document in documents:
         key = keys.of(document)
         far = had.get(key, Far(key, 0, whole=False))
         passage = Passage(document.place, key, skipped=far.pieces, whole=far.whole)
         if not far.whole:
-            yield from _document(request, document, sieve, Reading(now), passage)
+            metered = pulse.begin(passage, document, whole=bool(request.importer.marks))
+            yield from _document(request, metered, sieve, Reading(now), pulse)
         yield passage, None
 
 
+class _Pulse:
+    """How far the reading of a document is: said with every piece, and by itself where long none comes."""
+
+    def __init__(self, beat: Beat) -> None:
+        self._beat = beat
+        self._meter = Meter(self._grown)
+        self._told = time.monotonic()
+        self.passage = Passage("")
+
+    def look_at(self, document: Document, whole: bool) -> Document:
+        """It is only compared with what was read before."""
+        return self.begin(Passage(document.place), document, whole=whole)
+
+    def begin(self, passage: Passage, document: Document, *, whole: bool) -> Document:
+        self.passage = passage
+        return self._meter.metered(document, whole=whole)
+
+    def take(self) -> Passage:
+        """One more piece came. What was read before the first of them is read once more by formats that survey it."""
+        if not self.passage.count:
+            self._meter.again()
+        self.passage.count += 1
+        self.passage.seen = self._meter.seen
+        return self.passage
+
+    def _grown(self) -> None:
+        now = time.monotonic()
+        if now - self._told >= BEAT:
+            self._told = now
+            self.passage.seen = self._meter.seen
+            self._beat(self.passage)
+
+
 def _document(
-    request: Request, document: Document, sieve: LongSieve, reading: Reading, passage: Passage
+    request: Request, document: Document, sieve: LongSieve, reading: Reading, pulse: _Pulse
 ) -> Iterator[tuple[Passage, Captured | Rejected]]:
+    passage = pulse.passage
     for piece in request.importer.read(document, request.options, reading):
-        passage.count += 1
+        pulse.take()
         if passage.count <= passage.skipped:
             continue
         if why := _left_out(request, sieve, piece, reading.received):
@@ -72,10 +113,12 @@ class Keys:
     """What documents are, as digests. The day that a name states, or else the file's date, is part of it: so is what
     lies below the folder of one that stands for a whole export."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, watched: Watched = lambda document, whole: document) -> None:
+        """`watched` gives the document to read in place of one; `whole` says that all below its folder is read."""
         self._manner = manner(request).encode()
         self._is_export = bool(request.importer.marks)
-        self._archive: tuple[Tree, bytes] | None = None
+        self._watched = watched
+        self._archive = "", b""
 
     def of(self, document: Document) -> bytes:
         made = blake2b(self._manner, digest_size=16)
@@ -86,18 +129,18 @@ class Keys:
 
     def _content(self, document: Document) -> bytes:
         if document.tree.sealed:
-            return self._of_archive(document.tree)
+            return self._of_archive(document.tree.place)
         if not self._is_export:
-            return _digest(document)
+            return _digest(self._watched(document, False))
         made = blake2b(digest_size=32)
-        for each in document.below():
+        for each in self._watched(document, True).below():
             made.update(blake2b(each.within.encode("utf-8", "surrogateescape")).digest() + _digest(each))
         return made.digest()
 
-    def _of_archive(self, tree: Tree) -> bytes:
+    def _of_archive(self, place: str) -> bytes:
         """Asked for every member in a row, read once."""
-        if self._archive is None or self._archive[0] is not tree:
-            self._archive = tree, _digest(document_at(Path(tree.place)))
+        if self._archive[0] != place:
+            self._archive = place, _digest(self._watched(document_at(Path(place)), False))
         return self._archive[1]
 
 

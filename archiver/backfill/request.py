@@ -1,11 +1,11 @@
-"""What a backfill is asked for, and what it is told of while it runs. Looks at files, and reads none of them."""
+"""What a backfill is asked for. Looks at files, and reads none of them."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -35,18 +35,6 @@ class Request(Struct, frozen=True):
     reread: bool = False
     force: bool = False
     """Begin even where the disk seems to have too little room."""
-
-
-class Progress(Struct):
-    """How far it is: `stage` is "reading" or "filing", `done` of `total` bytes or places."""
-
-    stage: str
-    done: int
-    total: int
-    position: str = ""
-
-
-Show = Callable[[Progress], None]
 
 
 def check(request: Request) -> None:

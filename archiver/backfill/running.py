@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 
 from archiver.assembly import archive_of, directory_of, open_spool, store_of, terms_of
 from archiver.backfill import reading
 from archiver.backfill.appending import Writer
+from archiver.backfill.extent import sizes_of
+from archiver.backfill.progress import Course, Progress, Show, Stage
 from archiver.backfill.reporting import Findings, Report
-from archiver.backfill.request import Progress, Request, Show, check, chosen_by, description, feed_name, manner
+from archiver.backfill.request import Request, check, chosen_by, description, feed_name, manner
 from archiver.backfill.room import require_room
 from archiver.config import Config
 from archiver.exceptions import UsageError
@@ -21,10 +24,9 @@ from archiver.filing.gathering import Tally
 from archiver.filing.pipeline import Filer, Journal
 from archiver.filing.sifting import LongSieve
 from archiver.filing.workers import Child, filer, lots, reader, serve
-from archiver.importers import Document
 from archiver.spool import Spool
 from archiver.spool.runs import Run, State
-from archiver.types import Exclusion, Lease
+from archiver.types import Exclusion, Filing, Lease
 
 ALONE = 2_000
 """Fewer new events than this are filed by one process: more would hardly have begun."""
@@ -38,16 +40,17 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
     """Read `request.paths` and file what they bring. Raises `InUse` while another backfill runs."""
     check(request)
     started, documents = time.monotonic(), chosen_by(request)
+    sizes = sizes_of(request.importer, documents)
     if not request.force:
         require_room(data, documents)
     sieve = _sieve(config, data)
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
-    reader_ = reader(lambda had: reading.read(request, documents, sieve, _now(), had))
+    reader_ = reader(lambda had, beat: reading.read(request, documents, sieve, _now(), had, beat))
     try:
         with open_spool(config, data) as spool, spool.hold("backfill", description(request)):
             spool.reap(_now())
             moving.take_up(config, directory_of(config), spool, _now())
-            begun, findings = _append(spool, request, documents, reader_, show)
+            begun, findings = _append(spool, request, sizes, reader_, show)
             reader_.close()
             spool.shrink()  # what the first half has cached is of no use to the second
             tally = _file(config, data, spool, begun, children, show)
@@ -71,7 +74,7 @@ def _sieve(config: Config, data: Path) -> LongSieve:
 
 
 def _append(
-    spool: Spool, request: Request, documents: Sequence[Document], reader_: Child, show: Show
+    spool: Spool, request: Request, sizes: Mapping[str, int], reader_: Child, show: Show
 ) -> tuple[Run, Findings]:
     """Everything read goes into the spool; only then is the feed closed, and what it brought is due."""
     named = ", ".join(map(str, request.paths))
@@ -81,7 +84,7 @@ def _append(
     findings = Findings()
     writer = Writer(spool, feed.number, run.number, findings)
     try:
-        _read(writer, reader_, documents, show)
+        _read(writer, reader_, Course(sizes), show)
     except UsageError:
         spool.close_feed(feed.number, _now())  # a mistake is no dead import that waits to be run again
         spool.note_run(run.number, State.STOPPED, _now())
@@ -94,13 +97,11 @@ def _append(
     return spool.backfill(run.number)[0], findings
 
 
-def _read(writer: Writer, reader_: Child, documents: Sequence[Document], show: Show) -> None:
-    sizes = {document.place: document.size for document in documents}
-    passed, total = 0, sum(sizes.values())
+def _read(writer: Writer, reader_: Child, course: Course, show: Show) -> None:
     for lot in lots(reader_):
-        writer.add(lot)
-        passed += sizes.get(lot.passage.place, 0) if lot.ended else 0
-        show(Progress("reading", passed, total, lot.passage.place))
+        if not lot.beat:
+            writer.add(lot)
+        show(course.note(lot))
     writer.flush()
 
 
@@ -120,41 +121,56 @@ def _filer(config: Config, data: Path, journal: Journal) -> Filer:
 
 def _file(config: Config, data: Path, spool: Spool, run: Run, children: Sequence[Child], show: Show) -> Tally:
     """File what the feed's places hold, until none is left."""
-    work = _Work(spool, run.feed, show)
+    work = _Work(spool, run.feed)
+    journal = cast(Journal, _Watched(spool, run, show))
     if len(children) > 1 and run.accepted >= ALONE:
-        serve(children, spool, work.more, work.done)
+        serve(children, journal, work.more, work.done)
         return work.tally
-    return _file_alone(config, data, spool, work)
+    return _file_alone(config, data, spool, journal, work)
 
 
 def file_of(config: Config, data: Path, spool: Spool, feed: int) -> Tally:
     """File what is due of a feed's places, in this process."""
-    return _file_alone(config, data, spool, _Work(spool, feed, lambda _: None))
+    return _file_alone(config, data, spool, spool, _Work(spool, feed))
 
 
-def _file_alone(config: Config, data: Path, spool: Spool, work: _Work) -> Tally:
-    alone = Filer(spool, spool, store_of(config, data), archive_of(config, data), terms_of(config))
+def _file_alone(config: Config, data: Path, spool: Spool, journal: Journal, work: _Work) -> Tally:
+    alone = Filer(spool, journal, store_of(config, data), archive_of(config, data), terms_of(config))
     while leases := work.more()[0]:
         work.done(alone.run(leases, _now()))
     return work.tally
 
 
+class _Watched:
+    """The journal of a run's filing, which tells how many of the run's events it has heard to be filed."""
+
+    def __init__(self, spool: Spool, run: Run, show: Show) -> None:
+        self._spool = spool
+        self._show = show
+        self._first, self._total = spool.to_file(run.number)
+        self._done = 0
+
+    def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int]) -> None:
+        self._spool.finish(filings, now, gone=gone)
+        self._done += sum(number >= self._first for filing in filings for number in filing.events)
+        done = min(self._done, self._total)
+        self._show(Progress(Stage.FILING, done, self._total, events=done))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._spool, name)
+
+
 class _Work:
     """Hands out the feed's places, a few at a time, and counts what comes of them."""
 
-    def __init__(self, spool: Spool, feed: int, show: Show) -> None:
+    def __init__(self, spool: Spool, feed: int) -> None:
         self.tally = Tally()
         self._spool = spool
         self._feed = feed
-        self._show = show
-        self._given = 0
         self._places = 4
 
     def more(self) -> tuple[list[Lease], int]:
-        leases = self._spool.claim(_now(), self._places, feed=self._feed)
-        self._given += len(leases)
-        self._show(Progress("filing", self._given, 0))
-        return leases, _now()
+        return self._spool.claim(_now(), self._places, feed=self._feed), _now()
 
     def done(self, tally: Tally) -> None:
         self.tally.add(tally)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from archiver import backfill as backfilling
-from archiver.backfill import Report, Request, Show
+from archiver.backfill import Report, Request
 from archiver.cli.app import App, reads
 from archiver.cli.backfills import list_runs, refile, show_report, tell_report, undo
 from archiver.cli.decision import Text
 from archiver.cli.output import as_json, complain, counted, say, table
 from archiver.cli.preview import people_known, previews, tell_previews
+from archiver.cli.progress import shown
 from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Document, Options, importer
 from archiver.importers.protocol import CHARSET, ZONE, charset_of, date_option, zone_of
@@ -112,7 +111,7 @@ def backfill(
     app.log(config, quiet=not app.json and sys.stderr.isatty())
     reports = []
     for request in requests:
-        with _progress() as show:
+        with shown() as show:
             run = partial(backfilling.run, config, app.data, request, show)
             reports.append(_in_turn(app, run, wait=not no_wait))
     _tell_all(app, requests, reports, unknown)
@@ -178,29 +177,6 @@ def _check(options: Options) -> None:
     zone_of(options)
     charset_of(options)
     date_option(options)
-
-
-@contextmanager
-def _progress() -> Iterator[Show]:
-    """Bars while a terminal looks on, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks = {stage: bars.add_task(stage, total=None, visible=False) for stage in ("reading", "filing")}
-
-        def show(progress: backfilling.Progress) -> None:
-            where = plain(Path(progress.position).name) if progress.position else f"{progress.done:,} places"
-            bars.update(
-                tasks[progress.stage],
-                visible=True,
-                completed=progress.done,
-                total=progress.total or None,
-                description=f"{progress.stage} {where}".replace("[", "\\["),
-            )
-
-        yield show
 
 
 def _tell_all(app: App, requests: list[Request], reports: list[Report], unknown: tuple[Document, ...]) -> None:

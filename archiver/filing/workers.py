@@ -122,12 +122,13 @@ class Passage(Struct):
 
     `count` are the pieces gone by, those left out and those `skipped` (the spool has them) too; `complete` says that
     none was left out yet. `whole` says that the spool has had it all, and it was not read. `ignored` and `guessed` are
-    said of it at its end.
+    said of it at its end. `seen` are the bytes of it that were read; no piece may have come of them yet.
     """
 
     place: str
     key: bytes = b""
     count: int = 0
+    seen: int = 0
     complete: bool = True
     skipped: int = 0
     whole: bool = False
@@ -137,29 +138,34 @@ class Passage(Struct):
 
 class _Lot(Struct, array_like=True):
     """What was read since the last one. `rejected` stand at their places among the events; `passage` is as it was at
-    its end, but for its `count`: that of before it. After an `ended` one nothing more comes of that document."""
+    its end, but for its `count`: that of before it. After an `ended` one nothing more comes of that document. A `beat`
+    says only how far the reading is."""
 
     passage: Passage
     events: list[Sealed] = []
     rejected: list[tuple[int, bytes, str, str, str | None]] = []
     ended: bool = False
     last: bool = False
+    beat: bool = False
 
 
 class Lot(Struct):
-    """Pieces of one document in a row. `first` is the place of the first of them among all it has."""
+    """Pieces of one document in a row. `first` is the place of the first of them among all it has. A `beat` has none:
+    it says only how far the reading is."""
 
     passage: Passage
     first: int
     pieces: list[Sealed | Rejected]
     ended: bool
+    beat: bool = False
 
 
 _unpack = msgspec.msgpack.Decoder(_Lot).decode
-Read = Callable[[Any], Iterator[tuple[Passage, Captured | Rejected | None]]]
+Beat = Callable[[Passage], None]
+Read = Callable[[Any, Beat], Iterator[tuple[Passage, Captured | Rejected | None]]]
 """What was sent to the reader at its start -> pieces of input, each with how the reading stands once it is taken.
 
-None stands at a document's end."""
+None stands at a document's end. What gives long nothing calls the `Beat` now and then."""
 
 
 def reader(read: Read) -> Child:
@@ -167,7 +173,7 @@ def reader(read: Read) -> Child:
 
     def main(pipe: Connection) -> None:
         lot, first = _Lot(Passage("")), 0
-        for passage, piece in read(pipe.recv()):
+        for passage, piece in read(pipe.recv(), lambda passage: pipe.send(_pack(_Lot(passage, beat=True)))):
             if passage is not lot.passage:
                 lot, first = _Lot(passage), passage.skipped
             if isinstance(piece, Captured):
@@ -210,7 +216,7 @@ def lots(child: Child) -> Iterator[Lot]:
         pieces: list[Sealed | Rejected] = [*lot.events]
         for place, content, position, reason, source in reversed(lot.rejected):
             pieces.insert(place, Rejected(content, position, reason, source))
-        yield Lot(lot.passage, lot.passage.count, pieces, lot.ended)
+        yield Lot(lot.passage, lot.passage.count, pieces, lot.ended, lot.beat)
 
 
 def _take(child: Child, ahead: Queue[bytes | BaseException]) -> None:

@@ -37,6 +37,11 @@ SELECT source.name, conversation, delivery.state, delivery.reason, count(*) FROM
 """
 
 
+_DUE = """SELECT place FROM feed_place JOIN place ON place.n = place WHERE feed = ? AND place > ? AND due_at IS NOT NULL
+    ORDER BY place LIMIT ?"""
+_COUNT = "SELECT count(*) FROM event INDEXED BY event_place WHERE place IN ({}) AND n >= ?"
+
+
 class State(StrEnum):
     """How far a backfill is. One that reads or files while no backfill runs was interrupted."""
 
@@ -161,6 +166,27 @@ def run(connections: Connections, number: int) -> tuple[Run, bytes | None]:
     if row is None:
         raise UsageError(f"there is no backfill {number}", hint="`archiver backfill --runs` lists them")
     return _run_from_row(row[:-1]), None if row[-1] is None else row[-1].encode()
+
+
+def to_file(connections: Connections, number: int) -> tuple[int, int]:
+    """The first number that an event of a run can have, and how many such are in places that are due."""
+    with connections.reading() as connection:
+        (feed,) = connection.execute("SELECT feed FROM backfill WHERE n = ?", (number,)).fetchone()
+        (first,) = connection.execute("SELECT min(first) FROM brought WHERE run = ?", (number,)).fetchone()
+    return first or 0, 0 if first is None else sum(_due(connections, feed, first))
+
+
+def _due(connections: Connections, feed: int, first: int) -> Iterator[int]:
+    after = 0
+    while True:
+        with connections.reading() as connection:
+            places = [place for (place,) in connection.execute(_DUE, (feed, after, _AT_ONCE))]
+            query = _COUNT.format(",".join("?" * len(places)))
+            (count,) = connection.execute(query, (*places, first)).fetchone()
+        yield count
+        if len(places) < _AT_ONCE:
+            return
+        after = places[-1]
 
 
 def came_of_it(connections: Connections, feed: int, since: int) -> Iterator[CameOfIt]:

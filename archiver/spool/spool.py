@@ -281,6 +281,10 @@ class Spool:
         """A backfill and its report (JSON)."""
         return runs.run(self._connections, number)
 
+    def to_file(self, run: int) -> tuple[int, int]:
+        """The first number that an event of a backfill can have, and how many such are in places that are due."""
+        return runs.to_file(self._connections, run)
+
     def brought_numbers(self, run: int) -> undoing.Ranges:
         """Numbers that the events which a backfill brought can have."""
         return undoing.ranges(self._connections, run)

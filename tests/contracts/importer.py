@@ -14,11 +14,14 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from archiver.backfill.extent import sizes_of
 from archiver.events import SECOND, Captured, Rejected, capture, guesses_of
 from archiver.exceptions import UsageError
-from archiver.importers import IMPORTERS, Importer, Options, Reading
+from archiver.importers import IMPORTERS, Document, Importer, Options, Reading
 from archiver.importers.archive import archive_at
+from archiver.importers.metering import Meter
 from archiver.importers.recognising import document_at, recognise
+from archiver.importers.sqlitefile import MAGIC
 
 RECEIVED = 1_800_000_000 * SECOND
 
@@ -66,11 +69,14 @@ class ImporterContract:
         if self.golden:
             assert self.told() == (EXPECTED / f"{self.importer.name}.ndjson").read_bytes()
 
-    def read(self, path: Path, options: Options) -> list[Captured | Rejected]:
-        """What it makes of a file, or of the one export in a folder or archive."""
+    def document(self, path: Path) -> Document:
+        """A file, or the one export in a folder or archive."""
         whole = path.is_dir() or archive_at(path) is not None
         (document,) = recognise((path,)).found[self.importer.name] if whole else (document_at(path),)
-        return list(self.importer.read(document, options, Reading(RECEIVED)))
+        return document
+
+    def read(self, path: Path, options: Options) -> list[Captured | Rejected]:
+        return list(self.importer.read(self.document(path), options, Reading(RECEIVED)))
 
     def captured(self, path: Path, options: Options) -> list[Captured]:
         return [each for each in self.read(path, options) if isinstance(each, Captured)]
@@ -125,6 +131,19 @@ class ImporterContract:
         assert [each.body for each in self.captured(packed, options)] == [
             each.body for each in self.captured(path, options)
         ]
+
+    def test_it_can_be_seen_how_far_it_is(self) -> None:
+        """What is opened by its path on disk (databases) can't be."""
+        for path, options in self.samples:
+            document = self.document(path)
+            meter = Meter()
+            metered = meter.metered(document, whole=bool(self.importer.marks))
+            found = list(self.importer.read(metered, options, Reading(RECEIVED)))
+            assert [each.body for each in found if isinstance(each, Captured)] == [
+                each.body for each in self.captured(path, options)
+            ]
+            size = sizes_of(self.importer, (document,))[document.place]
+            assert meter.seen <= size and (meter.seen > 0 or document.head(16) == MAGIC)
 
     def test_a_file_that_breaks_off_keeps_what_came_before(self, tmp_path: Path) -> None:
         for path, options in self.samples if not self.importer.marks else ():
