@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-REMEMBERED = 150_000
+REMEMBERED = 200_000
 
 
 class Memory(Protocol):

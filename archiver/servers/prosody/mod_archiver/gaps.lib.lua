@@ -108,7 +108,7 @@ function gaps.fill(module, shared, marked)
 	local store = is_component and "muc_log" or module:get_option_string("archive_store", "archive");
 	local archive = module:open_store(store, "archive");
 	local days = module:get_option_number("archiver_fill_days", 0);
-	local last = marked:last(host) or days > 0 and os.time() - days * 86400 or nil;
+	local last = marked:last(host) or days > 0 and math.floor(os.time() - days * 86400) or nil;
 	marked:begin(host, last);
 	if not (archive.find and archive.users) then
 		module:log("warn", "The archive of %s can't be read by users: what this module misses is not filled in", host);
