@@ -170,6 +170,7 @@ class Source:
     """A live way in, told by hand."""
 
     up = True
+    fault = ""
 
     def __init__(self, name: str, *, blocking: bool) -> None:
         self.name, self.blocking = name, blocking

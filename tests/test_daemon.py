@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from archiver.daemon.critical import Critical
 from archiver.daemon.job import Job
 from archiver.daemon.metering import Meter
 from archiver.daemon.sources import Maker, sources_of
+from archiver.daemon.supervision import BEHIND, STEADY
 from archiver.events import SECOND, Outcome
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.filing.gathering import ATTEMPTS
@@ -260,6 +264,7 @@ class Fake:
 
     name = "fake"
     blocking = False
+    fault = ""
     gaps: int | None = None
 
     def __init__(self) -> None:
@@ -330,13 +335,16 @@ def test_a_source_that_could_not_be_started_is_tried_again(spool):
     source.fails = True
     with pytest.raises(EnvironmentFault):
         capture.use({"fake": lambda: source})
-    capture.contact()
+    now = time.monotonic()
+    capture.watch(now)
     assert capture.faults() == {"fake": "the port is taken"}
     source.fails = False
-    capture.contact()
-    assert source.up
+    capture.watch(now)
+    assert not source.up  # it is not tried again at once
+    capture.watch(now + 30)
+    assert source.up and capture.faults() == {}
     capture.stop()
-    capture.contact()
+    capture.watch(now + 60)
     assert not source.up  # stopped is stopped
 
 
@@ -367,11 +375,137 @@ def test_a_source_that_breaks_never_stops_another(spool):
     capture.use({"broken": Broken, "breaking": Breaking, "unmade": unmade, "sound": lambda: sound})
     assert sound.up
     capture.contact()
+    capture.watch(time.monotonic())
     assert set(capture.faults()) == {"broken", "breaking", "unmade"}
     assert feed_named(spool, "sound").contact is not None
     assert sound.accept([say(PEOPLE[0], "x", 0)]) == (Outcome.ACCEPTED,)
     capture.stop()
     assert not sound.up
+
+
+def breaking_ones(capture: Capture, more: int = 100) -> list[Fake]:
+    """A source that is wanted, in all its lives."""
+    lives: list[Fake] = []
+
+    def make() -> Fake:
+        if len(lives) > more:
+            raise EnvironmentFault("the port is taken", hint="free it")
+        lives.append(Fake())
+        lives[-1].gaps = 2
+        return lives[-1]
+
+    capture.use({"fake": make})
+    return lives
+
+
+def test_a_source_that_breaks_after_its_start_is_told_and_started_anew_with_the_same_feed_and_figures(spool, caplog):
+    capture, now = capture_of(spool), time.monotonic()
+    lives = breaking_ones(capture)
+    lives[0].accept([say(PEOPLE[0], "x", 0)])
+    capture.contact()
+    feed = feed_named(spool, "fake")
+    lives[0].fault, lives[0].up = "its thread has ended", False
+    assert capture.faults() == {"fake": "its thread has ended"}
+    capture.contact()
+    assert spool.readings()[feed.number].fault == "its thread has ended"
+    assert feed_named(spool, "fake").contact == feed.contact  # its watermark stands
+    capture.watch(now)
+    assert len(lives) == 2 and lives[1].up and capture.faults() == {}
+    lives[1].accept([say(PEOPLE[0], "y", 1)])
+    capture.contact()
+    (standing,) = capture.standings()
+    assert standing.counts.outcomes == {Outcome.ACCEPTED: 2}
+    assert (standing.signs.gaps, standing.signs.refused) == (4, {"too big": 4})
+    reading = spool.readings()[feed.number]
+    assert (reading.fault, reading.restarts) == ("", 1)
+    assert feed_named(spool, "fake").accepted == 2
+
+
+def test_one_that_breaks_again_and_again_is_tried_less_and_less_often_and_after_a_good_time_at_once(spool):
+    capture, now = capture_of(spool), time.monotonic()
+    lives = breaking_ones(capture)
+    tries = []
+    for second in range(200):
+        lives[-1].fault = "broken"
+        before = len(lives)
+        capture.watch(now + second)
+        if len(lives) > before:
+            tries.append(second)
+    pauses = [b - a for a, b in pairwise(tries)]
+    assert tries[0] == 0 and pauses == sorted(pauses) and pauses[-1] == 31 and len(tries) < 15
+    capture.watch(now + 1_000)
+    before = len(lives)
+    lives[-1].fault = "broken"
+    capture.watch(now + 1_000 + STEADY + 1)
+    assert len(lives) == before + 1
+
+
+def test_one_that_can_not_be_started_anew_is_told_until_it_can(spool):
+    capture, now = capture_of(spool), time.monotonic()
+    lives = breaking_ones(capture, more=0)
+    lives[0].fault = "its socket is gone"
+    capture.watch(now)
+    assert capture.faults() == {"fake": "the port is taken"} and not lives[0].up
+    lives.clear()
+    capture.watch(now + 60)
+    assert capture.faults() == {} and lives[0].up
+
+
+class Hanging(Fake):
+    """Never comes back from a start or a stop, until it is let go."""
+
+    def __init__(self, where: str, gate: threading.Event) -> None:
+        super().__init__()
+        self.where, self.gate = where, gate
+
+    def start(self, accept: Any) -> None:
+        if self.where == "start":
+            self.gate.wait(60)
+        super().start(accept)
+
+    def stop(self) -> None:
+        if self.where == "stop":
+            self.gate.wait(60)
+        super().stop()
+
+
+@pytest.mark.parametrize("where", ["start", "stop"])
+def test_a_source_that_hangs_never_stops_another(spool, monkeypatch, where):
+    for name in ("STARTING", "MENDING", "STOPPING"):
+        monkeypatch.setattr(f"archiver.daemon.capture.{name}", 0.05)
+    gate, sound, capture = threading.Event(), Fake(), capture_of(spool)
+    hanging = Hanging(where, gate)
+    capture.use({"hanging": lambda: hanging, "sound": lambda: sound})
+    hanging.fault = "broken"
+    for second in range(3):
+        capture.watch(time.monotonic() + second)
+        capture.contact()
+    assert list(capture.faults()) == ["hanging"]
+    assert feed_named(spool, "sound").contact is not None
+    assert sound.accept([say(PEOPLE[0], "x", 0)]) == (Outcome.ACCEPTED,)
+    capture.stop()
+    assert not sound.up
+    gate.set()
+
+
+def test_what_could_not_be_started_is_tried_at_once_when_the_configuration_is_read_anew(spool):
+    source, sound, capture = Fake(), Fake(), capture_of(spool)
+    source.fails = True
+    wanted = {"fake": lambda: source, "sound": lambda: sound}
+    capture.use(wanted)
+    source.fails = False
+    capture.use(wanted)
+    assert source.up and capture.faults() == {}
+
+
+def test_one_that_is_not_connected_is_named_and_left_alone(spool):
+    source, capture = Fake(), capture_of(spool)
+    capture.use({"fake": lambda: source})
+    source.up = False
+    capture.watch(time.monotonic())
+    assert capture.standings()[0].reading.fault == BEHIND and capture.faults() == {}
+    source.up = True
+    assert capture.faults() == {} and capture.standings()[0].reading.restarts == 0
 
 
 def test_only_a_source_whose_settings_changed_is_started_anew(spool):

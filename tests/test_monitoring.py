@@ -35,6 +35,7 @@ class Quiet:
 
     blocking = False
     up = True
+    fault = ""
 
     def __init__(self, name: str, signs: Signs | None = None, fault: Exception | None = None) -> None:
         self.name = name

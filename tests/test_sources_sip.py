@@ -391,12 +391,19 @@ class TestSipOverUdp(SourceContract):
     def make_taken(self, tmp_path: Any, source: SipSource) -> Source:
         return SipSource("other", source.address)
 
+    def sockets(self, source: SipSource) -> list[socket.socket]:
+        return source._streams
+
     def send(self, source: SipSource, text: str) -> bool:
         lost = source.signs().gaps
         assert lost is not None
         self.post(source, hep(request(body=text, call=text)), hep(answer(call=text)))
         assert until(lambda: text in self.kept.texts or (source.signs().gaps or 0) > lost)
         return text in self.kept.texts
+
+    def test_a_socket_for_datagrams_that_is_gone_is_told(self, source: SipSource) -> None:
+        source._datagrams[0].close()
+        assert source.fault and not source.up
 
 
 class TestSipOverTcp(TestSipOverUdp):

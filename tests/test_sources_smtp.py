@@ -56,7 +56,13 @@ def post_local(source: MailSource, text: str) -> bool:
     return codes[0] == 250
 
 
-class TestSmtp(SourceContract):
+class MailContract(SourceContract):
+    def sockets(self, source: MailSource) -> list[socket.socket]:
+        assert source._intake is not None
+        return source._intake._bound
+
+
+class TestSmtp(MailContract):
     def make(self, tmp_path: Path) -> Source:
         return MailSource("test", (Address(),))
 
@@ -67,7 +73,7 @@ class TestSmtp(SourceContract):
         return post(source, text)
 
 
-class TestLmtp(SourceContract):
+class TestLmtp(MailContract):
     def make(self, tmp_path: Path) -> Source:
         return MailSource("test", (Address(local=True),))
 
@@ -78,7 +84,7 @@ class TestLmtp(SourceContract):
         return post_local(source, text)
 
 
-class TestLmtpOnASocketFile(SourceContract):
+class TestLmtpOnASocketFile(MailContract):
     def make(self, tmp_path: Path) -> Source:
         return MailSource("test", (Address(path=tmp_path / "lmtp", local=True, mode=0o600),))
 
@@ -87,6 +93,10 @@ class TestLmtpOnASocketFile(SourceContract):
 
     def send(self, source: MailSource, text: str) -> bool:
         return post_local(source, text)
+
+    def test_a_file_that_somebody_removed_is_told(self, tmp_path: Path, source: MailSource) -> None:
+        (tmp_path / "lmtp").unlink()
+        assert "lmtp" in source.fault and not source.up
 
     def test_the_file_has_its_mode_and_goes_with_the_source(self, tmp_path: Path, spooled: Spooled) -> None:
         source = MailSource("test", (Address(path=tmp_path / "lmtp", local=True, mode=0o600),))

@@ -198,6 +198,11 @@ def _live(spool: Spool, feeds: list[Feed]) -> None:
             [_live_row(feed, reading) for feed, reading in found],
             right=tuple(range(2, 10)),
         )
+    for feed, reading in found:
+        if reading.fault:
+            say(f"{feed.name} DOES NOT RUN: {reading.fault}. It is tried again; the log says more.")
+        if reading.restarts:
+            say(f"{feed.name} broke and was started anew {counted(reading.restarts, 'time')}.")
 
 
 def _live_row(feed: Feed, reading: Reading) -> tuple[object, ...]:

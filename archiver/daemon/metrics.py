@@ -7,19 +7,20 @@ and pools as configured, never what comes in.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from archiver import __version__
-from archiver.daemon.capture import Capture, Running
+from archiver.daemon.capture import Capture
 from archiver.daemon.critical import Critical
 from archiver.daemon.job import clock
 from archiver.daemon.metering import BOUNDS
+from archiver.daemon.supervision import Standing
 from archiver.decisions.critical import Outage
-from archiver.events import SECOND
+from archiver.events import SECOND, Outcome
 from archiver.spool import Spool
 from archiver.spool.records import PutOff, Totals
 
@@ -63,39 +64,42 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("archiver_info", "The version that runs.", {(__version__,): 1}, "version")
-        yield from of_sources(self._capture.running(), self._capture.faults(), clock())
+        yield from of_sources(self._capture.standings())
         yield from of_critical_mode(self._critical.outages(), self._put_off, clock())
         yield from of_the_spool(self._totals)
 
 
-def of_sources(running: list[Running], faults: Mapping[str, str], now: int) -> Iterator[Metric]:
+def of_sources(standings: Iterable[Standing]) -> Iterator[Metric]:
     up = _gauge("archiver_source_up", "Whether a source runs, is connected and has caught up.", {}, "source")
+    restarts = _counter("archiver_source_restarts", "How often a source broke and was started anew.", "source")
     events = _counter("archiver_source_events", "Pieces of input by what became of them.", "source", "outcome")
     refused = _counter("archiver_source_refused", "Requests that were refused, by reason.", "source", "reason")
     gaps = _counter("archiver_source_gaps", "Events known to be lost for good, where a source can tell.", "source")
     heard = _gauge("archiver_source_last_event_timestamp_seconds", "When the last event came.", {}, "source")
     lag = _gauge("archiver_source_lag_seconds", "How long after it happened the last event came.", {}, "source")
+    rate = _gauge("archiver_source_events_per_second", "Pieces of input in the last minute.", {}, "source")
     took = HistogramMetricFamily(
         "archiver_source_append_seconds", "How long it took to make a batch durable.", labels=["source"]
     )
-    for name in faults.keys() - {each.name for each in running}:
-        up.add_metric([name], 0)
-    for each in running:
-        counts, signs, reading = each.meter.counts(), each.signs(), each.reading(now)
-        up.add_metric([each.name], float(each.name not in faults and each.is_up()))
-        for outcome, count in counts.outcomes.items():
-            events.add_metric([each.name, outcome.value], count)
-        for reason, count in signs.refused.items():
-            refused.add_metric([each.name, reason], count)
-        if signs.gaps is not None:
-            gaps.add_metric([each.name], signs.gaps)
-        if reading.heard is not None:
-            heard.add_metric([each.name], reading.heard / SECOND)
-        if reading.lag is not None:
-            lag.add_metric([each.name], reading.lag / SECOND)
+    for each in standings:
+        name, reading = [each.name], each.reading
+        up.add_metric(name, float(not reading.fault))
+        restarts.add_metric(name, reading.restarts)
+        for outcome in Outcome:
+            events.add_metric([*name, outcome.value], each.counts.outcomes.get(outcome, 0))
+        for reason, count in each.signs.refused.items():
+            refused.add_metric([*name, reason], count)
+        for figure, value in ((gaps, reading.gaps), (heard, _seconds(reading.heard)), (lag, _seconds(reading.lag))):
+            if value is not None:
+                figure.add_metric(name, value)
+        rate.add_metric(name, reading.rate)
         upto = [*map(str, BOUNDS), "+Inf"]
-        took.add_metric([each.name], list(zip(upto, accumulate(counts.took), strict=True)), counts.seconds)
-    yield from (up, events, refused, gaps, heard, lag, took)
+        took.add_metric(name, list(zip(upto, accumulate(each.counts.took), strict=True)), each.counts.seconds)
+    yield from (up, restarts, events, refused, gaps, heard, lag, rate, took)
+
+
+def _seconds(moment: int | None) -> float | None:
+    return None if moment is None else moment / SECOND
 
 
 def of_critical_mode(outages: Mapping[str, Outage], put_off: list[PutOff], now: int) -> Iterator[Metric]:

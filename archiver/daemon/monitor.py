@@ -34,6 +34,12 @@ class Monitor:
         self._loop = Loop("monitor")
         self._serving: Serving | None = None
 
+    @property
+    def fault(self) -> str:
+        """Why it answers no more, though nobody stopped it; "" while it does."""
+        serving = self._serving
+        return (self._loop.fault or serving.fault) if serving is not None else ""
+
     def start(self) -> None:
         """Raises `EnvironmentFault` where it can't listen."""
         bound = listening.bind(self.address)

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 CONTACT = 30
 """Seconds between signs of life of the live feeds; the spool takes a feed for down after 90."""
+WATCHING = 2
+"""Seconds between looks whether a live source broke."""
 PURGING = 600
 """Seconds between looks whether another hour's retention is due."""
 INDEXING = 10
@@ -114,8 +117,8 @@ class Daemon:
         self._capture = Capture(spool, self._job.whose, self._critical)
         self._metrics = Metrics(spool, self._capture, self._critical)
         self._monitor: Monitor | None = None
-        # One thread for work, so that filing and housekeeping take turns; contact never waits for them.
-        pools = {"work": ThreadPoolExecutor(1), "contact": ThreadPoolExecutor(1)}
+        # One thread for work, so that filing and housekeeping take turns; the others never wait for it.
+        pools = {name: ThreadPoolExecutor(1) for name in ("work", "contact", "watch")}
         self._scheduler = BackgroundScheduler(executors=pools, timezone=UTC)
         # It warns of every round that is left out because the last one is still at work: no news.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
@@ -163,6 +166,7 @@ class Daemon:
         rounds = (
             ("file", every, now),
             ("contact", CONTACT, now),
+            ("watch", WATCHING, now),
             ("house", HOUSEKEEPING, house),
             ("purge", PURGING, now),
             ("index", INDEXING, now + timedelta(seconds=INDEXING)),
@@ -173,7 +177,7 @@ class Daemon:
                 "interval",
                 (name,),
                 id=name,
-                executor="contact" if name == "contact" else "work",
+                executor=name if name in ("contact", "watch") else "work",
                 seconds=seconds,
                 replace_existing=True,
                 misfire_grace_time=None,  # a round that comes late is still wanted
@@ -185,9 +189,16 @@ class Daemon:
     def _round(self, name: str) -> None:
         """One round; whatever happens in it, the next one comes."""
         job = self._job
-        steps = {"file": job.file, "house": job.keep_house, "purge": job.purge, "index": job.index}
+        steps = {
+            "file": job.file,
+            "house": job.keep_house,
+            "purge": job.purge,
+            "index": job.index,
+            "contact": self._contact,
+            "watch": self._look_after,
+        }
         try:
-            steps.get(name, self._contact)()
+            steps[name]()
         except ArchiverError as error:
             log.error("round failed", round=name, why=str(error), hint=error.hint)
         except Exception:
@@ -196,6 +207,14 @@ class Daemon:
     def _contact(self) -> None:
         self._critical.look(clock())
         self._capture.contact()
+
+    def _look_after(self) -> None:
+        """Whatever listens and broke is started anew: the sources, and who tells of them."""
+        self._capture.watch(time.monotonic())
+        monitor = self._monitor
+        if monitor is not None and (why := monitor.fault) and not self._stopping.is_set():
+            log.error("monitoring broke; starting it anew", why=why)
+            self._watch(self._job.config)
 
     # SIGHUP
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,26 @@ def port_of(bound: list[socket.socket]) -> int:
     """The port that was really taken; 0 for a socket file."""
     first = bound[0]
     return 0 if first.family == socket.AF_UNIX else int(first.getsockname()[1])
+
+
+def fault_of(bound: list[socket.socket]) -> str:
+    """Why nobody can connect any more; "" while one can. The system may close what nobody here has closed."""
+    for each in bound:
+        try:
+            if _hangs_up(each):
+                return "its socket takes no connections any more"
+            if each.family == socket.AF_UNIX and not Path(each.getsockname()).is_socket():
+                return f"its socket file {each.getsockname()} is gone"
+        except (OSError, ValueError):
+            return "its socket is gone"
+    return ""
+
+
+def _hangs_up(listening: socket.socket) -> bool:
+    """Raises `ValueError` where it was closed."""
+    poll = select.poll()
+    poll.register(listening.fileno(), 0)
+    return bool(poll.poll(0))
 
 
 def withdraw(bound: list[socket.socket]) -> None:

@@ -51,6 +51,15 @@ class Source(Protocol):
         ...
 
     @property
+    def fault(self) -> str:
+        """What broke since its start and doesn't mend by itself: its thread, its socket; "" while nothing did.
+
+        The daemon then stops it and makes another. A source that only waits for whom it connects to isn't `up`, and
+        has no fault. Callable from any thread, at any time.
+        """
+        ...
+
+    @property
     def blocking(self) -> bool:
         """Whether one request can be refused without holding up others: in critical mode it then is.
 

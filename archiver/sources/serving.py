@@ -10,13 +10,15 @@ import asyncio
 import logging
 import socket
 import ssl
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
 from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from archiver.sources.listening import withdraw
+from archiver.sources.listening import fault_of, release, withdraw
+from archiver.sources.looping import task_fault
 from archiver.sources.tls import Tls, context_of, keep_fresh
 
 HEAD_SECONDS = 20.0
@@ -65,9 +67,13 @@ class Serving:
             await asyncio.sleep(0.005)
 
     @property
-    def alive(self) -> bool:
-        """Whether it still serves: also where nobody stopped it."""
-        return bool(self._tasks) and not self._tasks[0].done()
+    def fault(self) -> str:
+        """Why it serves no more, though nobody stopped it; "" while it does. Callable from any thread."""
+        return task_fault(self._tasks) or fault_of(self._bound)
+
+    def abandon(self) -> None:
+        """Give up the sockets of a loop that doesn't answer, so that another can listen there."""
+        release(self._bound)
 
     async def stop(self, seconds: float) -> None:
         """Take no new connection, let requests end, cut off those that last longer."""
@@ -82,7 +88,15 @@ class Serving:
         await asyncio.gather(serving, *others, return_exceptions=True)
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
+        self._close_all()
         self._tasks = []
+
+    def _close_all(self) -> None:
+        """Also where the server broke off, or the system closed a socket before."""
+        for server in getattr(self._server, "servers", ()):
+            with suppress(ValueError, OSError):
+                server.close()
+        release(self._bound)
 
     def _given(self, config: uvicorn.Config, default: object) -> ssl.SSLContext:
         assert self._context is not None

@@ -17,18 +17,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
 from archiver.events import Captured, Outcome, Rejected
-from archiver.exceptions import TryLater, UsageError
+from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.sources import listening
 from archiver.sources.access import Access, Doorkeeper
 from archiver.sources.batching import BATCH, Batching
 from archiver.sources.connection import DONE, LATER, Connection, LocalConnection
-from archiver.sources.looping import Loop
+from archiver.sources.looping import Loop, task_fault
 from archiver.sources.mail import read_mail
 from archiver.sources.protocol import Accept, Signs
 from archiver.sources.tls import context_of, keep_fresh
@@ -92,7 +93,12 @@ class MailSource:
 
     @property
     def up(self) -> bool:
-        return self._intake is not None
+        return self._intake is not None and not self.fault
+
+    @property
+    def fault(self) -> str:
+        intake = self._intake
+        return (self._loop.fault or intake.fault) if intake is not None else ""
 
     @property
     def blocking(self) -> bool:
@@ -130,8 +136,12 @@ class MailSource:
         intake, self._intake = self._intake, None
         if intake is None:
             return
-        unfinished = self._loop.run(intake.drain(self._drain))
-        self._loop.end()
+        try:
+            unfinished = self._loop.run(intake.drain(self._drain))
+            self._loop.end()
+        except EnvironmentFault:
+            intake.abandon()
+            raise
         log.info("source_stopped", source=self.name, unfinished=unfinished)
 
 
@@ -177,6 +187,15 @@ class Intake:
         self._servers += [await loop.create_server(lambda: make(self), sock=each) for each in bound]
         return replace(address, port=listening.port_of(bound))
 
+    @property
+    def fault(self) -> str:
+        """Why nothing comes in any more, though nobody closed it; "" while it does."""
+        return task_fault([self._fresh] if self._fresh is not None else []) or listening.fault_of(self._bound)
+
+    def abandon(self) -> None:
+        """Give up the sockets of a loop that doesn't answer, so that another can listen there."""
+        listening.release(self._bound)
+
     async def take(self, content: bytes, sender: str, recipients: tuple[str, ...]) -> str:
         """Make durable all that one mail gives; the reply to it."""
         try:
@@ -210,7 +229,8 @@ class Intake:
             self._fresh.cancel()
         listening.withdraw(self._bound)
         for server in self._servers:
-            server.close()
+            with suppress(ValueError, OSError):  # of a socket that the system closed before
+                server.close()
         for connection in list(self.connections):
             connection.leave_if_idle()
         tasks = [task for connection in self.connections if (task := connection.task()) is not None]

@@ -56,12 +56,12 @@ def contact(connections: Connections, feed: int, now: int) -> None:
 def note_reading(connections: Connections, feed: int, reading: Reading) -> None:
     values = (feed, *msgspec.structs.astuple(reading))
     with connections.writing(live=True) as transaction:
-        transaction.connection.execute("INSERT OR REPLACE INTO reading VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        transaction.connection.execute("INSERT OR REPLACE INTO reading VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def readings(connections: Connections) -> dict[int, Reading]:
     with connections.reading() as connection:
-        rows = connection.execute("SELECT feed, heard, lag, rate, gaps, refused, at FROM reading")
+        rows = connection.execute("SELECT feed, heard, lag, rate, gaps, refused, at, fault, restarts FROM reading")
         return {feed: Reading(*row) for feed, *row in rows}
 
 

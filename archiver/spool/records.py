@@ -62,6 +62,7 @@ class Reading(Struct, frozen=True):
 
     `heard` is when its last event came, `lag` how many microseconds after it happened, `rate` events a second over the
     last minute. `gaps` are events known to be lost, None where the source can't tell; `refused` is input it refused.
+    `fault` says why it doesn't run, "" where it does; `restarts` is how often it broke and was started anew.
     """
 
     heard: int | None
@@ -70,6 +71,8 @@ class Reading(Struct, frozen=True):
     gaps: int | None
     refused: int
     at: int
+    fault: str = ""
+    restarts: int = 0
 
 
 class Watermark(Struct, frozen=True):

@@ -553,6 +553,13 @@ def backfills(db: Database) -> None:
     _make(db, _BACKFILLS)
 
 
+@migrations()
+def faults_of_sources(db: Database) -> None:
+    """Why a live source doesn't run, and how often it was started anew."""
+    db.execute("ALTER TABLE reading ADD COLUMN fault TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE reading ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0")
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

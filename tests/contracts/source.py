@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -168,3 +170,54 @@ class SourceContract:
         assert not other.up
         other.stop()
         assert self.send(source, "still here")
+
+    # What breaks after a good start. Each real source is broken for real: its thread, its sockets.
+
+    def sockets(self, source: Any) -> list[socket.socket]:
+        """Those that it listens on; here of one that is `Served`."""
+        return list(source._serving._bound)
+
+    def break_thread(self, source: Any) -> None:
+        loop = source._loop._loop
+        loop.call_soon_threadsafe(loop.stop)
+
+    def break_thread_by_a_bug(self, source: Any) -> None:
+        def leave() -> None:
+            raise SystemExit
+
+        source._loop._loop.call_soon_threadsafe(leave)
+
+    def shut_sockets(self, source: Any) -> None:
+        """As `ss --kill` does."""
+        for each in self.sockets(source):
+            each.shutdown(socket.SHUT_RDWR)
+
+    def close_sockets(self, source: Any) -> None:
+        for each in self.sockets(source):
+            each.close()
+
+    @pytest.mark.parametrize("break_it", ["break_thread", "break_thread_by_a_bug", "shut_sockets", "close_sockets"])
+    def test_what_broke_is_told_can_be_stopped_and_lets_another_take_its_place(
+        self, tmp_path: Any, source: Any, spooled: Spooled, break_it: str
+    ) -> None:
+        assert self.send(source, "before") and source.fault == ""
+        getattr(self, break_it)(source)
+        assert eventually(lambda: source.fault)
+        assert not source.up
+        other = self.make_taken(tmp_path, source)
+        source.stop()
+        other.start(spooled)
+        try:
+            assert other.up and other.fault == ""
+            assert self.send(other, "after")
+        finally:
+            other.stop()
+        assert spooled.texts == ["before", "after"]
+
+
+def eventually(question: Callable[[], object], seconds: float = 10.0) -> object:
+    """The first true answer, or the last one."""
+    until = time.monotonic() + seconds
+    while not (answer := question()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return answer

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from archiver.exceptions import UsageError
+from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.sources import listening
 from archiver.sources.credentials import Secret
 from archiver.sources.http.application import Intake
@@ -73,7 +73,12 @@ class Served:
 
     @property
     def up(self) -> bool:
-        return self._serving is not None and self._serving.alive
+        return self._serving is not None and not self.fault
+
+    @property
+    def fault(self) -> str:
+        serving = self._serving
+        return (self._loop.fault or serving.fault) if serving is not None else ""
 
     @property
     def blocking(self) -> bool:
@@ -110,9 +115,13 @@ class Served:
         serving, self._serving = self._serving, None
         if serving is None or self._reception is None:
             return
-        self._loop.run(serving.stop(self._drain))
-        self._loop.run(self._reception.close())
-        self._loop.end()
+        try:
+            self._loop.run(serving.stop(self._drain))
+            self._loop.run(self._reception.close())
+            self._loop.end()
+        except EnvironmentFault:
+            serving.abandon()
+            raise
         log.info("source_stopped", source=self.name)
 
 

@@ -21,6 +21,7 @@ from archiver.exceptions import EventError
 from archiver.sources.access import is_in
 from archiver.sources.batching import Batching
 from archiver.sources.credentials import Secret, digest_of
+from archiver.sources.looping import task_fault
 from archiver.sources.protocol import Accept
 from archiver.sources.sip.hep import HEAD, Packet, length_of, read_packet
 from archiver.sources.sip.message import read_message
@@ -70,6 +71,11 @@ class Intake:
         self._connections = 0
         self._closing = asyncio.Event()
         self._sweeping = asyncio.create_task(self._sweep())
+
+    @property
+    def fault(self) -> str:
+        """Why nothing is told any more, though nobody closed it; "" while it is."""
+        return task_fault([self._sweeping])
 
     def take(self, content: bytes, peer: str) -> None:
         """One packet from a host; never raises, as the next one has nothing to do with it."""

@@ -50,6 +50,7 @@ class SipSource:
         self._clock = clock
         self._loop = Loop(self.name)
         self._intake: Intake | None = None
+        self._streams: list[socket.socket] = []
         self._datagrams: list[socket.socket] = []
         self._transports: list[asyncio.DatagramTransport] = []
         self._servers: list[asyncio.Server] = []
@@ -62,7 +63,18 @@ class SipSource:
 
     @property
     def up(self) -> bool:
-        return self._running
+        return self._running and not self.fault
+
+    @property
+    def fault(self) -> str:
+        intake = self._intake
+        if not self._running or intake is None:
+            return ""
+        return self._loop.fault or intake.fault or listening.fault_of(self._streams) or self._deafness()
+
+    def _deafness(self) -> str:
+        closed = any(each.is_closing() for each in self._transports) or any(s.fileno() < 0 for s in self._datagrams)
+        return "its socket for datagrams is gone" if closed else ""
 
     @property
     def blocking(self) -> bool:
@@ -99,6 +111,7 @@ class SipSource:
             listening.release(streams)
             raise
         self.address = address
+        self._streams = streams
         self._loop.start()
         self._loop.run(self._listen(streams, accept))
         self._running = True
@@ -109,8 +122,12 @@ class SipSource:
             return
         self.signs()
         self._running = False
-        self._loop.run(self._close())
-        self._loop.end()
+        try:
+            self._loop.run(self._close())
+            self._loop.end()
+        except EnvironmentFault:
+            listening.release([*self._streams, *self._datagrams])
+            raise
         log.info("source_stopped", source=self.name)
 
     async def _listen(self, streams: list[socket.socket], accept: Accept) -> None:
@@ -128,7 +145,8 @@ class SipSource:
         for transport in self._transports:
             transport.close()
         for server in self._servers:
-            server.close()
+            with suppress(ValueError, OSError):  # of a socket that the system closed before
+                server.close()
         await self._intake.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
