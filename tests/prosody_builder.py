@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from contracts.source import Spooled
 from servers.prosody import Prosody, wait
@@ -11,7 +12,6 @@ from archiver.events import Captured, Event, Rejected
 from archiver.sources.credentials import digest_of
 from archiver.sources.http.source import Token
 from archiver.sources.listening import Address
-from archiver.sources.tls import Tls
 from archiver.sources.xmpp.remembering import Remembered
 from archiver.sources.xmpp.source import XmppSource
 
@@ -21,8 +21,8 @@ TOKEN = "a-secret-that-nobody-guesses"
 class Archiver:
     """The daemon's end: a source on one port that can go and come back."""
 
-    def __init__(self, directory: Path, tls: Tls | None = None) -> None:
-        self._tls = tls
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        self._settings = settings
         self.spooled = Spooled()
         self._memory = directory / "memory.db"
         self._source: XmppSource | None = None
@@ -33,7 +33,7 @@ class Archiver:
         memory = lambda: Remembered(self._memory)  # noqa: E731
         address = Address(port=self.port)
         self._source = XmppSource(
-            "test", address, (token,), memory=memory, conferences=("conference.*",), tls=self._tls
+            "test", address, (token,), memory=memory, conferences=("conference.*",), **self._settings
         )
         self._source.start(self.spooled)
         self.port = self._source.address.port

@@ -18,6 +18,7 @@ from xmpp_clients import People, Person, body, people
 from archiver.events import Captured, Event
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.recognising import document_at
+from archiver.sources.http.receiving import Limits
 from archiver.sources.tls import Tls
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -332,11 +333,26 @@ def test_what_comes_from_where_the_module_isnt_is_captured(
     assert {each.source for each in told} == {"xmpp:localhost"}
 
 
+def test_one_that_is_too_large_holds_nobody_back(tmp_path: Path) -> None:
+    small = Archiver(tmp_path, limits=Limits(body=20_000, unpacked=20_000))
+    small.start()
+    folder = tmp_path / "prosody"
+    folder.mkdir()
+    with prosody(folder, small.port, TOKEN) as server, people(server.port) as them:
+        ann = them.log_in("ann")
+        for number in range(100):
+            ann.say("bob@localhost", body("x" * 30_000 if number == 50 else f"{number:03d}"))
+        small.until(99, server)
+        assert "x" * 30_000 in (server.queue / "refused.ndjson").read_text() and "refused.ndjson" in server.logged()
+    assert small.texts() == [f"{number:03d}" for number in range(100) if number != 50]
+    small.stop()
+
+
 def test_nobody_listens_in_by_a_certificate_of_their_own(tmp_path: Path) -> None:
     made = trustme.CA().issue_cert("archiver.example.org")
     (tmp_path / "cert.pem").write_bytes(made.cert_chain_pems[0].bytes())
     (tmp_path / "key.pem").write_bytes(made.private_key_pem.bytes())
-    stranger = Archiver(tmp_path, Tls(tmp_path / "cert.pem", tmp_path / "key.pem"))
+    stranger = Archiver(tmp_path, tls=Tls(tmp_path / "cert.pem", tmp_path / "key.pem"))
     stranger.start()
     folder = tmp_path / "prosody"
     folder.mkdir()

@@ -13,6 +13,7 @@ local jid = require "util.jid";
 local uuid = require "util.uuid";
 local json = require "util.json";
 local datetime = require "util.datetime";
+local xpcall = require "util.xpcall".xpcall; -- Lua 5.1's own passes nothing on
 
 local VERSION = "1.0.0";
 

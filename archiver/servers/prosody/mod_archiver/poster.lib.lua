@@ -18,7 +18,7 @@ local function read_token(options, module)
 		module:log("error", "The token can't be read: %s. Set archiver_token_file to a file that Prosody may read", why);
 		return nil;
 	end
-	local token = file:read("a"):match("^%s*(.-)%s*$");
+	local token = file:read("*a"):match("^%s*(.-)%s*$");
 	file:close();
 	return token;
 end
@@ -86,7 +86,7 @@ function poster:replied(content, code, response, body, count, offset)
 		return self:succeed();
 	end
 	if code == 413 and count > 1 then
-		self.count = math.max(1, count // 2);
+		self.count = math.max(1, math.floor(count / 2));
 		return self:later(0);
 	elseif code == 413 then
 		self.module:log("error", "A record is larger than the archiver takes: it is kept in refused.ndjson");

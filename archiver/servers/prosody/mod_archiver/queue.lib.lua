@@ -5,6 +5,7 @@
 
 local lfs = require "lfs";
 
+local CHUNK = 64 * 1024;
 local SEGMENT = 4 * 1024 * 1024;
 local NAME = "^(%d%d%d%d%d%d%d%d%d%d)%.ndjson$";
 
@@ -34,11 +35,21 @@ local function count_lines(path, offset)
 	local count, file = 0, io.open(path, "rb");
 	if not file then return 0; end
 	file:seek("set", offset);
-	for line in file:lines("L") do
-		if line:sub(-1) == "\n" then count = count + 1; end
+	for chunk in function () return file:read(CHUNK); end do
+		count = count + select(2, chunk:gsub("\n", ""));
 	end
 	file:close();
 	return count;
+end
+
+-- Whole lines from the beginning of a text: `count` of them at most. Returns them, and how many they are.
+local function whole_lines(text, count)
+	local lines, last = 0, 0;
+	for stop in text:gmatch("()\n") do
+		lines, last = lines + 1, stop;
+		if lines == count then break; end
+	end
+	return text:sub(1, last), lines;
 end
 
 -- Opens what an earlier process left. What it wrote last may be cut off: nothing is added behind it.
@@ -70,7 +81,7 @@ function queue:read_position()
 	local file = io.open(self.directory .. "/position", "r");
 	local segment, offset = 1, 0;
 	if file then
-		segment, offset = (file:read("a") or ""):match("^(%d+) (%d+)\n$");
+		segment, offset = (file:read("*a") or ""):match("^(%d+) (%d+)\n$");
 		file:close();
 	end
 	return tonumber(segment) or 1, tonumber(offset) or 0;
@@ -101,7 +112,7 @@ end
 function queue:append(line)
 	if self:is_full() then return false; end
 	if self.bytes + #line > self.most then
-		return self:refuse(("it holds %d MiB, as much as archiver_queue_size allows"):format(self.bytes // 1048576));
+		return self:refuse(("it holds %d MiB, as much as archiver_queue_size allows"):format(math.floor(self.bytes / 1048576)));
 	end
 	if not self.file or self.written >= SEGMENT then
 		local begun, why = self:begin_segment();
@@ -137,22 +148,23 @@ end
 
 -- The next lines as one text, how many they are, and where they end; "" if there are none.
 function queue:next_lines(count, bytes)
-	local lines, size, offset = {}, 0, self.offset;
+	local text, lines, offset = "", 0, self.offset;
 	local file = io.open(self:path(self.segment), "rb");
 	if file then
 		file:seek("set", offset);
-		for line in file:lines("L") do
-			if line:sub(-1) ~= "\n" or #lines >= count or (size + #line > bytes and #lines > 0) then break; end
-			lines[#lines + 1] = line;
-			size = size + #line;
+		local read = file:read(bytes) or "";
+		text, lines = whole_lines(read, count);
+		while lines == 0 and #read > 0 and #read % bytes == 0 do -- one that is longer than a batch
+			read = read .. (file:read(bytes) or " ");
+			text, lines = whole_lines(read, count);
 		end
 		file:close();
 	end
-	if #lines == 0 and self.segment ~= self.writing then
+	if lines == 0 and self.segment ~= self.writing then
 		self:next_segment();
 		return self:next_lines(count, bytes);
 	end
-	return table.concat(lines), #lines, offset + size;
+	return text, lines, offset + #text;
 end
 
 function queue:next_segment()
