@@ -363,14 +363,18 @@ def test_nobody_listens_in_by_a_certificate_of_their_own(tmp_path: Path) -> None
     stranger.stop()
 
 
-def test_a_component_without_rooms_is_told_and_left_alone(tmp_path: Path, archiver: Archiver) -> None:
+def test_what_is_not_captured_is_told(tmp_path: Path, archiver: Archiver) -> None:
     folder = tmp_path / "prosody"
     folder.mkdir()
-    pubsub = 'Component "pubsub.localhost" "pubsub"\n  modules_enabled = { "archiver" }'
-    with prosody(folder, archiver.port, TOKEN, components=pubsub) as server, people(server.port) as them:
+    others = (
+        'Component "pubsub.localhost" "pubsub"\n  modules_enabled = { "archiver" }\nComponent "off.localhost" "muc"'
+    )
+    with prosody(folder, archiver.port, TOKEN, components=others) as server, people(server.port) as them:
         wait(lambda: "for components with rooms" in server.logged(), server.logged)
         them.log_in("ann").say("bob@localhost", body("hello"))
         archiver.until(1, server)
+        wait(lambda: "rooms of off.localhost is not captured" in server.logged(), server.logged)
+        assert "rooms of rooms.localhost" not in server.logged()
 
 
 def test_a_wrong_token_is_told_and_nothing_is_lost(tmp_path: Path, archiver: Archiver) -> None:

@@ -31,9 +31,9 @@ local spooled = assert(queue.open(directory, most, module));
 local marked = marks.open(directory, module);
 local begun, number = os.time(), 0;
 
--- What the parts share. `captured` are the user hosts on which this module runs, `begun` the rooms told of since it came,
+-- What the parts share. `captured` are the user hosts on which this module runs, `rooms` the components, `begun` the rooms told of since it came,
 -- `filling` the hosts whose archive is being read.
-local shared = { captured = {}, begun = {}, filling = {}, queue = spooled };
+local shared = { captured = {}, rooms = {}, begun = {}, filling = {}, queue = spooled };
 
 -- Writes a record down. `time` is in whole seconds, as Prosody's own archives have it. Returns whether it is safe.
 function shared.tell(host, kind, time, record)
@@ -88,6 +88,7 @@ function module.add_host(host_module)
 			host_module:log("error", "mod_archiver is for hosts with users and for components with rooms");
 			return false;
 		end
+		shared.rooms[host] = true;
 		rooms.capture(host_module, shared);
 	else
 		shared.captured[host] = true;
@@ -96,7 +97,7 @@ function module.add_host(host_module)
 	gaps.fill(host_module, shared, marked);
 	host_module:log("info", "Everything said on %s is handed to the archiver", host);
 	function host_module.unload()
-		shared.captured[host] = nil;
+		shared.captured[host], shared.rooms[host] = nil, nil;
 		marked:leave(host);
 	end
 end
@@ -108,3 +109,13 @@ function module.unload()
 end
 
 posting:wake();
+
+-- Once all hosts are there.
+module:add_timer(3, function ()
+	for host, session in pairs(prosody.hosts) do
+		if session.modules and session.modules.muc and not shared.rooms[host] then
+			module:log("warn", "What is said in rooms of %s is not captured: add \"archiver\" to modules_enabled under its "
+				.. "Component, unless that is meant", host);
+		end
+	end
+end);
