@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import zstandard
 from builders import say
-from msgspec import Struct
 
 from archiver.backfill import room
+from archiver.backfill.extent import SMALL, Extent, extent_of
 from archiver.events import ndjson
 from archiver.exceptions import EnvironmentFault
+from archiver.importers import IMPORTERS
+from archiver.importers.recognising import document_at, recognise
 
 ROOT = Path(__file__).parent.parent
+GIB = 2**30
 
 
 def scripted(tmp_path: Path, path: Path) -> subprocess.CompletedProcess[str]:
@@ -47,11 +58,76 @@ def test_while_the_last_one_runs_it_leaves_at_once(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "") and not list((tmp_path / "logs").glob("*.log"))
 
 
-class _Sized(Struct):
-    size: int
+def free(monkeypatch: pytest.MonkeyPatch, disks: dict[Path, int]) -> None:
+    """What is free below each folder, all of them file systems of their own."""
+    numbers = {folder: n for n, folder in enumerate(disks)}
+    real = Path.stat
+
+    def stat(path: Path, **more: Any) -> Any:
+        return SimpleNamespace(st_dev=numbers[path]) if path in numbers else real(path, **more)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=disks[path]))
 
 
-def test_room_is_asked_for_before_a_large_import(tmp_path: Path) -> None:
-    room.require_room(tmp_path / "not" / "there", [_Sized(room.LARGE - 1)])  # type: ignore[list-item]
-    with pytest.raises(EnvironmentFault, match=r"likely to be needed, .* are free"):
-        room.require_room(tmp_path / "not" / "there", [_Sized(2**60)])  # type: ignore[list-item]
+@pytest.mark.parametrize(
+    ("data_free", "mail_free", "extent", "fault"),
+    [
+        (0, 0, Extent(room.LARGE - 1, 0), None),
+        (12 * GIB, 15 * GIB, Extent(10 * GIB, 0), None),
+        (12 * GIB - 1, 99 * GIB, Extent(10 * GIB, 0), "data: 12.0 GiB are likely to be needed, 12.0 GiB are free"),
+        (99 * GIB, 14 * GIB, Extent(10 * GIB, 0), "mail: 15.0 GiB are likely to be needed, 14.0 GiB are free"),
+        (99 * GIB, 27 * GIB, Extent(0, 10 * GIB), "mail: 28.0 GiB are likely to be needed, 27.0 GiB are free"),
+        (9 * GIB, 99 * GIB, Extent(0, 10 * GIB), "data: 10.0 GiB are likely to be needed, 9.0 GiB are free"),
+    ],
+)
+def test_room_is_asked_for_on_each_disk(
+    data_free: int, mail_free: int, extent: Extent, fault: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, mail = tmp_path / "data", tmp_path / "mail"
+    data.mkdir()
+    mail.mkdir()
+    with monkeypatch.context() as patched, pytest.raises(EnvironmentFault) if fault else nullcontext() as raised:
+        free(patched, {data: data_free, mail: mail_free})
+        room.require_room(data, mail / "not" / "there", extent)
+    assert not fault or fault in str(raised.value)
+
+
+def test_on_one_disk_both_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mail").mkdir()
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=26 * GIB))
+    room.require_room(tmp_path, tmp_path / "mail", Extent(9 * GIB, 0))
+    with pytest.raises(EnvironmentFault, match=r"mail: 27\.0 GiB"):
+        room.require_room(tmp_path, tmp_path / "mail", Extent(10 * GIB, 0))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_packed_file_counts_as_what_it_holds(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    text = b"".join(hashlib.sha256(b"%d" % n).hexdigest().encode() + b" the same each time\n" for n in range(80_000))
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(pack(text))
+    assert SMALL < path.stat().st_size < len(text) * 0.8
+    found = extent_of(IMPORTERS["events"], (document_at(path),), (path,))
+    assert found.media == 0 and found.text == pytest.approx(len(text), rel=0.1)
+
+
+def test_files_beside_an_export_count_apart(tmp_path: Path) -> None:
+    (tmp_path / "chat").mkdir()
+    (tmp_path / "chat" / "WhatsApp Chat with Ann.txt").write_text("01/02/2024, 10:00 - Ann: hi\n")
+    (tmp_path / "chat" / "IMG-1.jpg").write_bytes(b"x" * 5_000)
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "chat"))
+    for path, media in (
+        (tmp_path / "chat", 5_000),
+        (packed, 5_000),
+        (tmp_path / "chat" / "WhatsApp Chat with Ann.txt", 0),
+    ):
+        documents = recognise((path,)).found["whatsapp"]
+        assert extent_of(IMPORTERS["whatsapp"], documents, (path,)) == Extent(28, media)
+
+
+def test_of_an_export_of_many_files_all_count(tmp_path: Path) -> None:
+    export = next(each for each in sorted((ROOT / "fixtures" / "slack").iterdir()) if (each / "users.json").exists())
+    (document,) = recognise((export,)).found["slack"]
+    sizes = {each: each.stat().st_size for each in export.rglob("*") if each.is_file()}
+    texts = sum(size for each, size in sizes.items() if each.suffix == ".json")
+    assert extent_of(IMPORTERS["slack"], (document,), (export,)) == Extent(texts, sum(sizes.values()) - texts)

@@ -12,7 +12,7 @@ import msgspec
 from archiver.assembly import archive_of, directory_of, open_spool, store_of, terms_of
 from archiver.backfill import reading
 from archiver.backfill.appending import Writer
-from archiver.backfill.extent import sizes_of
+from archiver.backfill.extent import extent_of, sizes_of
 from archiver.backfill.progress import Course, Progress, Show, Stage
 from archiver.backfill.reporting import Findings, Report
 from archiver.backfill.request import Request, check, chosen_by, description, feed_name, manner
@@ -42,7 +42,7 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
     started, documents = time.monotonic(), chosen_by(request)
     sizes = sizes_of(request.importer, documents)
     if not request.force:
-        require_room(data, documents)
+        require_room(data, store_of(config, data).root, extent_of(request.importer, documents, request.paths))
     sieve = _sieve(config, data)
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
     reader_ = reader(lambda had, beat: reading.read(request, documents, sieve, _now(), had, beat))

@@ -9,7 +9,17 @@ from archiver.events.attachment import Beside, digest_of
 from archiver.events.capture import BOM, EVENT_LIMIT, capture, ndjson
 from archiver.events.guessing import GUESSES, OTHER_GUESS, guess_mark, guesses_of
 from archiver.events.matching import any_of, fits
-from archiver.events.reading import DAMAGED, LINE_LIMIT, chunks, date_of, lines, open_events, read_events, unpacked
+from archiver.events.reading import (
+    DAMAGED,
+    LINE_LIMIT,
+    chunks,
+    date_of,
+    is_packed,
+    lines,
+    open_events,
+    read_events,
+    unpacked,
+)
 from archiver.events.record import (
     BARE,
     EDITED,
@@ -100,6 +110,7 @@ __all__ = [
     "fits",
     "guess_mark",
     "guesses_of",
+    "is_packed",
     "json_schema",
     "kinds_of",
     "lines",

@@ -50,6 +50,11 @@ def open_events(path: Path) -> BinaryIO:
     return unpacked(file)
 
 
+def is_packed(magic: bytes) -> bool:
+    """Whether a file that begins so, with at least four bytes, is gzip or Zstandard."""
+    return magic.startswith((GZIP_MAGIC, ZSTD_MAGIC))
+
+
 def unpacked(file: BinaryIO) -> BinaryIO:
     """What a seekable file holds, unpacked where its first bytes say gzip or Zstandard."""
     magic = file.read(4)
