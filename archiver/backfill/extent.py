@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -16,11 +17,7 @@ SAMPLE = 32 * 1024 * 1024
 """Bytes unpacked to learn how well a file is packed."""
 SMALL = 1024 * 1024
 """What is smaller than this is taken as it lies there."""
-_TEXTS = frozenset(
-    " .bson .chatlog .csv .db .eml .gz .htm .html .json .jsonl .log .mbox .ndjson .sqlite .tsv .txt .vtt .xml .zst".split(
-        " "
-    )
-)
+_TEXT = re.compile(r"|\.(bson|chatlog|csv|db|eml|gz|html?|jsonl?|log|mbox|ndjson|sqlite|tsv|txt|vtt|xml|zst)")
 """Suffixes of what an export may consist of; everything else beside it can become an attachment."""
 
 
@@ -64,7 +61,7 @@ def _all(tree: Tree) -> Iterator[Document]:
 
 
 def _is_text(document: Document) -> bool:
-    return PurePosixPath(document.name.lower()).suffix in _TEXTS
+    return _TEXT.fullmatch(PurePosixPath(document.name.lower()).suffix) is not None
 
 
 def _unpacked(document: Document) -> int:
