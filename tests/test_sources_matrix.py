@@ -391,6 +391,32 @@ def test_it_is_up_while_the_homeserver_reaches_it_and_has_caught_up(start, homes
     assert until(lambda: not source.up)
 
 
+def test_what_a_homeserver_never_told_is_found_and_told(start, homeserver, spooled, monkeypatch):
+    """As where it died between taking a message and telling of it."""
+    monkeypatch.setattr(reception, "GAPS", 0.1)
+    monkeypatch.setattr(reception, "LOOK", 0.1)
+    before, first, lost = (
+        said("before the service"),
+        said("first"),
+        [said("lost 1"), member("@bob:hs.test"), said("lost 2")],
+    )
+    left, last = member("@bob:hs.test", "leave"), said("last") | {"origin_server_ts": time.time_ns() // 1_000_000}
+    young = said("on its way") | {"origin_server_ts": time.time_ns() // 1_000_000}
+    room = [CREATED, before, first, *lost, left, last, young]
+    homeserver.answers["/messages"] = (200, {"chunk": room[::-1]})
+    homeserver.answers["/context/"] = (200, {"state": []})
+    source = start()
+    put(source, first)
+    put(source, left, last)
+    assert until(lambda: "lost 2" in spooled.texts)
+    assert spooled.texts == ["first", "last", "lost 1", "lost 2"]
+    assert [each.type for each in events_of(spooled)][-3:] == ["message.sent", "participant.joined", "message.sent"]
+    put(source, young)
+    assert until(lambda: spooled.texts[-1] == "on its way") and spooled.texts.count("on its way") == 1
+    left_kept = start()._reception._translator._rooms.get(ROOM).room.membership_before("@bob:hs.test", 2e12)
+    assert left_kept == "leave", "what was known later stays"
+
+
 def test_catching_up_ends_by_itself():
     reach = Reach()
     assert not reach.is_up(0)

@@ -2,10 +2,10 @@
 
 registration  the file that both share         homeserver   what is asked of the homeserver
 source        the `Source`                     reception    what the homeserver asks of us
-reaching      whether it reaches us            saving       which rooms' history is saved
+reaching      whether it reaches us            gaps         what it never told
 ledger        what outlives a restart          rooms        rooms as they are now
 translating   a transaction -> events          fetching     files, at once or later
-history       rooms older than the service, saved for a backfill
+history       rooms older than the service     saving       which of them are saved, for a backfill
 
 What an event means is `archiver.importers.matrix`' business, so that a room's history read from a file gives the same.
 """

@@ -123,6 +123,10 @@ class Ledger:
         ((rooms,),) = self._rows("SELECT count(*) FROM room")
         return int(encrypted), int(rooms)
 
+    def state_of(self, room: str, type_: str, key: str) -> bytes | None:
+        found = self._rows("SELECT body FROM state WHERE room = ? AND type = ? AND key = ?", room, type_, key)
+        return found[0][0] if found else None
+
     def write(self, entry: Entry, now: int) -> None:
         meant = [(m.id, m.type, m.sender, m.is_edit, m.target, m.key, now) for m in entry.meant]
         with self._writing() as connection:

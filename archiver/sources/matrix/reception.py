@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 import structlog
+from msgspec import structs
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,6 +27,7 @@ from starlette.routing import Route
 
 from archiver.events import SECOND, Captured, Outcome
 from archiver.exceptions import EventError, TryLater
+from archiver.importers import jsonfile
 from archiver.importers.matrix.event import Line
 from archiver.importers.media import Media
 from archiver.sources.credentials import digest_of
@@ -33,6 +36,7 @@ from archiver.sources.http.reception import Pieces, Reception
 from archiver.sources.http.replies import Refusal, try_later
 from archiver.sources.http.senders import Sender, Senders
 from archiver.sources.matrix.fetching import TRIES, Fetching, wait
+from archiver.sources.matrix.gaps import missing
 from archiver.sources.matrix.homeserver import Homeserver, No, NotNow
 from archiver.sources.matrix.ledger import Ledger, Waiting
 from archiver.sources.matrix.reaching import Reach
@@ -49,6 +53,12 @@ ASKED, PATIENCE_OF_PINGS = 3.0, 20.0
 """Seconds for an answer whether we can be reached: at a start, which waits for it, and later."""
 TRIED, MISSED = 30.0, 5.0
 """Seconds between such questions: as long as it reaches us, and while it doesn't."""
+GAPS = 20.0
+"""Seconds between looks for what a homeserver never told."""
+YOUNG = 10.0
+"""Seconds that a homeserver may take to tell an event."""
+ROOMS = 200
+"""Looked through each time, at most; others the next time."""
 LOOK = 5.0
 """Seconds between looks for files to be fetched later."""
 _CODES = {
@@ -91,6 +101,9 @@ class Transactions(Reception):
         self._thread = ThreadPoolExecutor(1, "matrix")
         self._put_off: Counter[str] = Counter()
         self._why = ""
+        self._active: dict[str, str] = {}
+        self._seen_through: set[str] = set()
+        """Rooms that were looked through since the start: before it, nobody knows what happened."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def application(self) -> Starlette:
@@ -110,7 +123,8 @@ class Transactions(Reception):
     async def begin(self) -> None:
         """Tells the homeserver that we are there: it sends at once what it kept for us, instead of in some minutes."""
         await self._try(ASKED)
-        self._tasks = [asyncio.create_task(self._fetch_later()), asyncio.create_task(self._keep_trying())]
+        always = (self._fetch_later, self._keep_trying, self._fill_gaps)
+        self._tasks = [asyncio.create_task(each()) for each in always]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -146,14 +160,15 @@ class Transactions(Reception):
                     opened = await self._work(self._translator.open, request.path_params["txn"], body)
                     if opened is not None:
                         await self._take_in(opened)
+                        self._active |= {line.room_id or "": line.sender for line in opened.lines if line.sender}
                     self.reach.told(time.monotonic(), _age(opened, self._clock()))
             except TryLater as fault:
                 log.warning("events_put_off", source=self.source, reason=str(fault))
                 raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "ledger", "it can't be taken now") from fault
         return JSONResponse({})
 
-    async def _take_in(self, opened: Opened) -> None:
-        found = await self._found(opened)
+    async def _take_in(self, opened: Opened, context: Sequence[Any] = ()) -> None:
+        found = structs.replace(await self._found(opened), context=context)
         try:
             pieces: Pieces = await self._work(self._translator.tell, opened, found)
             later = await self._work(self._translator.later, opened, found, pieces)
@@ -234,6 +249,42 @@ class Transactions(Reception):
         self._why = why
         self.reach.tried(time.monotonic(), reached=not why)
 
+    # What it never told
+
+    async def _fill_gaps(self) -> None:
+        while True:
+            await asyncio.sleep(GAPS)
+            if not self.reach.is_up(time.monotonic()):
+                continue  # it may be telling just now
+            for room in list(self._active)[:ROOMS]:
+                user = self._active.pop(room)
+                try:
+                    async with self._turn:
+                        await self._fill(room, user)
+                except (No, NotNow, TryLater, Refusal) as fault:
+                    log.info("room not looked through", source=self.source, room=room, why=str(fault))
+                except Exception:
+                    log.exception("room not looked through", source=self.source, room=room)
+
+    async def _fill(self, room: str, user: str) -> None:
+        async def known(events: Sequence[str]) -> set[str]:
+            found: set[str] = await self._work(self._translator.told, events)
+            return found
+
+        found = await missing(self._homeserver, room, user, known, deep=room not in self._seen_through)
+        self._seen_through.add(room)
+        events = [each for each in found if _since(each, self._clock()) > YOUNG]
+        if len(events) < len(found):
+            self._active.setdefault(room, user)  # these may be on their way: seen to the next time
+        if events:
+            log.warning("never told by the homeserver", source=self.source, room=room, events=len(events))
+            body = jsonfile.original({"events": events})
+            opened = await self._work(partial(self._translator.open, f"gap {room}", body, is_late=True))
+            if opened is not None:
+                # Names and the rest as they were then: what is known of the room is from later.
+                context = await self._homeserver.state_at(room, opened.lines[0].event_id, user)
+                await self._take_in(opened, context)
+
     # Files that come later
 
     async def _fetch_later(self) -> None:
@@ -291,6 +342,11 @@ def _age(opened: Opened | None, now: int) -> float:
     """Seconds since the last event of a transaction."""
     times = [line.origin_server_ts for line in opened.lines] if opened is not None else []
     return max(0.0, now / SECOND - max(times) / 1_000) if times else 0.0
+
+
+def _since(event: dict[str, Any], now: int) -> float:
+    at = event.get("origin_server_ts")
+    return now / SECOND - at / 1_000 if isinstance(at, int | float) else 0.0
 
 
 def _error(status: HTTPStatus, errcode: str, told: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -29,7 +29,6 @@ log = structlog.get_logger("archiver.sources")
 
 POSITION = "from the homeserver"
 DEEPEST = 100
-_SPOKEN_OF = MESSAGES | OPENED | {"m.reaction"}
 
 
 class Body(Struct):
@@ -58,6 +57,8 @@ class Opened(Struct, frozen=True):
     """A transaction, decoded: its events, what is none, and what has to be found out to tell them."""
 
     txn: str
+    is_late: bool = False
+    """Whether it was said before what is known already."""
     lines: tuple[Line, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     strangers: tuple[Stranger, ...] = ()
@@ -67,12 +68,16 @@ class Opened(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """What was asked: rooms' state (None: nobody may know it), which are direct, events spoken of, files by event."""
+    """What was asked: rooms' state (None: nobody may know it), which are direct, events spoken of, files by event.
+
+    `context` is the state that a late event was said in: known, and told before.
+    """
 
     state: Mapping[str, Sequence[object] | None] = {}
     direct: frozenset[str] = frozenset()
     events: Mapping[str, object] = {}
     files: Mapping[str, Media] = {}
+    context: Sequence[object] = ()
 
 
 class Translator:
@@ -84,7 +89,10 @@ class Translator:
         self._network = network
         self._rooms = Rooms(ledger.room)
 
-    def open(self, txn: str, body: bytes) -> Opened | None:
+    def told(self, events: Sequence[str]) -> set[str]:
+        return set(self._ledger.meanings(events))
+
+    def open(self, txn: str, body: bytes, *, is_late: bool = False) -> Opened | None:
         """None for a transaction that came before, whole. Raises nothing for what a body holds."""
         try:
             events = msgspec.json.decode(body, type=Body).events
@@ -95,7 +103,7 @@ class Translator:
         if not rejected and self._ledger.knows(txn, _digest(lines)):
             return None
         return Opened(
-            txn, lines, rejected, self._strangers(lines), self._unknown(lines), tuple(self._with_files(lines))
+            txn, is_late, lines, rejected, self._strangers(lines), self._unknown(lines), tuple(self._with_files(lines))
         )
 
     def _lines(self, events: Iterable[Raw]) -> tuple[tuple[Line, ...], tuple[Rejected, ...]]:
@@ -166,6 +174,10 @@ class Translator:
     def _survey(self, lines: Sequence[Line], opened: Opened, found: Found) -> Survey:
         """Everything is noted before anything is told: what a room is may stand behind its first event."""
         survey = Survey()
+        for element in found.context:
+            with suppress(EventError):
+                line = line_of(element)
+                self._rooms.get(line.room_id or "").room.note(line)
         for line in lines:
             met = self._rooms.get(line.room_id or "")
             room, met.noted = met.room, met.noted + 1
@@ -241,17 +253,22 @@ class Translator:
         state = [
             (line.room_id or "", line.type, line.state_key, kept(line))
             for line in lines
-            if line.state_key is not None and line.type in STATE
+            if line.state_key is not None and line.type in STATE and not (opened.is_late and self._is_over(line))
         ]
         entry = Entry(
             opened.txn,
             _digest(opened.lines),
             tuple((identity, each.met, each.room.direct) for identity, each in rooms.items()),
             tuple(state),
-            tuple(_meaning(line) for line in lines if line.type in _SPOKEN_OF),
+            tuple(map(_meaning, opened.lines)),
         )
         self._ledger.write(entry, self._clock())
         self._rooms.trim()
+
+    def _is_over(self, line: Line) -> bool:
+        """Whether what a state event says was already said otherwise."""
+        known = self._ledger.state_of(line.room_id or "", line.type, line.state_key or "")
+        return known is not None and msgspec.json.decode(known, type=Line).origin_server_ts > line.origin_server_ts
 
 
 def shallow(element: dict[str, object]) -> dict[str, object]:
