@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import email
+import email.policy
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,6 +20,7 @@ from archiver.importers.recognising import document_at
 
 FOLDER = FIXTURES / "mattermost" / "compliance"
 TABLE = FOLDER / "posts.csv"
+MAILS = sorted((FIXTURES / "mattermost" / "globalrelay").glob("*.eml"))
 XML = FIXTURES / "mattermost" / "actiance" / "actiance_export.xml"
 
 
@@ -30,6 +33,12 @@ class TestMattermostTable(ImporterContract):
 class TestMattermostActiance(ImporterContract):
     importer = IMPORTERS["mattermost-actiance"]
     samples = ((XML.parent, Options()),)
+    golden = True
+
+
+class TestMattermostGlobalRelay(ImporterContract):
+    importer = IMPORTERS["mattermost-globalrelay"]
+    samples = tuple((path, Options()) for path in MAILS)
     golden = True
 
 
@@ -138,3 +147,66 @@ def test_both_forms_give_a_post_one_identity() -> None:
     both = {identity for identity in table.keys() & xml.keys() if table[identity].type == "message.sent"}
     assert both == {"c1/post1", "c1/post3", "d1/post5", "d1/post6"}
     assert all(table[each].time == xml[each].time for each in both)
+
+
+def test_every_line_of_global_relays_transcripts_is_there_once() -> None:
+    for path in MAILS:
+        raw = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        (page,) = (part.get_content() for part in raw.walk() if part.get_content_type() == "text/html")
+        captured, rejected, reading = read("mattermost-globalrelay", path)
+        types = Counter(each.event.type for each in captured)
+        assert not rejected
+        said = types["message.sent"] + types["message.edited"] + types["file.shared"] + reading.ignored["deleted files"]
+        assert said == page.count('<li class="message">') > 1
+        assert types["participant.joined"] == page.count('<td class="userid">')
+        assert types["message.retracted"] == page.count(">Deleted<")
+
+
+def test_edits_files_leaves_and_direct_channels_of_global_relay() -> None:
+    (direct, _, direct_reading), (town, _, _) = (read("mattermost-globalrelay", path) for path in MAILS)
+    by_id = {each.event.id: each for each in town}
+    texts = [by_id[key].event.data.message.text for key in ("c1/post1", "c1/post1/edited/1709632900000")]  # type: ignore[union-attr]
+    assert texts == ["Menü & co?", "Menü & <co>?\nOr not."]
+    shared = by_id["c1/post3/file/menu.txt"]
+    assert [content for _, content in shared.attached] == [b"soup\nbread\n"]
+    assert [each.event.data.actor.address for each in town if each.event.type == "participant.left"] == [
+        "ann@example.org"
+    ]  # type: ignore[union-attr]
+    assert {each.event.data.conversation.topic for each in town} == {"Town Square"}
+    place = direct[0].event.data.conversation
+    assert (place.kind, [each.address for each in place.participants or ()]) == (
+        "im",
+        ["ann@example.org", "hook@example.org"],
+    )
+    assert direct_reading.nobody == {"hook@example.org"}
+
+
+def test_what_global_relays_mail_lacks_is_told(tmp_path: Path) -> None:
+    head = "From: a@example.org\nX-GlobalRelay-MsgType: Mattermost\n"
+    channel = head + "X-Mattermost-ChannelID: c1\nContent-Type: text/html\n\n<table></table>"
+    broken = '<li class="message"><span class="post_id">p</span><span class="sent_time">{}</span>{}</li>'
+    who = '<span class="username">@ann</span>'
+    for text, reason in (
+        (head + "\nx", "nothing says which channel it is of"),
+        (head + "X-Mattermost-ChannelID: c1\n\nx", "no transcript in HTML"),
+        (channel + broken.format("soon", who), "no time: 'soon'"),
+        (channel + broken.format("2024-03-05T10:00:00", who), "a time without a zone: '2024-03-05T10:00:00'"),
+        (channel + broken.format("2024-03-05T10:00:00Z", ""), "nothing says who"),
+    ):
+        path = tmp_path / "a.eml"
+        path.write_text(text)
+        captured, rejected, _ = read("mattermost-globalrelay", path)
+        assert not captured and [each.reason for each in rejected] == [reason]
+
+
+@given(
+    st.lists(st.sampled_from(['<li class="message">', "</li>", '<span class="post_id">', "</span>", "p", "&amp;", "<"]))
+)
+def test_any_transcript_of_global_relay_is_events_or_rejected(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.eml"
+    head = "X-GlobalRelay-MsgType: Mattermost\nX-Mattermost-ChannelID: c1\nContent-Type: text/html\n\n</table>"
+    path.write_text(head + "".join(pieces))
+    captured, rejected, _ = read("mattermost-globalrelay", path)
+    assert not captured and len(rejected) == "".join(pieces).count('<li class="message">')

@@ -16,7 +16,7 @@ from archiver.importers.irc import Irc
 from archiver.importers.items import Items
 from archiver.importers.mail import Mail
 from archiver.importers.matrix import Matrix
-from archiver.importers.mattermost import Mattermost, MattermostActiance, MattermostTable
+from archiver.importers.mattermost import Mattermost, MattermostActiance, MattermostGlobalRelay, MattermostTable
 from archiver.importers.meetings import Jigasi, WebVtt, ZoomChat
 from archiver.importers.meta import Meta
 from archiver.importers.ndjson import Events
@@ -38,6 +38,7 @@ _ALL: tuple[Importer, ...] = (
     Items(),
     Events(),
     Rsmf(),
+    MattermostGlobalRelay(),
     Mail(),
     Slack(),
     Teams(),
