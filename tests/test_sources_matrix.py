@@ -417,6 +417,24 @@ def test_what_a_homeserver_never_told_is_found_and_told(start, homeserver, spool
     assert left_kept == "leave", "what was known later stays"
 
 
+def test_what_was_quarantined_is_not_found_again_and_again(start, homeserver, spooled, monkeypatch):
+    monkeypatch.setattr(reception, "GAPS", 0.05)
+    deep: Any = "x"
+    for _ in range(200):
+        deep = [deep]
+    talk = [said("one"), said("deep", more=deep), said("two")]
+    found = [talk[0], said("lost"), *talk[1:]]
+    homeserver.answers["/messages"] = (200, {"chunk": [*found[::-1], {"no": "event"}]})
+    homeserver.answers["/context/"] = (200, {"state": []})
+    source = start()
+    for txn in ("1", "2", "3"):
+        put(source, *talk, said("now") | {"origin_server_ts": time.time_ns() // 1_000_000}, txn=txn)
+        time.sleep(0.2)
+    assert sum("/messages" in each for each in homeserver.asked) >= 3
+    assert sum(isinstance(each, Rejected) for each in spooled.records) == 3, "once with each transaction"
+    assert until(lambda: spooled.texts.count("lost") == 1)
+
+
 def test_catching_up_ends_by_itself():
     reach = Reach()
     assert not reach.is_up(0)

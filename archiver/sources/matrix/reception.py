@@ -276,14 +276,15 @@ class Transactions(Reception):
         events = [each for each in found if _since(each, self._clock()) > YOUNG]
         if len(events) < len(found):
             self._active.setdefault(room, user)  # these may be on their way: seen to the next time
-        if events:
-            log.warning("never told by the homeserver", source=self.source, room=room, events=len(events))
-            body = jsonfile.original({"events": events})
-            opened = await self._work(partial(self._translator.open, f"gap {room}", body, is_late=True))
-            if opened is not None:
-                # Names and the rest as they were then: what is known of the room is from later.
-                context = await self._homeserver.state_at(room, opened.lines[0].event_id, user)
-                await self._take_in(opened, context)
+        if not events:
+            return
+        body = jsonfile.original({"events": events})
+        opened = await self._work(partial(self._translator.open, f"gap {room}", body, is_late=True))
+        if opened is not None and opened.lines:
+            log.warning("never told by the homeserver", source=self.source, room=room, events=len(opened.lines))
+            # Names and the rest as they were then: what is known of the room is from later.
+            context = await self._homeserver.state_at(room, opened.lines[0].event_id, user)
+            await self._take_in(opened, context)
 
     # Files that come later
 

@@ -93,13 +93,18 @@ class Translator:
         return set(self._ledger.meanings(events))
 
     def open(self, txn: str, body: bytes, *, is_late: bool = False) -> Opened | None:
-        """None for a transaction that came before, whole. Raises nothing for what a body holds."""
+        """None for a transaction that came before, whole. Raises nothing for what a body holds.
+
+        Of what `is_late` only events are taken: what was none when it came is in quarantine, and is looked at again
+        and again.
+        """
         try:
             events = msgspec.json.decode(body, type=Body).events
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
             # It comes from the homeserver: refused, it would come again for ever, and nothing after it.
             return Opened(txn, rejected=(Rejected(body, f"transaction {txn[:80]} {POSITION}", str(fault), None),))
         lines, rejected = self._lines(events)
+        rejected = () if is_late else rejected
         if not rejected and self._ledger.knows(txn, _digest(lines)):
             return None
         return Opened(
