@@ -28,7 +28,7 @@ from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.sources.listening import Address
 from archiver.sources.matrix import fetching, reception, registration, translating
-from archiver.sources.matrix.ledger import Ledger
+from archiver.sources.matrix.ledger import REMEMBERED, Ledger
 from archiver.sources.matrix.reaching import LONGEST, QUIET, Reach
 from archiver.sources.matrix.source import MatrixSource
 from archiver.sources.matrix.translating import Found, Translator
@@ -646,6 +646,20 @@ def test_a_killed_source_tells_the_same_again(tmp_path, homeserver, spooled):
 
 def _dies(*_: object) -> None:
     raise OSError("the power went")
+
+
+def test_what_was_said_long_ago_is_forgotten_at_a_start(tmp_path, spooled):
+    now = time.time_ns() // 1_000
+    first, second = said("one"), said("two")
+    for one, at in ((first, now - REMEMBERED - 1), (second, now)):
+        source = make(tmp_path, clock=lambda at=at: at)
+        source.start(spooled)
+        put(source, CREATED, one)
+        source.stop()
+    ledger = Ledger(tmp_path / "own" / "ledger.db")
+    assert ledger.meanings([first["event_id"], second["event_id"]]).keys() == {second["event_id"]}
+    assert ledger.room(ROOM).met
+    ledger.close()
 
 
 # The registration

@@ -59,6 +59,8 @@ YOUNG = 10.0
 """Seconds that a homeserver may take to tell an event."""
 ROOMS = 200
 """Looked through each time, at most; others the next time."""
+LATE_AT_ONCE = 3
+"""Files that nobody waits for; fewer than may be fetched together, so that others still come in time."""
 LOOK = 5.0
 """Seconds between looks for files to be fetched later."""
 _CODES = {
@@ -261,8 +263,11 @@ class Transactions(Reception):
                 try:
                     async with self._turn:
                         await self._fill(room, user)
-                except (No, NotNow, TryLater, Refusal) as fault:
+                except No as fault:
                     log.info("room not looked through", source=self.source, room=room, why=str(fault))
+                except (NotNow, TryLater, Refusal) as fault:
+                    self._active.setdefault(room, user)
+                    log.info("room not looked through; trying again", source=self.source, room=room, why=str(fault))
                 except Exception:
                     log.exception("room not looked through", source=self.source, room=room)
 
@@ -291,8 +296,11 @@ class Transactions(Reception):
     async def _fetch_later(self) -> None:
         while True:
             try:
-                for each in await self._work(self._ledger.due, self._clock(), 20):
-                    await self._bring(each)
+                due = await self._work(self._ledger.due, self._clock(), LATE_AT_ONCE)
+                # Several, so that a slow one holds up no other; all come to their end before any is looked at again.
+                for fault in await asyncio.gather(*map(self._bring, due), return_exceptions=True):
+                    if fault is not None:
+                        raise fault
             except TryLater as fault:
                 log.warning("files put off", source=self.source, why=str(fault))
             except Refusal:

@@ -90,6 +90,7 @@ class MatrixSource(Served):
     def _receiving(self, accept: Accept) -> Reception:
         found = registration.read(self._file)
         ledger = Ledger(self._folder / LEDGER)
+        ledger.forget(self._clock())
         homeserver = Homeserver(self._url, found.as_token)
         fetching = Fetching(homeserver, self._folder / "incoming", self._most)
         translator = Translator(ledger, self._clock, self._network)
