@@ -175,3 +175,12 @@ def test_a_named_format_reads_all_but_pictures(tmp_path: Path) -> None:
     assert [each.name for each in chosen(importer("irc"), (tmp_path,))] == ["a.log", "c"]
     assert [each.name for each in chosen(importer("irc"), (tmp_path / "b.png",))] == ["b.png"]
     assert document_at(tmp_path / "c").place == str(tmp_path / "c")
+
+
+def test_a_zip_whose_members_lie_before_its_start_is_told(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "a.zip", {"one.txt": b"one"})
+    raw = path.read_bytes()
+    at = raw.rindex(b"PK\x05\x06") + 16  # where its directory begins: later than it does
+    path.write_bytes(raw[:at] + (int.from_bytes(raw[at : at + 4], "little") + 60).to_bytes(4, "little") + raw[at + 4 :])
+    with pytest.raises(UsageError, match="can't be read as an archive"):
+        Zip(path).open("one.txt").read()

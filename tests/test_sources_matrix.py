@@ -592,6 +592,13 @@ def test_a_file_of_an_older_homeserver_is_had_the_older_way(start, homeserver, s
     assert spooled.records[-1].event.data.attachments[0].size == 7
 
 
+@pytest.mark.parametrize("address", ["mxc://[", "mxc://]x/y", "http://[::1", "mxc://", "\0", "mxc://hs.test/../../x"])
+def test_whatever_stands_for_an_address_is_no_fault_of_ours(start, spooled, address):
+    shared = {**SHARED, "url": address}
+    assert put(start(), CREATED, event(content=shared), said("next")).status_code == 200
+    assert spooled.texts == ["", "next"]
+
+
 def test_a_slow_file_delays_nobody_and_comes_after_its_message(start, homeserver, spooled, monkeypatch):
     monkeypatch.setattr(fetching, "IN_TIME", 0.2)
     monkeypatch.setattr(fetching.Fetching.in_time, "__defaults__", (0.2,))

@@ -56,8 +56,14 @@ def is_packed(magic: bytes) -> bool:
 
 
 def unpacked(file: BinaryIO) -> BinaryIO:
-    """What a seekable file holds, unpacked where its first bytes say gzip or Zstandard."""
-    magic = file.read(4)
+    """What a seekable file holds, unpacked where its first bytes say gzip or Zstandard.
+
+    One that is damaged from its start on is told when it is read.
+    """
+    try:
+        magic = file.read(4)
+    except DAMAGED:
+        return file
     file.seek(0)
     if magic.startswith(GZIP_MAGIC):
         return cast(BinaryIO, gzip.GzipFile(fileobj=file))

@@ -66,7 +66,7 @@ class Zip:
         self._members = {name: info for name, info in named if self._fit(name, info)}
 
     def _fit(self, name: str, info: zipfile.ZipInfo) -> bool:
-        if info.is_dir() or _hidden(name):
+        if name.endswith("/") or _hidden(name):
             return False
         why = _why_not(name) or ("encrypted" if info.flag_bits & 1 else "")
         if why:
@@ -89,7 +89,7 @@ class Zip:
         info = self._members[name]
         try:
             member = cast(BinaryIO, self._file.open(info))
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as fault:
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as fault:
             raise _broken(Path(f"{self.place}/{name}"), fault) from fault
         return _bounded(member, info.compress_size)
 

@@ -127,12 +127,12 @@ def _walk(
     headers: dict[str, dict[str, Any]] = {}
     for prefix, event, value in events:
         if prefix in lists and event == "start_array":
-            yield headers[lists[prefix]], None
+            yield headers.get(lists[prefix], {}), None
         elif prefix in items:
-            yield headers[items[prefix]], _built(prefix, event, value, events)
+            yield headers.get(items[prefix], {}), _built(prefix, event, value, events)
         elif prefix in parents and event == "start_map":
             headers[prefix] = dict(headers.get("", ()))
-        elif event in _BEGINS and prefix not in inner and _parent(prefix) in parents:
+        elif event in _BEGINS and prefix not in inner and _parent(prefix) in headers:
             headers[_parent(prefix)][prefix.rpartition(".")[2]] = _built(prefix, event, value, events)
 
 

@@ -6,17 +6,21 @@ Whoever writes a new importer needs nothing else: `importer`, `samples` (path, o
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
+from effort import examples
 from msgspec import structs
+from spoiling import no_longer_than, spoilt_copy
 
 from archiver.backfill.extent import sizes_of
 from archiver.events import SECOND, Captured, Rejected, capture, guesses_of
-from archiver.exceptions import UsageError
+from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers import IMPORTERS, Document, Importer, Options, Reading
 from archiver.importers.archive import archive_at
 from archiver.importers.metering import Meter
@@ -195,6 +199,30 @@ class ImporterContract:
         assert all(isinstance(each, Rejected) for each in found)
         assert found or kind in ("empty", "blank")
         assert all(each.position.startswith(str(path)) for each in found if isinstance(each, Rejected))
+
+    def test_what_is_spoilt_is_events_or_rejected(self, tmp_path: Path) -> None:
+        """A number in SPOILT makes a campaign of it, each time with other files."""
+        campaign = int(os.environ.get("SPOILT", "0"))
+        first = Random().randrange(2**32) if campaign else 0
+        for seed in range(first, first + (campaign or examples(60))):
+            random = Random(seed)
+            path, options = random.choice(self.samples)
+            copy = spoilt_copy(path, tmp_path / "spoilt", random)
+            with no_longer_than(60):
+                self.survives(copy, options, seed)
+
+    def survives(self, path: Path, options: Options, seed: int) -> None:
+        try:
+            document = self.document(path) if path.is_file() and archive_at(path) is None else self.found(path)
+            found = list(self.importer.read(document, options, Reading(RECEIVED))) if document else []
+        except (UsageError, EnvironmentFault):
+            return  # no such export any more: that is told, and nothing was taken
+        except Exception as fault:
+            raise AssertionError(f"seed {seed} of {self.importer.name}") from fault
+        assert all(isinstance(each, Captured | Rejected) for each in found)
+
+    def found(self, path: Path) -> Document | None:
+        return next(iter(recognise((path,)).found.get(self.importer.name, ())), None)
 
     def test_a_path_that_is_not_there_is_a_usage_error(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from msgspec import Raw, Struct
 
@@ -86,10 +85,12 @@ class _Meeting:
         self._reading = reading
         self._options = options
         self._numbering = Numbering()
-        url = urlsplit(found.room_url or "")
-        host = options.network or url.netloc.lower() or "jitsi"
+        netloc, _, path = (found.room_url or "").partition("://")[2].partition("/")
+        host = options.network or netloc.lower() or "jitsi"
         # `room@conference.host` inside, `https://host/room` outside: the room is the same.
-        name = options.channel or found.room_name.partition("@")[0] or url.path.strip("/") or document.name
+        name = (
+            options.channel or found.room_name.partition("@")[0] or path.partition("?")[0].strip("/") or document.name
+        )
         started = found.start_time if found.start_time is not None else _first(found)
         self._session = f"{self._time(started)[0]:%Y%m%dT%H%M%S.%fZ}"
         people = tuple(who for each in found.initial_participants if (who := each.participant()) is not None)

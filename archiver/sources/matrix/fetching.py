@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
-from urllib.parse import urlsplit
 
 import structlog
 from msgspec import structs
@@ -118,5 +117,6 @@ class Fetching:
 
 
 def _server(line: Line) -> str:
+    """Of `mxc://SERVER/ID`; what anybody may have written there is no reason to fail."""
     shared = attachment(line)
-    return urlsplit(shared.url or "").netloc if shared is not None else ""
+    return (shared.url or "").removeprefix("mxc://").partition("/")[0] if shared is not None else ""
