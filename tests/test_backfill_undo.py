@@ -75,6 +75,10 @@ def test_a_zone_that_was_guessed_is_said_until_it_is_given(call: Call, data: Pat
     assert b"guessed" not in given.read_bytes().lower() and b"names no zone" not in given.read_bytes()
 
 
+def hits(call: Call) -> list[dict[str, Any]]:
+    return list(json.loads(call("inspect", "--search", "words", "--json").stdout)["hits"])
+
+
 def listing(data: Path) -> list[str]:
     """All items, under their names and flags."""
     return sorted(str(each.relative_to(data)) for each in data.glob("mail/*/*/.*/*/*") if each.is_file())
@@ -161,6 +165,69 @@ def test_under_a_hold_a_room_stays_as_it_is(call: Call, data: Path, tmp_path: Pa
     assert [each for each in listing(data) if "carol" not in each] == [each for each in before if "carol" not in each]
     found = json.loads(call("backfill", path, "--json").stdout)
     assert (found["accepted"], found["duplicates"]) == (1, 2) and listing(data) == before
+
+
+def test_what_a_live_source_told_too_stays(call: Call, data: Path, tmp_path: Path) -> None:
+    """Whichever told it first: what live capture acknowledged isn't lost by taking back a backfill."""
+    path = written(tmp_path / "a.ndjson", talk(6) + talk(2, "other"))
+    with Spool.open(data) as spool:
+        feed = spool.open_feed("xmpp:chat", "live")
+        spool.append(talk(2), feed.number, live=True)
+        spool.close_feed(feed.number, 0)
+    call("backfill", path)
+    with Spool.open(data) as spool:
+        assert spool.append(talk(2, first=3), feed.number, live=True).duplicates == 2
+        assert spool.append(talk(2, first=3), feed.number, live=True).duplicates == 2
+        spool.close_feed(feed.number, 0)
+    done = undo(call, 1)
+    assert (done["events"], done["identities"]) == (4, 4) and len(items(data)) == 1
+    said = items(data)[0].read_bytes()
+    assert [n for n in range(6) if b"words %d\n" % n in said] == [0, 1, 3, 4]
+    found = json.loads(call("backfill", path, "--json").stdout)
+    assert (found["accepted"], found["duplicates"]) == (4, 4) and len(items(data)) == 2
+    call("inspect", "--verify", ALICE)
+
+
+def test_what_was_found_is_found_no_more(call: Call, data: Path, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.ndjson", talk(4))
+    for run in (1, 2):
+        call("backfill", path)
+        assert {hit["mailbox"] for hit in hits(call)} == {ALICE, BOB}
+        undo(call, run)
+        assert hits(call) == []
+
+
+def test_a_conflict_goes_with_what_it_was_in_conflict_with(call: Call, data: Path, tmp_path: Path) -> None:
+    call("backfill", written(tmp_path / "a.ndjson", talk(2)))
+    other = written(tmp_path / "b.ndjson", [say(ALICE, "otherwise", 0, id="ab0", room="ab"), *talk(1, first=1)])
+    assert json.loads(call("backfill", other, "--json", status=1).stdout)["conflicts"] == 1
+    undo(call, 1)
+    with Spool.open(data) as spool:
+        assert spool.conflicts() == []
+    found = json.loads(call("backfill", other, "--json").stdout)
+    assert (found["accepted"], found["conflicts"]) == (2, 0)
+    assert b"otherwise" in items(data)[0].read_bytes()
+
+
+def test_a_file_that_others_hold_too_stays(call: Call, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "f.txt").write_bytes(b"the content")
+
+    def shared(number: int, room: str) -> str:
+        event = json.loads(say(ALICE, f"see {number}", number * 4_000, id=f"{room}{number}", room=room).body)
+        event["data"]["attachments"] = [{"name": "f.txt", "path": "f.txt"}]
+        event["data"]["conversation"]["participants"] = [{"address": ALICE}, {"address": BOB}]
+        return json.dumps(event)
+
+    for number, room in ((1, "ab"), (2, "ab"), (3, "other")):
+        (tmp_path / f"{number}.ndjson").write_text(shared(number, room) + "\n")
+        call("backfill", tmp_path / f"{number}.ndjson")
+    undo(call, 1)
+    undo(call, 3)
+    (item,) = items(data)
+    assert b"see 2" in item.read_bytes() and b"dGhlIGNvbnRlbnQ" in item.read_bytes()
+    with Spool.open(data) as spool:
+        spool.sweep_blobs()
+    call("inspect", "--verify", ALICE)
 
 
 def test_archived_versions_stay(call: Call, data: Path, tmp_path: Path) -> None:

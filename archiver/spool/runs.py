@@ -25,6 +25,7 @@ _NEW = f"""INSERT INTO backfill (feed, format, paths, options, began, state) VAL
     RETURNING {_RUN}"""  # noqa: S608
 _COUNTED = """UPDATE backfill SET accepted = accepted + ?, duplicates = duplicates + ?, conflicts = conflicts + ?,
     quarantined = quarantined + ?, cleaned = cleaned + ? WHERE n = ?"""
+_BROUGHT_BY = "SELECT run, first, last FROM brought WHERE first <= ? ORDER BY first DESC LIMIT 1"
 _GROWN = "UPDATE brought SET last = ?3 WHERE run = ?1 AND last = ?2 - 1"
 _FAR = """INSERT INTO input (key, pieces, whole) VALUES (?, ?, ?) ON CONFLICT DO UPDATE
     SET pieces = max(pieces, excluded.pieces), whole = max(whole, excluded.whole)"""
@@ -133,6 +134,18 @@ def record(connection: sqlite3.Connection, step: Step, numbers: range, counts: t
             connection.execute("INSERT INTO brought (run, first, last) VALUES (?, ?, ?)", (step.run, first, last))
     connection.executemany(_FAR, [(each.key, each.pieces, each.whole) for each in step.inputs])
     connection.execute(_COUNTED, (*counts, step.run))
+
+
+def stand_alone(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Within the transaction of a live source that told events again: from now on no run is taken back with them."""
+    for number in sorted(set(numbers)):
+        row = connection.execute(_BROUGHT_BY, (number,)).fetchone()
+        if row is None or row[2] < number:
+            continue
+        run, first, last = row
+        connection.execute("DELETE FROM brought WHERE run = ? AND first = ?", (run, first))
+        left = [(run, *each) for each in ((first, number - 1), (number + 1, last)) if each[0] <= each[1]]
+        connection.executemany("INSERT INTO brought (run, first, last) VALUES (?, ?, ?)", left)
 
 
 def inputs(connections: Connections) -> dict[bytes, Far]:

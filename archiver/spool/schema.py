@@ -560,6 +560,12 @@ def faults_of_sources(db: Database) -> None:
     db.execute("ALTER TABLE reading ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations()
+def events_of_runs(db: Database) -> None:
+    """Which run brought an event: asked when a live source tells it again."""
+    db.execute("CREATE INDEX brought_first ON brought (first)")
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)
