@@ -184,3 +184,12 @@ def test_a_zip_whose_members_lie_before_its_start_is_told(tmp_path: Path) -> Non
     path.write_bytes(raw[:at] + (int.from_bytes(raw[at : at + 4], "little") + 60).to_bytes(4, "little") + raw[at + 4 :])
     with pytest.raises(UsageError, match="can't be read as an archive"):
         Zip(path).open("one.txt").read()
+
+
+def test_a_damaged_file_beside_an_export_can_not_be_had(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:  # stored, so that its bytes can be found
+        file.writestr("export.txt", "x")
+        file.writestr("menu.txt", "soup and bread")
+    path.write_bytes(path.read_bytes().replace(b"soup", b"sous", 1))
+    assert Document(Zip(path), "export.txt").content("menu.txt") is None

@@ -13,7 +13,8 @@ from typing import BinaryIO, Protocol
 
 from msgspec import Struct
 
-from archiver.events import chunks, date_of, unpacked
+from archiver.events import DAMAGED, chunks, date_of, unpacked
+from archiver.exceptions import UsageError
 
 CONTENT_LIMIT = 64 * 1024 * 1024
 """Bytes of a file inside an archive that is taken as an attachment: it is held in memory once."""
@@ -110,7 +111,7 @@ class Document(Struct, frozen=True):
     def content(self, relative: str) -> bytes | Path | None:
         """An attachment that lies beside this document: on disk its path, from an archive its bytes.
 
-        None where it can't be had: not there, or over `CONTENT_LIMIT` inside an archive.
+        None where it can't be had: not there, or over `CONTENT_LIMIT` or damaged inside an archive.
         """
         other = self.beside(relative)
         if other is None:
@@ -118,8 +119,11 @@ class Document(Struct, frozen=True):
         path = other.tree.path(other.within)
         if path is not None:
             return path
-        with other.tree.open(str(other.within)) as stream:
-            data = stream.read(CONTENT_LIMIT + 1)
+        try:
+            with other.tree.open(str(other.within)) as stream:
+                data = stream.read(CONTENT_LIMIT + 1)
+        except (*DAMAGED, UsageError):
+            return None
         return data if len(data) <= CONTENT_LIMIT else None
 
 
