@@ -57,8 +57,13 @@ class Room(Struct):
     last: int
 
 
+REMEMBERED = 200_000
+"""Events that are compared with those after them: 30 MiB."""
+
+
 class Preview(Struct):
-    """`known` are in the spool already or were, `conflicts` too, but with other content."""
+    """`known` are in the spool already or were, or came twice in what was read; `conflicts` too, but with other
+    content. `at_most` says that there was too much to tell all of what came twice."""
 
     documents: int = 0
     bytes: int = 0
@@ -66,6 +71,7 @@ class Preview(Struct):
     new: int = 0
     known: int = 0
     conflicts: int = 0
+    at_most: bool = False
     types: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
@@ -110,6 +116,7 @@ class _Counting:
     def __init__(self, directory: Directory) -> None:
         self.found = Preview()
         self._directory = directory
+        self._seen: dict[int, int] = {}
         self._people: dict[tuple[str, str], Person] = {}
         self._rooms: dict[tuple[str, str], Room] = {}
 
@@ -121,11 +128,23 @@ class _Counting:
                 self._count(piece)
 
     def weigh(self, sealed: Sequence[Sealed], spool: Spool | None) -> None:
-        """Compare with what was ever accepted."""
-        outcomes = Counter(spool.would_be(sealed)) if spool is not None else {Outcome.ACCEPTED: len(sealed)}
+        """Compare with what was ever accepted, and what was read before."""
+        would = spool.would_be(sealed) if spool is not None else [Outcome.ACCEPTED] * len(sealed)
+        outcomes = Counter(map(self._weighed, sealed, would))
         self.found.new += outcomes.get(Outcome.ACCEPTED, 0)
         self.found.known += outcomes.get(Outcome.DUPLICATE, 0)
         self.found.conflicts += outcomes.get(Outcome.CONFLICT, 0)
+
+    def _weighed(self, sealed: Sealed, outcome: Outcome) -> Outcome:
+        if outcome is not Outcome.ACCEPTED:
+            return outcome
+        if sealed.key in self._seen:
+            return Outcome.DUPLICATE if self._seen[sealed.key] == sealed.digest else Outcome.CONFLICT
+        if len(self._seen) < REMEMBERED:
+            self._seen[sealed.key] = sealed.digest
+        else:
+            self.found.at_most = self.found.documents > 0  # what a single document tells twice is seldom
+        return outcome
 
     def _count(self, captured: Captured) -> None:
         event = captured.event

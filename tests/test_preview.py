@@ -82,6 +82,25 @@ def test_what_is_known_and_what_contradicts_it_is_told_apart(call: Call, chat: P
     assert [told(call, other)[name] for name in ("new", "known", "conflicts")] == [1, 0, 1]
 
 
+def test_what_comes_twice_in_what_is_read_counts_once(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [say("ann@a.example", f"words {n}", n, id=str(n)) for n in range(4)]
+    other = say("ann@a.example", "otherwise", 0, id="0")
+    (tmp_path / "1.ndjson").write_bytes(ndjson(first))
+    (tmp_path / "2.ndjson").write_bytes(ndjson([other, *first[1:], say("ann@a.example", "more", 9, id="9")]))
+    paths = (tmp_path / "1.ndjson", tmp_path / "2.ndjson")
+    would = told(call, *paths)
+    assert [would[name] for name in ("new", "known", "conflicts", "at_most")] == [5, 3, 1, False]
+    done = json.loads(call("backfill", *paths, "--json", status=1).stdout)
+    assert [done[name] for name in ("accepted", "duplicates", "conflicts")] == [5, 3, 1]
+    monkeypatch.setattr("archiver.preview.REMEMBERED", 2)
+    (tmp_path / "3.ndjson").write_bytes(ndjson([say("ann@a.example", "x", n, id=f"x{n}") for n in range(3)]))
+    assert told(call, paths[0], tmp_path / "3.ndjson")["at_most"]
+    assert not told(call, tmp_path / "3.ndjson")["at_most"], "one document tells little twice"
+    assert "at most" in call("backfill", "--dry-run", paths[0], tmp_path / "3.ndjson").stdout
+
+
 def test_unknown_authors_stop_the_run_until_the_map_is_filled_in(call: Call, chat: Path, data: Path) -> None:
     refused = call("backfill", chat, config=OURS, status=2)
     path = data / "people-to-map.csv"

@@ -108,7 +108,8 @@ def tell_previews(app: App, found: Sequence[tuple[Request, Preview]], unknown: S
 
 def _tell(request: Request, preview: Preview) -> None:
     say(f"{request.importer.title}: {counted(preview.documents, 'document')}, {size(preview.bytes)}")
-    fates = f"{preview.new:,} new, {preview.known:,} known, {preview.conflicts:,} in conflict"
+    new = f"at most {preview.new:,}" if preview.at_most else f"{preview.new:,}"
+    fates = f"{new} new, {preview.known:,} known, {preview.conflicts:,} in conflict"
     say(f"  {counted(preview.events, 'event')}: {fates}")
     for title, counts in (("kinds", preview.types), ("left out", preview.ignored), ("guessed", preview.guessed)):
         if counts:
