@@ -197,6 +197,21 @@ def test_what_was_found_is_found_no_more(call: Call, data: Path, tmp_path: Path)
         assert hits(call) == []
 
 
+def test_what_was_erased_before_leaves_nothing_behind(call: Call, data: Path, tmp_path: Path) -> None:
+    """A person's words were taken out of a run's items; taking it back takes the rest, in whatever form it is."""
+    call("backfill", written(tmp_path / "a.ndjson", talk(4)))
+    call("backfill", written(tmp_path / "b.ndjson", talk(4, first=4)))
+    call("purge", "--erase", BOB, "--by", "me", "--reason", "asked")
+    assert len(items(data)) == 1 and not items(data, "bob")
+    done = undo(call, 2)
+    (left,) = items(data)
+    assert done["left"] == [] and b"words 0" in left.read_bytes()
+    assert not [n for n in (1, 3, 4, 5, 6, 7) if b"words %d" % n in left.read_bytes()]
+    undo(call, 1)
+    assert listing(data) == []
+    call("inspect", "--verify", ALICE)
+
+
 def test_a_conflict_goes_with_what_it_was_in_conflict_with(call: Call, data: Path, tmp_path: Path) -> None:
     call("backfill", written(tmp_path / "a.ndjson", talk(2)))
     other = written(tmp_path / "b.ndjson", [say(ALICE, "otherwise", 0, id="ab0", room="ab"), *talk(1, first=1)])
