@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from conversation_builder import FIXTURES
-from golden import GOLDEN, golden_item
+from golden import BROWSED, golden_item
 from textual.pilot import Pilot
 
 from archiver.search import Searcher
@@ -34,7 +34,7 @@ def store_in(data: Path) -> MaildirStore:
 def filled(data: Path) -> MaildirStore:
     """Every golden item for Alice, the first two unread; one of them for Bob in a folder of his own."""
     store = store_in(data)
-    items = [golden_item(name, owner, *rest) for name, owner, *rest in GOLDEN]
+    items = [golden_item(name, owner, *rest) for name, owner, *rest in BROWSED]
     puts = [Put(ALICE, HISTORY, item, "" if at < 2 else "S") for at, item in enumerate(items)]
     assert set(store.put([*puts, Put(BOB, "Kept", items[3])])) == {None}
     return store

@@ -24,7 +24,7 @@ import pytest
 from builders import event, say
 from click.testing import CliRunner, Result
 from conversation_builder import everything, made_up
-from golden import GOLDEN, golden_item
+from golden import BROWSED, GOLDEN, golden_item
 from hypothesis import given, settings
 from mishaps import in_child
 from test_rebuilding import shown
@@ -76,7 +76,7 @@ def item(name: str, content: bytes) -> Item:
 def store(tmp_path: Path) -> MaildirStore:
     """Items of ours in Conversation History, somebody's own mail beside them."""
     made = MaildirStore("{data}/mail/{domain}/{local}", data=tmp_path / "data")
-    ours = [golden_item(*each) for each in GOLDEN if each[1] != "archive"]
+    ours = [golden_item(*each) for each in BROWSED if each[1] != "archive"]
     puts = [Put(ALICE, HISTORY, each) for each in ours]
     puts.append(Put(ALICE, "INBOX", item("1483351200.M1.host", mail("own", "From here\n>From there\n\nFrom all\n"))))
     assert not any(made.put(puts))

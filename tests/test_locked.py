@@ -203,6 +203,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "backfills": lambda s: s.spool.backfills(),
     "backfill": lambda s: s.spool.backfill(s.run),
     "inputs": lambda s: s.spool.inputs(),
+    "to_file": lambda s: s.spool.to_file(s.run),
     "brought_numbers": lambda s: s.spool.brought_numbers(s.run),
     "brought_to": lambda s: s.spool.brought_to(Room(1, "", ""), Ranges(((1, 99),))),
     "rooms_of": lambda s: list(s.spool.rooms_of(1)),
