@@ -110,8 +110,8 @@ end
 
 posting:wake();
 
--- Once all hosts are there.
-module:add_timer(3, function ()
+-- Once all hosts are there, also where much else is started at the time.
+module:add_timer(10, function ()
 	for host, session in pairs(prosody.hosts) do
 		if session.modules and session.modules.muc and not shared.rooms[host] then
 			module:log("warn", "What is said in rooms of %s is not captured: add \"archiver\" to modules_enabled under its "
