@@ -110,8 +110,10 @@ end
 
 posting:wake();
 
--- Once all hosts are there, also where much else is started at the time.
-module:add_timer(10, function ()
+-- Once all hosts are there. Where Prosody began with a host that is refused, it loads this anew for the next one: what
+-- is left of the first time has no hosts, and nothing to say.
+module:add_timer(3, function ()
+	if not (next(shared.rooms) or next(shared.captured)) then return; end
 	for host, session in pairs(prosody.hosts) do
 		if session.modules and session.modules.muc and not shared.rooms[host] then
 			module:log("warn", "What is said in rooms of %s is not captured: add \"archiver\" to modules_enabled under its "
