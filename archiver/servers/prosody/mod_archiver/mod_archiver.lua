@@ -95,6 +95,7 @@ function module.add_host(host_module)
 		users.capture(host_module, shared);
 	end
 	gaps.fill(host_module, shared, marked);
+	posting:wake(); -- what was left of last time; never by what was loaded for a host that is refused
 	host_module:log("info", "Everything said on %s is handed to the archiver", host);
 	function host_module.unload()
 		shared.captured[host], shared.rooms[host] = nil, nil;
@@ -107,8 +108,6 @@ function module.unload()
 	marked:keep();
 	spooled:close();
 end
-
-posting:wake();
 
 -- Once all hosts are there. Where Prosody began with a host that is refused, it loads this anew for the next one: what
 -- is left of the first time has no hosts, and nothing to say.
