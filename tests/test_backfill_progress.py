@@ -52,6 +52,7 @@ def of(steps: list[Progress], stage: Stage) -> list[Progress]:
 # --- what is told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_one_large_document_goes_on_piece_by_piece_and_so_does_its_filing(jobs: int, tmp_path: Path) -> None:
     path = talk(tmp_path / "a.ndjson", 5_000)

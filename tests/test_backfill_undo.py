@@ -268,6 +268,7 @@ def test_what_waits_is_given_up(call: Call, data: Path, tmp_path: Path) -> None:
     assert json.loads(call("backfill", path, "--json").stdout)["tally"]["copies"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["remove_all", "take_back", "forget_identities", "mark_for_undo"])
 def test_killed_anywhere_it_is_run_again(
     step: str, call: Call, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,7 @@ from servers.dovecot import Dovecot, dovecot, mail_directory, mail_user
 
 from archiver.store import MaildirStore, Put, Where
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 ONE, TWO, THREE = make_item(1), make_item(2), make_item(3)
 LOCAL = "交談歷程記錄"

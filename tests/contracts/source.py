@@ -196,6 +196,7 @@ class SourceContract:
         for each in self.sockets(source):
             each.close()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("break_it", ["break_thread", "break_thread_by_a_bug", "shut_sockets", "close_sockets"])
     def test_what_broke_is_told_can_be_stopped_and_lets_another_take_its_place(
         self, tmp_path: Any, source: Any, spooled: Spooled, break_it: str

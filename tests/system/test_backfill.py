@@ -14,6 +14,8 @@ from builders import HOUR, say
 from archiver.events import Captured, ndjson
 from system.archives import FIXTURES, archiver, listing, parsed, said
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = ["alice@example.org", "bob@example.org"]
 
 

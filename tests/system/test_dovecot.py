@@ -14,7 +14,7 @@ from servers.dovecot import Dovecot, dovecot, mail_directory
 from archiver.events import Captured, ndjson
 from system.archives import FOLDER, archiver, owned_by_mail_user, parsed, text_of
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 ME, PEER = "alice@example.org", "bob@example.org"
 TALKS = {name: f"{name}@conference.example.org" for name in ("kept", "moved", "copied", "deleted", "flagged", "unread")}

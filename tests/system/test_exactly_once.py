@@ -16,6 +16,8 @@ from servers.dovecot import dovecot, mail_directory
 
 from system.archives import FIXTURES, FOLDER, archiver, owned_by_mail_user, parsed, said, text_of
 
+pytestmark = pytest.mark.slow
+
 LOG = FIXTURES / "irc" / "2016-12-19_20.raw.txt"
 LINE = re.compile(r"\[(\d\d):(\d\d)\] (?:<(?P<nick>[^>]+)> (?P<text>.*)| \* (?P<who>\S+) (?P<does>.*))")
 CHANGE = re.compile(r"=== (\S+) is now known as (\S+)")
