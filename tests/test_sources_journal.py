@@ -58,6 +58,11 @@ def present(captured: Captured) -> list[tuple[str, bool]]:
 
 
 class TestJournal:
+    def test_a_header_broken_by_a_bare_line_end_stops_nothing(self) -> None:
+        broken = original().replace(b"Date: Fri, 21 Nov 1997 09:55", b"Date: Fri, 21 Nov 1997 09\r55:06")
+        (captured,) = events(report(FIELDS, broken))
+        assert captured.event.data.message is not None and captured.event.data.message.text == "Shall we?"
+
     def test_the_mail_it_reports_is_what_was_said(self) -> None:
         """And the same as the mail itself would give, so that one that comes both ways is there once."""
         (only,) = events(report())

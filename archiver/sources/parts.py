@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 from email import message_from_bytes
+from email.errors import HeaderParseError
 from email.generator import BytesGenerator
 from email.message import Message
 from email.policy import Compat32
@@ -42,7 +43,17 @@ class _Raw(Compat32):
         return value
 
 
-_RAW = _Raw()
+class _AsItCame(_Raw):
+    """Headers are written as they were read."""
+
+    def fold(self, name: str, value: str) -> str:
+        return f"{name}: {value}{self.linesep}"
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        return self.fold(name, value).encode("utf-8", "surrogateescape")
+
+
+_RAW, _AS_IT_CAME = _Raw(), _AsItCame()
 
 
 class Part(Struct, frozen=True):
@@ -152,8 +163,15 @@ def _content(leaf: Message) -> bytes:
 
 
 def _flat(message: Message) -> bytes:
+    try:
+        return _written(message, None)
+    except HeaderParseError:  # a line end in a header that would make two of it
+        return _written(message, _AS_IT_CAME)
+
+
+def _written(message: Message, policy: Compat32 | None) -> bytes:
     file = io.BytesIO()
-    BytesGenerator(file, mangle_from_=False, maxheaderlen=0).flatten(message)
+    BytesGenerator(file, mangle_from_=False, maxheaderlen=0, policy=policy).flatten(message)
     return file.getvalue()
 
 
