@@ -94,6 +94,14 @@ def test_links_on_disk_lead_nowhere_out(tmp_path: Path) -> None:
     assert [document.beside(name) for name in ("link", "loop", "../secret", "x" * 300)] == [None] * 4
 
 
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+def test_a_tar_that_swells_ends_there(packing: str, tmp_path: Path) -> None:
+    path = tar_of(tmp_path / f"a.tar{packing}", {"a": b"fair", "b": b"0" * (FREE * 3), "c": b"behind"})
+    tar = Tar(path)
+    assert "refused as a bomb" in tar.broken and "c" not in list(tar.names())
+    assert tar.open("a").read() == b"fair"
+
+
 def test_a_bomb_ends_where_it_swells(tmp_path: Path) -> None:
     bomb, fair = documents_at((zip_of(tmp_path / "a.zip", {"log": b"0" * (FREE * 3), "fair": b"0" * FREE}),))
     with fair.open() as stream:

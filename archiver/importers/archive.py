@@ -104,7 +104,8 @@ class Tar:
         self.left_out: Counter[str] = Counter()
         self.broken = ""
         self._path = path
-        self._stream = _Rewinding(lambda: unpacked(open_file(path)))
+        packed = path.stat().st_size
+        self._stream = _Rewinding(lambda: _bounded(unpacked(open_file(path)), packed))
         self._members: dict[str, tuple[int, int]] = {}
         self._index()
 
@@ -216,7 +217,7 @@ class _Slice(_Readable):
 
 
 class _Bounded(_Readable):
-    """A member of a zip that ends with an error where it unpacks to more than its size allows."""
+    """A member of a zip, or a whole tar, that ends with an error where it unpacks to more than its size allows."""
 
     def __init__(self, file: BinaryIO, packed: int) -> None:
         self._file = file

@@ -44,10 +44,12 @@ _COUNTED = """UPDATE feed SET accepted = accepted + ?, duplicates = duplicates +
 
 def would_be(connection: sqlite3.Connection, batch: Sequence[Sealed]) -> list[Outcome]:
     known: dict[int, int] = {}
-    for start in range(0, len(batch), _VARIABLES):
-        keys = [each.key for each in batch[start : start + _VARIABLES]]
-        marks = ", ".join("?" * len(keys))
-        known |= connection.execute(f"SELECT key, digest FROM identity WHERE key IN ({marks})", keys)  # noqa: S608
+    # Under 0 too: so a spool that an older archiver began has them.
+    wanted = [(serial, each.key) for each in batch for serial in {each.serial, 0}]
+    for start in range(0, len(wanted), _VARIABLES):
+        some = wanted[start : start + _VARIABLES]
+        rows = connection.execute(_KNOWN.format(",".join(["(?,?)"] * len(some))), [*chain(*some)])
+        known.update((key, digest) for key, _, digest in rows)
     return [_outcome(each, known.get(each.key)) for each in batch]
 
 
