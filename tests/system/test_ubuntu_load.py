@@ -101,5 +101,6 @@ def test_a_second_run_files_nothing(filed: tuple[Path, Path, dict[str, Said]]) -
     data, config, _ = filed
     before = {name: stamp for name, (stamp, _) in listing(data).items()}
     report = run(data, config)
+    assert report["skipped"] == len(LOAD) + len(DEV), "known by their content, and not read"
     assert report["accepted"] == report["conflicts"] == report["quarantined"] == 0
     assert {name: stamp for name, (stamp, _) in listing(data).items()} == before
