@@ -58,6 +58,13 @@ def present(captured: Captured) -> list[tuple[str, bool]]:
 
 
 class TestJournal:
+    def test_a_multipart_without_a_boundary_stops_nothing(self) -> None:
+        broken = (
+            b"From: ann@a.example\nTo: bob@b.example\nContent-Type: multipart/mixed\n\nShall we, B\xc3\xb6b \xff?\n"
+        )
+        (captured,) = events(report(FIELDS, broken))
+        assert captured.event.data.message is not None and "Shall we" in captured.event.data.message.text
+
     def test_a_header_broken_by_a_bare_line_end_stops_nothing(self) -> None:
         broken = original().replace(b"Date: Fri, 21 Nov 1997 09:55", b"Date: Fri, 21 Nov 1997 09\r55:06")
         (captured,) = events(report(FIELDS, broken))

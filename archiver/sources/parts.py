@@ -169,9 +169,16 @@ def _flat(message: Message) -> bytes:
         return _written(message, _AS_IT_CAME)
 
 
+class _Writer(BytesGenerator):
+    """The standard library's, for which a multipart that has no parts may hold nothing beyond ASCII."""
+
+    def write(self, s: str) -> None:
+        self._fp.write(s.encode("utf-8", "surrogateescape"))  # type: ignore[attr-defined]
+
+
 def _written(message: Message, policy: Compat32 | None) -> bytes:
     file = io.BytesIO()
-    BytesGenerator(file, mangle_from_=False, maxheaderlen=0, policy=policy).flatten(message)
+    _Writer(file, mangle_from_=False, maxheaderlen=0, policy=policy).flatten(message)
     return file.getvalue()
 
 
