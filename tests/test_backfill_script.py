@@ -31,8 +31,9 @@ ROOT = Path(__file__).parent.parent
 GIB = 2**30
 
 
-def scripted(tmp_path: Path, path: Path) -> subprocess.CompletedProcess[str]:
-    archiver = Path(sys.executable).with_name("archiver")
+def scripted(tmp_path: Path, path: Path, archiver: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`archiver` is the command that it runs, else ours."""
+    archiver = archiver or Path(sys.executable).with_name("archiver")
     command = [ROOT / "scripts" / "backfill", tmp_path / "logs", "--data", tmp_path / "data", "backfill", path]
     environment = {**os.environ, "ARCHIVER": str(archiver)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
@@ -56,6 +57,18 @@ def test_while_the_last_one_runs_it_leaves_at_once(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = scripted(tmp_path, tmp_path / "nowhere.ndjson")
     assert (done.returncode, done.stderr) == (0, "") and not list((tmp_path / "logs").glob("*.log"))
+
+
+def test_what_it_runs_stands_behind_everybody_else(tmp_path: Path) -> None:
+    """As the kernel has it: the nice value is field 19 of proc(5)'s stat, the disk's class and rank are ionice(1)'s."""
+    command = tmp_path / "archiver"
+    command.write_text("#!/bin/sh\ncut -d ' ' -f 19 /proc/$$/stat\nionice -p $$\n")
+    command.chmod(0o755)
+    assert scripted(tmp_path, tmp_path / "export.ndjson", command).returncode == 0
+    (report,) = (tmp_path / "logs").glob("*.json")
+    nice, disk = report.read_text().splitlines()
+    assert int(nice) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    assert disk == "best-effort: prio 7"
 
 
 def free(monkeypatch: pytest.MonkeyPatch, disks: dict[Path, int]) -> None:
