@@ -21,7 +21,8 @@ from archiver.cli.preview import people_known, previews, tell_previews
 from archiver.cli.progress import shown
 from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Document, Options, importer
-from archiver.importers.protocol import CHARSET, ZONE, charset_of, date_option, zone_of
+from archiver.importers.protocol import ZONE, date_option, zone_of
+from archiver.importers.text import CHARSET, charset_of
 from archiver.logs import plain
 from archiver.spool.locks import holder
 

@@ -15,7 +15,6 @@ from archiver.exceptions import UsageError
 from archiver.importers.document import Document
 
 ZONE = "UTC"
-CHARSET = "windows-1252"
 UNNUMBERED = "Which messages are the same was told by time, author and text: the source gives them no ids"
 """No mark says so: it is about the source as a whole, and nothing in an item hangs on it."""
 
@@ -24,9 +23,9 @@ class Options(Struct, frozen=True):
     """What the user says about the files where the files don't: each wins over what is found in them.
 
     `network` is the system's name (an IRC network, a host, a workspace), `zone` the IANA zone of times without one
-    (else `ZONE`), `charset` what a text is read in that isn't UTF-8 (else `CHARSET`), `date` (YYYY-MM-DD) the day of a
-    log whose name doesn't tell, or when a meeting began (YYYY-MM-DDTHH:MM), `source` the whole source of every event,
-    `owner` the address of the person whose export it is.
+    (else `ZONE`), `charset` what a text is read in that isn't UTF-8, `date` (YYYY-MM-DD) the day of a log whose name
+    doesn't tell, or when a meeting began (YYYY-MM-DDTHH:MM), `source` the whole source of every event, `owner` the
+    address of the person whose export it is.
     """
 
     channel: str | None = None
@@ -114,19 +113,6 @@ def fold_guess(local: datetime, zone: tzinfo) -> str | None:
     first, second = zone.utcoffset(local.replace(fold=0)), zone.utcoffset(local.replace(fold=1))
     # Where it began there is a gap: nobody's clock showed those times.
     return "zone-fold" if first is not None and second is not None and first > second else None
-
-
-def charset_of(options: Options) -> str:
-    try:
-        b"a".decode(charset := options.charset or CHARSET)
-        return charset.lower()
-    except (LookupError, ValueError) as fault:
-        raise UsageError(f"no such charset: {options.charset}", hint="for example windows-1257") from fault
-
-
-def charset_guess(options: Options) -> str | None:
-    """The mark of text that is read in a charset nobody named."""
-    return None if options.charset else f"charset={CHARSET}"
 
 
 def date_option(options: Options) -> date | None:

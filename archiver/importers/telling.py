@@ -12,6 +12,7 @@ from archiver.events import Captured, Data, Event, Participant, Place, Rejected,
 from archiver.exceptions import EventError
 from archiver.importers.media import Media, holding
 from archiver.importers.protocol import Reading
+from archiver.importers.text import Charset, undecodable
 
 REMEMBERED = 100_000
 
@@ -29,7 +30,8 @@ def told(
     files = tuple(files)
     for event in events:
         try:
-            captured = capture(event, received=reading.received, original=original, position=position)
+            notes = undecodable(event)
+            captured = capture(event, received=reading.received, original=original, notes=notes, position=position)
         except EventError as reason:
             yield Rejected(original, position, str(reason), event.source)
             continue
@@ -58,12 +60,16 @@ class Room(Struct, frozen=True):
         sequence: str | None = None,
         stated: str | None = None,
         guessed: str | None = None,
+        charset: Charset | None = None,
         **data: Any,
     ) -> Event:
         """`data` are further members of the event's data, `guessed` the mark of what was guessed of it alone.
 
-        `stated` is the time as the source has it, where another has to stand for it.
+        `stated` is the time as the source has it, where another has to stand for it; `charset` what its text had to be
+        read in.
         """
+        if charset is not None:
+            guessed = guess_mark(guessed, charset.guess)
         return Event(
             source=self.source,
             id=f"{self.place.id}/{key}",
@@ -72,6 +78,7 @@ class Room(Struct, frozen=True):
             data=Data(conversation=self.place, actor=actor, **data),
             sequence=sequence,
             archivertime=stated,
+            archivercharset=charset.name if charset is not None else None,
             archiverguessed=guess_mark(self.guessed, guessed) if guessed else self.guessed,
         )
 

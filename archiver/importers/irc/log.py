@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple
 
 from archiver.events import (
@@ -29,7 +30,6 @@ from archiver.events import (
     Rejected,
     capture,
     guess_mark,
-    lines,
     moment,
 )
 from archiver.exceptions import EventError
@@ -37,9 +37,9 @@ from archiver.importers.document import Document
 from archiver.importers.irc import dialect as form
 from archiver.importers.irc.clock import Clock
 from archiver.importers.irc.dialect import DIALECTS, Dialect, Line, parse
-from archiver.importers.protocol import Options, Reading, charset_guess, charset_of, date_option, zone_guess, zone_of
+from archiver.importers.protocol import Options, Reading, date_option, zone_guess, zone_of
+from archiver.importers.text import Charset, charset_of, text_lines, undecodable
 
-LINE_LIMIT = 64 * 1024
 SAMPLE = 200
 """Lines by which the dialect is told."""
 
@@ -77,8 +77,8 @@ class Irc:
             yield Rejected(found.head, document.place, start.problem)
             return
         clock = Clock(start.at, zone, reading.received + DAY, start.guessed)
-        guessed = zone_guess(options), charset_guess(options)
-        log = _Log(document, found.dialect, charset, _place(document, options, found), clock, guessed, reading)
+        place = _place(document, options, found)
+        log = _Log(document, found.dialect, charset, place, clock, zone_guess(options), reading)
         yield from log.events()
 
 
@@ -91,23 +91,23 @@ class _Survey(NamedTuple):
     first: Line | None
 
 
-def _survey(document: Document, charset: str, channel: str | None) -> _Survey | None:
+def _survey(document: Document, charset: Charset, channel: str | None) -> _Survey | None:
     """None for a file with nothing in it."""
-    with document.open() as stream:
-        texts = ((raw, _decode(raw, charset)[0]) for _, raw, _ in lines(stream, LINE_LIMIT) if raw.strip())
-        sample = [text for text, _ in zip(texts, range(SAMPLE), strict=False)]
-        if not sample:
-            return None
-        fitting = {each: [line for _, text in sample if (line := parse(each, text))] for each in DIALECTS}
-        dialect, parsed = max(fitting.items(), key=lambda item: len(item[1]))
-        if not parsed:
-            return _Survey(sample[0][0], None, None, None)
-        channel = channel or parsed[0].when.get("place") or _channel_in(document)
-        channel = channel or next(filter(None, map(_channel_of, parsed)), None)
-        if channel is None:
-            channel = next(filter(None, (_channel_of(parse(dialect, text)) for _, text in texts)), None)
-        first = next((line for line in parsed if "hour" in line.when or line.kind == form.OPENED), parsed[0])
-        return _Survey(sample[0][0], dialect, channel, first)
+    told = (line for line in text_lines(document, charset) if line.raw.strip())
+    sample = list(islice(told, SAMPLE))
+    if not sample:
+        return None
+    head = sample[0].raw
+    fitting = {each: [line for told in sample if (line := parse(each, told.text))] for each in DIALECTS}
+    dialect, parsed = max(fitting.items(), key=lambda item: len(item[1]))
+    if not parsed:
+        return _Survey(head, None, None, None)
+    channel = channel or parsed[0].when.get("place") or _channel_in(document)
+    channel = channel or next(filter(None, map(_channel_of, parsed)), None)
+    if channel is None:
+        channel = next(filter(None, (_channel_of(parse(dialect, line.text)) for line in told)), None)
+    first = next((line for line in parsed if "hour" in line.when or line.kind == form.OPENED), parsed[0])
+    return _Survey(head, dialect, channel, first)
 
 
 def _channel_of(line: Line | None) -> str | None:
@@ -201,14 +201,6 @@ def _network_in(document: Document) -> str | None:
     return network if channel.startswith("#") and re.fullmatch(r"[A-Za-z][\w.-]*", network) else None
 
 
-def _decode(raw: bytes, charset: str) -> tuple[str, str | None]:
-    """Strict UTF-8 line by line, else the legacy charset: real logs mix them."""
-    try:
-        return raw.decode(), None
-    except UnicodeDecodeError:
-        return raw.decode(charset, "replace"), charset
-
-
 class _Log:
     """One log while it is read: where its clock stands, and what was said in this moment."""
 
@@ -216,20 +208,19 @@ class _Log:
         self,
         document: Document,
         dialect: Dialect,
-        charset: str,
+        charset: Charset,
         place: tuple[str, Place],
         clock: Clock,
-        guessed: tuple[str | None, str | None],
+        zone_guessed: str | None,
         reading: Reading,
     ) -> None:
-        """`guessed` are the marks of its zone and of its charset."""
         self._document = document
         self._dialect = dialect
         self._charset = charset
         self._source, self._place = place
         self._reading = reading
         self._clock = clock
-        self._zone_guessed, self._charset_guessed = guessed
+        self._zone_guessed = zone_guessed
         self._guessed = guess_mark(self._zone_guessed, clock.guessed)
         self._stamp = ""
         self._moment = moment(self._clock.now)
@@ -237,27 +228,25 @@ class _Log:
         self._said: Counter[bytes] = Counter()
 
     def events(self) -> Iterator[Captured | Rejected]:
-        with self._document.open() as stream:
-            for number, raw, fault in lines(stream, LINE_LIMIT):
-                if not fault and not raw.strip():
-                    continue
-                try:
-                    if fault:
-                        raise EventError(fault)
-                    captured = self._read(number, raw)
-                except EventError as reason:
-                    yield Rejected(raw, f"{self._document.place}:{number}", str(reason), self._source)
-                    continue
-                if captured is None:
-                    self._reading.ignored["lines of the system"] += 1
-                    continue
-                self._reading.unnumbered += 1
-                if (guessed := captured.event.archiverguessed) is not None:
-                    self._reading.marks[guessed] += 1
-                yield captured
+        for number, raw, text, charset, fault in text_lines(self._document, self._charset):
+            if not fault and not raw.strip():
+                continue
+            try:
+                if fault:
+                    raise EventError(fault)
+                captured = self._read(number, raw, text, charset)
+            except EventError as reason:
+                yield Rejected(raw, f"{self._document.place}:{number}", str(reason), self._source)
+                continue
+            if captured is None:
+                self._reading.ignored["lines of the system"] += 1
+                continue
+            self._reading.unnumbered += 1
+            if (guessed := captured.event.archiverguessed) is not None:
+                self._reading.marks[guessed] += 1
+            yield captured
 
-    def _read(self, number: int, raw: bytes) -> Captured | None:
-        text, charset = _decode(raw, self._charset)
+    def _read(self, number: int, raw: bytes, text: str, charset: Charset | None) -> Captured | None:
         line = parse(self._dialect, _FORMATTING.sub("", text))
         if line is None:
             raise EventError(f"not a line of this kind of IRC log ({self._dialect.name})")
@@ -275,12 +264,13 @@ class _Log:
             data=data,
             sequence=f"{number:08d}",
             archivertime=raised.isoformat() if raised is not None else None,
-            archivercharset=charset,
-            archiverguessed=self._guessed if charset is None else guess_mark(self._guessed, self._charset_guessed),
+            archivercharset=charset.name if charset is not None else None,
+            archiverguessed=self._guessed if charset is None else guess_mark(self._guessed, charset.guess),
         )
-        notes = ("undecodable bytes",) if charset is not None and "\ufffd" in text else ()
         position = f"{self._document.place}:{number}"
-        return capture(event, received=self._reading.received, original=raw, notes=notes, position=position)
+        return capture(
+            event, received=self._reading.received, original=raw, notes=undecodable(event), position=position
+        )
 
     def _tell_time(self, line: Line) -> None:
         if line.stamp == self._stamp or not line.when:

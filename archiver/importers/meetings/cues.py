@@ -9,11 +9,11 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from archiver.events import lines
+from archiver.importers.document import Document
+from archiver.importers.text import Charset, TextLine, charset_in, text_lines
 
-LINE_LIMIT = 64 * 1024
 BLOCK_LIMIT = 512 * 1024
 ARROW = "-->"
 
@@ -32,59 +32,55 @@ class Cue(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What stood between empty lines: a cue, or a note (the header too), or what is neither, with a reason."""
+    """What stood between empty lines: a cue, or a note (the header too), or what is neither, with a reason.
+
+    `charset` is what it had to be read in, None for UTF-8.
+    """
 
     number: int
     raw: bytes
-    cue: Cue | None
-    note: str
-    fault: str
+    cue: Cue | None = None
+    note: str = ""
+    fault: str = ""
+    charset: Charset | None = None
 
 
-def blocks(stream: BinaryIO, charset: str) -> Iterator[Block]:
+def blocks(document: Document, charset: Charset) -> Iterator[Block]:
     """The header first. `number` is the line a block begins at."""
-    gathered: list[bytes] = []
+    gathered: list[TextLine] = []
     first = size = 0
     fault = ""
-    for number, raw, broken in lines(stream, LINE_LIMIT):
-        starts = ARROW.encode() in raw and any(ARROW.encode() in line for line in gathered)
-        if gathered and (starts or not raw.strip()):
-            yield _block(first, gathered, charset, fault)
+    for line in text_lines(document, charset):
+        starts = ARROW in line.text and any(ARROW in before.text for before in gathered)
+        if gathered and (starts or not line.raw.strip()):
+            yield _block(first, gathered, fault)
             gathered, size, fault = [], 0, ""
-        if not raw.strip() and not broken:
+        if not line.raw.strip() and not line.fault:
             continue
-        first = first if gathered else number
-        size += len(raw)
+        first = first if gathered else line.number
+        size += len(line.raw)
         if size <= BLOCK_LIMIT:
-            gathered.append(raw)
-        fault = fault or broken or ("" if size <= BLOCK_LIMIT else f"a cue of over {BLOCK_LIMIT:,} bytes")
+            gathered.append(line)
+        fault = fault or line.fault or ("" if size <= BLOCK_LIMIT else f"a cue of over {BLOCK_LIMIT:,} bytes")
     if gathered:
-        yield _block(first, gathered, charset, fault)
+        yield _block(first, gathered, fault)
 
 
-def _block(number: int, gathered: list[bytes], charset: str, fault: str) -> Block:
-    raw = b"\n".join(gathered)
-    text = [_decoded(line, charset) for line in gathered]
+def _block(number: int, gathered: list[TextLine], fault: str) -> Block:
+    raw = b"\n".join(line.raw for line in gathered)
+    text = [line.text for line in gathered]
     if fault:
-        return Block(number, raw, None, "", fault)
+        return Block(number, raw, fault=fault)
     at = next((index for index, line in enumerate(text) if ARROW in line), None)
     if at is None:
         known = re.match(r"WEBVTT|NOTE|STYLE|REGION", text[0]) is not None
-        return Block(number, raw, None, "\n".join(text) if known else "", "" if known else "text without a time")
+        return Block(number, raw, note="\n".join(text)) if known else Block(number, raw, fault="text without a time")
     timing = _TIMING.fullmatch(text[at])
     if timing is None or at > 1:
-        return Block(number, raw, None, "", "a cue whose times can't be read")
+        return Block(number, raw, fault="a cue whose times can't be read")
     found = timing.groups()
-    return Block(
-        number, raw, Cue(_milliseconds(found[:5]), _milliseconds(found[5:]), "\n".join(text[at + 1 :])), "", ""
-    )
-
-
-def _decoded(raw: bytes, charset: str) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode(charset, "replace")
+    cue = Cue(_milliseconds(found[:5]), _milliseconds(found[5:]), "\n".join(text[at + 1 :]))
+    return Block(number, raw, cue, charset=charset_in(gathered))
 
 
 def _milliseconds(parts: tuple[str | None, ...]) -> int:

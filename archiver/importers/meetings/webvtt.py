@@ -21,8 +21,9 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.meetings.cues import Block, Cue, blocks, spoken
 from archiver.importers.meetings.start import Start, start_of, title_of
-from archiver.importers.protocol import Options, Reading, charset_of, zone_of
+from archiver.importers.protocol import Options, Reading, zone_of
 from archiver.importers.telling import Numbering, Room, told
+from archiver.importers.text import Charset, charset_of
 
 SAMPLE = 500
 """Cues by which it is told how speakers are written."""
@@ -81,21 +82,20 @@ class WebVtt:
             yield from _Meeting(document, survey, start, options, reading).events(charset)
 
 
-def _surveyed(document: Document, charset: str) -> _Survey | None:
+def _surveyed(document: Document, charset: Charset) -> _Survey | None:
     """None for a file with nothing in it."""
     head: bytes | None = None
     notes, own = "", None
     cues = voices = named = 0
-    with document.open() as stream:
-        for block in islice(blocks(stream, charset), SAMPLE):
-            head = block.raw if head is None else head
-            notes += block.note[: NOTES - len(notes)]
-            if block.cue is None:
-                continue
-            cues += 1
-            voices += "<v" in block.cue.text
-            named += _NAMED.match(block.cue.text) is not None
-            own = _own(block.cue) if cues == 1 else own
+    for block in islice(blocks(document, charset), SAMPLE):
+        head = block.raw if head is None else head
+        notes += block.note[: NOTES - len(notes)]
+        if block.cue is None:
+            continue
+        cues += 1
+        voices += "<v" in block.cue.text
+        named += _NAMED.match(block.cue.text) is not None
+        own = _own(block.cue) if cues == 1 else own
     return None if head is None else _Survey(head, notes, cues > 0, not voices and named * 2 > cues, own)
 
 
@@ -135,26 +135,25 @@ class _Meeting:
         place = Place(id=title, kind="conference", topic=title, session=self._stamp)
         self._room = Room(options.source or f"webvtt:{options.network or 'webvtt'}", place, start.guessed)
 
-    def events(self, charset: str) -> Iterator[Captured | Rejected]:
+    def events(self, charset: Charset) -> Iterator[Captured | Rejected]:
         count = 0
-        with self._document.open() as stream:
-            for block in blocks(stream, charset):
-                position = f"{self._document.place}:{block.number}"
-                if block.fault:
-                    yield Rejected(block.raw, position, block.fault, self._room.source)
-                    continue
-                if block.cue is None:
-                    continue
-                try:
-                    said = list(self._said(block.cue))
-                except EventError as fault:
-                    yield Rejected(block.raw, position, str(fault), self._room.source)
-                    continue
-                for each in said:
-                    count += 1
-                    yield from self._told(each, count, block, position)
-                if not said:
-                    self._reading.ignored["cues without words"] += 1
+        for block in blocks(self._document, charset):
+            position = f"{self._document.place}:{block.number}"
+            if block.fault:
+                yield Rejected(block.raw, position, block.fault, self._room.source)
+                continue
+            if block.cue is None:
+                continue
+            try:
+                said = list(self._said(block.cue))
+            except EventError as fault:
+                yield Rejected(block.raw, position, str(fault), self._room.source)
+                continue
+            for each in said:
+                count += 1
+                yield from self._told(each, count, block, position)
+            if not said:
+                self._reading.ignored["cues without words"] += 1
 
     def _told(self, said: _Said, count: int, block: Block, position: str) -> Iterator[Captured | Rejected]:
         actor = Participant(address=said.name, name=said.name) if said.name else None
@@ -168,6 +167,7 @@ class _Meeting:
             actor,
             sequence=f"{count:08d}",
             guessed=None if actor is not None else "speaker",
+            charset=block.charset,
             text=said.text,
             until=said.until,
             language=said.language,

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from datetime import time, timedelta, tzinfo
 from typing import NamedTuple
 
-from archiver.events import SECOND, SENT, Captured, Message, Participant, Place, Rejected, guess_mark, lines, moment
+from archiver.events import SECOND, SENT, Captured, Message, Participant, Place, Rejected, guess_mark, moment
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.irc.clock import Clock
 from archiver.importers.meetings.start import Start, start_of, title_of
-from archiver.importers.protocol import Options, Reading, charset_of, zone_guess, zone_of
+from archiver.importers.protocol import Options, Reading, zone_guess, zone_of
 from archiver.importers.telling import Numbering, Room, told
+from archiver.importers.text import LINE_LIMIT, Charset, TextLine, charset_in, charset_of, text_lines
 
-LINE_LIMIT = 64 * 1024
 MESSAGE_LIMIT = 512 * 1024
 DAY = 86_400 * SECOND
 
@@ -86,7 +86,8 @@ class ZoomChat:
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         zone, charset = zone_of(options), charset_of(options)
-        authors = {line.who for _, _, text, _ in _lines(document, charset) if (line := line_of(text)) is not None}
+        begun = (line_of(line.text) for line in text_lines(document, charset))
+        authors = {line.who for line in begun if line is not None}
         start = start_of(document, options)
         if not authors or start is None:
             head = document.head(LINE_LIMIT)
@@ -95,17 +96,6 @@ class ZoomChat:
                 yield Rejected(head, document.place, why)
             return
         yield from _Chat(document, start, frozenset(authors), options, zone, reading).events(charset)
-
-
-def _lines(document: Document, charset: str) -> Iterator[tuple[int, bytes, str, str]]:
-    """Number, bytes, text, and what is wrong with it."""
-    with document.open() as stream:
-        for number, raw, fault in lines(stream, LINE_LIMIT):
-            try:
-                text = raw.decode()
-            except UnicodeDecodeError:
-                text = raw.decode(charset, "replace")
-            yield number, raw, text, fault
 
 
 class _Chat:
@@ -139,35 +129,35 @@ class _Chat:
             None if start.cloud else guess_mark(zone_guess(options), "day-of-name" if start.named else None)
         )
 
-    def events(self, charset: str) -> Iterator[Captured | Rejected]:
+    def events(self, charset: Charset) -> Iterator[Captured | Rejected]:
         first: Line | None = None
-        raws: list[bytes] = []
-        rest: list[str] = []
-        begun = size = 0
-        for number, raw, text, fault in _lines(self._document, charset):
+        gathered: list[TextLine] = []
+        size = 0
+        for given in text_lines(self._document, charset):
+            number, raw, text, _, fault = given
             line = None if fault else line_of(text)
             if fault:
                 # What goes on with a message is part of it: half of one would be another message.
-                yield Rejected(b"\n".join([*raws, raw]), f"{self._document.place}:{number}", fault, self._room.source)
-                first, raws = None, []
+                whole = b"\n".join(each.raw for each in (*gathered, given))
+                yield Rejected(whole, f"{self._document.place}:{number}", fault, self._room.source)
+                first, gathered = None, []
             elif line is not None:
-                yield from self._told(first, rest, raws, begun)
-                first, raws, rest, begun, size = line, [raw], [], number, 0
+                yield from self._told(first, gathered)
+                first, gathered, size = line, [given], 0
             elif first is not None and size <= MESSAGE_LIMIT:
-                raws.append(raw)
-                rest.append(text.removeprefix("\t").rstrip())
+                gathered.append(given)
             elif raw.strip():
                 why = "before the first message" if first is None else "a message of too many lines"
                 yield Rejected(raw, f"{self._document.place}:{number}", why, self._room.source)
             size += len(raw)
-        yield from self._told(first, rest, raws, begun)
+        yield from self._told(first, gathered)
 
-    def _told(
-        self, line: Line | None, rest: list[str], raws: list[bytes], number: int
-    ) -> Iterator[Captured | Rejected]:
+    def _told(self, line: Line | None, gathered: list[TextLine]) -> Iterator[Captured | Rejected]:
         if line is None:
             return
-        original, position = b"\n".join(raws), f"{self._document.place}:{number}"
+        original = b"\n".join(each.raw for each in gathered)
+        position = f"{self._document.place}:{gathered[0].number}"
+        rest = [each.text.removeprefix("\t").rstrip() for each in gathered[1:]]
         if not self._tell_time(line):
             yield Rejected(original, position, "a time of day there is not", self._room.source)
             return
@@ -185,6 +175,7 @@ class _Chat:
             sequence=f"{self._count:08d}",
             stated=raised.isoformat() if raised is not None else None,
             guessed=guess_mark(self._guessed, doubt),
+            charset=charset_in(gathered),
             message=Message(id=key, text=text, to=to),
         )
         self._reading.unnumbered += 1

@@ -14,6 +14,7 @@ from archiver.events import JOINED, LEFT, RENAMED, SENT, Attachment, Event, Mess
 from archiver.importers import jsonfile
 from archiver.importers.protocol import Options
 from archiver.importers.telling import Numbering, Room
+from archiver.importers.text import Charset
 
 _NOTICES = (
     (JOINED, re.compile(r"(?P<who>.{1,200}) entered the room\.?$")),
@@ -49,16 +50,27 @@ class Log:
         text: str,
         guessed: str | None = None,
         files: tuple[Attachment, ...] = (),
+        charset: Charset | None = None,
     ) -> Event:
-        """`guessed` is the mark of what had to be guessed of it."""
+        """`guessed` is the mark of what had to be guessed of it, `charset` what it had to be read in."""
         key = self._key(at, who.address, text, *(each.name or "" for each in files))
         message = Message(id=key, text=text)
         attachments = files or None
         return self._room.event(
-            key, SENT, at, who, sequence=sequence, guessed=guessed, message=message, attachments=attachments
+            key,
+            SENT,
+            at,
+            who,
+            sequence=sequence,
+            guessed=guessed,
+            charset=charset,
+            message=message,
+            attachments=attachments,
         )
 
-    def notice(self, at: datetime, sequence: str, text: str, guessed: str | None = None) -> Event | None:
+    def notice(
+        self, at: datetime, sequence: str, text: str, guessed: str | None = None, charset: Charset | None = None
+    ) -> Event | None:
         """Who came, left or is called otherwise, as English logs of rooms tell it; None for any other notice."""
         for type_, pattern in _NOTICES if self.is_room else ():
             found = pattern.fullmatch(text.strip())
@@ -69,7 +81,15 @@ class Log:
                 who, key = Participant(address=found["who"], name=found["who"]), self._key(at, type_, text)
                 reason = names.get("reason") or None
                 return self._room.event(
-                    key, type_, at, who, sequence=sequence, guessed=guessed, subject=subject, reason=reason
+                    key,
+                    type_,
+                    at,
+                    who,
+                    sequence=sequence,
+                    guessed=guessed,
+                    charset=charset,
+                    subject=subject,
+                    reason=reason,
                 )
         return None
 

@@ -14,13 +14,14 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from archiver.events import Attachment, Captured, Participant, Rejected, guess_mark, lines
+from archiver.events import Attachment, Captured, Participant, Rejected, guess_mark
 from archiver.hypertext import text_of
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading, charset_of, fold_guess, zone_guess, zone_of
+from archiver.importers.protocol import Options, Reading, fold_guess, zone_guess, zone_of
 from archiver.importers.purple.log import Log, is_picture
 from archiver.importers.telling import told
+from archiver.importers.text import Charset, TextLine, charset_in, charset_of, text_lines
 
 LINE_LIMIT = 1024 * 1024
 _NAME = re.compile(
@@ -53,6 +54,7 @@ class Line(Struct, frozen=True):
     name: str | None
     words: str
     is_own: bool | None = None
+    charset: Charset | None = None
 
 
 class Pidgin:
@@ -123,41 +125,32 @@ class _Reader:
 
     def lines(self) -> Iterator[tuple[int, Line | Rejected]]:
         """Each message with all its lines; the header is passed over."""
-        open_: tuple[int, str] | None = None
-        with self._document.open() as stream:
-            for number, raw, fault in lines(stream, LINE_LIMIT):
-                if fault:
-                    if open_ is not None:
-                        yield from self._closed(*open_)
-                    open_ = None
-                    yield number, Rejected(raw, f"{self._document.place}:{number}", fault, self._log_source)
-                    continue
-                text = self._decoded(raw)
-                if self._matched(text) is not None:
-                    if open_ is not None:
-                        yield from self._closed(*open_)
-                    open_ = number, text
-                elif open_ is not None and len(open_[1]) < LINE_LIMIT:
-                    open_ = open_[0], f"{open_[1]}\n{text}"
-        if open_ is not None:
-            yield from self._closed(*open_)
+        gathered: list[TextLine] = []
+        size = 0
+        for line in text_lines(self._document, self._charset, LINE_LIMIT):
+            if line.fault:
+                yield from self._closed(gathered)
+                gathered = []
+                place = f"{self._document.place}:{line.number}"
+                yield line.number, Rejected(line.raw, place, line.fault, self._log_source)
+            elif self._matched(line.text) is not None:
+                yield from self._closed(gathered)
+                gathered, size = [line], len(line.raw)
+            elif gathered and size < LINE_LIMIT:
+                gathered.append(line)
+                size += len(line.raw)
+        yield from self._closed(gathered)
 
     @property
     def _log_source(self) -> str | None:
         log = getattr(self, "_log", None)
         return log.source if log is not None else None
 
-    def _decoded(self, raw: bytes) -> str:
-        try:
-            return raw.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
-            return raw.decode(self._charset, "replace").rstrip("\r\n")
-
     def _matched(self, text: str) -> re.Match[str] | None:
         return (_HTML if self._is_html else _TEXT).match(text)
 
-    def _closed(self, number: int, text: str) -> Iterator[tuple[int, Line]]:
-        found = self._matched(text)
+    def _closed(self, gathered: list[TextLine]) -> Iterator[tuple[int, Line]]:
+        found = self._matched("\n".join(line.text for line in gathered))
         if found is None:
             return
         name, words = found["name"], found["words"] if found["name"] else found["notice"]
@@ -168,7 +161,7 @@ class _Reader:
             words = words.removesuffix("</body></html>").rstrip()
         elif name is None and words.startswith(_ACTION):
             name, _, words = words.partition(" ")
-        yield number, Line(found["time"], name, words, own)
+        yield gathered[0].number, Line(found["time"], name, words, own, charset_in(gathered))
 
     def _own_names(self) -> frozenset[str]:
         """By what names the log's owner is meant: by their colour, else by the account's name, else not the peer's."""
@@ -194,7 +187,7 @@ class _Reader:
         guessed = guess_mark(*self._assumed, fold_guess(at.replace(tzinfo=None), self._zone))
         self._reading.unnumbered += 1
         if line.name is None:
-            notice = self._log.notice(at, sequence, self._plain(line.words), guessed)
+            notice = self._log.notice(at, sequence, self._plain(line.words), guessed, line.charset)
             if notice is None:
                 self._reading.ignored["notices of Pidgin's own"] += 1
             else:
@@ -207,7 +200,7 @@ class _Reader:
         text = f"/me {text}" if line.name.startswith(_ACTION) else text
         author = "author" if self._told_by_names and line.is_own is None else None
         who = self._person(name, line.is_own)
-        event = self._log.said(at, sequence, who, text, guess_mark(guessed, author), shared)
+        event = self._log.said(at, sequence, who, text, guess_mark(guessed, author), shared, line.charset)
         yield from told([event], self._reading, original, position, files)
 
     def _plain(self, words: str) -> str:

@@ -27,19 +27,18 @@ from archiver.events import (
     Place,
     Rejected,
     guess_mark,
-    lines,
     microseconds,
     moment,
 )
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading, charset_of, fold_guess, zone_guess, zone_of
+from archiver.importers.protocol import Options, Reading, fold_guess, zone_guess, zone_of
 from archiver.importers.telling import Numbering, Room, told
+from archiver.importers.text import LINE_LIMIT, Charset, TextLine, charset_in, charset_of, text_lines
 from archiver.importers.whatsapp import words
 from archiver.importers.whatsapp.dates import Orders, day_of
 from archiver.importers.whatsapp.line import MARKS, Start, start
 
-LINE_LIMIT = 64 * 1024
 DAY = 86_400 * SECOND
 MESSAGE_LIMIT = 512 * 1024
 
@@ -95,29 +94,15 @@ class Signal(_Exported):
 
 def _begins(head: bytes) -> Start | None:
     """The first line that isn't blank, if it begins a message with an author or is one of the system."""
-    text = _text(head, "utf-8")
+    text = head.decode("utf-8", "replace")
     first = next((line for line in text.splitlines() if line.strip()), "")
     return start(first)
 
 
-def _text(raw: bytes, charset: str) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode(charset, "replace")
-
-
-def _lines(document: Document, charset: str) -> Iterator[tuple[int, bytes, str, str]]:
-    """Number, bytes, text, and what is wrong with it."""
-    with document.open() as stream:
-        for number, raw, fault in lines(stream, LINE_LIMIT):
-            yield number, raw, _text(raw, charset), fault
-
-
-def _surveyed(document: Document, charset: str, reading: Reading) -> _Survey | None:
+def _surveyed(document: Document, charset: Charset, reading: Reading) -> _Survey | None:
     orders, authors, grouped, begun = Orders(moment(reading.received + DAY).date()), Counter[str](), False, False
-    for _, _, text, _ in _lines(document, charset):
-        found = start(text)
+    for line in text_lines(document, charset):
+        found = start(line.text)
         if found is None:
             continue
         begun = True
@@ -150,10 +135,8 @@ def _bare(text: str) -> str:
 class _Pending(NamedTuple):
     """A message whose further lines may follow."""
 
-    number: int
     start: Start
-    raw: list[bytes]
-    text: list[str]
+    lines: list[TextLine]
 
 
 class _Chat:
@@ -166,7 +149,7 @@ class _Chat:
         survey: _Survey,
         options: Options,
         zone: tzinfo,
-        charset: str,
+        charset: Charset,
         reading: Reading,
     ) -> None:
         self._document = document
@@ -175,6 +158,7 @@ class _Chat:
         self._zone_guess = self._guessed = zone_guess(options)
         self._order_guess = survey.order.replace(" ", "-") if survey.in_doubt else None
         self._charset = charset
+        self._legacy: Charset | None = None
         self._reading = reading
         self.source = options.source or f"{product}:{options.network or product}"
         self._room = Room(self.source, self._placed(options))
@@ -195,14 +179,15 @@ class _Chat:
     def events(self) -> Iterator[Captured | Rejected]:
         pending: _Pending | None = None
         size = 0
-        for number, raw, text, fault in _lines(self._document, self._charset):
+        for line in text_lines(self._document, self._charset):
+            number, raw, text, _, fault = line
             found = None if fault else start(text)
             if found is not None:
                 yield from self._message(pending)
-                pending, size = _Pending(number, found, [raw], [found.text]), len(raw)
+                pending, size = _Pending(found, [line]), len(raw)
             elif fault:
                 # What goes on with a message is part of it: half of one would be another message.
-                whole = b"\n".join([*(pending.raw if pending else ()), raw])
+                whole = b"\n".join(each.raw for each in (*(pending.lines if pending else ()), line))
                 yield Rejected(whole, f"{self._document.place}:{number}", fault, self.source)
                 pending = None
             elif pending is None or size + len(raw) > MESSAGE_LIMIT:
@@ -210,27 +195,29 @@ class _Chat:
                     why = "a message of too many lines" if pending else "before the first message"
                     yield Rejected(raw, f"{self._document.place}:{number}", why, self.source)
             else:
-                pending.raw.append(raw)
-                pending.text.append(text)
+                pending.lines.append(line)
                 size += len(raw)
         yield from self._message(pending)
 
     def _message(self, pending: _Pending | None) -> Iterator[Captured | Rejected]:
         if pending is None:
             return
-        original, position = b"\n".join(pending.raw), f"{self._document.place}:{pending.number}"
+        first, *further = pending.lines
+        original = b"\n".join(line.raw for line in pending.lines)
+        position = f"{self._document.place}:{first.number}"
         stated = self._tell_time(pending.start)
         if stated is None:
             yield Rejected(original, position, "a date or time there is not", self.source)
             return
-        body = "\n".join(pending.text).rstrip()
+        self._legacy = charset_in(pending.lines)
+        body = "\n".join((pending.start.text, *(line.text for line in further))).rstrip()
         author = _author(body.partition("\n")[0])
         if author is None:
             yield from self._system(_bare(body), original, position, stated)
             return
-        name, first = author
+        name, said = author
         rest = body.partition("\n")[2]
-        yield from self._by(name, f"{first}\n{rest}" if rest else first, original, position, stated)
+        yield from self._by(name, f"{said}\n{rest}" if rest else said, original, position, stated)
 
     def _tell_time(self, found: Start) -> str | None:
         """Move the clock. What the file says, if it can't be used as it is; "" if it can; None if it is no time."""
@@ -314,6 +301,7 @@ class _Chat:
             sequence=f"{self._count:06d}",
             stated=stated or None,
             guessed=guess_mark(self._guessed, guessed),
+            charset=self._legacy,
             **data,
         )
 
