@@ -13,7 +13,6 @@ GUESSES = {
     "zone": "Times were read as {value}: the source names no zone",
     "zone-fold": "Times in an hour that the clocks showed twice were read as of the first",
     "day-first": "Dates were read with the day first: the source leaves their order open",
-    "month-first": "Dates were read with the month first: the source leaves their order open",
     "year-first": "Dates were read with the year first: the source leaves their order open",
     "day-of-name": "The day was taken from the name of the file or its folder: the source names none",
     "day-of-file": "The day was taken from when the file was last changed: the source names none",

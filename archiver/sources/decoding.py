@@ -63,6 +63,17 @@ def text_from(content: bytes, charset: str | None) -> str:
     return _SURROGATES.sub("\ufffd", content.decode(declared or "cp1252", "replace"))
 
 
+def charset_guess(content: bytes, charset: str | None) -> str | None:
+    """The mark of text that names no charset there is, and isn't UTF-8."""
+    if content.isascii() or _codec(charset) is not None:
+        return None
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return "charset=windows-1252"
+    return None
+
+
 def header_text(raw: str) -> str:
     """One line of Unicode from a header as the parser left it: 8-bit bytes as surrogates, encoded words, folding."""
     text = unescaped(raw)

@@ -20,7 +20,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from archiver.events import Captured, Participant, Rejected, capture, moment, unpacked
+from archiver.events import Captured, Participant, Rejected, capture, guess_mark, moment, unpacked
 from archiver.exceptions import EventError
 from archiver.sources.cloudevents import BATCH, ONE, TYPES, batch, lines, one
 from archiver.sources.decoding import HEADER_LIMIT, date, header_text, people
@@ -228,17 +228,21 @@ def _message(mail: Mail, delivery: _Delivery, people: _People, identity: str = "
     if body.files:
         data["attachments"] = [_attachment(file) for file in body.files]
     said = _message_id(mail) or identity or _digest(data)
+    written = _written_at(mail)
+    at = written or _first_taken(mail) or moment(delivery.arrived)
     data["message"]["id"] = said + people.copied
     event = {
         "specversion": "1.0",
         "source": _source(mail) or delivery.source,
         "id": said + people.copied,
         "type": "message.sent",
-        "time": _time(mail, delivery.arrived).isoformat(),
+        "time": at.isoformat(),
         "data": data,
     }
-    written = msgspec.json.encode(event, order="sorted")
-    return capture(written, received=delivery.received, original=delivery.content)
+    if (guessed := guess_mark(None if written is not None else "sent", body.guessed)) is not None:
+        event["archiverguessed"] = guessed
+    line = msgspec.json.encode(event, order="sorted")
+    return capture(line, received=delivery.received, original=delivery.content)
 
 
 def _digest(data: dict[str, Any]) -> str:
@@ -306,8 +310,15 @@ def _source(mail: Mail) -> str:
     return named if _SOURCE.fullmatch(named) else ""
 
 
-def _time(mail: Mail, arrived: int) -> datetime:
-    """When it was written; else when the first server had it, which stays the same if it is delivered again."""
-    stamps = [mail.first("date"), *(value.rpartition(";")[2] for value in reversed(mail.all("received")))]
+def _written_at(mail: Mail) -> datetime | None:
+    return _stated([mail.first("date")])
+
+
+def _first_taken(mail: Mail) -> datetime | None:
+    """When the first server had it, which stays the same if it is delivered again."""
+    return _stated(value.rpartition(";")[2] for value in reversed(mail.all("received")))
+
+
+def _stated(stamps: Iterable[str]) -> datetime | None:
     found = next((stated for stamp in stamps if stamp and (stated := date(stamp)) is not None), None)
-    return found.astimezone(UTC) if found is not None and found.year > 1 else moment(arrived)
+    return found.astimezone(UTC) if found is not None and found.year > 1 else None

@@ -18,9 +18,10 @@ from itertools import islice
 
 from msgspec import Struct
 
+from archiver.events import guess_mark
 from archiver.exceptions import EventError
 from archiver.hypertext import text_of
-from archiver.sources.decoding import header_text, text_from
+from archiver.sources.decoding import charset_guess, header_text, text_from
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 
@@ -71,11 +72,12 @@ class Part(Struct, frozen=True):
 
 
 class Body(Struct, frozen=True):
-    """What a mail says, and the parts that it carries beside."""
+    """What a mail says, the parts that it carries beside, and the mark of what was guessed to read it."""
 
     text: str
     html: str | None
     files: tuple[Part, ...]
+    guessed: str | None = None
 
 
 class Mail(Struct, frozen=True):
@@ -114,7 +116,8 @@ def body_of(parts: tuple[Part, ...]) -> Body:
     kept = pages[0] if html is not None and len(html) <= HTML_LIMIT else None
     said = {id(part) for part in (*plain, kept)}
     files = tuple(part for part in parts if id(part) not in said)
-    return Body(text, html if kept is not None else None, files)
+    guessed = guess_mark(*(charset_guess(part.content, part.charset) for part in (*plain, *pages[:1])))
+    return Body(text, html if kept is not None else None, files, guessed)
 
 
 def _leaves(message: Message) -> Iterator[Message]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from hashlib import blake2b
 from typing import Annotated
 
@@ -32,7 +32,8 @@ from archiver.importers import xmlfile
 from archiver.importers.bigbluebutton.action import Actions
 from archiver.importers.bigbluebutton.recording import Element, elements
 from archiver.importers.document import Document
-from archiver.importers.protocol import Options, Reading, date_option
+from archiver.importers.meetings.start import Start, start_said
+from archiver.importers.protocol import Options, Reading
 
 HEAD = 64 * 1024
 DEFAULT_HOST = "bigbluebutton"
@@ -56,8 +57,7 @@ class BigBlueButton:
         return b"<recording" in head or (b"<event " in head and b"eventname=" in head)
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
-        start = date_option(options)
-        recording = _Recording(document, options, start, reading)
+        recording = _Recording(document, options, start_said(options), reading)
         try:
             with document.open() as stream:
                 for element in elements(stream):
@@ -78,12 +78,12 @@ def _head(document: Document) -> bytes:
 class _Recording:
     """One recording while it is read."""
 
-    def __init__(self, document: Document, options: Options, day: date | None, reading: Reading) -> None:
+    def __init__(self, document: Document, options: Options, said: Start | None, reading: Reading) -> None:
         self._document = document
         self._options = options
-        self._day = day
-        self._received = reading.received
-        self._ignored = reading.ignored
+        self._said = said
+        self._reading = reading
+        self._guessed: str | None = None
         self._root = ""
         self._facts: dict[str, str] = {}
         self._position = 0
@@ -135,7 +135,7 @@ class _Recording:
             yield self._open(at)
         meant = list(self._actions.take(element, self._place))
         if not meant:
-            self._ignored[name] += 1
+            self._reading.ignored[name] += 1
         for number, (type_, data) in enumerate(meant, 1):
             self._over = self._over or type_ == ENDED
             yield self._captured(number, type_, at, data)
@@ -164,9 +164,19 @@ class _Recording:
         identity = f"{self._base}/{position}"
         if data.message is not None and not data.message.id:
             data = msgspec.structs.replace(data, message=msgspec.structs.replace(data.message, id=identity))
-        event = Event(source=self.source, id=identity, type=type_, time=moment(at), data=data, sequence=position)
-        captured = capture(event, received=self._received, previous=self._previous)
+        event = Event(
+            source=self.source,
+            id=identity,
+            type=type_,
+            time=moment(at),
+            data=data,
+            sequence=position,
+            archiverguessed=self._guessed,
+        )
+        captured = capture(event, received=self._reading.received, previous=self._previous)
         self._previous = captured.time
+        if self._guessed is not None:
+            self._reading.marks[self._guessed] += 1
         return captured
 
     def _identify(self, first: Element) -> str:
@@ -202,8 +212,8 @@ class _Recording:
     def _counted(self, stamp: int) -> int:
         """The server's own count, from the start of the meeting on."""
         start = self._stated_start()
-        if start is None and self._day is not None:
-            start = microseconds(datetime.combine(self._day, time(), UTC))
+        if start is None and self._said is not None:
+            start, self._guessed = microseconds(self._said.at), self._said.guessed
         if start is None:
             raise xmlfile.Broken(
                 "times are the server's own count and nothing says when it began: say the day with --date"

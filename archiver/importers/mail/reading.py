@@ -79,13 +79,17 @@ def _events(
         return
     header = piece.content.partition(b"\n\n")[0]
     sender = _SENDER.search(header)
-    yield from read_mail(
+    read = read_mail(
         piece.content,
         source=source,
         received=reading.received,
         arrived=_arrived(piece, document),
         sender=sender[1].decode("ascii", "replace") if sender else "",
     )
+    for each in read:
+        if isinstance(each, Captured) and each.event.archiverguessed is not None:
+            reading.marks[each.event.archiverguessed] += 1
+        yield each
 
 
 def _arrived(piece: Piece, document: Document) -> int | None:

@@ -51,16 +51,19 @@ class _Transcript(Struct):
 
 def start_of(document: Document, options: Options, noted: str = "") -> Start | None:
     """None where nothing tells. `noted` is a text of the file that may state it. Raises `UsageError` for options."""
-    said = moment_option(options)
-    if said is not None:
-        day = None if len(options.date or "") > 10 else "start-day"
-        return _start(said, options, day)
     return (
-        _stated(noted, options)
+        start_said(options)
+        or _stated(noted, options)
         or _named(_STAMP, document, options)
         or _beside(document, options)
         or _named(_DATE, document, options)
     )
+
+
+def start_said(options: Options) -> Start | None:
+    """As the user says it: a day, or its time too. Raises `UsageError`."""
+    said = moment_option(options)
+    return _start(said, options, None if len(options.date or "") > 10 else "start-day") if said is not None else None
 
 
 def _start(at: datetime, options: Options, guessed: str | None = None) -> Start:
