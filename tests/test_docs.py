@@ -10,6 +10,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from archiver.cli import main
+from archiver.events import GUESSES
 from archiver.importers import IMPORTERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,3 +54,12 @@ def test_nothing_tells_of_the_machine_it_was_made_on() -> None:
 def test_every_format_is_in_the_table_of_formats() -> None:
     table = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == sorted(IMPORTERS)
+
+
+def test_every_reason_of_a_guess_is_in_the_event_format() -> None:
+    page = (ROOT / "docs" / "event-format.md").read_text(encoding="utf-8")
+    table = (
+        page.partition("## Attributes of the archiver's own")[2].partition("| --- | --- |")[2].partition("| reason")[2]
+    )
+    told = re.findall(r"^\| `([\w-]+)(?:=…)?` \| (.*) \|$", table.partition("## ")[0], re.MULTILINE)
+    assert told == [(reason, words.format(value="…")) for reason, words in GUESSES.items()]

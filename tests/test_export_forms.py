@@ -296,6 +296,12 @@ def test_rsmf_is_as_its_specification_says(name: tuple[str, str, str, str]) -> N
     check_rsmf(golden_item(*name).content)
 
 
+def test_rsmf_says_what_was_guessed() -> None:
+    _, sheet, _ = made_of(golden_item("guessed", ALICE, "en", "Europe/Berlin").content)
+    told = [one["value"] for each in sheet["events"] for one in each["custom"] if one["name"] == "guessed"]
+    assert told == ["zone=UTC; day-of-name", "zone=UTC; day-of-name", "zone=UTC; day-of-name; next-day"]
+
+
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(made_up())

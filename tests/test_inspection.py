@@ -148,6 +148,7 @@ def with_file(subject: str) -> bytes:
         ({}, ["file", "missed", "early"]),
         ({"missed": True}, ["missed"]),
         ({"has_file": True}, ["file"]),
+        ({"guessed": True}, ["early"]),
         ({"text": "STRASSE"}, ["file"]),
         ({"text": "hello"}, ["missed", "early"]),
         ({"text": "file"}, ["file"]),
@@ -164,7 +165,7 @@ def with_file(subject: str) -> bytes:
     ],
 )
 def test_filters_must_all_hold(store, wanted, found):
-    put(store, 100, message("early", Date="Thu, 01 Jan 1970 00:01:40 +0000"))
+    put(store, 100, message("early", Date="Thu, 01 Jan 1970 00:01:40 +0000", X_Archiver_Guessed="zone=UTC"))
     headers = {
         "Date": "Fri, 02 Jan 1970 23:59:00 +0000",
         "X_Archiver_Last": "1970-01-03T00:01:30+00:00",

@@ -51,6 +51,7 @@ _FILTERS = (
     click.option("--room", metavar="ROOM", default="", help="Only with this in the conversation's id or the subject."),
     click.option("--source", metavar="SOURCE", default="", help="Only with this in the source's name."),
     click.option("--missed", is_flag=True, help="Only missed ones."),
+    click.option("--guessed", is_flag=True, help="Only where times, people or text had to be guessed."),
     click.option("--has-file", is_flag=True, help="Only with files."),
     click.option("--text", metavar="TEXT", default="", help="Only with this in subject or text, in any case."),
 )
@@ -73,7 +74,7 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, since: str | None, until: str | None, **others: Any) -> Any:
         first, end = span(since, until)
         chosen: dict[str, Any] = {name: others.pop(name) or "" for name in _FIELDS}
-        chosen |= {name: others.pop(name) for name in ("missed", "has_file")}
+        chosen |= {name: others.pop(name) for name in ("missed", "guessed", "has_file")}
         return command(*args, wanted=Wanted(since=first, until=end, **chosen), **others)
 
     return _with(wrapped, _FILTERS)

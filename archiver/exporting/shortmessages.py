@@ -163,9 +163,14 @@ class _Sheet:
     def _take(self, line: Line) -> None:
         message = line.data.message
         target = self._messages.get(message.id) if message is not None and line.type != SENT else None
+        if target is None or not self._changed(target, line):
+            self._events.append(self._event(line))
+        else:
+            target.custom += [each for each in _guessed(line) if each not in target.custom]
+
+    def _changed(self, target: ShortMessage, line: Line) -> bool:
+        """Whether it stands with the message it is of."""
         match line.type:
-            case _ if target is None:
-                self._events.append(self._event(line))
             case t if t == EDITED:
                 self._edit(target, line)
             case t if t == RETRACTED:
@@ -174,7 +179,8 @@ class _Sheet:
             case t if t == REACTED and line.data.reaction:
                 self._react(target, line)
             case _:
-                self._events.append(self._event(line))
+                return False
+        return True
 
     def _edit(self, target: ShortMessage, line: Line) -> None:
         new = _text(line)
@@ -210,7 +216,7 @@ class _Sheet:
             body=_text(line) or None,
             deleted=line.archiverredacted is not None,
             attachments=held,
-            custom=[Custom("event", line.type), *named, *self._more(line)],
+            custom=[Custom("event", line.type), *named, *self._more(line), *_guessed(line)],
         )
         if who and self._mailbox:
             made.direction = "outgoing" if self._is_owner(who.address) else "incoming"
@@ -265,6 +271,11 @@ def _type(line: Line) -> str:
     data = line.data
     is_said = line.type == SENT or (line.type != EDITED and (data.attachments or data.poll or data.text))
     return "message" if is_said else "unknown"
+
+
+def _guessed(line: Line) -> list[Custom]:
+    """What had to be guessed of it, as its own mark says."""
+    return [Custom("guessed", clean(line.archiverguessed))] if line.archiverguessed else []
 
 
 def _text(line: Event) -> str:

@@ -28,6 +28,7 @@ class Wanted(Struct, frozen=True):
     source: str = ""
     missed: bool = False
     has_file: bool = False
+    guessed: bool = False
     text: str = ""
 
     @property
@@ -40,6 +41,7 @@ def by_header(item: ItemSummary, wanted: Wanted) -> bool:
         (wanted.since is None or item.last >= wanted.since)
         and (wanted.until is None or item.date < wanted.until)
         and (not wanted.missed or item.missed)
+        and (not wanted.guessed or bool(item.guessed))
         and wanted.kind in ("", item.kind)
         and _within(wanted.source, (item.source,))
         and _within(wanted.room, (item.room, item.subject))

@@ -24,7 +24,8 @@ class ItemSummary(Struct, frozen=True):
     """One item as it tells itself. `number` counts from 1 within the mailbox, by date.
 
     `date` and `last` are the times of the first and last event, `minutes` the begun ones between. `messages` and
-    `files` are told by what it carries; `messages` is None where that are no events of ours.
+    `files` are told by what it carries; `messages` is None where that are no events of ours. `guessed`
+    are the reasons of what had to be guessed, "" for none.
     """
 
     number: int
@@ -45,6 +46,7 @@ class ItemSummary(Struct, frozen=True):
     minutes: int
     messages: int | None
     files: int
+    guessed: str
     flags: str
     unseen: bool
     size: int
@@ -58,6 +60,7 @@ class ItemSummary(Struct, frozen=True):
             "file": self.files > 0,
             "flagged": "F" in self.flags,
             "deleted": "T" in self.flags,
+            "guessed": bool(self.guessed),
         }
         return tuple(word for word, is_so in marks.items() if is_so)
 
@@ -88,6 +91,7 @@ def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: b
         minutes=-(-(last - began) // (60 * SECOND)),
         messages=_messages(parts),
         files=sum(name != FILE_NAME for name in attached(parts)),
+        guessed=header(message, "X-Archiver-Guessed"),
         flags=found.flags,
         unseen=not found.seen,
         size=found.size,

@@ -17,7 +17,7 @@ from archiver.rendering import lines_of
 from archiver.search import Hit
 from archiver.tui.piece import SPEAKERS, Line, Piece, cell, fitted, folded, marked, safe, text_of
 
-SIGNS = {"missed": "!", "unread": "●", "file": "+", "flagged": "⚑", "deleted": "×"}
+SIGNS = {"missed": "!", "unread": "●", "file": "+", "flagged": "⚑", "deleted": "×", "guessed": "?"}
 """What stands out about an item, each as one character before it."""
 MOST = 2_000_000
 """Characters of one item that are shown."""
