@@ -13,25 +13,27 @@ import pytest
 from contracts.source import SourceContract, Spooled
 from hypothesis import given
 from hypothesis import strategies as st
-from sip_builder import ANN, AT, BOB, answer, chunk, hep, request
+from sip_builder import ANN, AT, BOB, FOCUS, answer, chunk, hep, request, roster
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EventError
 from archiver.sources.credentials import Secret, digest_of
 from archiver.sources.listening import Address
 from archiver.sources.protocol import Source
-from archiver.sources.sip import receiving, tracking
+from archiver.sources.sip import conference, copies, dialogs, receiving, tracking
+from archiver.sources.sip.copies import ECHO
 from archiver.sources.sip.cpim import read_cpim, unescaped
+from archiver.sources.sip.dialogs import ANSWER, CALL
 from archiver.sources.sip.drops import drops_of
 from archiver.sources.sip.hep import read_packet
 from archiver.sources.sip.message import party, read_message
 from archiver.sources.sip.receiving import Access, Limits
+from archiver.sources.sip.roster import MEDIA_TYPE
 from archiver.sources.sip.saying import said_in
 from archiver.sources.sip.source import SipSource
 from archiver.sources.sip.telling import events_of
-from archiver.sources.sip.tracking import ANSWER, CALL, ECHO, SETTLE, Tracking
+from archiver.sources.sip.tracking import SETTLE, Tracking
 
-FOCUS = "sip:room@conf.example"
 IS_FOCUS = f"Contact: <{FOCUS}>;isfocus\r\n"
 LYNC = "sip:ann@a.example;gruu;opaque=app:conf:focus:id:ABC123"
 
@@ -39,16 +41,16 @@ LYNC = "sip:ann@a.example;gruu;opaque=app:conf:focus:id:ABC123"
 class Stream:
     """Messages one after another, a millisecond apart."""
 
-    def __init__(self) -> None:
-        self.tracking = Tracking()
+    def __init__(self, kept: tuple[conference.Conference, ...] = ()) -> None:
+        self.tracking = Tracking(0.0, kept)
         self.now = 0.0
         self.records: list[Captured | Rejected] = []
 
-    def take(self, *messages: bytes) -> Stream:
+    def take(self, *messages: bytes, correlation: str = "") -> Stream:
         for each in messages:
             self.now += 0.001
             time = AT + round(self.now * 1_000_000)
-            self._tell(self.tracking.take(read_message(each), time, 42, self.now))
+            self._tell(self.tracking.take(read_message(each, correlation), time, 42, self.now))
         return self
 
     def wait(self, seconds: float) -> Stream:
@@ -67,7 +69,7 @@ class Stream:
 
     @property
     def texts(self) -> list[str]:
-        return [each.data.message.text for each in self.events]
+        return [each.data.message.text for each in self.events if each.type == "message.sent"]
 
     @property
     def lost(self) -> dict[int, int]:
@@ -251,8 +253,16 @@ def test_a_call_whose_end_never_comes_is_a_gap():
     assert stream.lost == {42: 1}
 
 
-def meet(call: str, who: str) -> tuple[bytes, bytes]:
-    leg = {"call": call, "author": who, "to": FOCUS, "tag": call}
+BOUNDS: dict[Any, tuple[str, ...]] = {
+    tracking: ("WAITING", "REMEMBERED"),
+    dialogs: ("WAITING", "CALLS"),
+    copies: ("REMEMBERED",),
+    conference: ("CONFERENCES", "PEOPLE", "SUBSCRIPTIONS"),
+}
+
+
+def meet(call: str, who: str, to: str = FOCUS) -> tuple[bytes, bytes]:
+    leg = {"call": call, "author": who, "to": to, "tag": call}
     return request("INVITE", "", **leg), answer(200, "INVITE", headers=IS_FOCUS, **leg)
 
 
@@ -300,17 +310,27 @@ def test_what_cannot_be_told_is_kept_whole():
 
 
 def test_a_flood_is_remembered_within_bounds(monkeypatch):
-    monkeypatch.setattr(tracking, "WAITING", 5)
-    monkeypatch.setattr(tracking, "REMEMBERED", 5)
-    monkeypatch.setattr(tracking, "CALLS", 5)
+    for module, names in BOUNDS.items():
+        for name in names:
+            monkeypatch.setattr(module, name, 5)
     stream = Stream()
     for number in range(50):
         stream.take(request(call=f"m{number}"), request("INVITE", "", call=f"i{number}"))
         stream.take(answer(200, "INVITE", call=f"c{number}"), request("BYE", "", call=f"b{number}"))
+        stream.take(*meet(f"f{number}", ANN, to=f"sip:room{number}@conf.example"))
+        stream.take(*meet(f"p{number}", f"sip:p{number}@a.example"))
+        stream.take(request("NOTIFY", "<x/>", call=f"n{number}", kind=MEDIA_TYPE))
+        told = {"author": FOCUS, "to": ANN, "tag": f"t{number}", "call": f"e{number}"}
+        stream.take(request(body=f"words {number}", **told), answer(**told))
+        stream.take(*roster(number + 1, *(f"sip:p{each}@a.example" for each in range(9)), call=f"s{number}"))
     stream.wait(0)
-    sizes = [len(each) for each in vars(stream.tracking).values() if isinstance(each, dict) and each]
+    kept = (stream.tracking, stream.tracking._dialogs, stream.tracking._copies, stream.tracking.conferences)
+    sizes = [len(each) for one in kept for each in vars(one).values() if isinstance(each, dict) and each]
     assert max(sizes) <= 5
-    assert sum(each.type == "message.sent" for each in stream.events) == 45  # told early, never dropped
+    people = [len(each.people) for each in stream.tracking.conferences._known.values()]
+    versions = [len(each.versions) for each in stream.tracking.conferences._following.values()]
+    assert max(people) <= 5 and max(versions) <= 5
+    assert sum(each.type == "message.sent" for each in stream.events) >= 95  # told early, never dropped
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda tail: hep(request()) + tail))

@@ -32,6 +32,7 @@ from archiver.sources.http.source import HttpSource, Token
 from archiver.sources.listening import Address
 from archiver.sources.protocol import Source
 from archiver.sources.sip import receiving as sip
+from archiver.sources.sip.remembering import Remembered as Conferences
 from archiver.sources.sip.source import SipSource
 from archiver.sources.smtp import MailSource
 from archiver.sources.tls import Tls
@@ -65,7 +66,7 @@ def sources_of(config: Config, data: Path) -> Wanted:
     """`data` is the data directory: some keep there what they must not forget."""
     wanted = {"smtp:mail": Maker(_mail, (config.smtp,))} if config.smtp.enabled else {}
     for each in config.source:
-        kept = (data,) if isinstance(each, MatrixTable | XmppTable) else ()
+        kept = (data,) if isinstance(each, MatrixTable | SipTable | XmppTable) else ()
         wanted[f"{each.type}:{each.name}"] = Maker(_KINDS[type(each)], (each, *kept))
     return wanted
 
@@ -158,9 +159,10 @@ _PRODUCTS: dict[str, Callable[[Keys, WebhookTable], Product]] = {
 }
 
 
-def _sip(table: SipTable) -> Source:
+def _sip(table: SipTable, data: Path) -> Source:
     access = sip.Access(table.clients, tuple(map(_secret, table.key)))
-    return SipSource(table.name, place(table.listen), access=access)
+    memory = partial(Conferences, data / "sources" / f"sip-{table.name}.db")
+    return SipSource(table.name, place(table.listen), access=access, memory=memory)
 
 
 def _matrix(table: MatrixTable, data: Path) -> Source:

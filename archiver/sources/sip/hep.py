@@ -13,18 +13,25 @@ MAGIC = b"HEP3"
 HEAD = 6
 """Bytes before the first chunk, and before each chunk's content."""
 
-_SECONDS, _MICROSECONDS, _KIND, _AGENT, _KEY, _PAYLOAD = 9, 10, 11, 12, 14, 15
+CORRELATION = 512
+"""Bytes of it that are kept."""
+
+_SECONDS, _MICROSECONDS, _KIND, _AGENT, _KEY, _PAYLOAD, _CORRELATION = 9, 10, 11, 12, 14, 15, 17
 _SIP = 1
 
 
 class Packet(Struct, frozen=True):
-    """`time` is the agent's, in microseconds since 1970, 0 for none; `sip` says whether the payload is SIP."""
+    """`time` is the agent's, in microseconds since 1970, 0 for none; `sip` says whether the payload is SIP.
+
+    `correlation` is what the agent says it belongs to, such as both calls that an agent between them made of one.
+    """
 
     payload: bytes
     sip: bool = True
     time: int = 0
     agent: int = 0
     key: bytes = b""
+    correlation: str = ""
 
 
 def length_of(head: bytes) -> int:
@@ -50,6 +57,7 @@ def read_packet(content: bytes) -> Packet:
         time=_number(chunks, _SECONDS, 4) * 1_000_000 + _number(chunks, _MICROSECONDS, 4) % 1_000_000,
         agent=_number(chunks, _AGENT, 4),
         key=chunks.get(_KEY, b""),
+        correlation=chunks.get(_CORRELATION, b"")[:CORRELATION].strip(b"\0 ").decode("utf-8", "replace"),
     )
 
 

@@ -50,7 +50,10 @@ class Party(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True):
-    """A request (`method`, `target`, `status` 0) or a response, whose `method` is that of its CSeq."""
+    """A request (`method`, `target`, `status` 0) or a response, whose `method` is that of its CSeq.
+
+    `correlation` is what its capture agent says it belongs to, "" for nothing.
+    """
 
     method: str
     status: int
@@ -59,6 +62,7 @@ class Message(Struct, frozen=True):
     body: bytes
     number: int
     size: int
+    correlation: str = ""
 
     def first(self, name: str) -> str:
         return next((value for header, value in self.headers if header == name), "")
@@ -82,7 +86,7 @@ class Message(Struct, frozen=True):
         return "isfocus" in parameters.split(";")
 
 
-def read_message(content: bytes) -> Message:
+def read_message(content: bytes, correlation: str = "") -> Message:
     """Raises `EventError` with what is wrong."""
     content = content.lstrip(b"\r\n")
     head, body = _split(content)
@@ -105,6 +109,7 @@ def read_message(content: bytes) -> Message:
         body=_whole(body, named.get("content-length", "")),
         number=int(cseq[1]),
         size=len(content),
+        correlation=correlation,
     )
 
 
@@ -168,6 +173,11 @@ def _name(raw: str) -> str | None:
     text = raw.strip()
     if text.startswith('"'):
         text = re.sub(r"\\(.)", r"\1", text[1:].rstrip('"'))
+    return name_of(text)
+
+
+def name_of(text: str) -> str | None:
+    """What somebody is shown by, on one line and not too long; None for nothing."""
     return _CONTROLS.sub(" ", text).strip()[:200] or None
 
 

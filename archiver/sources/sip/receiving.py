@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -23,10 +24,12 @@ from archiver.sources.batching import Batching
 from archiver.sources.credentials import Secret, digest_of
 from archiver.sources.looping import task_fault
 from archiver.sources.protocol import Accept
+from archiver.sources.sip.happening import Happening
 from archiver.sources.sip.hep import HEAD, Packet, length_of, read_packet
 from archiver.sources.sip.message import read_message
+from archiver.sources.sip.remembering import Remembered
 from archiver.sources.sip.telling import events_of
-from archiver.sources.sip.tracking import Happening, Tracking
+from archiver.sources.sip.tracking import Tracking
 
 log = structlog.get_logger("archiver.sources")
 
@@ -55,11 +58,19 @@ class Intake:
     """`lost` counts what was received and couldn't be kept; what was never received is the tracking's."""
 
     def __init__(
-        self, source: str, access: Access, limits: Limits, clock: Callable[[], int], accept: Accept, drain: float
+        self,
+        source: str,
+        access: Access,
+        limits: Limits,
+        clock: Callable[[], int],
+        accept: Accept,
+        drain: float,
+        memory: Remembered,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.lost = 0
-        self.tracking = Tracking()
+        self.tracking = Tracking(time.monotonic(), memory.kept)
+        self._memory = memory
         self._source = source
         self._networks = [ip_network(each) for each in access.clients]
         self._keys = [each.digest() for each in access.keys]
@@ -122,6 +133,7 @@ class Intake:
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=self._drain)
         await self._batching.close()
+        self._memory.close()
 
     async def _packets(self, reader: asyncio.StreamReader, peer: str) -> None:
         while not self._closing.is_set() and self._lets_in(peer, told=True):
@@ -148,7 +160,7 @@ class Intake:
         now = self._clock()
         moment = packet.time if 0 < packet.time <= now + DAY else now
         try:
-            message = read_message(packet.payload)
+            message = read_message(packet.payload, packet.correlation)
         except EventError as fault:
             unreadable = Rejected(packet.payload, f"capture agent {packet.agent}", str(fault), self._source)
             self._start([unreadable], None)
@@ -156,10 +168,20 @@ class Intake:
         self._keep(self.tracking.take(message, moment, packet.agent, time.monotonic()))
 
     def _keep(self, happenings: Iterable[Happening]) -> None:
-        for each in happenings:
+        found = list(happenings)
+        self._remember()
+        for each in found:
             records = events_of(each, source=self._source, received=self._clock())
             if records:
                 self._start(records, each)
+
+    def _remember(self) -> None:
+        """Before it is told: who comes must not be forgotten by a restart just then."""
+        if changes := self.tracking.conferences.changes():
+            try:
+                self._memory.keep(changes)
+            except sqlite3.Error as fault:
+                log.error("sip_not_remembered", source=self._source, reason=str(fault), conferences=len(changes))
 
     def _start(self, records: list[Captured | Rejected], happening: Happening | None) -> None:
         if len(self._keeping) >= self._limits.held:

@@ -18,6 +18,7 @@ from archiver.sources.looping import Loop
 from archiver.sources.protocol import Accept, Signs
 from archiver.sources.sip.drops import dropped
 from archiver.sources.sip.receiving import Access, Datagrams, Intake, Limits
+from archiver.sources.sip.remembering import Remembered
 
 log = structlog.get_logger("archiver.sources")
 
@@ -39,6 +40,7 @@ class SipSource:
         *,
         access: Access | None = None,
         limits: Limits | None = None,
+        memory: Callable[[], Remembered] = Remembered,
         drain: float = 10.0,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -46,6 +48,7 @@ class SipSource:
         self.address = address
         self._access = access or Access()
         self._limits = limits or Limits()
+        self._memory = memory
         self._drain = drain
         self._clock = clock
         self._loop = Loop(self.name)
@@ -103,6 +106,15 @@ class SipSource:
             raise UsageError(f"{self.name} was started before")
         for each in self._access.keys:
             each.digest()
+        remembered = self._memory()
+        try:
+            self._start(accept, remembered)
+        except BaseException:
+            remembered.close()
+            raise
+        log.info("source_started", source=self.name, address=str(self.address))
+
+    def _start(self, accept: Accept, remembered: Remembered) -> None:
         streams = listening.bind(self.address)
         address = replace(self.address, port=listening.port_of(streams))
         try:
@@ -113,9 +125,8 @@ class SipSource:
         self.address = address
         self._streams = streams
         self._loop.start()
-        self._loop.run(self._listen(streams, accept))
+        self._loop.run(self._listen(streams, accept, remembered))
         self._running = True
-        log.info("source_started", source=self.name, address=str(self.address))
 
     def stop(self) -> None:
         if not self._running:
@@ -130,9 +141,11 @@ class SipSource:
             raise
         log.info("source_stopped", source=self.name)
 
-    async def _listen(self, streams: list[socket.socket], accept: Accept) -> None:
+    async def _listen(self, streams: list[socket.socket], accept: Accept, remembered: Remembered) -> None:
         loop = asyncio.get_running_loop()
-        intake = self._intake = Intake(self.name, self._access, self._limits, self._clock, accept, self._drain)
+        intake = self._intake = Intake(
+            self.name, self._access, self._limits, self._clock, accept, self._drain, remembered
+        )
         for each in self._datagrams:
             transport, _ = await loop.create_datagram_endpoint(lambda: Datagrams(intake), sock=each)
             self._transports.append(transport)

@@ -9,16 +9,18 @@ import msgspec
 
 from archiver.events import Captured, Participant, Rejected, capture, moment
 from archiver.exceptions import EventError
-from archiver.sources.sip.cpim import Named
-from archiver.sources.sip.message import Party, address_of
-from archiver.sources.sip.saying import Said, said_in
-from archiver.sources.sip.tracking import Happening
+from archiver.sources.sip.conference import place_of
+from archiver.sources.sip.happening import Happening
+from archiver.sources.sip.message import Party
+from archiver.sources.sip.saying import said_in
 
 
 def events_of(happening: Happening, *, source: str, received: int) -> list[Captured | Rejected]:
     """Nothing where nobody said anything; what can't be an event is rejected, whole."""
     try:
-        events = _sent(happening) if happening.what == "sent" else _called(happening)
+        if happening.what == "unreadable":
+            raise EventError(happening.reason)
+        events = _sent(happening) if happening.what == "sent" else _moved(happening)
         return [_captured(event, happening, source, received) for event in events]
     except EventError as fault:
         return [Rejected(_whole(happening), f"call {happening.message.call}", str(fault), source)]
@@ -29,66 +31,64 @@ def _sent(happening: Happening) -> list[dict[str, Any]]:
     said = said_in(message)
     if said is None:
         return []
-    author, others = _people(happening, said)
-    identity = _identity(happening)
+    author, identity = _person(happening.who or message.author), _identity(happening)
     content: dict[str, Any] = {"id": identity, "text": said.text}
     if said.html is not None:
         content["html"] = said.html
     data: dict[str, Any] = {
-        "conversation": _place(happening, author, others),
+        "conversation": _place(happening),
         "actor": author,
         "message": content,
     }
     if happening.status >= 300:  # nobody but its author ever saw it
         content["to"] = [author]
-        data["sip"] = {"status": happening.status}
+        _note(data, "status", happening.status)
     subject = said.wrapped.subject if said.wrapped is not None else message.first("subject")
     if subject:
-        data.setdefault("sip", {})["subject"] = subject
+        _note(data, "subject", subject)
     if said.files:
         data["attachments"] = [_attachment(each.name, each.media_type, each.content) for each in said.files]
     return [{"type": "message.sent", "id": identity, "data": data}]
 
 
-def _called(happening: Happening) -> list[dict[str, Any]]:
-    """A call; in a conference who comes and goes, and with the first and the last the call itself."""
-    message, began = happening.message, happening.what == "began"
-    call = "call.started" if began else "call.ended"
-    types = [call]
-    if happening.focus is not None:
-        comes = "participant.joined" if began else "participant.left"
-        types = [comes, call] if began else [call, comes]
-        types = types if happening.edge else [comes]
-    actor, other = message.author, message.recipient
-    if happening.focus is not None and actor.address == happening.focus.address:
-        actor, other = other, actor
-    data = {"conversation": _place(happening, _person(actor), [_person(other)]), "actor": _person(actor)}
-    return [{"type": each, "id": f"{message.call} {each}", "data": data} for each in types]
+def _note(data: dict[str, Any], name: str, value: object) -> None:
+    data.setdefault("sip", {})[name] = value
 
 
-def _place(happening: Happening, author: Participant, others: list[Participant]) -> dict[str, Any]:
+_BY_ROSTER = {"came": "participant.joined", "went": "participant.left"}
+
+
+def _moved(happening: Happening) -> list[dict[str, Any]]:
+    """A call, and who comes and goes in a conference."""
+    who = _person(happening.who or happening.message.author)
+    data = {"conversation": _place(happening), "actor": who}
+    kind = _BY_ROSTER.get(happening.what)
+    if kind is not None:
+        return [{"type": kind, "id": f"{_identity(happening)} {who.address} {kind}", "data": data}]
+    return [{"type": each, "id": f"{happening.message.call} {each}", "data": data} for each in _called(happening)]
+
+
+def _called(happening: Happening) -> list[str]:
+    """In a conference the first and the last bring the call itself."""
+    began = happening.what == "began"
+    call, move = ("call.started", "participant.joined") if began else ("call.ended", "participant.left")
+    if happening.focus is None:
+        return [call]
+    if not happening.edge:
+        return [move]
+    return [move, call] if began else [call, move]
+
+
+def _place(happening: Happening) -> dict[str, Any]:
     focus = happening.focus
     if focus is None:
-        people = sorted({each.address: each for each in (*others, author)}.values(), key=lambda each: each.address)
-        kind = "im" if len(people) <= 2 else "group"
-        return {"id": " ".join(each.address for each in people), "kind": kind, "participants": people}
+        parties = (_person(happening.message.recipient), _person(happening.message.author))
+        people = sorted({each.address: each for each in parties}.values(), key=lambda each: each.address)
+        return {"id": " ".join(each.address for each in people), "kind": "im", "participants": people}
+    place = {"id": place_of(focus), "kind": "conference"}
     if focus.conference:
-        return {"id": f"{focus.address};{focus.conference}", "kind": "conference", "session": focus.conference}
-    return {"id": focus.address, "kind": "conference"}
-
-
-def _people(happening: Happening, said: Said) -> tuple[Participant, list[Participant]]:
-    """A proxy vouches for From and To; CPIM's names count only where a conference passes on what somebody said."""
-    author, recipient = happening.message.author, happening.message.recipient
-    wrapped, focus = said.wrapped, happening.focus
-    if focus is not None and author.address == focus.address and wrapped is not None and wrapped.author is not None:
-        return _person(_party(wrapped.author)), []
-    return _person(author), [_person(recipient)]
-
-
-def _party(named: Named) -> Party:
-    address, conference = address_of(named.uri)
-    return Party(address, named.name, "", conference)
+        place["session"] = focus.conference
+    return place if happening.topic is None else {**place, "topic": happening.topic}
 
 
 def _person(who: Party) -> Participant:
@@ -108,6 +108,8 @@ def _attachment(name: str | None, media_type: str, content: bytes) -> dict[str, 
 
 
 def _captured(event: dict[str, Any], happening: Happening, source: str, received: int) -> Captured:
+    if happening.message.correlation:
+        _note(event["data"], "correlation", happening.message.correlation)
     envelope = {"specversion": "1.0", "source": source, "time": moment(happening.time).isoformat(), **event}
     written = msgspec.json.encode(envelope, order="sorted")
     return capture(written, received=received, original=_whole(happening))

@@ -1,0 +1,217 @@
+"""Who is in which conference: by people's own calls to it, and by the rosters that it sends. Pure, within bounds.
+
+Two witnesses tell of the same thing, in either order: somebody comes with the first that says so, and goes likewise.
+What must outlast a restart is a `Conference`; `changes` gives those to be kept.
+
+Of the many who are sent each roster only one subscription at a time is followed, as what others are sent may come
+late. It is left for another where that tells something after it was silent for `LEAD` seconds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Struct
+
+from archiver.sources.sip.message import Party
+from archiver.sources.sip.roster import Report, User
+
+LEAD = 5.0
+EMPTY = 600.0
+"""Seconds for which a conference is known in which nobody is any more: what was said there may come late."""
+UNHEARD = 86_400.0
+CONFERENCES = 10_000
+PEOPLE = 5_000
+ENDPOINTS = 50
+SUBSCRIPTIONS = 10_000
+
+
+class Person(Struct):
+    """Somebody who is in: by which calls (Call-IDs) and which endpoints of a roster, both in the order they came."""
+
+    name: str | None = None
+    calls: list[str] = []
+    endpoints: list[str] = []
+
+
+class Conference(Struct):
+    """`id` is that of a conference of Lync or Skype for Business, "" for one that only has an address."""
+
+    address: str
+    id: str
+    people: dict[str, Person] = {}
+    topic: str | None = None
+
+    @property
+    def focus(self) -> Party:
+        return Party(self.address, None, "", self.id)
+
+    @property
+    def place(self) -> str:
+        return place_of(self.focus)
+
+
+class Move(Struct, frozen=True):
+    """Who came or went; `edge`: the first to come, or the last to go."""
+
+    who: Party
+    came: bool
+    edge: bool
+
+
+class _Following(Struct):
+    """Not kept: which subscription is believed, until when, and the last version of each."""
+
+    leader: str = ""
+    until: float = 0.0
+    versions: OrderedDict[str, int] = msgspec.field(default_factory=OrderedDict)
+
+
+class Conferences:
+    """`kept` are those of an earlier life, as `changes` gave them."""
+
+    def __init__(self, now: float, kept: Iterable[Conference] = ()) -> None:
+        self._known: OrderedDict[str, Conference] = OrderedDict((each.place, each) for each in kept)
+        self._due: dict[str, float] = dict.fromkeys(self._known, now + UNHEARD)
+        self._following: dict[str, _Following] = {}
+        self._changed: set[str] = set()
+
+    def calls(self) -> Iterator[tuple[str, Party, Party]]:
+        """By whom, and to which."""
+        for each in self._known.values():
+            for address, person in each.people.items():
+                yield from ((call, Party(address, person.name), each.focus) for call in person.calls)
+
+    def among(self, now: float, *parties: Party) -> Party | None:
+        """The conference that one of these is."""
+        for each in parties:
+            if known := self._known.get(place_of(each)):
+                self._keep(known, now)
+            if known or each.conference:
+                return each
+        return None
+
+    def named(self, focus: Party, who: Party) -> Party:
+        """Somebody as the conference shows them."""
+        known = self._known.get(place_of(focus))
+        person = known.people.get(who.address) if known is not None else None
+        return who if person is None or person.name is None else msgspec.structs.replace(who, name=person.name)
+
+    def topic(self, focus: Party) -> str | None:
+        known = self._known.get(place_of(focus))
+        return known.topic if known is not None else None
+
+    def enter(self, focus: Party, who: Party, call: str, now: float) -> Move | None:
+        """None where they are in already."""
+        conference = self._conference(focus)
+        move = self._come(conference, who)
+        person = conference.people.get(who.address)
+        if person is not None and call not in person.calls:
+            person.calls.append(call)
+        self._keep(conference, now, changed=True)
+        return move
+
+    def leave(self, focus: Party, who: Party, call: str, now: float, *, known: bool = True) -> Move | None:
+        """None where they are still in by another call, or went before.
+
+        Whose call isn't `known` may have been in since before we listened.
+        """
+        conference = self._conference(focus)
+        person = conference.people.get(who.address)
+        if person is not None and call in person.calls:
+            person.calls.remove(call)
+        move = None if person is not None and person.calls else self._go(conference, who.address)
+        self._keep(conference, now, changed=True)
+        return Move(who, False, False) if person is None and not known else move
+
+    def report(self, focus: Party, report: Report, subscription: str, now: float) -> tuple[list[Move], int]:
+        """Who came and went by it, and how many reports before it were never seen."""
+        conference = self._conference(focus)
+        missing = self._follow(conference, report, subscription, now)
+        if missing is None:
+            return [], 0
+        conference.topic = conference.topic if report.topic is None else report.topic
+        moves = list(self._moves(conference, report))
+        self._keep(conference, now, changed=True)
+        return moves, missing
+
+    def sweep(self, now: float) -> None:
+        due = [place for place, when in self._due.items() if when <= now]
+        while due or len(self._known) > CONFERENCES:
+            place = due.pop() if due else next(iter(self._known))
+            del self._known[place], self._due[place]
+            self._following.pop(place, None)
+            self._changed.add(place)
+
+    def changes(self) -> dict[str, Conference | None]:
+        """What is to be kept from now on, None for what isn't; each once."""
+        found, self._changed = {place: self._known.get(place) for place in self._changed}, set()
+        return found
+
+    def _conference(self, focus: Party) -> Conference:
+        return self._known.setdefault(place_of(focus), Conference(focus.address, focus.conference))
+
+    def _keep(self, conference: Conference, now: float, *, changed: bool = False) -> None:
+        self._known.move_to_end(conference.place)
+        self._due[conference.place] = now + (UNHEARD if conference.people else EMPTY)
+        if changed:
+            self._changed.add(conference.place)
+
+    def _follow(self, conference: Conference, report: Report, subscription: str, now: float) -> int | None:
+        """How many reports are missing before this one; None for one that is to be left alone."""
+        following = self._following.setdefault(conference.place, _Following())
+        last = following.versions.pop(subscription, None)
+        following.versions[subscription] = max(report.version, last or 0)
+        if len(following.versions) > SUBSCRIPTIONS:
+            following.versions.popitem(last=False)
+        is_old = last is not None and report.version <= last
+        if is_old or (subscription != following.leader and now < following.until):
+            return None
+        following.leader, following.until = subscription, now + LEAD
+        return report.version - last - 1 if last is not None else 0
+
+    def _moves(self, conference: Conference, report: Report) -> Iterator[Move]:
+        if report.whole or report.over:
+            named = {user.address for user in report.users if not report.over}
+            for address in [each for each in conference.people if each not in named]:
+                yield from _some(self._go(conference, address))
+        for user in () if report.over else report.users:
+            if user.address != conference.address:
+                yield from _some(self._told(conference, user))
+
+    def _told(self, conference: Conference, user: User) -> Move | None:
+        person = conference.people.get(user.address)
+        before = person.endpoints if person is not None and not user.whole else []
+        apart = {entity for entity, _ in user.endpoints}
+        endpoints = [each for each in before if each not in apart]
+        endpoints += [entity[:200] for entity, there in user.endpoints if there]
+        left = not user.whole and not endpoints and (person is None or bool(person.endpoints))
+        if user.gone or left:
+            return self._go(conference, user.address)
+        move = self._come(conference, Party(user.address, user.name)) if person is None else None
+        person = conference.people.get(user.address)
+        if person is not None:
+            person.endpoints = endpoints[:ENDPOINTS]
+            person.name = user.name or person.name
+        return move
+
+    def _come(self, conference: Conference, who: Party) -> Move | None:
+        if who.address in conference.people or len(conference.people) >= PEOPLE:
+            return None
+        conference.people[who.address] = Person(who.name)
+        return Move(who, True, len(conference.people) == 1)
+
+    def _go(self, conference: Conference, address: str) -> Move | None:
+        person = conference.people.pop(address, None)
+        return None if person is None else Move(Party(address, person.name), False, not conference.people)
+
+
+def place_of(focus: Party) -> str:
+    return f"{focus.address};{focus.conference}" if focus.conference else focus.address
+
+
+def _some(move: Move | None) -> Iterator[Move]:
+    if move is not None:
+        yield move

@@ -1,0 +1,153 @@
+"""Calls and subscriptions, from their requests and answers: who called whom, who came to a conference and went.
+
+Everything is remembered for a time and up to a number. Pure: `now` is passed in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from archiver.exceptions import EventError
+from archiver.sources.sip.conference import Conference, Conferences, Move, place_of
+from archiver.sources.sip.happening import Exchange, Happening, Key, key_of
+from archiver.sources.sip.message import Message, Party
+from archiver.sources.sip.roster import MEDIA_TYPE, read_report
+from archiver.sources.sip.saying import type_of
+
+ANSWER = 35.0
+"""Seconds that an answer may take: RFC 3261, 17.1.2.2, timer F is 32."""
+CALL = 86_400.0
+"""Seconds without any request after which a call's end is given up."""
+ENDED = 600.0
+"""Seconds in which an end that comes again is a copy."""
+
+WAITING = 20_000
+CALLS = 100_000
+
+
+class _Call(Struct):
+    due: float
+    agent: int
+    who: Party
+    focus: Party | None = None
+
+
+class _Invitation(Struct, frozen=True):
+    """Whether a conference calls, and whether it is a request within a call (RFC 3261, 12.2: with a tag in To)."""
+
+    focus: bool
+    within: bool
+
+
+class Dialogs:
+    """`lost` counts, by capture agent, what is known to have happened and was never seen."""
+
+    def __init__(self, lost: Counter[int], now: float, kept: Iterable[Conference]) -> None:
+        self.conferences = Conferences(now, kept)
+        self._lost = lost
+        self._calls: OrderedDict[str, _Call] = OrderedDict()
+        self._invited: OrderedDict[Key, _Invitation] = OrderedDict()
+        self._ended: OrderedDict[str, float] = OrderedDict()
+        self._reports: OrderedDict[Key, Exchange] = OrderedDict()
+        for call, who, focus in self.conferences.calls():
+            self._calls[call] = _Call(now + CALL, 0, who, focus)
+
+    def sweep(self, now: float) -> None:
+        for waiting in (self._invited, self._reports):
+            while len(waiting) > WAITING:
+                waiting.popitem(last=False)
+        while self._ended and (len(self._ended) > CALLS or next(iter(self._ended.values())) <= now):
+            self._ended.popitem(last=False)
+        while self._calls and (len(self._calls) > CALLS or next(iter(self._calls.values())).due <= now):
+            call, known = self._calls.popitem(last=False)
+            self._lost[known.agent] += 1
+            if known.focus is not None:
+                self.conferences.leave(known.focus, known.who, call, now)
+        self.conferences.sweep(now)
+
+    def forget(self, happening: Happening) -> None:
+        """It couldn't be kept: if it comes again, it is no copy."""
+        self._ended.pop(happening.message.call, None)
+
+    def focus_of(self, message: Message, now: float) -> Party | None:
+        """The conference among the two."""
+        return self.conferences.among(now, message.recipient, message.author)
+
+    def invite(self, message: Message, time: int, agent: int, now: float) -> Iterator[Happening]:
+        key, call = key_of(message), self._calls.get(message.call)
+        if call is not None:
+            call.due = now + CALL
+            self._calls.move_to_end(message.call)
+        elif not message.status:
+            self._invited.setdefault(key, _Invitation(message.is_focus, bool(message.recipient.tag)))
+        elif 200 <= message.status < 300 and message.call not in self._ended:
+            yield from self._answered(key, message, time, agent, now)
+        elif message.status >= 300 and message.status not in (401, 407):
+            self._invited.pop(key, None)
+
+    def _answered(self, key: Key, message: Message, time: int, agent: int, now: float) -> Iterator[Happening]:
+        invitation = self._invited.pop(key, None)
+        focus = _inviting(message, invitation) or self.focus_of(message, now)
+        who = _other(message, focus)
+        self._calls[message.call] = _Call(now + CALL, agent, who, focus)
+        move = self.conferences.enter(focus, who, message.call, now) if focus is not None else None
+        within = invitation is not None and invitation.within  # a call that isn't known: it began before we listened
+        if focus is not None and move is not None:
+            yield self._moved("came" if within else "began", key, message, time, focus, move)
+        elif focus is None and not within:
+            yield Happening("began", key, message, time)
+
+    def bye(self, message: Message, time: int, now: float) -> Iterator[Happening]:
+        if message.call in self._ended:
+            return
+        self._ended[message.call] = now + ENDED
+        key, call = key_of(message), self._calls.pop(message.call, None)
+        focus = call.focus if call is not None else self.focus_of(message, now)
+        if focus is None:
+            yield Happening("ended", key, message, time)
+        elif move := self.conferences.leave(focus, _other(message, focus), message.call, now, known=call is not None):
+            yield self._moved("ended", key, message, time, focus, move)
+
+    def notify(self, message: Message, time: int, agent: int, now: float) -> Iterator[Happening]:
+        """A roster counts once its subscriber took it: what nobody subscribed to is refused (RFC 6665, 4.1.3)."""
+        key = key_of(message)
+        if not message.status:
+            if type_of(message) == MEDIA_TYPE:
+                self._reports.setdefault(key, Exchange(now + ANSWER, agent, message, time))
+            return
+        waiting = self._reports.pop(key, None) if message.status >= 200 else None
+        if waiting is None or waiting.message is None or message.status >= 300:
+            return
+        try:
+            yield from self._report(key, waiting.message, waiting.time, agent, now)
+        except EventError as fault:
+            yield Happening("unreadable", key, waiting.message, waiting.time, reason=str(fault))
+
+    def _report(self, key: Key, message: Message, time: int, agent: int, now: float) -> Iterator[Happening]:
+        report, focus = read_report(message.body), message.author
+        if place_of(report.entity) != place_of(focus):
+            raise EventError(f"a roster of {place_of(report.entity)}, told by another")
+        moves, missing = self.conferences.report(focus, report, message.call, now)
+        self._lost[agent] += missing
+        for move in moves:
+            yield self._moved("came" if move.came else "went", key, message, time, focus, move)
+
+    def _moved(self, what: str, key: Key, message: Message, time: int, focus: Party, move: Move) -> Happening:
+        who, topic = self.conferences.named(focus, move.who), self.conferences.topic(focus)
+        return Happening(what, key, message, time, focus=focus, edge=move.edge, who=who, topic=topic)
+
+
+def _inviting(answer: Message, invitation: _Invitation | None) -> Party | None:
+    """The conference among the two of a call, whichever of them called."""
+    if answer.is_focus:
+        return answer.recipient
+    return answer.author if invitation is not None and invitation.focus else None
+
+
+def _other(message: Message, focus: Party | None) -> Party:
+    """Who calls, or is called by the conference."""
+    is_focus = focus is not None and message.author.address == focus.address
+    return message.recipient if is_focus else message.author
