@@ -157,6 +157,17 @@ def test_a_port_is_free_taken_or_our_daemons(tmp_path, free_port):
         assert finding.verdict is Verdict.OK and "process 1" in finding.found
 
 
+def test_a_sip_sources_port_is_tried_for_datagrams_too(tmp_path, free_port):
+    port = free_port()
+    raw = {**OFF, "source": [{"type": "sip", "name": "x", "listen": f"127.0.0.1:{port}"}]}
+    finding = found(tmp_path, raw)["source[1].listen"]
+    assert finding.verdict is Verdict.OK and "UDP" in finding.found
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", port))
+        finding = found(tmp_path, raw)["source[1].listen"]
+    assert finding.verdict is Verdict.BAD and "another program" in finding.found and "UDP" in finding.found
+
+
 def test_an_address_that_is_not_ours_is_bad(tmp_path):
     assert found(tmp_path, {"smtp": {"listen": "192.0.2.1:2525"}})["smtp.listen"].verdict is Verdict.BAD
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from archiver.assembly import archive_of, store_of
 from archiver.config import Config
 from archiver.config.settings import Endpoint
+from archiver.config.sources import SipTable
 from archiver.doctor.finding import Check, Finding, Verdict, judged
 from archiver.spool.locks import holder
 
@@ -142,13 +143,17 @@ def listeners(config: Config, data: Path, now: int) -> Iterator[Finding]:
         daemon = holder(data / "run", "daemon")
     except OSError:
         daemon = None
+    both = {table.listen for table in config.source if isinstance(table, SipTable)}
     for key, endpoint in config.endpoints:
-        yield _listener(key, endpoint, daemon)
+        yield _listener(key, endpoint, daemon, datagrams=endpoint in both)
 
 
-def _listener(key: str, endpoint: Endpoint, daemon: str | None) -> Finding:
+def _listener(key: str, endpoint: Endpoint, daemon: str | None, *, datagrams: bool) -> Finding:
     where = endpoint.path or f"{endpoint.host}:{endpoint.port}"
-    why = _path_taken(Path(endpoint.path)) if endpoint.path else _port_taken(endpoint)
+    why = _path_taken(Path(endpoint.path)) if endpoint.path else _port_taken(endpoint, socket.SOCK_STREAM)
+    if why is None and datagrams:
+        where = f"{where} over TCP and UDP"
+        why = _port_taken(endpoint, socket.SOCK_DGRAM)
     if why is None:
         return Finding(key, Verdict.OK, f"{where} is free")
     if daemon is not None and why == _USED:
@@ -159,16 +164,18 @@ def _listener(key: str, endpoint: Endpoint, daemon: str | None) -> Finding:
 _USED = "another program listens there"
 
 
-def _port_taken(endpoint: Endpoint) -> str | None:
+def _port_taken(endpoint: Endpoint, by: socket.SocketKind) -> str | None:
     """Why one can't listen there; None where one can."""
     try:
-        kind, *_, address = socket.getaddrinfo(
-            endpoint.host or None, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kind, *_, address = socket.getaddrinfo(endpoint.host or None, endpoint.port, type=by, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        with socket.socket(kind, by) as probe:
+            if by is socket.SOCK_STREAM:  # for datagrams it would share the port with whoever allows that
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-            probe.listen(1)
+            if by is socket.SOCK_STREAM:
+                probe.listen(1)
     except OSError as error:
         return _USED if error.errno == errno.EADDRINUSE else error.strerror or str(error)
     return None
