@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from builders import say
 from click.testing import CliRunner, Result
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from archiver import backfill
 from archiver.backfill import reading
 from archiver.backfill.appending import Writer
-from archiver.backfill.reporting import MOST, Findings
+from archiver.backfill.reporting import MOST, End, Findings, Part, Read, Report, part_read
 from archiver.cli import main
 from archiver.config import load
 from archiver.events import Captured, Outcome, ndjson
@@ -102,13 +103,13 @@ def test_what_is_told_one_by_one_has_a_bound(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("archiver.backfill.reporting.MOST", 3)
     findings = Findings()
     for n in range(9):
-        passage = Passage(f"/logs/{n}")
-        findings.count(
-            findings.document(passage, ended=True), [seal(say("a", "t", n, room=f"r{n}"))], [Outcome.ACCEPTED]
-        )
+        pieces = [seal(say("a", "t", n, room=f"r{n}"))]
+        findings.add(part_read([Read(f"/logs/{n}", pieces, [Outcome.ACCEPTED], End(f"/logs/{n}", ignored={"x": 1}))]))
     run = Run(1, 1, "events", (), "{}", 0, None, State.DONE, 9, 0, 0, 0, 0)
     found = findings.report(run, Tally(), 0.0)
     assert [each.new for each in found.documents] == [1, 1, 1, 6]
+    assert [each.ignored for each in found.documents] == [{"x": 1}, {"x": 1}, {"x": 1}, {"x": 6}]
+    assert found.ignored == {"x": 9}
     assert sorted(each.new for each in found.conversations) == [1, 1, 1, 6]
 
 
@@ -213,28 +214,95 @@ class _Tens:
     def measured(self, rows: int, held: float) -> None: ...
 
 
-@pytest.mark.parametrize("batches", [0, 1, 2, 4])
-def test_an_interrupted_run_goes_on_where_it_stood(
-    batches: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _finish_until(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
+    """Dies after so many batches of filings are recorded, of one conversation each."""
+    made = Spool.finish
+    done = iter(range(batches))
+
+    def finish(self: Spool, *arguments: Any, **more: Any) -> None:
+        if next(done, None) is None:
+            raise _Interrupted
+        made(self, *arguments, **more)
+
+    monkeypatch.setattr(Spool, "finish", finish)
+    monkeypatch.setattr("archiver.filing.gathering.BATCH_ITEMS", 1)
+
+
+INTERRUPTIONS = [(_append_until, 0), (_append_until, 1), (_append_until, 2), (_append_until, 4), (_append_until, 6)]
+INTERRUPTIONS += [(_finish_until, 0), (_finish_until, 1), (_finish_until, 3)]
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """Lines of the system, an unreadable one, a day from a name, and rooms enough to be filed in several batches."""
     logs = tmp_path / "logs"
     logs.mkdir()
-    written(logs / "a.ndjson", *talk(13))
-    written(logs / "b.ndjson", *talk(30, "other"), broken=1)
-    request = backfill.Request(importer("events"), (logs,), jobs=1)
+    for number in range(4):
+        said = [f"10:{minute:02} <ann> words {minute}" for minute in range(15)]
+        lines = [*said[:7], "10:06 -!- mode/#c [+o ann] by bob", *said[7:], *["10:40 <bob>"] * (number == 2), "what?"]
+        (logs / f"#room{number}.2020-02-20.log").write_text("\n".join(lines) + "\n")
+    return logs
+
+
+def _told(found: Report) -> dict[str, Any]:
+    """All that doesn't tell how the run went."""
+    told: dict[str, Any] = msgspec.to_builtins(found)
+    for name in ("seconds", "resumed"):
+        told.pop(name)
+    for name in ("items", "renderings"):
+        told["tally"].pop(name)
+    return told
+
+
+@pytest.mark.parametrize(("interrupt", "batches"), INTERRUPTIONS)
+def test_an_interrupted_run_goes_on_and_tells_as_if_it_never_had_been(
+    interrupt: Callable[[pytest.MonkeyPatch, int], None],
+    batches: int,
+    data: Path,
+    logs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = backfill.Request(importer("irc"), (logs,), jobs=1)
+    whole = backfill.run(load(), tmp_path / "another", request)
+    assert whole.accepted == 61 and whole.quarantined == 4 and sum(whole.ignored.values()) == 4 and whole.guessed
     with monkeypatch.context() as patched:
-        _append_until(patched, batches)
+        interrupt(patched, batches)
         with pytest.raises(_Interrupted):
             backfill.run(load(), data, request)
     with Spool.open(data) as spool:
         (interrupted,) = spool.backfills()
-    assert interrupted.state is State.READING and interrupted.accepted == min(10 * batches, 43)
+    assert interrupted.state is (State.READING if interrupt is _append_until else State.FILING)
     found = backfill.run(load(), data, request)
     assert found.run == interrupted.number == 1
-    assert (found.accepted, found.duplicates, found.quarantined) == (43, 0, 1)
-    assert sum(each.skipped for each in found.documents) == 10 * batches
-    assert sum(each.read for each in found.documents) == 44 - 10 * batches
-    assert len(list(data.glob("mail/*/*/.*/cur/*"))) == 4
+    assert found.resumed == interrupted.accepted
+    assert _told(found) == _told(whole)
+    assert len(list(data.glob("mail/*/*/.*/cur/*"))) == whole.tally.copies == 5
+    with Spool.open(data) as spool:
+        assert not list(spool.parts_of_run(1)), "they are in the report now"
+
+
+def test_of_a_document_that_is_read_again_its_last_end_counts() -> None:
+    """What was left out of it makes it be read again after an interruption."""
+    before = Part(ends=[End("/a", excluded={"1": 2}, ignored={"x": 1}), End("/b", guessed={"y": 3})])
+    findings = Findings([before], resumed=7)
+    findings.add(Part(ends=[End("/a", excluded={"1": 2, "3": 1}, ignored={"x": 2}), End("/b", skipped=5, whole=1)]))
+    assert findings.left_out == {1: 2, 3: 1}
+    found = findings.report(Run(1, 1, "events", (), "{}", 0, None, State.DONE, 9, 0, 0, 0, 0), Tally(), 0.0)
+    assert (found.excluded, found.ignored, found.guessed, found.skipped, found.resumed) == (3, {"x": 2}, {"y": 3}, 0, 7)
+    assert [(each.place, each.whole) for each in found.documents] == [("/a", False), ("/b", False)]
+
+
+def test_what_another_run_had_of_a_document_is_said(data: Path, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same files, told to be read otherwise than in the run that was interrupted."""
+    with monkeypatch.context() as patched:
+        _append_until(patched, 2)
+        with pytest.raises(_Interrupted):
+            backfill.run(load(), data, backfill.Request(importer("irc"), (logs,), jobs=1))
+    one = logs / "#room0.2020-02-20.log"
+    found = backfill.run(load(), data, backfill.Request(importer("irc"), (one,), jobs=1))
+    assert (found.run, found.skipped, found.resumed) == (2, 1, 0)
+    assert [(each.whole, each.read, each.skipped) for each in found.documents] == [(True, 0, 16)]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -201,6 +201,7 @@ READS: dict[str, Callable[[Scene], object]] = {
     "holder": lambda s: s.spool.holder("daemon"),
     "feeds": lambda s: s.spool.feeds(),
     "backfills": lambda s: s.spool.backfills(),
+    "parts_of_run": lambda s: list(s.spool.parts_of_run(s.run)),
     "backfill": lambda s: s.spool.backfill(s.run),
     "inputs": lambda s: s.spool.inputs(),
     "to_file": lambda s: s.spool.to_file(s.run),

@@ -6,11 +6,13 @@ Each batch says in its own transaction how far its documents have come. Counts w
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 
+import msgspec
 from msgspec import Struct
 
-from archiver.backfill.reporting import DocumentReport, Findings
-from archiver.events import Rejected
+from archiver.backfill.reporting import Findings, Part, Read, end_of, part_read
+from archiver.events import Outcome, Rejected
 from archiver.filing.workers import Lot, Passage
 from archiver.spool import Pace, Sealed, Spool
 from archiver.spool.runs import Far, Step
@@ -20,7 +22,6 @@ class _Span(Struct):
     """Pieces that wait, all of one document, in a row: the first of them is its `first`."""
 
     passage: Passage
-    document: DocumentReport
     first: int
     waiting: int
     ended: bool
@@ -48,8 +49,7 @@ class Writer:
 
     def add(self, lot: Lot) -> None:
         self._pending += lot.pieces
-        document = self._findings.document(lot.passage, ended=lot.ended)
-        self._spans.append(_Span(lot.passage, document, lot.first, len(lot.pieces), lot.ended))
+        self._spans.append(_Span(lot.passage, lot.first, len(lot.pieces), lot.ended))
         alone = self._spool.holder("daemon") is None
         if alone is not self._alone:  # a daemon came or went: live capture must never wait long
             self._alone, self._pace = alone, Pace(alone=alone)
@@ -64,13 +64,18 @@ class Writer:
         some = self._take()
         spans = self._passed(len(some))
         far = {each.key: each for span, taken in spans if (each := span.far(taken)) is not None}
-        done = self._spool.append(some, self._feed, backfill=Step(self._run, tuple(far.values())))
+        part = Part()
+
+        def tell(outcomes: Sequence[Outcome]) -> bytes:
+            nonlocal part
+            part = part_read(_read(spans, some, outcomes))
+            return msgspec.json.encode(part)
+
+        done = self._spool.append(some, self._feed, backfill=Step(self._run, tuple(far.values()), tell))
         self._pace.measured(len(some), done.held)
-        start = 0
+        self._findings.add(part)
         for span, taken in spans:
-            pieces = slice(start, start + taken)
-            self._findings.count(span.document, some[pieces], done.outcomes[pieces])
-            span.first, span.waiting, start = span.first + taken, span.waiting - taken, start + taken
+            span.first, span.waiting = span.first + taken, span.waiting - taken
 
     def _take(self) -> list[Sealed | Rejected]:
         weight = taken = 0
@@ -94,3 +99,14 @@ class Writer:
                 break
             self._spans.popleft()
         return passed
+
+
+def _read(
+    spans: Sequence[tuple[_Span, int]], some: Sequence[Sealed | Rejected], outcomes: Sequence[Outcome]
+) -> Iterator[Read]:
+    start = 0
+    for span, taken in spans:
+        pieces = slice(start, start + taken)
+        end = end_of(span.passage) if span.ended and taken == span.waiting else None
+        yield Read(span.passage.place, some[pieces], outcomes[pieces], end)
+        start += taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from archiver.backfill import reading
 from archiver.backfill.appending import Writer
 from archiver.backfill.extent import extent_of, sizes_of
 from archiver.backfill.progress import Course, Progress, Show, Stage
-from archiver.backfill.reporting import Findings, Report
+from archiver.backfill.reporting import Findings, Part, Report, part_filed
 from archiver.backfill.request import Request, check, chosen_by, description, feed_name, manner
 from archiver.backfill.room import require_room
 from archiver.config import Config
@@ -25,8 +25,8 @@ from archiver.filing.pipeline import Filer, Journal
 from archiver.filing.sifting import LongSieve
 from archiver.filing.workers import Child, filer, lots, reader, serve
 from archiver.spool import Spool
-from archiver.spool.runs import Run, State
-from archiver.types import Exclusion, Filing, Lease
+from archiver.spool.runs import Finished, Run, State
+from archiver.types import Delivery, Exclusion, Filing, Lease
 
 ALONE = 2_000
 """Fewer new events than this are filed by one process: more would hardly have begun."""
@@ -53,7 +53,7 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
             begun, findings = _append(spool, request, sizes, reader_, show)
             reader_.close()
             spool.shrink()  # what the first half has cached is of no use to the second
-            tally = _file(config, data, spool, begun, children, show)
+            tally = _file(config, data, spool, begun, findings, children, show)
             return _report(spool, begun, findings, tally, time.monotonic() - started)
     finally:
         for child in (reader_, *children):
@@ -81,7 +81,7 @@ def _append(
     feed = spool.open_feed(feed_name(request), "import", partial=request.importer.partial_presence, path=named)
     run = spool.begin_run(feed.number, request.importer.name, map(str, request.paths), manner(request), _now())
     reader_.send({} if request.reread else spool.inputs())
-    findings = Findings()
+    findings = Findings(_before(spool, run), run.accepted + run.duplicates + run.conflicts)
     writer = Writer(spool, feed.number, run.number, findings)
     try:
         _read(writer, reader_, Course(sizes), show)
@@ -89,12 +89,17 @@ def _append(
         spool.close_feed(feed.number, _now())  # a mistake is no dead import that waits to be run again
         spool.note_run(run.number, State.STOPPED, _now())
         raise
-    if findings.left_out:
-        spool.count_excluded(findings.left_out)
+    if run.state is State.READING and (left_out := findings.left_out):
+        spool.count_excluded(left_out)
     spool.close_feed(feed.number, _now())
     spool.hurry(feed.number, _now())
     spool.note_run(run.number, State.FILING, _now())
     return spool.backfill(run.number)[0], findings
+
+
+def _before(spool: Spool, run: Run) -> Iterator[Part]:
+    """What it had told before it was interrupted."""
+    return (msgspec.json.decode(told, type=Part) for told in spool.parts_of_run(run.number))
 
 
 def _read(writer: Writer, reader_: Child, course: Course, show: Show) -> None:
@@ -119,10 +124,18 @@ def _filer(config: Config, data: Path, journal: Journal) -> Filer:
     return Filer(reader, journal, store_of(config, data), archive_of(config, data), terms_of(config))
 
 
-def _file(config: Config, data: Path, spool: Spool, run: Run, children: Sequence[Child], show: Show) -> Tally:
+def _file(
+    config: Config,
+    data: Path,
+    spool: Spool,
+    run: Run,
+    findings: Findings,
+    children: Sequence[Child],
+    show: Show,
+) -> Tally:
     """File what the feed's places hold, until none is left."""
     work = _Work(spool, run.feed)
-    journal = cast(Journal, _Watched(spool, run, show))
+    journal = cast(Journal, _Watched(spool, run, findings, show))
     if len(children) > 1 and run.accepted >= ALONE:
         serve(children, journal, work.more, work.done)
         return work.tally
@@ -142,16 +155,27 @@ def _file_alone(config: Config, data: Path, spool: Spool, journal: Journal, work
 
 
 class _Watched:
-    """The journal of a run's filing, which tells how many of the run's events it has heard to be filed."""
+    """The journal of a run's filing: it keeps what that adds to the report, and tells how many of the run's events it
+    has heard to be filed."""
 
-    def __init__(self, spool: Spool, run: Run, show: Show) -> None:
+    def __init__(self, spool: Spool, run: Run, findings: Findings, show: Show) -> None:
         self._spool = spool
+        self._run = run.number
+        self._findings = findings
         self._show = show
         self._first, self._total = spool.to_file(run.number)
         self._done = 0
 
     def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int]) -> None:
-        self._spool.finish(filings, now, gone=gone)
+        part = Part()
+
+        def tell(ended: Sequence[Delivery]) -> bytes:
+            nonlocal part
+            part = part_filed(filings, ended)
+            return msgspec.json.encode(part)
+
+        self._spool.finish(filings, now, gone=gone, backfill=Finished(self._run, tell))
+        self._findings.add(part)
         self._done += sum(number >= self._first for filing in filings for number in filing.events)
         done = min(self._done, self._total)
         self._show(Progress(Stage.FILING, done, self._total, events=done))

@@ -72,7 +72,7 @@ def _tell_sums(report: Report) -> None:
     say(f"Read {counted(read, 'event')}: {report.accepted:,} new, {report.duplicates:,} known before{rate}.")
     say(
         f"Filed {counted(tally.conversations - tally.empty - tally.unowned, 'conversation')}"
-        f" as {counted(tally.copies, 'item')} in people's folders ({size(tally.bytes)} rendered)."
+        f" as {counted(tally.copies, 'item')} in people's folders ({size(tally.bytes)})."
     )
     for count, what, more in (
         (report.skipped, "document", "read to the end before, not read again (--reread does)"),

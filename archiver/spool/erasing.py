@@ -38,6 +38,7 @@ _TOLD = (
     ("dropping", "conversation"),
     ("backfill", "paths"),
     ("backfill", "report"),
+    ("backfill_part", "told"),
 )
 """Columns of words that may quote an identifier or an address."""
 

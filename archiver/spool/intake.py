@@ -94,7 +94,7 @@ class Intake:
                 step = _Step(self, transaction.connection, batch, feed, live=live, now=now)
                 result = step.run(len(items))
                 if backfill is not None:
-                    runs.record(transaction.connection, backfill, step.numbers, result.counts)
+                    runs.record(transaction.connection, backfill, step.numbers, result.counts, result.outcomes)
             self._remember(step, feed)
             return self._with_held(result, transaction)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from archiver.spool import emptiness, mark
+from archiver.spool import emptiness, mark, runs
 from archiver.spool.database import Connections
 from archiver.spool.packing import pack_mask, pack_numbers, unpack_mask, unpack_numbers
 from archiver.spool.places import backoff
@@ -120,9 +120,11 @@ class Journal:
         # What the file knows nothing of may have been filed before it was put back.
         return begun if setback is None else [structs.replace(each, attempts=each.attempts + 1) for each in begun]
 
-    def finish(self, filings: Sequence[Filing], gone: Iterable[int], now: int) -> None:
+    def finish(self, filings: Sequence[Filing], gone: Iterable[int], now: int, backfill: runs.Finished | None) -> None:
         with self._connections.writing() as transaction:
-            _Finish(transaction.connection, now).run(filings, gone)
+            ended = _Finish(transaction.connection, now).run(filings, gone)
+            if backfill is not None:
+                runs.keep(transaction.connection, backfill.run, backfill.tell(ended))
 
 
 class _Begin:
@@ -269,12 +271,14 @@ class _Finish:
         self._tally = Tally()
         self._others: set[int] = set()
 
-    def run(self, filings: Sequence[Filing], gone: Iterable[int]) -> None:
-        rows = []
+    def run(self, filings: Sequence[Filing], gone: Iterable[int]) -> list[Delivery]:
+        """The deliveries that were open, as they are now."""
+        rows, ended = [], []
         for filing in filings:
             for delivery in filing.deliveries:
                 old = self._old(delivery.number)
                 if old is not None and old.state in _OPEN:
+                    ended.append(delivery)
                     rows.append(
                         (delivery.name, delivery.state.value, delivery.reason, delivery.size, self._now, old.number)
                     )
@@ -289,6 +293,7 @@ class _Finish:
         settle(self._connection, numbers, self._now)
         emptiness.count(self._connection, filings)
         self._tally.write(self._connection)
+        return ended
 
     def _supersede(self, delivery: Delivery) -> None:
         """An item that was put goes only when its successor is; one never put, as soon as its successor waits too."""

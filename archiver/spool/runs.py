@@ -7,20 +7,24 @@ the caller. Holds no rule of what is read again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 
 import msgspec
 from msgspec import Struct
 
+from archiver.events import Outcome
 from archiver.exceptions import UsageError
 from archiver.spool.database import Connections
+from archiver.types import Delivery
 
 _AT_ONCE = 500
 _RUN = """n, feed, format, paths, options, began, ended, state, accepted, duplicates, conflicts, quarantined, cleaned"""
 _UNFINISHED = f"""SELECT {_RUN} FROM backfill WHERE feed = ? AND format = ? AND options = ?
     AND state IN ('reading', 'filing') ORDER BY n DESC LIMIT 1"""  # noqa: S608
 _SET_ASIDE = "UPDATE backfill SET state = 'stopped' WHERE feed = ? AND state IN ('reading', 'filing')"
+_FORGOTTEN = """DELETE FROM backfill_part WHERE run IN
+    (SELECT n FROM backfill WHERE feed = ? AND state IN ('reading', 'filing'))"""
 _NEW = f"""INSERT INTO backfill (feed, format, paths, options, began, state) VALUES (?, ?, ?, ?, ?, 'reading')
     RETURNING {_RUN}"""  # noqa: S608
 _COUNTED = """UPDATE backfill SET accepted = accepted + ?, duplicates = duplicates + ?, conflicts = conflicts + ?,
@@ -82,10 +86,20 @@ class Far(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """What a batch is to its backfill: whose it is, and how far that has come in its inputs once it is durable."""
+    """What a batch is to its backfill: whose it is, how far that has come in its inputs once it is durable, and what
+    the batch adds to its report, by what became of each piece."""
 
     run: int
     inputs: tuple[Far, ...] = ()
+    tell: Callable[[Sequence[Outcome]], bytes] | None = None
+
+
+class Finished(Struct, frozen=True):
+    """What some filings are to their backfill: whose they are, and what they add to its report, by their deliveries
+    that came to an end just now."""
+
+    run: int
+    tell: Callable[[Sequence[Delivery]], bytes]
 
 
 class CameOfIt(Struct, frozen=True):
@@ -105,6 +119,7 @@ def begin(connections: Connections, feed: int, format_: str, paths: Iterable[str
         row = connection.execute(_UNFINISHED, (feed, format_, options)).fetchone()
         if row is None:
             _refuse_undoing(connection, feed)
+            connection.execute(_FORGOTTEN, (feed,))
             connection.execute(_SET_ASIDE, (feed,))
             told = msgspec.json.encode(list(paths)).decode()
             row = connection.execute(_NEW, (feed, format_, told, options, now)).fetchone()
@@ -126,7 +141,9 @@ def _run_from_row(row: tuple[object, ...]) -> Run:
     return Run(number, feed, format_, named, options, began, ended, State(str(state)), *counts)  # type: ignore[arg-type]
 
 
-def record(connection: sqlite3.Connection, step: Step, numbers: range, counts: tuple[int, ...]) -> None:
+def record(
+    connection: sqlite3.Connection, step: Step, numbers: range, counts: tuple[int, ...], outcomes: Sequence[Outcome]
+) -> None:
     """Within the transaction that appends: numbers that its events may have, and what became of them."""
     if numbers:
         first, last = numbers[0], numbers[-1]
@@ -134,6 +151,28 @@ def record(connection: sqlite3.Connection, step: Step, numbers: range, counts: t
             connection.execute("INSERT INTO brought (run, first, last) VALUES (?, ?, ?)", (step.run, first, last))
     connection.executemany(_FAR, [(each.key, each.pieces, each.whole) for each in step.inputs])
     connection.execute(_COUNTED, (*counts, step.run))
+    if step.tell is not None:
+        keep(connection, step.run, step.tell(outcomes))
+
+
+def keep(connection: sqlite3.Connection, number: int, told: bytes) -> None:
+    """Within the transaction of what is told."""
+    connection.execute("INSERT INTO backfill_part (run, told) VALUES (?, ?)", (number, told.decode()))
+
+
+def parts(connections: Connections, number: int) -> Iterator[bytes]:
+    """What was kept of a run that isn't over, in its order."""
+    after = 0
+    while True:
+        with connections.reading() as connection:
+            rows = connection.execute(
+                "SELECT n, told FROM backfill_part WHERE run = ? AND n > ? ORDER BY n LIMIT ?",
+                (number, after, _AT_ONCE),
+            ).fetchall()
+        yield from (told.encode() for _, told in rows)
+        if len(rows) < _AT_ONCE:
+            return
+        after = rows[-1][0]
 
 
 def stand_alone(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
@@ -163,6 +202,8 @@ def note(connections: Connections, number: int, state: State, now: int, report: 
             "UPDATE backfill SET state = ?, ended = ?, report = ifnull(?, report) WHERE n = ?",
             (state.value, ended, None if report is None else report.decode(), number),
         )
+        if ended is not None:
+            transaction.connection.execute("DELETE FROM backfill_part WHERE run = ?", (number,))
 
 
 def runs(connections: Connections) -> list[Run]:

@@ -554,6 +554,22 @@ def backfills(db: Database) -> None:
 
 
 @migrations()
+def parts_of_reports(db: Database) -> None:
+    """What each batch of a backfill that is under way adds to its report."""
+    _make(
+        db,
+        """
+        CREATE TABLE backfill_part (
+            n INTEGER PRIMARY KEY,
+            run INTEGER NOT NULL REFERENCES backfill (n),
+            told TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX backfill_part_run ON backfill_part (run);
+        """,
+    )
+
+
+@migrations()
 def faults_of_sources(db: Database) -> None:
     """Why a live source doesn't run, and how often it was started anew."""
     db.execute("ALTER TABLE reading ADD COLUMN fault TEXT NOT NULL DEFAULT ''")

@@ -273,6 +273,10 @@ class Spool:
     def note_run(self, number: int, state: runs.State, now: int, report: bytes | None = None) -> None:
         runs.note(self._connections, number, state, now, report)
 
+    def parts_of_run(self, number: int) -> Iterator[bytes]:
+        """What the batches of a backfill that isn't over added to its report, as they told it."""
+        return runs.parts(self._connections, number)
+
     def backfills(self) -> list[runs.Run]:
         """The newest first."""
         return runs.runs(self._connections)
@@ -395,9 +399,16 @@ class Spool:
         """
         return self._journal.begin(filings, now)
 
-    def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int] = ()) -> None:
+    def finish(
+        self,
+        filings: Sequence[Filing],
+        now: int,
+        *,
+        gone: Iterable[int] = (),
+        backfill: runs.Finished | None = None,
+    ) -> None:
         """Record what came of it. Deliveries in `replaces` are superseded, those in `gone` were gone."""
-        self._journal.finish(filings, gone, now)
+        self._journal.finish(filings, gone, now, backfill)
 
     def fail(self, filings: Iterable[Filing], error: str, now: int) -> int | None:
         """Record why an attempt failed; when the next is to be made."""
