@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from archiver import backfill
 from archiver.backfill import reading
 from archiver.backfill.appending import Writer
-from archiver.backfill.reporting import MOST, End, Findings, Part, Read, Report, part_read
+from archiver.backfill.parts import End, Part, Read, part_read
+from archiver.backfill.reporting import MOST, Findings, Report
 from archiver.cli import main
 from archiver.config import load
 from archiver.events import Captured, Outcome, ndjson

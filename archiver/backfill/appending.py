@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from archiver.backfill.reporting import Findings, Part, Read, end_of, part_read
+from archiver.backfill.parts import Part, Read, end_of, part_read
+from archiver.backfill.reporting import Findings
 from archiver.events import Outcome, Rejected
 from archiver.filing.workers import Lot, Passage
 from archiver.spool import Pace, Sealed, Spool

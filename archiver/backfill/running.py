@@ -13,8 +13,9 @@ from archiver.assembly import archive_of, directory_of, open_spool, store_of, te
 from archiver.backfill import reading
 from archiver.backfill.appending import Writer
 from archiver.backfill.extent import extent_of, sizes_of
+from archiver.backfill.parts import Part, part_filed
 from archiver.backfill.progress import Course, Progress, Show, Stage
-from archiver.backfill.reporting import Findings, Part, Report, part_filed
+from archiver.backfill.reporting import Findings, Report
 from archiver.backfill.request import Request, check, chosen_by, description, feed_name, manner
 from archiver.backfill.room import require_room
 from archiver.config import Config

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import structs
 
 from archiver.backfill import Report, undoing
-from archiver.backfill.reporting import ConversationReport, Counts, DocumentReport
+from archiver.backfill.parts import Counts
+from archiver.backfill.reporting import ConversationReport, DocumentReport
 from archiver.backfill.undoing import Undone
 from archiver.cli.app import App
 from archiver.cli.output import as_json, counted, say, size, table, when
