@@ -29,6 +29,8 @@ GAPS = (5, 10, 20, 30)
 WINDOW = 50
 """Messages by which it is told how busy a room is."""
 PART = Rules().part_events
+BEGINNINGS = 10
+"""Places in a part at which a log is taken to begin, in turn."""
 
 Lines = list[list[int]]
 """Per item, the numbers of its messages' lines."""
@@ -96,6 +98,23 @@ def _parts(run: Sequence[Captured], calm: bool) -> Iterator[Sequence[Captured]]:
     yield run
 
 
+def anywhere(logs: Sequence[Log], cut: Callable[[Log], Lines]) -> float:
+    """The share of links whose both ends are in one item, wherever in a room's years its first part begins: a log's
+    marked lines stand at one place of it, and where a part of a thousand events ends there is chance."""
+    together = total = 0.0
+    for first in range(0, PART, PART // BEGINNINGS):
+        later = [_from(log, first) for log in logs if len(log.events) > first]
+        links = sum(len(log.links) for log in later)
+        together += figures(later, cut)["together"] * links
+        total += links
+    return round(together / total, 4)
+
+
+def _from(log: Log, first: int) -> Log:
+    begin = line(log.events[first])
+    return Log(log.events[first:], [(a, b) for a, b in log.links if min(a, b) >= begin])
+
+
 def figures(logs: Sequence[Log], cut: Callable[[Log], Lines]) -> dict[str, float]:
     """`together`: the share of links whose both ends are in one item; `spread`: answers' distance where they aren't."""
     together = total = 0
@@ -126,6 +145,9 @@ def everything(folders: Sequence[Path]) -> dict[str, dict[str, float]]:
         f"idle {gap} min, parts end at a pause": figures(logs, lambda log, gap=gap: calm(log, gap * MINUTE))
         for gap in GAPS
     }
+    made["idle 10 min"]["together_anywhere"] = anywhere(logs, lambda log: fixed(log, Rules()))
+    pausing = made["idle 10 min, parts end at a pause"]
+    pausing["together_anywhere"] = anywhere(logs, lambda log: calm(log, 10 * MINUTE))
     for factor, floor in ((5, 2), (10, 2), (10, 5), (20, 5)):
         name = f"{factor} times the usual pause, at least {floor} min"
         made[name] = figures(logs, lambda log, f=factor, m=floor: adaptive(log, f, m * MINUTE))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from bench.conversing import adaptive, calm, figures, fixed, read  # noqa: E402
+from bench.conversing import adaptive, anywhere, calm, figures, fixed, read  # noqa: E402
 
 IRC = ROOT / "fixtures" / "irc"
 LOGS = ("2004-11-15_03", "2016-12-19_20")
@@ -46,6 +46,15 @@ def test_the_default_keeps_answers_with_what_they_answer(name: str) -> None:
     assert default["together"] > 0.95
     # A longer gap brings nothing.
     assert figures([log], lambda each: fixed(each, Rules(idle=30 * MINUTE)))["together"] <= default["together"] + 0.005
+
+
+def test_where_parts_begin_is_no_more_than_chance() -> None:
+    """A part of a thousand events that ends among the marked lines tears answers apart; one that doesn't, none."""
+    log = read(IRC / "2016-12-19_20.raw.txt")
+    gapless = Rules(idle=10**12, span=10**15)
+    torn = anywhere([log], lambda each: fixed(each, gapless))
+    assert 0.9 < torn < 1.0
+    assert anywhere([log], lambda each: fixed(each, Rules(idle=10**12, span=10**15, part_events=10**6))) == 1.0
 
 
 def test_every_rule_puts_each_message_into_one_item() -> None:
