@@ -18,6 +18,7 @@ from conversation_builder import text_of
 from archiver import backfill
 from archiver import config as configuration
 from archiver.assembly import archive_of, directory_of
+from archiver.backfill import running
 from archiver.cli import main
 from archiver.compliance.preserving import Keeper, take_all
 from archiver.config import Config
@@ -458,7 +459,8 @@ def test_where_one_pool_allows_it_each_conversation_is_asked_once(tmp_path: Path
 
 
 def test_several_processes_archive_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backfill, "ALONE", 1)
+    monkeypatch.setattr(running, "ALONE", 1)
+    monkeypatch.setattr(running, "FEW", 0)
     events = [each for n in range(30) for each in talk(room=f"room{n}", who=(ALICE, BOB, CAROL))]
     (tmp_path / "events.ndjson").write_bytes(ndjson(events))
     asked = config(policy={"internal": True})

@@ -10,10 +10,9 @@ and what is filed by its version.
 from archiver.backfill.progress import Forecast, Progress, Show, Stage
 from archiver.backfill.reporting import Report
 from archiver.backfill.request import Request, check, chosen_by, feed_name, look, require
-from archiver.backfill.running import ALONE, run
+from archiver.backfill.running import run
 
 __all__ = [
-    "ALONE",
     "Forecast",
     "Progress",
     "Report",

@@ -31,6 +31,8 @@ from archiver.types import Delivery, Exclusion, Filing, Lease
 
 ALONE = 2_000
 """Fewer new events than this are filed by one process: more would hardly have begun."""
+FEW = 32 * 1024
+"""Bytes that hold fewer events than that, as a rule even where they are packed: for them none is forked at all."""
 _FEWEST, _MOST = 1, 100
 """Places given to a filing process at once."""
 _ENOUGH = 10_000
@@ -45,7 +47,8 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
     if not request.force:
         require_room(data, store_of(config, data).root, extent_of(request.importer, documents, request.paths))
     sieve = _sieve(config, data)
-    children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(request.jobs)]
+    jobs = request.jobs if sum(sizes.values()) > FEW else 0
+    children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(jobs)]
     reader_ = reader(lambda had, beat: reading.read(request, documents, sieve, _now(), had, beat))
     try:
         with open_spool(config, data) as spool, spool.hold("backfill", description(request)):
