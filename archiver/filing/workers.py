@@ -78,9 +78,9 @@ class Child:
             raise
 
     def close(self) -> None:
-        self.pipe.close()
         self._process.terminate()
         self._process.join(5)
+        self.pipe.close()
 
 
 def _run(main: Callable[[Connection], None], pipe: Connection, parents: Connection, parent: int) -> None:
@@ -205,13 +205,15 @@ def lots(child: Child) -> Iterator[Lot]:
     writes; never more than a few lots ahead.
     """
     ahead: Queue[bytes | BaseException] = Queue(_AHEAD)
-    Thread(target=_take, args=(child, ahead), daemon=True).start()
+    taking = Thread(target=_take, args=(child, ahead), daemon=True)
+    taking.start()
     while True:
         message = ahead.get()
         if isinstance(message, BaseException):
             raise message
         lot = _unpack(message)
         if lot.last:
+            taking.join()  # the child ends too; before that, whoever closes its pipe would do so under a reader
             return
         pieces: list[Sealed | Rejected] = [*lot.events]
         for place, content, position, reason, source in reversed(lot.rejected):
