@@ -474,7 +474,7 @@ def test_a_source_that_hangs_never_stops_another(spool, monkeypatch, where):
     for name in ("STARTING", "MENDING", "STOPPING"):
         monkeypatch.setattr(f"archiver.daemon.capture.{name}", 0.05)
     gate, sound, capture = threading.Event(), Fake(), capture_of(spool)
-    hanging = Hanging(where, gate)
+    hanging, others = Hanging(where, gate), set(threading.enumerate())
     capture.use({"hanging": lambda: hanging, "sound": lambda: sound})
     hanging.fault = "broken"
     for second in range(3):
@@ -486,6 +486,8 @@ def test_a_source_that_hangs_never_stops_another(spool, monkeypatch, where):
     capture.stop()
     assert not sound.up
     gate.set()
+    for late in set(threading.enumerate()) - others:
+        late.join(20)  # SQLite forbids closing the spool under one that writes
 
 
 def test_what_could_not_be_started_is_tried_at_once_when_the_configuration_is_read_anew(spool):
