@@ -99,18 +99,21 @@ WORLD = {
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time")}
 
 
-def modules() -> dict[str, ast.Module]:
-    """Dotted names below the package, with their source read."""
+def modules() -> dict[str, Path]:
+    """Dotted names below the package, with their files."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = ast.parse(path.read_text("utf-8"))
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
 MODULES = modules()
 HOME = {name: layer for layer, names in LAYERS.items() for name in names}
+
+
+def tree_of(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text("utf-8"))
 
 
 def imports(name: str, tree: ast.Module) -> Iterator[str]:
@@ -163,12 +166,12 @@ def test_the_tables_do_not_overlap():
 @pytest.mark.parametrize("name", MODULES)
 def test_a_layer_imports_only_the_records(name):
     if name.partition(".")[0] in RECORDS | JOINERS | HOME.keys() | {""}:
-        assert list(faults(name, MODULES[name])) == []
+        assert list(faults(name, tree_of(name))) == []
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if HOME.get(name.partition(".")[0]) in PURE])
 def test_a_pure_layer_knows_no_world_and_no_clock(name):
-    for node in ast.walk(MODULES[name]):
+    for node in ast.walk(tree_of(name)):
         match node:
             case ast.Import(names=names):
                 assert not WORLD & {each.name.partition(".")[0] for each in names}
@@ -182,7 +185,7 @@ def test_a_pure_layer_knows_no_world_and_no_clock(name):
 
 def test_special_permissions_are_used():
     """One that nobody needs any more goes."""
-    used = {(name.partition(".")[0], imported) for name, tree in MODULES.items() for imported in imports(name, tree)}
+    used = {(name.partition(".")[0], imported) for name in MODULES for imported in imports(name, tree_of(name))}
     present = {name.partition(".")[0] for name in MODULES}
     for own, imported in SPECIAL:
         if own in present:

@@ -69,6 +69,10 @@ CREATED = state("m.room.create", {})
 SHARED = {"msgtype": "m.file", "body": "a.txt", "url": "mxc://hs.test/abc", "info": {"mimetype": "text/plain"}}
 
 
+CLIENT = httpx2.Client(verify=False, limits=httpx2.Limits(max_keepalive_connections=0))
+"""One for all: making one reads all authorities there are, which takes longer than most tests."""
+
+
 def make(tmp_path: Path, url: str = NOBODY, address: Address | None = None, **more: Any) -> MatrixSource:
     file = tmp_path / "registration.yaml"
     if not file.exists():
@@ -78,7 +82,7 @@ def make(tmp_path: Path, url: str = NOBODY, address: Address | None = None, **mo
 
 def put(source: Any, *events: Any, txn: str | None = None, token: str = MINE.hs_token) -> httpx2.Response:
     path = f"http://{source.address}/_matrix/app/v1/transactions/{txn or next(NUMBERS)}"
-    return httpx2.put(path, json={"events": events}, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    return CLIENT.put(path, json={"events": events}, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
 class TestMatrixSource(SourceContract):
@@ -131,19 +135,19 @@ def events_of(spooled: Spooled) -> list[Any]:
 )
 def test_errors_are_matrix_own(source, spooled, method, path, token, status, errcode):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    answer = httpx2.request(method, f"http://{source.address}/_matrix/app/v1{path}", headers=headers, content=b"{}")
+    answer = CLIENT.request(method, f"http://{source.address}/_matrix/app/v1{path}", headers=headers, content=b"{}")
     assert (answer.status_code, answer.json()["errcode"]) == (status, errcode)
     assert spooled.records == []
 
 
 def test_a_ping_is_answered(source):
     headers = {"Authorization": f"Bearer {MINE.hs_token}"}
-    answer = httpx2.post(f"http://{source.address}/_matrix/app/v1/ping", json={"transaction_id": "1"}, headers=headers)
+    answer = CLIENT.post(f"http://{source.address}/_matrix/app/v1/ping", json={"transaction_id": "1"}, headers=headers)
     assert (answer.status_code, answer.json()) == (200, {})
 
 
 def test_a_token_in_the_address_is_none(source):
-    answer = httpx2.put(f"http://{source.address}/_matrix/app/v1/transactions/1?access_token={MINE.hs_token}", json={})
+    answer = CLIENT.put(f"http://{source.address}/_matrix/app/v1/transactions/1?access_token={MINE.hs_token}", json={})
     assert answer.status_code == 401
 
 
@@ -177,7 +181,7 @@ def test_what_can_not_be_read_is_kept_whole_and_nothing_waits_behind_it(source, 
     headers = {"Authorization": f"Bearer {MINE.hs_token}"}
     path = f"http://{source.address}/_matrix/app/v1/transactions"
     for number, body in enumerate((b"{broken", b"[]", b'{"events": 1}', b'{"events": [' + b"[" * 5000)):
-        assert httpx2.put(f"{path}/bad{number}", content=body, headers=headers).status_code == 200
+        assert CLIENT.put(f"{path}/bad{number}", content=body, headers=headers).status_code == 200
     rejected = [each.content for each in spooled.records if isinstance(each, Rejected)]
     assert len(rejected) == 4 and rejected[0] == b"{broken"
     assert put(source, CREATED, {"type": "m.room.message"}, 5, said("one"), said("\0"), event(room_id=None)).is_success
@@ -343,7 +347,7 @@ class Homeserver:
 
     @contextmanager
     def running(self) -> Iterator[Homeserver]:
-        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield self
         self._server.shutdown()
