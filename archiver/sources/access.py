@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from msgspec import Struct
 
-from archiver.sources.credentials import Secret, digest_of
+from archiver.sources.credentials import LogIns, Secret
 from archiver.sources.tls import Tls
 
 
@@ -26,9 +25,9 @@ class Doorkeeper:
     """Raises `EnvironmentFault` where a secret can't be had."""
 
     def __init__(self, access: Access) -> None:
-        self.required = bool(access.logins)
+        self._log_ins = LogIns(access.logins)
+        self.required = bool(self._log_ins)
         self._networks = [ip_network(each) for each in access.clients]
-        self._digests = [(each.name.encode(), each.digest()) for each in access.logins]
 
     def lets_in(self, peer: object) -> bool:
         """`peer` is a socket's: (address, port …), or a text for a socket file, which has a mode of its own."""
@@ -39,14 +38,9 @@ class Doorkeeper:
     def authenticate(
         self, server: object, session: object, envelope: object, mechanism: str, data: object
     ) -> AuthResult:
-        """As aiosmtpd asks. Looks at every log-in, whoever comes."""
-        name, digest = b"", b""
-        if isinstance(data, LoginPassword):
-            name, digest = data.login, digest_of(data.password.decode("utf-8", "surrogateescape"))
-        found = False
-        for known, its in self._digests:
-            found |= hmac.compare_digest(known, name) & hmac.compare_digest(its, digest)
-        return AuthResult(success=found, handled=False)
+        """As aiosmtpd asks."""
+        given = (data.login, data.password) if isinstance(data, LoginPassword) else (b"", b"")
+        return AuthResult(success=self._log_ins.are(*given), handled=False)
 
 
 def is_in(networks: Iterable[IPv4Network | IPv6Network], host: str) -> bool:

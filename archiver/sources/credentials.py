@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -36,6 +38,24 @@ class Secret(Struct, frozen=True):
                 hint="make one with: openssl rand -hex 32",
             )
         return secret
+
+
+class LogIns:
+    """Who logs in by name and password. Raises `EnvironmentFault` where a secret can't be had."""
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        self._digests = [(each.name.encode(), each.digest()) for each in secrets]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def are(self, name: bytes, password: bytes) -> bool:
+        """Looks at every one, whoever comes."""
+        digest = digest_of(password.decode("utf-8", "surrogateescape"))
+        found = False
+        for known, its in self._digests:
+            found |= hmac.compare_digest(known, name) & hmac.compare_digest(its, digest)
+        return found
 
 
 def digest_of(secret: str) -> bytes:
