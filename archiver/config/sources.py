@@ -18,7 +18,11 @@ _name = settings.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain na
 _digest = settings.matching(r"[0-9a-fA-F]{64}", "must be a SHA-256 digest: 64 hexadecimal digits")
 PRODUCTS = ("slack", "bigbluebutton", "graph", "mattermost", "rocketchat", "zulip")
 """Whose webhooks are understood."""
+_PEOPLE = ("name", "id", "display", "opaque_id")
 _web = settings.matching(r"https?://[A-Za-z0-9.:\[\]-]{1,255}/?", "must be as https://matrix.example.org")
+_api = settings.matching(
+    r"(https?://[A-Za-z0-9.:\[\]-]{1,255}(/[A-Za-z0-9._-]{1,100})*)?/?", "must be as http://127.0.0.1:8088/janus"
+)
 _variable = settings.matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "must be the name of an environment variable")
 
 
@@ -223,6 +227,57 @@ class WebhookTable(Struct, frozen=True):
         return (("listen", self.listen),)
 
 
+class JanusTable(Struct, frozen=True):
+    """VideoRooms and TextRooms of one Janus, as its event handler and its rooms' backends tell of them."""
+
+    type: Annotated[str, Setting(REQUIRED, settings.choice("janus"), "janus: conferences of a Janus server.")]
+    name: Annotated[str, Setting(REQUIRED, _name, "Its name, unlike any other of its type.")]
+    secret: Annotated[tuple[SecretTable, ...], Setting([], Tables(SecretTable, _one_each), "")]
+    people: Annotated[
+        str,
+        Setting(
+            "name",
+            settings.choice(*_PEOPLE),
+            "What is somebody's address: name (a TextRoom's username, a VideoRoom's display name), id (the username, "
+            "a VideoRoom's participant id), display or opaque_id.",
+        ),
+    ]
+    together: Annotated[
+        bool,
+        Setting(False, settings.boolean, "Whether a VideoRoom and a TextRoom of one number are one conference."),
+    ]
+    screens: Annotated[
+        tuple[str, ...],
+        Setting(
+            ["*screen*"],
+            settings.several(settings.pattern, "descriptions"),
+            "Descriptions of streams that are shared screens; * stands for anything.",
+        ),
+    ]
+    api: Annotated[
+        str,
+        Setting("", _api, "Janus' HTTP API, as http://127.0.0.1:8088/janus: asked what rooms are called."),
+    ]
+    listen: Annotated[
+        Endpoint, Setting("127.0.0.1:8030", settings.endpoint, "Where to listen: host:port or a socket's path.")
+    ]
+    certificate: Annotated[
+        str | None, Setting("", settings.optional(settings.path), "PEM file of its certificate, for TLS.")
+    ]
+    key: Annotated[str | None, Setting("", settings.optional(settings.path), "PEM file of the certificate's key.")]
+    max_size: Annotated[int, Setting("4MiB", settings.size("64KiB", "64MiB"), "Larger deliveries are refused.")]
+    connections: Annotated[int, Setting(200, settings.whole(1, 10_000), "Connections at once.")]
+
+    @property
+    def blocking(self) -> bool:
+        """Who talks in a room doesn't wait for its archive."""
+        return False
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        return (("listen", self.listen),)
+
+
 class MatrixTable(Struct, frozen=True):
     """A Matrix homeserver, of which the archiver is an application service."""
 
@@ -298,6 +353,7 @@ def webhook_faults(table: WebhookTable) -> Iterator[Fault]:
 
 SOURCES: dict[str, type] = {
     "http": HttpTable,
+    "janus": JanusTable,
     "matrix": MatrixTable,
     "sip": SipTable,
     "smtp": MailTable,
@@ -324,7 +380,9 @@ def coherent(tables: Sequence[SourceTable]) -> Iterator[Fault]:
                 yield f"[{number}].token", "", "is missing: without one nobody may write"
         if isinstance(table, WebhookTable):
             yield from ((f"[{number}].{key}", value, why) for key, value, why in webhook_faults(table))
-        if isinstance(table, MatrixTable) and bool(table.certificate) != bool(table.key):
+        if isinstance(table, JanusTable) and not table.secret:
+            yield f"[{number}].secret", "", "is missing: without one anybody could write"
+        if isinstance(table, JanusTable | MatrixTable) and bool(table.certificate) != bool(table.key):
             yield f"[{number}].certificate", table.certificate or "", _BOTH
         if isinstance(table, SipTable):
             yield from ((f"[{number}].{key}", value, why) for key, value, why in _sip_faults(table))

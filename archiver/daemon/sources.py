@@ -13,6 +13,7 @@ from archiver.config import Config
 from archiver.config.settings import Endpoint
 from archiver.config.sources import (
     HttpTable,
+    JanusTable,
     Mail,
     MailTable,
     MatrixTable,
@@ -29,6 +30,10 @@ from archiver.sources.access import Access
 from archiver.sources.credentials import Secret
 from archiver.sources.http import receiving as http
 from archiver.sources.http.source import HttpSource, Token
+from archiver.sources.janus import remembering as janus
+from archiver.sources.janus.asking import Api
+from archiver.sources.janus.meetings import Custom
+from archiver.sources.janus.source import JanusSource
 from archiver.sources.listening import Address
 from archiver.sources.protocol import Source
 from archiver.sources.sip import receiving as sip
@@ -66,7 +71,7 @@ def sources_of(config: Config, data: Path) -> Wanted:
     """`data` is the data directory: some keep there what they must not forget."""
     wanted = {"smtp:mail": Maker(_mail, (config.smtp,))} if config.smtp.enabled else {}
     for each in config.source:
-        kept = (data,) if isinstance(each, MatrixTable | SipTable | XmppTable) else ()
+        kept = (data,) if isinstance(each, JanusTable | MatrixTable | SipTable | XmppTable) else ()
         wanted[f"{each.type}:{each.name}"] = Maker(_KINDS[type(each)], (each, *kept))
     return wanted
 
@@ -165,6 +170,19 @@ def _sip(table: SipTable, data: Path) -> Source:
     return SipSource(table.name, place(table.listen), access=access, memory=memory)
 
 
+def _janus(table: JanusTable, data: Path) -> Source:
+    return JanusSource(
+        table.name,
+        place(table.listen),
+        tuple(map(_secret, table.secret)),
+        custom=Custom(table.people, table.together, table.screens),
+        memory=partial(janus.Remembered, data / "sources" / f"janus-{table.name}.db"),
+        api=Api(table.api) if table.api else None,
+        tls=_tls(table.certificate, table.key, None),
+        limits=http.Limits(table.max_size, 4 * table.max_size, connections=table.connections),
+    )
+
+
 def _matrix(table: MatrixTable, data: Path) -> Source:
     try:
         from archiver.sources.matrix.source import MatrixSource
@@ -201,6 +219,7 @@ def _tls(certificate: str | None, key: str | None, clients: str | None) -> Tls |
 
 _KINDS: dict[type, Callable[..., Source]] = {
     HttpTable: _http,
+    JanusTable: _janus,
     MailTable: _further_mail,
     MatrixTable: _matrix,
     SipTable: _sip,

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archiver.config import Config
-from archiver.config.sources import MatrixTable, Posted, WebhookTable, XmppTable
+from archiver.config.sources import JanusTable, MatrixTable, Posted, WebhookTable, XmppTable
 from archiver.daemon.sources import memory_of, sources_of
 from archiver.doctor.finding import Check, Finding, Verdict
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError
 from archiver.servers import MODULES
+from archiver.sources.janus.asking import PACKAGES, SAMPLE_HANDLER, Api
 from archiver.sources.xmpp.remembering import Module, modules_heard
 from archiver.sources.xmpp.source import SILENCE
 
@@ -55,9 +56,29 @@ def _module(name: str, heard: Module, now: int) -> Finding:
     return Finding(name, Verdict.OK, found)
 
 
+def conferences(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """What Janus says of itself, where it may be asked."""
+    for table in config.source:
+        if not isinstance(table, JanusTable) or not table.api:
+            continue
+        name = f"{table.type}:{table.name}'s server"
+        try:
+            info = Api(table.api).info()
+        except ArchiverError as fault:
+            yield Finding(name, Verdict.BAD, str(fault), fault.hint)
+            continue
+        missing = [each for each in (SAMPLE_HANDLER, *PACKAGES) if each not in info.events | info.plugins]
+        found = f"Janus {info.version_string}" + (f", without {', '.join(missing)}" if missing else "")
+        if SAMPLE_HANDLER in missing or not info.event_handlers:
+            advice = "switch on `broadcast` in janus.jcfg and `enabled` in janus.eventhandler.sampleevh.jcfg"
+            yield Finding(name, Verdict.BAD, f"{found}: it tells nobody what happens", advice)
+        else:
+            yield Finding(name, Verdict.OK, found)
+
+
 def privacy(config: Config, data: Path, now: int) -> Iterator[Finding]:
     for table in config.source:
-        if not isinstance(table, MatrixTable | Posted | WebhookTable) or table.certificate:
+        if not isinstance(table, JanusTable | MatrixTable | Posted | WebhookTable) or table.certificate:
             continue
         if _is_open(table.listen.host, table.listen.path):
             found = f"{table.listen.host}:{table.listen.port} takes tokens and what people say without TLS"
@@ -75,4 +96,4 @@ def _is_open(host: str, path: str) -> bool:
         return True
 
 
-CHECKS: tuple[Check, ...] = (sources, modules, privacy)
+CHECKS: tuple[Check, ...] = (sources, modules, conferences, privacy)

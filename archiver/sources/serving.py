@@ -56,7 +56,9 @@ class Serving:
 
     async def start(self) -> None:
         # It tells of every start and stop, and of whatever strangers send it.
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        told = logging.getLogger("uvicorn.error")
+        told.setLevel(logging.ERROR)
+        told.addFilter(_is_no_intention)
         serving = asyncio.create_task(self._server.serve(sockets=self._bound))
         self._tasks.append(serving)
         if self._context is not None and self._tls is not None:
@@ -101,6 +103,11 @@ class Serving:
     def _given(self, config: uvicorn.Config, default: object) -> ssl.SSLContext:
         assert self._context is not None
         return self._context
+
+
+def _is_no_intention(record: logging.LogRecord) -> bool:
+    """Not where a reply is broken off on purpose."""
+    return record.msg != "ASGI callable returned without completing response."
 
 
 class _Guarded:
