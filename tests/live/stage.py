@@ -58,6 +58,7 @@ class Stage:
         self.data.chmod(0o755)
         self._held = held
         self._relays: list[Relay | Datagrams] = []
+        self._whole = True
         self._monitor = self.port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -83,12 +84,19 @@ class Stage:
         return relay.port
 
     async def cut(self) -> None:
+        self._whole = False
         for relay in self._relays:
             await relay.cut()
 
     async def mend(self) -> None:
         for relay in self._relays:
             await relay.mend()
+        self._whole = True
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the daemon runs, and the network is whole."""
+        return self._whole and self._process is not None
 
     # The daemon
 
