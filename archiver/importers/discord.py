@@ -7,6 +7,7 @@ presence is partial. Of an edited message only the last text is there; what was 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -155,13 +156,13 @@ class _Room:
     def _parties(self) -> tuple[Participant, ...]:
         """Who ever wrote here: a direct chat has both in every event."""
         found = {}
-        for _, element in jsonfile.listed(self._document, ("",), "messages"):
-            try:
-                author = jsonfile.record(element, Line).author if element is not None else None
-            except jsonfile.Broken:
-                continue
-            if author is not None:
-                found[author.id] = self._person(author)
+        try:
+            for _, element in jsonfile.listed(self._document, ("",), "messages"):
+                with suppress(jsonfile.Broken):  # told where it is read
+                    author = jsonfile.record(element, Line).author
+                    found[author.id] = self._person(author)
+        except jsonfile.Broken:
+            pass  # the reading itself says so, behind what comes before
         return tuple(found[key] for key in sorted(found))
 
     def line(self, element: Any, position: str) -> Iterator[Captured | Rejected]:

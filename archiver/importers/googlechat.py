@@ -87,6 +87,7 @@ class GoogleChat:
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         chat = _Chat(document, options, reading)
         number = 0
+        yield from chat.faults
         try:
             for _, element in jsonfile.listed(document, ("",), "messages"):
                 if element is not None:
@@ -104,13 +105,15 @@ class _Chat:
         self._document = document
         self._reading = reading
         self._people: dict[str, Participant] = {}
-        self._group = self._info()
+        self.faults: list[Rejected] = []
+        beside = document.beside("group_info.json")
+        self._group = self._info(beside) if beside is not None else Group()
 
-    def _info(self) -> Group:
-        beside = self._document.beside("group_info.json")
+    def _info(self, beside: Document) -> Group:
         try:
-            return jsonfile.whole(beside, Group) if beside is not None else Group()
-        except jsonfile.Broken:
+            return jsonfile.whole(beside, Group)
+        except jsonfile.Broken as fault:
+            self.faults.append(Rejected(beside.head(jsonfile.CHUNK), beside.place, str(fault), self.source))
             return Group()
 
     def line(self, element: Any, position: str) -> Iterator[Captured | Rejected]:

@@ -149,15 +149,18 @@ def _chats(document: Document, options: Options, reading: Reading) -> Iterator[C
 
 def _account(document: Document) -> str:
     """Whose export it is: as stated, else who writes in a private chat and isn't its peer; "" where nothing tells."""
-    for header, element in jsonfile.listed(document, _CHATS, "messages"):
-        personal = header.get("personal_information")
-        if isinstance(personal, dict) and personal.get("user_id"):
-            return f"user{personal['user_id']}"
-        if header.get("type") != "personal_chat" or not isinstance(element, dict):
-            continue
-        writer = element.get("from_id")
-        if isinstance(writer, str) and writer != f"user{header.get('id')}":
-            return writer
+    try:
+        for header, element in jsonfile.listed(document, _CHATS, "messages"):
+            personal = header.get("personal_information")
+            if isinstance(personal, dict) and personal.get("user_id"):
+                return f"user{personal['user_id']}"
+            if header.get("type") != "personal_chat" or not isinstance(element, dict):
+                continue
+            writer = element.get("from_id")
+            if isinstance(writer, str) and writer != f"user{header.get('id')}":
+                return writer
+    except jsonfile.Broken:
+        pass  # the reading itself says so, behind what comes before
     return ""
 
 

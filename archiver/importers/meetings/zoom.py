@@ -135,15 +135,15 @@ class _Chat:
         size = 0
         for given in text_lines(self._document, charset):
             number, raw, text, _, fault = given
-            line = None if fault else line_of(text)
+            line = line_of(text)
+            if line is not None:
+                yield from self._told(first, gathered)
+                first, gathered, size = line, [], 0
             if fault:
                 # What goes on with a message is part of it: half of one would be another message.
                 whole = b"\n".join(each.raw for each in (*gathered, given))
                 yield Rejected(whole, f"{self._document.place}:{number}", fault, self._room.source)
                 first, gathered = None, []
-            elif line is not None:
-                yield from self._told(first, gathered)
-                first, gathered, size = line, [given], 0
             elif first is not None and size <= MESSAGE_LIMIT:
                 gathered.append(given)
             elif raw.strip():

@@ -165,12 +165,15 @@ class _Reader:
 
     def _own_names(self) -> frozenset[str]:
         """By what names the log's owner is meant: by their colour, else by the account's name, else not the peer's."""
-        named = [line for _, line in self.lines() if isinstance(line, Line) and line.name]
-        names = {_name(line) for line in named}
-        own = {_name(line) for line in named if line.is_own} or {n for n in names if _is_called(n, self._log.account)}
-        others = {_name(line) for line in named if line.is_own is False} | {
-            name for name in names if _is_called(name, self._log.peer)
-        }
+        names, own, others = set[str](), set[str](), set[str]()
+        for _, line in self.lines():
+            if isinstance(line, Rejected) or not line.name:
+                continue
+            names.add(name := _name(line))
+            if line.is_own or _is_called(name, self._log.account):
+                own.add(name)
+            if line.is_own is False or _is_called(name, self._log.peer):
+                others.add(name)
         if names - others and others and not own and not self._log.is_room:
             self._told_by_names = True
             own = names - others

@@ -181,11 +181,11 @@ class _Chat:
         size = 0
         for line in text_lines(self._document, self._charset):
             number, raw, text, _, fault = line
-            found = None if fault else start(text)
+            found = start(text)
             if found is not None:
                 yield from self._message(pending)
-                pending, size = _Pending(found, [line]), len(raw)
-            elif fault:
+                pending, size = _Pending(found, []), 0
+            if fault:
                 # What goes on with a message is part of it: half of one would be another message.
                 whole = b"\n".join(each.raw for each in (*(pending.lines if pending else ()), line))
                 yield Rejected(whole, f"{self._document.place}:{number}", fault, self.source)
