@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from conftest import FIXTURES
 from hypothesis import given
 from hypothesis import strategies as st
+from large_documents import WRITERS
 
 from archiver import backfill
 from archiver.backfill import Forecast, Progress, Stage
@@ -22,6 +23,7 @@ from archiver.config import load
 from archiver.events import ndjson
 from archiver.filing.workers import Lot, Passage
 from archiver.importers import Options, importer
+from archiver.importers.metering import BUFFER
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
@@ -65,6 +67,19 @@ def test_one_large_document_goes_on_piece_by_piece_and_so_does_its_filing(jobs: 
         far = [step.done for step in each]
         assert far == sorted(far) and len({done for done in far if 0 < done < each[0].total}) > 2
     assert [each.position for each in reading] == [str(path)] * len(reading)
+
+
+@pytest.mark.slow
+def test_a_database_goes_on_by_its_rows(tmp_path: Path) -> None:
+    """SQLite opens it by its path, where nobody sees what is read of it."""
+    path = WRITERS["imessage"](tmp_path, 5_000)
+    reading = of(told(tmp_path / "data", path, form="imessage"), Stage.READING)
+    far = [each.done for each in reading]
+    size = path.stat().st_size
+    assert {each.total for each in reading} == {size} and far[-1] == size and far == sorted(far)
+    for step in reading[:-1]:
+        # The next lot, of 1,000 events, is under way.
+        assert size * step.events / 5_000 - BUFFER <= step.done <= size * (step.events + 1_000) / 5_000
 
 
 def test_what_was_read_before_is_passed_by(tmp_path: Path) -> None:

@@ -50,14 +50,20 @@ class Meter:
             self._changed()
 
 
+def read_up_to(document: Document, at: int) -> None:
+    """Say how far a document was read that is opened by its path on disk: nobody sees it otherwise."""
+    if isinstance(document.tree, Metered):
+        document.tree.note(document.within, at)
+
+
 class Metered:
-    """A tree that tells how far each of its files was read. What is opened by its path on disk isn't seen."""
+    """A tree that tells how far each of its files was read; what is opened by its path on disk says so itself."""
 
     def __init__(self, inner: Tree, note: Callable[[str, int], None]) -> None:
         self.inner = inner
         self.place = inner.place
         self.sealed = inner.sealed
-        self._note = note
+        self.note = note
 
     def names(self) -> Iterator[str]:
         return self.inner.names()
@@ -72,7 +78,7 @@ class Metered:
         return self.inner.path(name)
 
     def open(self, name: str) -> BinaryIO:
-        stream = _Watched(self.inner.open(name), lambda at: self._note(name, at))
+        stream = _Watched(self.inner.open(name), lambda at: self.note(name, at))
         return cast(BinaryIO, io.BufferedReader(stream, BUFFER))
 
 

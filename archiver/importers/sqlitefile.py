@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from archiver.events import chunks
 from archiver.importers.document import Document
+from archiver.importers.metering import BUFFER, read_up_to
 
 MAGIC = b"SQLite format 3\0"
 VALUE_LIMIT = 32 * 1024 * 1024
@@ -38,8 +39,9 @@ class Broken(Exception):
 class Database:
     """An open one. `tables` are the plain ones there, by name, with their columns."""
 
-    def __init__(self, connection: sqlite3.Connection, size: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, size: int, document: Document) -> None:
         self._connection = connection
+        self._document = document
         self._steps = FEWEST + STEPS_A_BYTE * size
         self.tables: dict[str, tuple[str, ...]] = {}
         for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -49,20 +51,40 @@ class Database:
         connection.set_authorizer(self._only_reading)
         connection.set_progress_handler(self._one_more, STEPS)
 
-    def rows(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    def rows(self, query: str, parameters: tuple[object, ...] = (), *, through: str = "") -> Iterator[tuple[Any, ...]]:
         """What a query finds, by the number in its first column, which never falls. Raises `Broken` for a damaged file.
 
         A file that was made to harm can lead in circles: then the number falls, or the steps are too many for its size.
+        `through` names the table whose rows they are: how far they are among all of them is how far the reading is.
         """
         last = None
         try:
+            went = self._through(through) if through else None
             for row in self._connection.execute(query, parameters):
                 if not isinstance(row[0], int) or (last is not None and row[0] < last):
                     raise Broken("the database leads in circles")
                 last = row[0]
+                if went is not None:
+                    went(last)
                 yield row
         except _DAMAGED as fault:
             raise Broken(f"the database can't be read: {fault}") from fault
+
+    def _through(self, table: str) -> Callable[[int], None]:
+        """Takes the rowids of a table in order, and says how far they are: as if rows were all of one size."""
+        ends = f"SELECT rowid FROM {table} ORDER BY rowid {{}} LIMIT 1"  # noqa: S608
+        (first,) = self._connection.execute(ends.format("ASC")).fetchone() or (0,)
+        (last,) = self._connection.execute(ends.format("DESC")).fetchone() or (0,)
+        size, told = self._document.size, 0
+
+        def went(number: int) -> None:
+            nonlocal told
+            at = size if number >= last else size * (number - first) // (last - first)
+            if at >= told + BUFFER or at == size:
+                told = at
+                read_up_to(self._document, at)
+
+        return went
 
     def has(self, table: str, columns: Collection[str]) -> bool:
         return set(columns) <= set(self.tables.get(table, ()))
@@ -92,7 +114,7 @@ def opened(document: Document) -> Iterator[Database]:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT)
             for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
                 connection.execute(f"PRAGMA {pragma}")
-            database = Database(connection, path.stat().st_size)
+            database = Database(connection, path.stat().st_size, document)
         except _DAMAGED as fault:
             if connection is not None:
                 connection.close()

@@ -25,7 +25,6 @@ from archiver.importers import IMPORTERS, Document, Importer, Options, Reading
 from archiver.importers.archive import archive_at
 from archiver.importers.metering import Meter
 from archiver.importers.recognising import document_at, recognise
-from archiver.importers.sqlitefile import MAGIC
 
 RECEIVED = 1_800_000_000 * SECOND
 
@@ -137,7 +136,6 @@ class ImporterContract:
         ]
 
     def test_it_can_be_seen_how_far_it_is(self) -> None:
-        """What is opened by its path on disk (databases) can't be."""
         for path, options in self.samples:
             document = self.document(path)
             meter = Meter()
@@ -147,7 +145,7 @@ class ImporterContract:
                 each.body for each in self.captured(path, options)
             ]
             size = sizes_of(self.importer, (document,))[document.place]
-            assert meter.seen <= size and (meter.seen > 0 or document.head(16) == MAGIC)
+            assert 0 < meter.seen <= size
 
     def test_a_file_that_breaks_off_keeps_what_came_before(self, tmp_path: Path) -> None:
         for path, options in self.samples if not self.importer.marks else ():

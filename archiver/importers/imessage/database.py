@@ -186,7 +186,8 @@ class _Phone:
         files = _Beside(self._attached())
         there = [each for each in _OPTIONAL if self._database.has("message", (each,))]
         columns = ("guid", "text", "handle_id", "is_from_me", "date", *there)
-        for values in self._database.rows(f"SELECT rowid, {', '.join(columns)} FROM message ORDER BY rowid"):  # noqa: S608
+        query = f"SELECT rowid, {', '.join(columns)} FROM message ORDER BY rowid"  # noqa: S608
+        for values in self._database.rows(query, through="message"):
             row = Row(values[0], **dict(zip(columns, values[1:], strict=True)))
             chat = chats.of(row.number)
             yield from self._take(row, self._rooms.get(chat[0][0]) if chat else None, files.of(row.number))

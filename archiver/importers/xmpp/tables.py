@@ -27,7 +27,7 @@ Row = tuple[str, Envelope | EventError]
 def prosody(database: Database) -> Iterator[Row]:
     """Raises `sqlitefile.Broken`."""
     query = 'SELECT rowid, "host", "user", "store", "key", "when", "type", "value" FROM prosodyarchive ORDER BY rowid'
-    for _, host, user, store, key, when, kind, value in database.rows(query):
+    for _, host, user, store, key, when, kind, value in database.rows(query, through="prosodyarchive"):
         if store not in ("archive", "muc_log"):
             continue
         owner = f"{user}@{host}".lower()
@@ -37,7 +37,7 @@ def prosody(database: Database) -> Iterator[Row]:
 def ejabberd(database: Database) -> Iterator[Row]:
     """Raises `sqlitefile.Broken`."""
     query = _SEVERAL_HOSTS if database.has("archive", ("server_host",)) else _ONE_HOST
-    for _, name, when, peer, xml, kind, nick, full, host in database.rows(query):
+    for _, name, when, peer, xml, kind, nick, full, host in database.rows(query, through="archive"):
         is_room = kind == "groupchat" or "@" in str(name)
         owner = str(name) if "@" in str(name) or not host else f"{name}@{host}"
         yield _row(xml, when, 1, str(when), owner.lower(), is_room, str(nick or ""), str(peer or full or ""))
