@@ -54,6 +54,7 @@ SPECIAL = {
     # A product says the same in its webhook as in its export: one reading, so that both give the same events.
     ("sources", "importers.slack.message"),
     ("sources", "importers.bigbluebutton.action"),
+    ("sources", "importers.bigbluebutton.chat"),
     ("sources", "importers.bigbluebutton.text"),
     ("sources", "importers.teams.message"),
     ("sources", "importers.telling"),

@@ -28,7 +28,9 @@ from structlog.testing import capture_logs
 from archiver.config import parse
 from archiver.config.sources import PRODUCTS
 from archiver.daemon.sources import sources_of
-from archiver.events import Captured, Event, Participant, Rejected
+from archiver.events import SECOND, Captured, Event, Participant, Rejected
+from archiver.importers import IMPORTERS, Options, Reading
+from archiver.importers.recognising import document_at
 from archiver.importers.slack import message as slack_lines
 from archiver.sources.credentials import Secret
 from archiver.sources.http.replies import Refusal
@@ -241,6 +243,15 @@ URL = "https://archive.example.org/webhook"
 MEETING = (FIXTURES / "bigbluebutton" / "meeting.ndjson").read_text().splitlines()
 
 
+RECORDING = """<recording meeting_id="abc-1700000000000" bbb-origin-server-name="bbb.example.org">
+<meeting id="abc-1700000000000" externalId="weekly" name="Weekly round"/>
+<event timestamp="1700000001001" module="PARTICIPANT" eventname="ParticipantJoinEvent">
+<userId>w_1</userId><externalUserId>ann@a.example</externalUserId><name>Ann</name></event>
+<event timestamp="1700000002004" module="CHAT" eventname="PublicChatEvent"><messageId>1700000002000-x1</messageId>
+<senderId>w_1</senderId><sender>Ann</sender><message><![CDATA[hello]]></message></event>
+</recording>"""
+
+
 def callback(*events: str, domain: str = "bbb.example.org") -> bytes:
     return urlencode({"domain": domain, "event": f"[{','.join(events)}]", "timestamp": AT * 1000}).encode()
 
@@ -321,6 +332,24 @@ class TestBigBlueButton:
 
     def test_the_same_again_is_the_same(self) -> None:
         assert self.meeting() == self.meeting()
+
+    def test_a_message_is_the_same_in_its_recording(self, tmp_path: Path) -> None:
+        """Which says a little later that it was said."""
+        path = tmp_path / "events.xml"
+        path.write_text(RECORDING)
+        found = IMPORTERS["bigbluebutton"].read(document_at(path), Options(), Reading(AT * SECOND))
+        (recorded,) = [event_of(each) for each in found if event_of(each).type == "message.sent"]
+        (live,) = [each for each in self.meeting() if each.type == "message.sent"]
+        assert _compared(live) == _compared(recorded)
+
+
+def _compared(event: Event) -> tuple[object, ...]:
+    """What decides whether two events of one identity are the same one."""
+    data = event.data
+    message = data.message and (data.message.id, data.message.text, data.message.html, data.message.to)
+    session = data.conversation.session
+    address = data.actor and data.actor.address
+    return event.source, event.id, event.type, event.time, data.conversation.id, session, address, message
 
 
 # --- Microsoft Graph ---------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import msgspec
 from archiver.events import (
     ENDED,
     SECOND,
+    SENT,
     STARTED,
     Captured,
     Data,
@@ -29,6 +30,7 @@ from archiver.events import (
 )
 from archiver.exceptions import EventError
 from archiver.importers import xmlfile
+from archiver.importers.bigbluebutton import chat
 from archiver.importers.bigbluebutton.action import Actions
 from archiver.importers.bigbluebutton.recording import Element, elements
 from archiver.importers.document import Document
@@ -162,7 +164,9 @@ class _Recording:
         """`number` tells apart what comes of one recorded event, 0 being the meeting that it opens."""
         position = f"{self._position:06d}.{number}"
         identity = f"{self._base}/{position}"
-        if data.message is not None and not data.message.id:
+        if type_ == SENT and data.message is not None and data.message.id:
+            identity, at = chat.identity_of(self._base, data.message.id), chat.said_at(data.message.id, at)
+        elif data.message is not None and not data.message.id:
             data = msgspec.structs.replace(data, message=msgspec.structs.replace(data.message, id=identity))
         event = Event(
             source=self.source,

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from archiver.events import (
     ENDED,
@@ -34,8 +35,11 @@ from archiver.events import (
     Poll,
     Rejected,
     capture,
+    microseconds,
+    moment,
 )
 from archiver.exceptions import EventError
+from archiver.importers.bigbluebutton import chat
 from archiver.importers.bigbluebutton.action import SCREEN_SHARED, SCREEN_UNSHARED
 from archiver.importers.bigbluebutton.text import plain
 from archiver.importers.telling import Room, from_milliseconds
@@ -180,9 +184,7 @@ class BigBlueButton:
         elif kind == "chat-group-message-sent" and told.chat_message is not None:
             # Who reads a private chat isn't told: to be shown to nobody else, it is shown to nobody.
             if told.chat_id == PUBLIC:
-                chat = told.chat_message
-                said = Message(id=chat.id, text=plain(chat.message))
-                yield room.event(f"{key}/{chat.id}", SENT, at, self._person(chat.sender), message=said)
+                yield _said(told.chat_message, room, happened.event.ts, self._person(told.chat_message.sender))
         elif kind == "poll-started" and told.poll is not None:
             by = self._person(told.user) if told.user is not None else None
             asked = Poll(told.poll.id, plain(told.poll.question or "") or None, _options(told.poll))
@@ -209,6 +211,14 @@ class BigBlueButton:
 
 
 _SAID = frozenset(("chat-group-message-sent", "poll-started", "poll-responded"))
+
+
+def _said(message: Chat, room: Room, told: int, author: Participant) -> Event:
+    """As its recording has it, with the same id and time."""
+    at = moment(chat.said_at(message.id, microseconds(from_milliseconds(told))))
+    said = Message(id=message.id, text=plain(message.message))
+    event = room.event(message.id, SENT, at, author, message=said)
+    return replace(event, id=chat.identity_of(room.place.session or "", message.id))
 
 
 def _none() -> list[str]:
