@@ -29,6 +29,7 @@ from bench import (
     rendering,
     searching,
     spooling,
+    steady,
 )
 from bench.measure import ROOT, Bench, Figure, Sizes
 
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "live": live.run,
     "http": posting.run,
     "smtp": delivering.run,
+    "steady": steady.run,
     "policy": policy.run,
     "inspection": inspecting.run,
     "purge": purging.run,
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     home: Path = given.work or ROOT / "build" / "bench"
     home.mkdir(parents=True, exist_ok=True)
-    sizes = Sizes(QUICK if given.quick else given.events, ten=given.ten)
+    sizes = Sizes(QUICK if given.quick else given.events, ten=given.ten, minutes=given.minutes)
     if machine.file_system(home) in _IN_MEMORY and sizes.events >= QUICK:
         sys.exit(f"{home} lies in memory: what is measured there says nothing. Name a folder on a disk with --work.")
     work = home / datetime.now().strftime("run-%Y%m%d-%H%M%S-%f")
@@ -85,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="size of the backfill (%(default)s)")
     parser.add_argument("--quick", action="store_true", help=f"everything small: {QUICK:,} events")
     parser.add_argument("--ten", action="store_true", help="also a backfill of ten times the size")
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, metavar="N", help="how long memory is watched (10; quick 1)"
+    )
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given again")
     parser.add_argument(
         "--without", action="append", choices=["mblaze", "notmuch"], default=[], help="do without this program"

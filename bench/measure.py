@@ -24,6 +24,8 @@ class Sizes(Struct, frozen=True):
 
     events: int
     ten: bool = False
+    minutes: float = 0.0
+    """How long memory is watched; 0: as the number of events has it."""
 
     @property
     def spooled(self) -> int:
@@ -90,7 +92,12 @@ class Sizes(Struct, frozen=True):
         """How long a steady stream is watched."""
         if self.events < 10_000:
             return 1.0
-        return 600.0 if self.events >= 1_000_000 else 30.0
+        return 120.0 if self.events >= 1_000_000 else 30.0
+
+    @property
+    def steady_seconds(self) -> float:
+        """How long memory is watched under a steady stream."""
+        return self.minutes * 60 if self.minutes else max(1.0, min(600.0, self.events / 1_000))
 
 
 class Figure(Struct, frozen=True, omit_defaults=True):

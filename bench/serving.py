@@ -29,21 +29,15 @@ class Daemon:
         self.http = http
         self.smtp = smtp
 
-    @property
-    def memory(self) -> float:
-        """MiB resident now."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
 
 @contextmanager
-def daemon(folder: Path) -> Iterator[Daemon]:
-    """With an empty data directory in `folder`; drained and ended afterwards."""
+def daemon(folder: Path, more: str = "") -> Iterator[Daemon]:
+    """With an empty data directory in `folder`, and `more` configuration; drained and ended afterwards."""
     http, smtp = _free_ports(2)
     (folder / "archiver.toml").write_text(
         f'[smtp]\nlisten = "127.0.0.1:{smtp}"\n[log]\nlevel = "warning"\n'
         f'[[source]]\ntype = "http"\nname = "bench"\nlisten = "127.0.0.1:{http}"\n'
-        '[[source.token]]\nname = "bench"\nsources = ["*"]\nenv = "BENCH_TOKEN"\n'
+        '[[source.token]]\nname = "bench"\nsources = ["*"]\nenv = "BENCH_TOKEN"\n' + more
     )
     command = [sys.executable, "-m", "archiver", "--data", str(folder / "data")]
     command += ["--config", str(folder / "archiver.toml"), "run"]

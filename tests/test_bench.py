@@ -21,8 +21,8 @@ from bench import corpus, machine  # noqa: E402
 from bench.measure import at_least, at_most, percentile, ratio, rounded  # noqa: E402
 
 EVENTS = 300
-NOTHING = {"live.refused", "http.refused", "http.memory"}
-"""What may well be 0."""
+NOTHING = {"live.refused", "http.refused", "steady.growth", "steady.slope"}
+"""What may well be 0, or less."""
 PEERS = {"filing.mdeliver", "store.mdeliver"}
 FIGURES = {
     "spool": {f"spool.{ids}{more}" for ids in ("serial", "random") for more in ("", ".sealed")},
@@ -32,7 +32,8 @@ FIGURES = {
     }
     | {"rendering.backfill"},
     "backfill": {f"backfill.{ids}.{what}" for ids in ("serial", "random") for what in ("speed", "memory")},
-    "http": {"http.batches", "http.p99", "http.refused", "http.memory"},
+    "http": {"http.batches", "http.p99", "http.refused"},
+    "steady": {"steady.growth", "steady.slope"},
     "smtp": {"smtp.deliveries"},
     "live": {"live.p99", "live.refused", "live.alone"},
     "policy": {"policy.warm", "policy.cold"},
