@@ -23,7 +23,7 @@ from archiver.sources.protocol import Source
 from archiver.sources.sip import conference, copies, dialogs, receiving, tracking
 from archiver.sources.sip.copies import ECHO
 from archiver.sources.sip.cpim import read_cpim, unescaped
-from archiver.sources.sip.dialogs import ANSWER, CALL
+from archiver.sources.sip.dialogs import CALL
 from archiver.sources.sip.drops import drops_of
 from archiver.sources.sip.hep import read_packet
 from archiver.sources.sip.message import party, read_message
@@ -32,7 +32,7 @@ from archiver.sources.sip.roster import MEDIA_TYPE
 from archiver.sources.sip.saying import said_in
 from archiver.sources.sip.source import SipSource
 from archiver.sources.sip.telling import events_of
-from archiver.sources.sip.tracking import SETTLE, Tracking
+from archiver.sources.sip.tracking import ANSWER, SETTLE, Tracking
 
 IS_FOCUS = f"Contact: <{FOCUS}>;isfocus\r\n"
 LYNC = "sip:ann@a.example;gruu;opaque=app:conf:focus:id:ABC123"
@@ -328,7 +328,7 @@ def test_a_flood_is_remembered_within_bounds(monkeypatch):
     sizes = [len(each) for one in kept for each in vars(one).values() if isinstance(each, dict) and each]
     assert max(sizes) <= 5
     people = [len(each.people) for each in stream.tracking.conferences._known.values()]
-    versions = [len(each.versions) for each in stream.tracking.conferences._following.values()]
+    versions = [len(each.versions) for each in stream.tracking.conferences._known.values()]
     assert max(people) <= 5 and max(versions) <= 5
     assert sum(each.type == "message.sent" for each in stream.events) >= 95  # told early, never dropped
 

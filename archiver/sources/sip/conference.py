@@ -3,8 +3,7 @@
 Two witnesses tell of the same thing, in either order: somebody comes with the first that says so, and goes likewise.
 What must outlast a restart is a `Conference`; `changes` gives those to be kept.
 
-Of the many who are sent each roster only one subscription at a time is followed, as what others are sent may come
-late. It is left for another where that tells something after it was silent for `LEAD` seconds.
+Each change is told to many, and some are told late: what one subscription told counts once, however many tell it.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Struct
 
+from archiver.sources.sip.copies import ECHO, Copies
 from archiver.sources.sip.message import Party
 from archiver.sources.sip.roster import Report, User
 
-LEAD = 5.0
 EMPTY = 600.0
 """Seconds for which a conference is known in which nobody is any more: what was said there may come late."""
 UNHEARD = 86_400.0
 CONFERENCES = 10_000
 PEOPLE = 5_000
 ENDPOINTS = 50
-SUBSCRIPTIONS = 10_000
+SUBSCRIPTIONS = 500
 
 
 class Person(Struct):
@@ -37,12 +36,16 @@ class Person(Struct):
 
 
 class Conference(Struct):
-    """`id` is that of a conference of Lync or Skype for Business, "" for one that only has an address."""
+    """`id` is that of a conference of Lync or Skype for Business, "" for one that only has an address.
+
+    `versions` are the last ones of its subscriptions: what was told while nobody listened is missing in their numbers.
+    """
 
     address: str
     id: str
     people: dict[str, Person] = {}
     topic: str | None = None
+    versions: dict[str, int] = {}
 
     @property
     def focus(self) -> Party:
@@ -61,22 +64,15 @@ class Move(Struct, frozen=True):
     edge: bool
 
 
-class _Following(Struct):
-    """Not kept: which subscription is believed, until when, and the last version of each."""
-
-    leader: str = ""
-    until: float = 0.0
-    versions: OrderedDict[str, int] = msgspec.field(default_factory=OrderedDict)
-
-
 class Conferences:
     """`kept` are those of an earlier life, as `changes` gave them."""
 
     def __init__(self, now: float, kept: Iterable[Conference] = ()) -> None:
         self._known: OrderedDict[str, Conference] = OrderedDict((each.place, each) for each in kept)
         self._due: dict[str, float] = dict.fromkeys(self._known, now + UNHEARD)
-        self._following: dict[str, _Following] = {}
+        self._gaps: dict[str, float] = {}
         self._changed: set[str] = set()
+        self._copies = Copies()
 
     def calls(self) -> Iterator[tuple[str, Party, Party]]:
         """By whom, and to which."""
@@ -129,20 +125,21 @@ class Conferences:
     def report(self, focus: Party, report: Report, subscription: str, now: float) -> tuple[list[Move], int]:
         """Who came and went by it, and how many reports before it were never seen."""
         conference = self._conference(focus)
-        missing = self._follow(conference, report, subscription, now)
+        missing = self._missing(conference, report.version, subscription, now)
         if missing is None:
             return [], 0
         conference.topic = conference.topic if report.topic is None else report.topic
-        moves = list(self._moves(conference, report))
+        moves = list(self._moves(conference, report, subscription, now))
         self._keep(conference, now, changed=True)
         return moves, missing
 
     def sweep(self, now: float) -> None:
+        self._copies.sweep(now)
         due = [place for place, when in self._due.items() if when <= now]
         while due or len(self._known) > CONFERENCES:
             place = due.pop() if due else next(iter(self._known))
             del self._known[place], self._due[place]
-            self._following.pop(place, None)
+            self._gaps.pop(place, None)
             self._changed.add(place)
 
     def changes(self) -> dict[str, Conference | None]:
@@ -159,26 +156,38 @@ class Conferences:
         if changed:
             self._changed.add(conference.place)
 
-    def _follow(self, conference: Conference, report: Report, subscription: str, now: float) -> int | None:
-        """How many reports are missing before this one; None for one that is to be left alone."""
-        following = self._following.setdefault(conference.place, _Following())
-        last = following.versions.pop(subscription, None)
-        following.versions[subscription] = max(report.version, last or 0)
-        if len(following.versions) > SUBSCRIPTIONS:
-            following.versions.popitem(last=False)
-        is_old = last is not None and report.version <= last
-        if is_old or (subscription != following.leader and now < following.until):
-            return None
-        following.leader, following.until = subscription, now + LEAD
-        return report.version - last - 1 if last is not None else 0
+    def _missing(self, conference: Conference, version: int, subscription: str, now: float) -> int | None:
+        """How many reports are missing before this one; None for one that came before.
 
-    def _moves(self, conference: Conference, report: Report) -> Iterator[Move]:
+        What others then miss too is taken for the same.
+        """
+        versions, place = conference.versions, conference.place
+        last = versions.pop(subscription, version - 1)
+        versions[subscription] = max(version, last)
+        if len(versions) > SUBSCRIPTIONS:
+            del versions[next(iter(versions))]
+        if version <= last:
+            return None
+        missing = version - last - 1 if now >= self._gaps.get(place, now) else 0
+        if missing:
+            self._gaps[place] = now + ECHO
+        return missing
+
+    def _moves(self, conference: Conference, report: Report, subscription: str, now: float) -> Iterator[Move]:
+        def is_known(*told: User) -> bool:
+            words = msgspec.json.encode((report.whole, report.over, told)).decode()
+            return self._copies.passed_on(conference.place, words, subscription, now)
+
+        users = [user for user in report.users if user.address != conference.address]
         if report.whole or report.over:
-            named = {user.address for user in report.users if not report.over}
+            if is_known(*users):
+                return
+            users = [] if report.over else users
+            named = {user.address for user in users}
             for address in [each for each in conference.people if each not in named]:
                 yield from _some(self._go(conference, address))
-        for user in () if report.over else report.users:
-            if user.address != conference.address:
+        for user in users:
+            if report.whole or not is_known(user):
                 yield from _some(self._told(conference, user))
 
     def _told(self, conference: Conference, user: User) -> Move | None:

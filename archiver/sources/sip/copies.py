@@ -1,4 +1,4 @@
-"""What a conference tells each of its people is what one of them told it: once is enough. Pure, within bounds.
+"""What a conference tells each of its people counts once: what one of them said, who came, who went. Pure, bounded.
 
 How often something was said is at least how often any one of its people was told it. So who says the same again is
 heard again, also where only the conference's copies are seen, and a copy that comes before what it is of hides nothing.

@@ -12,13 +12,11 @@ from msgspec import Struct
 
 from archiver.exceptions import EventError
 from archiver.sources.sip.conference import Conference, Conferences, Move, place_of
-from archiver.sources.sip.happening import Exchange, Happening, Key, key_of
+from archiver.sources.sip.happening import Happening, Key, key_of
 from archiver.sources.sip.message import Message, Party
 from archiver.sources.sip.roster import MEDIA_TYPE, read_report
 from archiver.sources.sip.saying import type_of
 
-ANSWER = 35.0
-"""Seconds that an answer may take: RFC 3261, 17.1.2.2, timer F is 32."""
 CALL = 86_400.0
 """Seconds without any request after which a call's end is given up."""
 ENDED = 600.0
@@ -51,7 +49,7 @@ class Dialogs:
         self._calls: OrderedDict[str, _Call] = OrderedDict()
         self._invited: OrderedDict[Key, _Invitation] = OrderedDict()
         self._ended: OrderedDict[str, float] = OrderedDict()
-        self._reports: OrderedDict[Key, Exchange] = OrderedDict()
+        self._reports: OrderedDict[Key, tuple[Message, int]] = OrderedDict()
         for call, who, focus in self.conferences.calls():
             self._calls[call] = _Call(now + CALL, 0, who, focus)
 
@@ -116,15 +114,15 @@ class Dialogs:
         key = key_of(message)
         if not message.status:
             if type_of(message) == MEDIA_TYPE:
-                self._reports.setdefault(key, Exchange(now + ANSWER, agent, message, time))
+                self._reports.setdefault(key, (message, time))
             return
         waiting = self._reports.pop(key, None) if message.status >= 200 else None
-        if waiting is None or waiting.message is None or message.status >= 300:
+        if waiting is None or message.status >= 300:
             return
         try:
-            yield from self._report(key, waiting.message, waiting.time, agent, now)
+            yield from self._report(key, *waiting, agent, now)
         except EventError as fault:
-            yield Happening("unreadable", key, waiting.message, waiting.time, reason=str(fault))
+            yield Happening("unreadable", key, *waiting, reason=str(fault))
 
     def _report(self, key: Key, message: Message, time: int, agent: int, now: float) -> Iterator[Happening]:
         report, focus = read_report(message.body), message.author

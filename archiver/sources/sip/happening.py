@@ -30,19 +30,5 @@ class Happening(Struct, frozen=True):
     reason: str = ""
 
 
-class Exchange(Struct):
-    """A request that waits for its answer, or an answer whose request may still come, until `due`.
-
-    `told`: by a conference, before what it was told was seen.
-    """
-
-    due: float
-    agent: int
-    message: Message | None = None
-    time: int = 0
-    status: int = 0
-    told: bool = False
-
-
 def key_of(message: Message) -> Key:
     return (message.method, message.call, message.author.tag, str(message.number))

@@ -13,13 +13,18 @@ import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from archiver.sources.sip.conference import Conference, Conferences, place_of
 from archiver.sources.sip.copies import Copies
-from archiver.sources.sip.dialogs import ANSWER, Dialogs
-from archiver.sources.sip.happening import Exchange, Happening, Key, key_of
-from archiver.sources.sip.message import Message, Party
+from archiver.sources.sip.dialogs import Dialogs
+from archiver.sources.sip.happening import Happening, Key, key_of
+from archiver.sources.sip.message import Message
 from archiver.sources.sip.saying import speaker_of, words_of
 
+ANSWER = 35.0
+"""Seconds that an answer may take: RFC 3261, 17.1.2.2, timer F is 32."""
 SETTLE = 3.0
 """Seconds in which another answer, or a request that came after its answer, may still arrive."""
 COPIES = 600.0
@@ -28,6 +33,20 @@ COPIES = 600.0
 WAITING = 20_000
 WAITING_BYTES = 64 * 1024 * 1024
 REMEMBERED = 200_000
+
+
+class _Exchange(Struct):
+    """A request that waits for its answer, or an answer whose request may still come, until `due`.
+
+    `sent` is what the request says, as it stands when it is seen: its conference, and what that calls its author.
+    `told`: by a conference that passed it on before.
+    """
+
+    due: float
+    agent: int
+    sent: Happening | None = None
+    status: int = 0
+    told: bool = False
 
 
 class Tracking:
@@ -40,7 +59,7 @@ class Tracking:
         self.lost: Counter[int] = Counter()
         self._dialogs = Dialogs(self.lost, now, kept)
         self._copies = Copies()
-        self._waiting: OrderedDict[Key, Exchange] = OrderedDict()
+        self._waiting: OrderedDict[Key, _Exchange] = OrderedDict()
         self._bytes = 0
         self._known: OrderedDict[Key, float] = OrderedDict()
 
@@ -85,23 +104,23 @@ class Tracking:
             return
         exchange = self._waiting.get(key)
         if exchange is None:
-            exchange = self._waiting[key] = Exchange(now + (SETTLE if message.status else ANSWER), agent)
+            exchange = self._waiting[key] = _Exchange(now + (SETTLE if message.status else ANSWER), agent)
         if message.status:
             exchange.status = exchange.status if 200 <= exchange.status < 300 else message.status
             exchange.due = min(exchange.due, now + SETTLE)
-        elif exchange.message is None:
-            exchange.message, exchange.time = message, time
-            exchange.told = self._is_told(message, now)
+        elif exchange.sent is None:
+            exchange.sent = self._sent(key, message, time, now)
+            exchange.told = self._is_told(exchange.sent, now)
             self._bytes += message.size
-        if exchange.message is not None and 200 <= exchange.status < 300:
+        if exchange.sent is not None and 200 <= exchange.status < 300:
             yield from self._settle(key, now)
         yield from self._shed(now)
 
     def _is_other(self, key: Key, message: Message, now: float) -> bool:
         """Whether it says something else than what had its numbers before: who repeats them must not go unheard."""
         waiting = self._waiting.get(key)
-        if waiting is not None and waiting.message is not None:
-            return waiting.message.body != message.body
+        if waiting is not None and waiting.sent is not None:
+            return waiting.sent.message.body != message.body
         return self._is_known(key, now) and not self._is_known(_worded(key, message), now)
 
     def _shed(self, now: float) -> Iterator[Happening]:
@@ -112,33 +131,36 @@ class Tracking:
     def _settle(self, key: Key, now: float) -> Iterator[Happening]:
         exchange = self._waiting.pop(key)
         self._known[key] = now + COPIES
-        if exchange.message is None:
+        sent = exchange.sent
+        if sent is None:
             self.lost[exchange.agent] += 200 <= exchange.status < 300
             return
-        self._known[_worded(key, exchange.message)] = now + COPIES
-        self._bytes -= exchange.message.size
-        if exchange.status in (401, 407):
-            return
-        message, focus = exchange.message, self._dialogs.focus_of(exchange.message, now)
-        if focus is None:
-            yield Happening("sent", key, message, exchange.time, exchange.status)
-        elif not exchange.told and not self._is_copy(message, exchange.status, focus, now):
-            who, topic = self.conferences.named(focus, speaker_of(message, focus)), self.conferences.topic(focus)
-            yield Happening("sent", key, message, exchange.time, exchange.status, focus, who=who, topic=topic)
+        self._known[_worded(key, sent.message)] = now + COPIES
+        self._bytes -= sent.message.size
+        asked = exchange.status in (401, 407)
+        if not asked and not exchange.told and not self._is_copy(sent, exchange.status, now):
+            yield replace(sent, status=exchange.status)
 
-    def _is_told(self, message: Message, now: float) -> bool:
-        """Whether a conference passed it on before it was seen itself; from now on its copies are known."""
+    def _sent(self, key: Key, message: Message, time: int, now: float) -> Happening:
         focus = self._dialogs.focus_of(message, now)
+        if focus is None:
+            return Happening("sent", key, message, time)
+        who, topic = self.conferences.named(focus, speaker_of(message, focus)), self.conferences.topic(focus)
+        return Happening("sent", key, message, time, focus=focus, who=who, topic=topic)
+
+    def _is_told(self, sent: Happening, now: float) -> bool:
+        """Whether a conference passed it on before it was seen itself; from now on its copies are known."""
+        focus, message = sent.focus, sent.message
         if focus is None or message.author.address == focus.address:
             return False
         return self._copies.said(place_of(focus), words_of(message), now)
 
-    def _is_copy(self, message: Message, status: int, focus: Party, now: float) -> bool:
+    def _is_copy(self, sent: Happening, status: int, now: float) -> bool:
         """Whether a conference passes on what is known; or couldn't, which says nothing of what was said."""
-        if message.author.address != focus.address:
+        focus, message = sent.focus, sent.message
+        if focus is None or message.author.address != focus.address:
             return False
-        to = message.recipient
-        leg = message.call if to.tag else to.address
+        leg = message.call if message.recipient.tag else message.recipient.address
         return status >= 300 or self._copies.passed_on(place_of(focus), words_of(message), leg, now)
 
     def _is_known(self, key: Key, now: float) -> bool:
