@@ -61,6 +61,8 @@ class Stage:
         self._whole = True
         self._monitor = self.port()
         self._process: subprocess.Popen[bytes] | None = None
+        self.outages = 0
+        """How often the daemon was killed, or the network cut."""
 
     def port(self) -> int:
         """A port of loopback that nobody else gets, for a server or for the daemon to listen on."""
@@ -84,7 +86,7 @@ class Stage:
         return relay.port
 
     async def cut(self) -> None:
-        self._whole = False
+        self._whole, self.outages = False, self.outages + 1
         for relay in self._relays:
             await relay.cut()
 
@@ -123,6 +125,7 @@ class Stage:
     async def kill(self) -> None:
         """As `kill -9` does."""
         if self._process is not None:
+            self.outages += 1
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
             self._process = None

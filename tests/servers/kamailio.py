@@ -35,7 +35,7 @@ request_route {{
     if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
     if (is_method("INVITE")) record_route();
     if (has_totag()) {{ loose_route(); t_relay(); exit; }}
-    $du = "sip:127.0.0.1:{taker}";
+    if ($rU == "room") $du = "sip:127.0.0.1:{focus}"; else $du = "sip:127.0.0.1:{taker}";
     t_relay();
 }}
 """
@@ -48,14 +48,14 @@ def free_udp_port() -> int:
 
 
 @contextmanager
-def kamailio(directory: Path, *, hep: int, taker: int) -> Iterator[int]:
-    """Its SIP port; whatever it is sent goes to `taker`, and a copy to `hep`."""
+def kamailio(directory: Path, *, hep: int, taker: int, focus: int = 9) -> Iterator[int]:
+    """Its SIP port; what is for `room` goes to `focus`, whatever else it is sent to `taker`, and a copy to `hep`."""
     program = shutil.which("kamailio", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None, "needs Kamailio: scripts/packages kamailio sip-tester"
     sip = free_udp_port()
     loaded = "".join(f'loadmodule "{each}.so"\n' for each in _MODULES)
     written = directory / "kamailio.cfg"
-    written.write_text("#!KAMAILIO\n" + loaded + CONFIGURATION.format(hep=hep, sip=sip, taker=taker))
+    written.write_text("#!KAMAILIO\n" + loaded + CONFIGURATION.format(hep=hep, sip=sip, taker=taker, focus=focus))
     arguments = [program, "-f", str(written), "-DD", "-E", "-m", "32", "-M", "4", "-Y", str(directory)]
     with (directory / "kamailio.log").open("wb") as log:
         process = subprocess.Popen([*arguments, "-w", str(directory)], stdout=log, stderr=log)
