@@ -9,7 +9,9 @@ import smtplib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from contracts.source import SourceContract, Spooled
 
 from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater, UsageError
+from archiver.sources import connection
 from archiver.sources.access import Access, Doorkeeper
 from archiver.sources.credentials import Secret, digest_of
 from archiver.sources.protocol import Source
@@ -378,6 +381,31 @@ class TestLimits:
             third.close()
         with Client(source) as again:
             assert again.say("NOOP").startswith("250")
+
+    def test_who_dribbles_is_sent_away_however_often_they_say_something(
+        self, start: Start, spooled: Spooled, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection, "TIMEOUT", 1.0)
+        source = start()
+        with Client(source) as client:
+            client.begin()
+            client.socket.settimeout(0.1)
+            began, told = time.monotonic(), b""
+            while not told and time.monotonic() < began + 20:
+                client.socket.sendall(b"x.\r\n")  # a piece for whoever reads up to a dot
+                with suppress(TimeoutError):
+                    told = client.socket.recv(100)
+        assert told.startswith(b"421 4.4.2") and source.signs().refused == {"too slow": 1}
+        assert spooled.records == []
+
+    def test_a_client_that_is_idle_is_sent_away_and_did_nothing_wrong(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection, "TIMEOUT", 0.3)
+        source = start()
+        with Client(source) as client:
+            assert client.reply().startswith("421 4.4.2")
+        assert source.signs().refused == {}
 
     def test_a_command_without_end_does_not_fill_us(self, start: Start) -> None:
         with Client(start()) as client:

@@ -118,7 +118,7 @@ class Supervised:
                 self._feed = self._spool.open_feed(self.name, "live").number
             source = self.make()
             critical = self._critical if source.blocking else None
-            source.start(Taking(self._spool, self._feed, self._whose, critical, self._meter))
+            source.start(Taking(self.name, self._spool, self._feed, self._whose, critical, self._meter))
         except Exception as fault:
             self._fail(str(fault) or type(fault).__name__, now)
             self._note("source not started; trying again", fault)

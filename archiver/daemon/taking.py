@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+import structlog
+
 from archiver.daemon.critical import Critical, identity
 from archiver.daemon.job import clock
 from archiver.daemon.metering import Meter
@@ -18,12 +20,20 @@ from archiver.filing.sifting import sift
 from archiver.spool import Spool
 
 Pieces = Sequence[Captured | Rejected]
+log = structlog.get_logger(__name__)
+
+QUIET = 10.0
+"""Seconds between two lines of the log on what one source sends to quarantine: a flood of it does not fill the log."""
 
 
 class Taking:
     """The `Accept` of one source. `critical` is None where it can't be told to try later."""
 
-    def __init__(self, spool: Spool, feed: int, whose: Whose, critical: Critical | None, meter: Meter) -> None:
+    def __init__(
+        self, source: str, spool: Spool, feed: int, whose: Whose, critical: Critical | None, meter: Meter
+    ) -> None:
+        self._source = source
+        self._told = -QUIET
         self._spool = spool
         self._feed = feed
         self._whose = whose
@@ -34,7 +44,16 @@ class Taking:
         now, began = clock(), time.monotonic()
         outcomes = self._take(batch, now)
         self._meter.note(batch, outcomes, now, time.monotonic() - began)
+        if Outcome.QUARANTINED in outcomes:
+            self._tell([piece for piece, each in zip(batch, outcomes, strict=True) if each is Outcome.QUARANTINED])
         return outcomes
+
+    def _tell(self, quarantined: Pieces) -> None:
+        now = time.monotonic()
+        if now - self._told >= QUIET:
+            self._told = now
+            reason = next((piece.reason for piece in quarantined if isinstance(piece, Rejected)), "")
+            log.warning("quarantined", source=self._source, pieces=len(quarantined), reason=reason[:200])
 
     def _take(self, batch: Pieces, now: int) -> Sequence[Outcome]:
         excluded = sift(batch, self._spool.exclusions(), self._whose, now)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, AnyStr
 
 import structlog
 from aiosmtpd.lmtp import LMTP
@@ -39,6 +40,18 @@ UNCLEAR = "550 5.5.2 A line with only a dot must stand between CR LF"
 
 _UNCLEAR = re.compile(rb"(?:\A|[\r\n])\.[\r\n]")
 """A dot that some servers take for the end of a mail, and we don't: what follows it is another mail to them."""
+
+SLOW = "421 4.4.2 Too slow, try again later"
+LEAST_RATE = 1024
+"""A mail must come at this many bytes a second, after the first `TIMEOUT`: else who dribbles holds a place for ever."""
+
+_TOLD_BY_BASE = {
+    "530 5.7.0": "not logged in",
+    "530 Must": "not under TLS",
+    "538": "not under TLS",
+    "552 Error": "too big",
+}
+"""How replies of aiosmtpd begin that refuse something, and what each is counted under."""
 
 PARTING = 0.25
 """Seconds for a client to say QUIT after its last mail, before it is sent away."""
@@ -118,6 +131,7 @@ class Connection(SMTP):
 
     async def _handle_client(self) -> None:
         if len(self._intake.connections) > self._intake.limits.connections:
+            self._refuse("too many connections")
             self._leave(CROWDED)
         elif self._intake.closing:
             self._leave(CLOSING)
@@ -126,6 +140,18 @@ class Connection(SMTP):
             self._leave(STRANGER)
         else:
             await super()._handle_client()
+
+    async def push(self, status: AnyStr) -> None:
+        said = status if isinstance(status, str) else status.decode("ascii", "replace")
+        if reason := next((why for begin, why in _TOLD_BY_BASE.items() if said.startswith(begin)), None):
+            self._refuse(reason)
+        await super().push(status)
+
+    def _timeout_cb(self) -> None:
+        """RFC 5321, 3.8: who is sent away is told. A client that is merely idle did nothing wrong."""
+        if self._receiving:
+            self._refuse("too slow")
+        self._leave(SLOW)
 
     async def smtp_VRFY(self, arg: str | None) -> None:
         # RFC 5321, 7.3: says nothing of who is known here, nor repeats what was asked.
@@ -192,10 +218,11 @@ class Connection(SMTP):
     async def _receive(self) -> tuple[bytes, str]:
         """The mail up to its final dot, and why it can't be had: then the rest is read all the same, and dropped."""
         data, refusal, size, tail = bytearray(), "", 0, b""
+        began = time.monotonic()
         while tail != END and not (size == 3 and tail == END[2:]):
             piece = await self._piece()
-            self._reset_timeout()
             size += len(piece)
+            self._reset_timeout(min(TIMEOUT, max(0.0, began + TIMEOUT + size / LEAST_RATE - time.monotonic())))
             tail = (tail + piece[-5:])[-5:]
             refusal = refusal or self._refusal(size, len(piece))
             if refusal:

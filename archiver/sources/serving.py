@@ -10,9 +10,12 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -30,17 +33,29 @@ IDLE_SECONDS = 30
 """How long a connection is kept after a reply."""
 
 
+Refuse = Callable[[str, int, str], None]
+"""Is told of what no application is asked about: the reason, the status it was answered with, and by whom it came."""
+
+
 class Serving:
     """Lives on the loop it is started on. `bound` are listening sockets, which it closes at the end."""
 
-    def __init__(self, app: Any, bound: list[socket.socket], tls: Tls | None = None, *, connections: int = 200) -> None:
+    def __init__(
+        self,
+        app: Any,
+        bound: list[socket.socket],
+        tls: Tls | None = None,
+        *,
+        connections: int = 200,
+        refuse: Refuse = lambda reason, status, client: None,
+    ) -> None:
         self._bound = bound
         self._tls = tls
         self._context = context_of(tls) if tls is not None else None
         self._server = uvicorn.Server(
             uvicorn.Config(
-                _Guarded(app),
-                http=_protocol(connections),
+                _Guarded(app, refuse),
+                http=_protocol(connections, refuse),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -113,8 +128,9 @@ def _is_no_intention(record: logging.LogRecord) -> bool:
 class _Guarded:
     """A reply that nobody takes in ends its connection, and so does a request whose end two headers state."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, refuse: Refuse) -> None:
         self._app = app
+        self._refuse = refuse
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_in_time(message: Any) -> None:
@@ -123,6 +139,7 @@ class _Guarded:
 
         names = {name for name, _ in scope["headers"]}
         if {b"content-length", b"transfer-encoding"} <= names:  # RFC 9112, 6.3: may be an attempt to smuggle another
+            self._refuse("unclear length", 400, (scope.get("client") or ("",))[0])
             await _UNCLEAR(scope, receive, send_in_time)
         else:
             await self._app(scope, receive, send_in_time)
@@ -131,7 +148,7 @@ class _Guarded:
 _UNCLEAR = PlainTextResponse("Content-Length or Transfer-Encoding, not both", 400, {"Connection": "close"})
 
 
-def _protocol(most: int) -> type[asyncio.Protocol]:
+def _protocol(most: int, refuse: Refuse) -> type[asyncio.Protocol]:
     """One client, on h11: which refuses what is ambiguous (RFC 9112, 11.2: request smuggling)."""
 
     class Connection(H11Protocol):
@@ -140,7 +157,7 @@ def _protocol(most: int) -> type[asyncio.Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if len(self.connections) > most:
-                transport.abort()
+                self._turn_away("too many connections", HTTPStatus.SERVICE_UNAVAILABLE)
             else:
                 self._wait()
 
@@ -157,11 +174,32 @@ def _protocol(most: int) -> type[asyncio.Protocol]:
             super().on_response_complete()
             self._wait()
 
+        def send_400_response(self, msg: str) -> None:
+            self._note("malformed", HTTPStatus.BAD_REQUEST)
+            super().send_400_response(msg)
+
         def _wait(self) -> None:
             self._stop_waiting()
             if not self.transport.is_closing():
                 # What is just coming in may be the rest of a body that was refused: read, and given its time too.
-                self._patience = self.loop.call_later(HEAD_SECONDS + IDLE_SECONDS, self.transport.abort)
+                self._patience = self.loop.call_later(HEAD_SECONDS + IDLE_SECONDS, self._lose_patience)
+
+        def _lose_patience(self) -> None:
+            """A head that began and doesn't end is told (RFC 9110, 15.5.9); who said nothing at all isn't."""
+            if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+                self._turn_away("too slow", HTTPStatus.REQUEST_TIMEOUT)
+            else:
+                self.transport.abort()
+
+        def _turn_away(self, reason: str, status: HTTPStatus) -> None:
+            self._note(reason, status)
+            head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n"
+            later = "Retry-After: 5\r\n" if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
+            self.transport.write(f"{head}{later}\r\n".encode("ascii"))
+            self.transport.close()
+
+        def _note(self, reason: str, status: HTTPStatus) -> None:
+            refuse(reason, status.value, self.client[0] if self.client else "")
 
         def _stop_waiting(self) -> None:
             if self._patience is not None:

@@ -107,7 +107,7 @@ class Reception:
             try:
                 return await endpoint(request)
             except Refusal as refusal:
-                self._note(refusal, request)
+                self.note(refusal.reason, refusal.status, request.client.host if request.client else "")
                 return self.refusing(refusal)
             except Exception:
                 log.exception("request_failed", source=self.source)
@@ -115,20 +115,19 @@ class Reception:
 
         return answer
 
-    def _note(self, refusal: Refusal, request: Request) -> None:
-        """Each is counted; who sends thousands does not fill the log."""
-        self.refused[refusal.reason] += 1
+    def note(self, reason: str, status: int, client: str) -> None:
+        """A refusal. Each is counted; who sends thousands does not fill the log."""
+        self.refused[reason] += 1
         now = time.monotonic()
-        if now - self._told.get(refusal.reason, -QUIET) >= QUIET:
-            self._told[refusal.reason] = now
-            client = request.client.host if request.client else ""
+        if now - self._told.get(reason, -QUIET) >= QUIET:
+            self._told[reason] = now
             log.warning(
                 "request_refused",
                 source=self.source,
                 client=client,
-                status=refusal.status.value,
-                reason=refusal.reason,
-                so_far=self.refused[refusal.reason],
+                status=int(status),
+                reason=reason,
+                so_far=self.refused[reason],
             )
 
 

@@ -101,7 +101,13 @@ class Served:
         bound = listening.bind(self.address)
         try:
             reception = self._receiving(accept)
-            serving = Serving(reception.application(), bound, self._tls, connections=self._limits.connections)
+            serving = Serving(
+                reception.application(),
+                bound,
+                self._tls,
+                connections=self._limits.connections,
+                refuse=reception.note,
+            )
         except BaseException:
             listening.release(bound)
             raise

@@ -39,12 +39,16 @@ DAY = 86_400 * 1_000_000
 
 
 class Limits(Struct, frozen=True):
-    """`patience`: seconds that something is tried again which the spool can't take; `held`: how many such at most."""
+    """`patience`: seconds that something is tried again which the spool can't take; `held`: how many such at most.
+
+    Of a connection: `idle` seconds without a packet end it, and so do `slow` ones within one.
+    """
 
     patience: float = 60.0
     held: int = 20_000
     connections: int = 200
     idle: float = 600.0
+    slow: float = 30.0
 
 
 class Access(Struct, frozen=True):
@@ -139,7 +143,11 @@ class Intake:
         while not self._closing.is_set() and self._lets_in(peer, told=True):
             async with asyncio.timeout(self._limits.idle):
                 head = await reader.readexactly(HEAD)
-                rest = await reader.readexactly(length_of(head) - HEAD)
+            try:
+                async with asyncio.timeout(self._limits.slow):
+                    rest = await reader.readexactly(length_of(head) - HEAD)
+            except TimeoutError:
+                raise EventError("too slow") from None
             self.take(head + rest, peer)
             await asyncio.sleep(0)
 
