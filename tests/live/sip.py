@@ -63,7 +63,7 @@ class SipPerformer:
         self._comings: Counter[str] = Counter()
         self._here: list[str] = []
         self._numbers = count(3)
-        port = free_udp_port()
+        port = stage.port()
         self.network = await stage.datagrams(port)
         return f'[smtp]\nenabled = false\n[[source]]\ntype = "sip"\nname = "proxy"\nlisten = "{HOST}:{port}"\n'
 
