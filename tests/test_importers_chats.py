@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from archiver.events import Captured, Rejected
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.meta import mended
 from archiver.importers.recognising import document_at, recognise
-from archiver.importers.telegram import plain
+from archiver.importers.telegram.line import plain
 
 ANALYTICS = FIXTURES / "copyleft" / "chat-analytics"
 DISCORD = (ANALYTICS / "discord-DM_2A_2M.json", ANALYTICS / "discord-GC_3A_5M.json")
@@ -152,6 +151,37 @@ def test_discord_files_edits_reactions_and_arrivals(tmp_path: Path) -> None:
     assert texts(captured)[-1] == "Build passed"
 
 
+def test_discord_tells_what_is_forwarded_commanded_and_renamed(tmp_path: Path) -> None:
+    path = discord(
+        tmp_path,
+        {
+            "reference": {"type": "Forward", "messageId": "5"},
+            "forwardedMessage": {"content": "from there", "attachments": [{"url": "https://cdn/b", "fileName": "b"}]},
+        },
+        {"type": "20", "embeds": [{"title": "Poll", "fields": [{"name": "yes", "value": "3"}]}]},
+        {"type": "8"},
+        {"type": "ChannelNameChange", "content": "Changed the channel name: Crew"},
+        {"type": "ChannelNameChange", "content": "Changed the channel name."},
+        {"type": "ThreadCreated", "content": "Started a thread."},
+        {"type": "ChannelPinnedMessage", "content": "Pinned a message."},
+        {"content": "", "stickers": [{"name": "Wave"}]},
+        {"content": "x", "reactions": [{"emoji": {"name": "👍"}, "count": 3, "users": [{"id": "2"}]}]},
+    )
+    captured, rejected, reading = read("discord", path)
+    assert not rejected
+    assert texts(captured) == ["[forwarded] from there", "Poll\nyes: 3", "[Wave]", "x"]
+    first = captured[0].event.data
+    assert (
+        first.message and first.message.in_reply_to is None and [each.name for each in first.attachments or ()] == ["b"]
+    )
+    assert [each.event.data.topic for each in captured if each.event.type == "conversation.topic.changed"] == ["Crew"]
+    kinds_left_out = ("8", "ChannelNameChange", "ThreadCreated", "ChannelPinnedMessage")
+    assert reading.ignored == {
+        "reactions without who gave them": 2,
+        **{f"{each} of Discord": 1 for each in kinds_left_out},
+    }
+
+
 # Telegram
 
 
@@ -223,7 +253,7 @@ def test_telegram_groups_files_polls_and_service_lines(tmp_path: Path) -> None:
     assert captured[0].attached and not captured[-1].attached
     assert texts(captured)[1] == "[forwarded from Bob] see this (https://x.org)"
     assert [each.event.data.subject.address for each in captured[5:7] if each.event.data.subject] == ["user1", "New"]
-    assert reading.ignored == {"pin_message of Telegram": 1}
+    assert reading.ignored == {"pin_message of Telegram": 1, "reactions without who gave them": 1}
     assert captured[0].event.data.conversation.id == "5"
 
 
@@ -243,17 +273,33 @@ def test_telegram_accounts_have_many_chats(tmp_path: Path) -> None:
     assert [each.event.data.conversation.id for each in captured] == ["user1 2", "user1 3", "user1 4"]
 
 
-def test_a_long_account_takes_constant_memory(tmp_path: Path) -> None:
-    def peak(count: int) -> int:
-        path = telegram(tmp_path, *({"text": "x" * 500} for _ in range(count)))
-        tracemalloc.start()
-        for _ in IMPORTERS["telegram"].read(document_at(path), Options(), Reading(RECEIVED)):
-            pass
-        most = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return most
-
-    assert peak(4_000) < 2 * peak(800)
+def test_telegram_tells_all_that_a_message_shows_and_who_was_there_from_the_start(tmp_path: Path) -> None:
+    path = telegram(
+        tmp_path,
+        {"type": "service", "action": "create_group", "title": "Team", "members": ["Ann", "Bo"], "actor_id": "user1"},
+        {"location_information": {"latitude": 52.5, "longitude": 13.25}, "text": ""},
+        {"place_name": "Café", "address": "Main St 1", "location_information": {"latitude": 1, "longitude": 2}},
+        {"contact_information": {"first_name": "Zoë", "last_name": "", "phone_number": "+49 30 555"}, "text": ""},
+        {"game_title": "Chess", "text": "play"},
+        {"invoice_information": {"title": "Fee", "description": "2024", "amount": 500, "currency": "EUR"}},
+        {"text": "x", "reactions": [{"type": "emoji", "emoji": "❤", "count": 5, "recent": [{"from_id": "user2"}]}]},
+        {"type": "service", "action": "group_call", "actor_id": "user1", "duration": 60},
+        *({"type": "service", "action": each} for each in ("topic_created", "edit_group_photo", "pin_message")),
+    )
+    captured, rejected, reading = read("telegram", path)
+    assert not rejected
+    assert [kind.partition(".")[2] for kind in kinds(captured)] == [
+        *("started", "joined", "joined", *["sent"] * 6, "reacted", "started", "ended")
+    ]
+    assert texts(captured) == [
+        *("[location: 52.5, 13.25]", "[location: Café, Main St 1, 1.0, 2.0]", "[contact: Zoë, +49 30 555]"),
+        *("play\n[game: Chess]", "[invoice: Fee, 2024]", "x"),
+    ]
+    assert captured[-1].time - captured[-2].time == 60_000_000
+    assert reading.ignored == {
+        "reactions without who gave them": 4,
+        **{f"{each} of Telegram": 1 for each in ("topic_created", "edit_group_photo", "pin_message")},
+    }
 
 
 # Instagram and Messenger

@@ -19,6 +19,7 @@ from archiver.events import (
     LEFT,
     REACTED,
     SENT,
+    TOPIC_CHANGED,
     Attachment,
     Captured,
     Event,
@@ -34,7 +35,9 @@ from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import Room, told
 
 _Time = Annotated[datetime, Meta(tz=True)]
-_SAID = frozenset(("Default", "Reply", "ChatInputCommand", "ContextMenuCommand", "ThreadStarterMessage"))
+_SAID = frozenset(("Default", "Reply"))
+_RENAMED = "Changed the channel name: "
+"""How the exporter tells that in every language of Discord's."""
 _COMING = {"RecipientAdd": JOINED, "GuildMemberJoin": JOINED, "RecipientRemove": LEFT}
 _DIRECT = frozenset(("DirectTextChat", "DirectGroupTextChat"))
 
@@ -65,16 +68,39 @@ class Reaction(Struct):
 
 class Reference(Struct):
     messageId: str | None = None
+    type: str | None = None
+
+
+class Field(Struct):
+    name: str | None = None
+    value: str | None = None
 
 
 class Embed(Struct):
     title: str | None = None
     url: str | None = None
     description: str | None = None
+    fields: list[Field] = []
+
+    @property
+    def words(self) -> str:
+        fields = (f"{each.name or ''}: {each.value or ''}" for each in self.fields)
+        return "\n".join(filter(None, (" ".join(filter(None, (self.title, self.description, self.url))), *fields)))
 
 
 class Sticker(Struct):
     name: str = ""
+
+
+class Forwarded(Struct):
+    content: str = ""
+    attachments: list[File] = []
+    embeds: list[Embed] = []
+    stickers: list[Sticker] = []
+
+    @property
+    def text(self) -> str:
+        return "\n".join(_words(self))
 
 
 class Line(Struct):
@@ -92,11 +118,32 @@ class Line(Struct):
     mentions: list[Author] = []
     reference: Reference | None = None
 
+    forwardedMessage: Forwarded | None = None
+
     @property
     def text(self) -> str:
-        """What was written; a bot's may stand in its embeds alone."""
-        embeds = [" ".join(filter(None, (e.title, e.description, e.url))) for e in self.embeds if not self.content]
-        return "\n".join(filter(None, [self.content, *embeds, *(f"[{each.name}]" for each in self.stickers)]))
+        """What was written; a bot's may stand in its embeds alone, a forwarded one in that alone."""
+        forwarded = f"[forwarded] {self.forwardedMessage.text}" if self.forwardedMessage is not None else ""
+        return "\n".join((*_words(self), *filter(None, [forwarded])))
+
+    @property
+    def answered(self) -> str | None:
+        """A message that is forwarded is referred to as well."""
+        return self.reference.messageId if self.reference is not None and self.reference.type != "Forward" else None
+
+    @property
+    def files(self) -> list[File]:
+        return [*self.attachments, *(self.forwardedMessage.attachments if self.forwardedMessage is not None else ())]
+
+    @property
+    def is_said(self) -> bool:
+        """Kinds that the exporter has no name for are numbers: commands and what answers them, among others."""
+        return self.type in _SAID or (self.type.isdecimal() and bool(self.text or self.files))
+
+
+def _words(line: Line | Forwarded) -> Iterator[str]:
+    embeds = [each.words for each in line.embeds] if not line.content else []
+    return filter(None, [line.content, *embeds, *(f"[{each.name}]" for each in line.stickers)])
 
 
 class Named(Struct):
@@ -172,7 +219,7 @@ class _Room:
         except jsonfile.Broken as fault:
             yield Rejected(original, position, str(fault), self.source)
             return
-        files = [self._file(each) for each in line.attachments]
+        files = [self._file(each) for each in line.files]
         events = list(self._events(line, tuple(each.attachment for each in files)))
         if not events:
             self._reading.ignored[f"{line.type} of Discord"] += 1
@@ -180,9 +227,8 @@ class _Room:
 
     def _events(self, line: Line, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
         actor = self._person(line.author)
-        if line.type in _SAID:
-            answered = line.reference.messageId if line.reference is not None else None
-            message = Message(id=line.id, text=line.text, in_reply_to=answered)
+        if line.is_said:
+            message = Message(id=line.id, text=line.text, in_reply_to=line.answered)
             yield self._room.event(
                 line.id, SENT, line.timestamp, actor, message=message, attachments=attachments or None
             )
@@ -197,6 +243,9 @@ class _Room:
                 yield self._room.event(
                     f"{line.id}/{each.address}", _COMING[line.type], line.timestamp, actor, subject=subject
                 )
+        elif line.type == "ChannelNameChange" and line.content.startswith(_RENAMED):
+            topic = line.content.removeprefix(_RENAMED)
+            yield self._room.event(line.id, TOPIC_CHANGED, line.timestamp, actor, topic=topic)
         elif line.type == "Call":
             yield self._room.event(f"{line.id}/call", "call.started", line.timestamp, actor)
             if line.callEndedTimestamp is not None:
@@ -210,8 +259,8 @@ class _Room:
                 message = Message(id=line.id)
                 at, who = line.timestamp, self._person(user)
                 yield self._room.event(key, REACTED, at, who, guessed="reacted", message=message, reaction=name)
-            if not reaction.users:
-                self._reading.ignored["reactions without who gave them"] += 1
+            if (unknown := reaction.count - len(reaction.users)) > 0:
+                self._reading.ignored["reactions without who gave them"] += unknown
 
     def _person(self, author: Author) -> Participant:
         if author.isBot:

@@ -36,6 +36,7 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading, zone_of, zoned
+from archiver.importers.telegram.line import Line, plain
 from archiver.importers.telling import Room, told
 
 _CHATS = ("", "chats.list.item", "left_chats.list.item")
@@ -49,59 +50,6 @@ _COMING = {
 }
 _NOT_INCLUDED = "(File"
 """How the text begins that stands in place of a path."""
-
-
-class Piece(Struct):
-    type: str = ""
-    text: str = ""
-    href: str | None = None
-
-
-class Answer(Struct):
-    text: Any = ""
-
-
-class Question(Struct):
-    question: Any = ""
-    answers: list[Answer] = []
-
-
-class Recent(Struct):
-    from_id: str | None = None
-    date: str | None = None
-
-
-class Reaction(Struct):
-    type: str = ""
-    emoji: str | None = None
-    recent: list[Recent] = []
-
-
-class Line(Struct, rename={"from_": "from"}):
-    id: int | None = None
-    type: str = "message"
-    date: str | None = None
-    date_unixtime: str | None = None
-    edited: str | None = None
-    edited_unixtime: str | None = None
-    from_: str | None = None
-    from_id: str | None = None
-    actor: str | None = None
-    actor_id: str | None = None
-    action: str | None = None
-    title: str | None = None
-    members: list[str | None] | None = None
-    duration_seconds: int | None = None
-    text: Any = ""
-    reply_to_message_id: int | None = None
-    forwarded_from: str | None = None
-    photo: str | None = None
-    file: str | None = None
-    file_name: str | None = None
-    mime_type: str | None = None
-    sticker_emoji: str | None = None
-    poll: Question | None = None
-    reactions: list[Reaction] = []
 
 
 class Chat(Struct):
@@ -229,8 +177,7 @@ class _Room:
     ) -> Iterator[Event]:
         actor = self._person(line.from_id, line.from_)
         answered = str(line.reply_to_message_id) if line.reply_to_message_id is not None else None
-        forwarded = f"[forwarded from {line.forwarded_from}] " if line.forwarded_from else ""
-        text = forwarded + (plain(line.text) or (line.sticker_emoji or ""))
+        text = line.words
         message = Message(id=key, text=text, in_reply_to=answered)
         yield room.event(key, SENT, at, actor, message=message, attachments=attachments or None)
         if line.edited_unixtime or line.edited:
@@ -247,6 +194,8 @@ class _Room:
         """Only the latest of each kind are told with who gave them."""
         for reaction in line.reactions:
             name = reaction.emoji or f"[{reaction.type}]"
+            if (unknown := reaction.count - len(reaction.recent)) > 0:
+                self._reading.ignored["reactions without who gave them"] += unknown
             for recent in reaction.recent:
                 who = self._person(recent.from_id, None)
                 when, guessed = (
@@ -262,20 +211,26 @@ class _Room:
     def _service(self, line: Line, room: Room, key: str, at: datetime) -> Iterator[Event]:
         actor = self._person(line.actor_id, line.actor)
         if line.action in _COMING:
-            for number, name in enumerate(line.members or [None]):
-                subject = self._named(name) if name else None
-                # Members of a group are told by their names alone.
-                guessed = "person" if name and name not in self._people else None
-                yield room.event(f"{key}/{number}", _COMING[line.action], at, actor, guessed=guessed, subject=subject)
+            yield from self._came(line.members or [None], _COMING[line.action], room, key, at, actor)
         elif line.action in ("create_group", "create_channel", "migrate_from_group"):
             yield room.event(key, STARTED, at, actor)
+            yield from self._came(line.members or [], JOINED, room, key, at, actor)
         elif line.action == "edit_group_title":
             yield room.event(key, TOPIC_CHANGED, at, actor, topic=line.title or "")
         elif line.action in ("phone_call", "group_call"):
             yield room.event(key, "call.started", at, actor)
-            if line.duration_seconds is not None:
-                ended = datetime.fromtimestamp(at.timestamp() + line.duration_seconds, UTC)
-                yield room.event(f"{key}/ended", "call.ended", ended, None)
+            duration = line.duration if line.duration_seconds is None else line.duration_seconds
+            if duration is not None:
+                yield room.event(f"{key}/ended", "call.ended", _later(at, duration), None)
+
+    def _came(
+        self, members: list[str | None], type_: str, room: Room, key: str, at: datetime, actor: Participant | None
+    ) -> Iterator[Event]:
+        """Members of a group are told by their names alone."""
+        for number, name in enumerate(members):
+            subject = self._named(name) if name else None
+            guessed = "person" if name and name not in self._people else None
+            yield room.event(f"{key}/{number}", type_, at, actor, guessed=guessed, subject=subject)
 
     def _person(self, identifier: str | None, name: str | None) -> Participant | None:
         if not identifier and not name:
@@ -288,7 +243,7 @@ class _Room:
         return Participant(address=self._people.get(name, name), name=name)
 
     def _files(self, line: Line) -> list[Media]:
-        path = line.photo or line.file
+        path = line.photo or line.file or line.contact_vcard
         if path is None:
             return []
         if path.startswith(_NOT_INCLUDED):
@@ -297,18 +252,8 @@ class _Room:
         return [media(self._document, path, name=line.file_name, media_type=line.mime_type)]
 
 
-def plain(text: Any) -> str:
-    """A text, or a list of texts and marked pieces, as one text; a link keeps where it leads."""
-    if isinstance(text, str):
-        return text
-    return "".join(_piece(each) for each in text) if isinstance(text, list) else ""
-
-
-def _piece(piece: Any) -> str:
-    if isinstance(piece, str):
-        return piece
+def _later(at: datetime, seconds: int) -> datetime:
     try:
-        made = jsonfile.record(piece, Piece)
-    except jsonfile.Broken:
-        return ""
-    return f"{made.text} ({made.href})" if made.href and made.href != made.text else made.text
+        return datetime.fromtimestamp(at.timestamp() + seconds, UTC)
+    except (ValueError, OverflowError, OSError) as fault:
+        raise EventError(f"no time: {seconds} seconds later") from fault
