@@ -21,7 +21,9 @@ from archiver.importers.xmpp.memory import Memory, Recent
 from archiver.importers.xmpp.said import Said, between, fingerprint, lasting
 from archiver.importers.xmpp.stanza import DELAY, MUC_USER, Envelope, bare, core, resource
 
-_SERVERS = frozenset(("{urn:xmpp:sid:0}stanza-id", DELAY, f"{MUC_USER}x"))
+_SERVERS = frozenset(
+    ("{urn:xmpp:sid:0}stanza-id", "{urn:xmpp:occupant-id:0}occupant-id", DELAY, f"{MUC_USER}x")  # XEP-0359, -0421
+)
 _REMOVED = frozenset(("301", "307", "321", "322"))
 
 
