@@ -6,6 +6,7 @@ import grp
 import io
 import pwd
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from archiver.config.archiving import Configuration, Policy, Scoped, moving_faul
 from archiver.conversations.rules import Rules
 from archiver.decisions import gate, policy, retention
 from archiver.directory import Directory, Person, read_people
-from archiver.exceptions import ConfigError
+from archiver.exceptions import ArchiverError, ConfigError
 from archiver.rendering import Limits, folder_name, is_base_name
 from archiver.store import ArchiveStore, MaildirStore, Ownership
 from archiver.store.names import Encoding
@@ -24,7 +25,7 @@ from archiver.types import Destination
 if TYPE_CHECKING:  # loaded where they are made: who only reads folders doesn't wait for them
     from archiver.filing.pipeline import Terms
     from archiver.search import Queue, Searcher
-    from archiver.spool import Spool
+    from archiver.spool import Others, Spool
 
 _MOST_PEOPLE = 256 * 1024 * 1024
 """Bytes of the people file: a million people have less."""
@@ -217,7 +218,20 @@ def open_spool(config: Config, data: Path, *, readonly: bool = False) -> Spool:
     from archiver.spool import Spool
 
     bounds = config.conversations
-    return Spool.open(data, readonly=readonly, idle=bounds.idle, lateness=bounds.lateness)
+    return Spool.open(data, readonly=readonly, idle=bounds.idle, lateness=bounds.lateness, others=_others_of(config))
+
+
+def _others_of(config: Config) -> Others:
+    """The directory is read once something is in conflict; while it can't be, nothing is taken for the same."""
+    directory = cache(lambda: directory_of(config))
+
+    def others(source: str, address: str) -> tuple[str, ...]:
+        try:
+            return directory().others(source, address)
+        except ArchiverError:
+            return ()
+
+    return others
 
 
 def searchers_of(config: Config, data: Path, queue: Queue) -> list[Searcher]:

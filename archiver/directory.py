@@ -96,13 +96,16 @@ class Directory:
         self._default = default
         self._domains = frozenset(domains)
         self._rewrites = {rule.source: rule.target for rule in reversed(tuple(rewrites))}
-        self._exact = _exact([(row.address, row.mailbox) for row in rows or ()] + list((people or {}).items()))
+        said = [(row.address, row.mailbox) for row in rows or ()] + list((people or {}).items())
+        self._exact = _exact(said)
+        self._written = {folded(address): address for address, _ in said if folded(address) != address}
         self._named = frozenset(filter(None, self._exact.values()))
         self._closed = bool(self._domains or people or rows is not None)
         # The configuration's tables come last: what is written there by hand overrides the file.
         self._own = _merge((*(rows or ()), *mailboxes))
         self._known = {address: _complete(address, facts, default) for address, facts in self._own.items()}
         self._answers: dict[tuple[str, str], str | None] = {}
+        self._known_as: dict[str, list[str]] = {}
 
     def mailbox_of(self, source: str, address: str) -> str | None:
         """The mailbox of a source's address in normal form; None: a participant without one."""
@@ -116,6 +119,16 @@ class Directory:
                 self._answers.clear()
             answer = self._answers[place, address] = self._find(source, address)
             return answer
+
+    def others(self, source: str, address: str) -> tuple[str, ...]:
+        """By what else the map knows whose this address is: the mailbox, and what leads to it as it was written."""
+        mailbox = self.mailbox_of(source, address)
+        if mailbox is None or mailbox not in self._named:
+            return ()
+        if not self._known_as:
+            for known, leads_to in self._exact.items():
+                self._known_as.setdefault(leads_to, []).append(self._written.get(known, known))
+        return tuple(each for each in (mailbox, *self._known_as[mailbox]) if each != address)
 
     def is_nobodys(self, source: str, address: str) -> bool:
         """Whether it was said that this address has no mailbox."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ from prosody_builder import TOKEN, Archiver
 from servers.prosody import ROOMS, Prosody, prosody, wait
 from xmpp_clients import People, Person, body, people
 
-from archiver.events import Captured, Event
+from archiver.events import Captured, Event, capture
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.recognising import document_at
 from archiver.sources.http.receiving import Limits
 from archiver.sources.tls import Tls
+from archiver.spool import Spool
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -190,10 +193,33 @@ def test_who_came_and_went_is_the_same_in_the_archive(tmp_path: Path, archiver: 
         assert len(later) == 5 and later.keys() <= live.keys()
         same = [(each.type, each.time) for each in (live[identity] for identity in later)]
         assert same == [(each.type, each.time) for each in later.values()], "though the archive knows only nicks"
+        assert taken_after(tmp_path / "data", live.values(), later.values()) == {"duplicate": 5}
         server.stop()
         server.start()  # reads the last minute of it again
         time.sleep(2)
         assert len(archiver.once) == 6, "and that Bob fell out"
+
+
+def taken_after(data: Path, live: Iterable[Event], later: Iterable[Event]) -> Counter[str]:
+    """What a spool makes of an archive's events once it has those that were captured."""
+    first, again = ([capture(each, received=RECEIVED) for each in events] for events in (live, later))
+    with Spool.open(data) as spool:
+        spool.append(first, spool.open_feed("xmpp:it", "live").number, live=True)
+        told = spool.append(again, spool.open_feed("import:it", "import").number).outcomes
+    return Counter(map(str, told))
+
+
+def test_what_the_archive_has_with_nicks_alone_is_no_conflict(
+    server: Prosody, archiver: Archiver, all_of_them: People
+) -> None:
+    ann, bob = together(all_of_them, "ann", "bob")
+    ann.say(ROOM, body("all of you"), "groupchat")
+    for number in range(5):
+        ann.say(f"{ROOM}/Bob", body(f"aside {number}"), id=str(uuid.uuid4()))
+        bob.say(f"{ROOM}/Ann", body(f"answer {number}"), id=str(uuid.uuid4()))
+        time.sleep(0.05)
+    live, later = archiver.until(13, server), backfilled(server)
+    assert taken_after(server.archive.parent / "data", live, later.values()) == {"duplicate": 11}
 
 
 def test_a_listener_that_is_away_misses_nothing(server: Prosody, archiver: Archiver, all_of_them: People) -> None:

@@ -1,13 +1,14 @@
 """The durable spool: queue of captured events, leases, journal of deliveries, quarantine and blobs (SQLite).
 
-`Spool` is the door. Modules: `intake` appends, `feeds` and `watermark` know sources, `places` claims work, `reading`
-gives events, `journal`, `kept` and `dropping` record deliveries, `forgetting` lets events go, `status` counts; `holds`,
-`exclusions`, `audit` and `chains` keep what was decided, `runs` the backfills.
+`Spool` is the door. Modules: `intake` appends, `likeness` compares what comes again, `feeds` and `watermark` know
+sources, `places` claims work, `reading` gives events, `journal`, `kept` and `dropping` record deliveries, `forgetting`
+lets events go, `status` counts; `holds`, `exclusions`, `audit`, `chains` keep what was decided, `runs` the backfills.
 Holds nothing of conversations, policy or items.
 """
 
 from archiver.spool.batch import Sealed, seal
 from archiver.spool.forgetting import Cache
+from archiver.spool.likeness import Others
 from archiver.spool.locks import Lock
 from archiver.spool.pace import Pace
 from archiver.spool.records import Appended, Feed, Watermark
@@ -20,6 +21,7 @@ __all__ = [
     "Cache",
     "Feed",
     "Lock",
+    "Others",
     "Pace",
     "Sealed",
     "Spool",

@@ -16,6 +16,7 @@ from archiver.exceptions import UsageError
 from archiver.spool import files, runs
 from archiver.spool.batch import Batch, PlaceKey, Sealed, prepare
 from archiver.spool.database import Connections, Transaction, faults
+from archiver.spool.likeness import First, Others, says_the_same
 from archiver.spool.records import Appended
 
 _VARIABLES = 5_000
@@ -26,6 +27,7 @@ _NEW_IDENTITY = "INSERT OR IGNORE INTO identity (serial, key, event, digest) VAL
 # CROSS JOIN: what is wanted is gone through, never the table.
 _KNOWN = """WITH wanted (serial, key) AS (VALUES {})
     SELECT key, event, digest FROM wanted CROSS JOIN identity USING (serial, key)"""
+_FIRST = "SELECT time, body FROM event WHERE n = ?"
 _NEW_EVENT = "INSERT INTO event (n, place, time, received, feed, body) VALUES (?, ?, ?, ?, ?, ?)"
 _NEW_PLACE = "INSERT OR IGNORE INTO place (source, conversation, kind) VALUES (?, ?, ?) RETURNING n"
 _PLACE = "SELECT n FROM place WHERE source = ? AND conversation = ?"
@@ -42,32 +44,58 @@ _COUNTED = """UPDATE feed SET accepted = accepted + ?, duplicates = duplicates +
     quarantined = quarantined + ?, cleaned = cleaned + ?, contact = max(ifnull(contact, 0), ?) WHERE n = ?"""
 
 
-def would_be(connection: sqlite3.Connection, batch: Sequence[Sealed]) -> list[Outcome]:
-    known: dict[int, int] = {}
+def would_be(connection: sqlite3.Connection, batch: Sequence[Sealed], others: Others) -> list[Outcome]:
+    known: dict[int, tuple[int, int]] = {}
     # Under 0 too: so a spool that an older archiver began has them.
     wanted = [(serial, each.key) for each in batch for serial in {each.serial, 0}]
     for start in range(0, len(wanted), _VARIABLES):
         some = wanted[start : start + _VARIABLES]
         rows = connection.execute(_KNOWN.format(",".join(["(?,?)"] * len(some))), [*chain(*some)])
-        known.update((key, digest) for key, _, digest in rows)
-    return [_outcome(each, known.get(each.key)) for each in batch]
+        known.update((key, (number, digest)) for key, number, digest in rows)
+
+    def outcome(event: Sealed) -> Outcome:
+        if event.key not in known:
+            return Outcome.ACCEPTED
+        number, digest = known[event.key]
+        is_same = digest == event.digest or says_the_same(event, _first(connection, number, digest), others)
+        return Outcome.DUPLICATE if is_same else Outcome.CONFLICT
+
+    return [outcome(each) for each in batch]
 
 
-def _outcome(event: Sealed, digest: int | None) -> Outcome:
-    if digest is None:
-        return Outcome.ACCEPTED
-    return Outcome.DUPLICATE if digest == event.digest else Outcome.CONFLICT
+def _first(connection: sqlite3.Connection, number: int, digest: int) -> First:
+    return First(digest, *(connection.execute(_FIRST, (number,)).fetchone() or ()))
+
+
+class _Unjudged(Exception):
+    """Events that differ from the first of their identity: what they say is looked at outside the transaction."""
+
+    def __init__(self, found: Mapping[_Pair, tuple[Sealed, First]]) -> None:
+        super().__init__(f"{len(found)} differ")
+        self.found = found
+
+
+_Pair = tuple[int, int]
+"""Key and digest of an event that came again."""
 
 
 class Intake:
     """Appends of one process. Remembers numbers of places and sources that are committed."""
 
     def __init__(
-        self, connections: Connections, blobs: files.Tree, quarantine: files.Tree, *, idle: int, lateness: int
+        self,
+        connections: Connections,
+        blobs: files.Tree,
+        quarantine: files.Tree,
+        others: Others,
+        *,
+        idle: int,
+        lateness: int,
     ) -> None:
         self._connections = connections
         self._blobs = blobs
         self._quarantine = quarantine
+        self._others = others
         self._idle = idle
         self._lateness = lateness
         self._places: dict[PlaceKey, int] = {}
@@ -86,15 +114,20 @@ class Intake:
         backfill: runs.Step | None = None,
     ) -> Appended:
         batch = prepare(items, by_serial=self._is_by_serial())
+        same: dict[_Pair, bool] = {}
         while True:
             self._write_files(batch)
-            with self._connections.writing(live=live) as transaction:
-                if not self._blobs_there(batch):
-                    continue  # housekeeping removed one between our writing and our row: write it again
-                step = _Step(self, transaction.connection, batch, feed, live=live, now=now)
-                result = step.run(len(items))
-                if backfill is not None:
-                    runs.record(transaction.connection, backfill, step.numbers, result.counts, result.outcomes)
+            try:
+                with self._connections.writing(live=live) as transaction:
+                    if not self._blobs_there(batch):
+                        continue  # housekeeping removed one between our writing and our row: write it again
+                    step = _Step(self, transaction.connection, batch, feed, same, live=live, now=now)
+                    result = step.run(len(items))
+                    if backfill is not None:
+                        runs.record(transaction.connection, backfill, step.numbers, result.counts, result.outcomes)
+            except _Unjudged as unjudged:
+                same |= {pair: says_the_same(*both, self._others) for pair, both in unjudged.found.items()}
+                continue
             self._remember(step, feed)
             return self._with_held(result, transaction)
 
@@ -151,12 +184,21 @@ class _Step:
     """One batch inside its transaction."""
 
     def __init__(
-        self, intake: Intake, connection: sqlite3.Connection, batch: Batch, feed: int, *, live: bool, now: int
+        self,
+        intake: Intake,
+        connection: sqlite3.Connection,
+        batch: Batch,
+        feed: int,
+        same: Mapping[_Pair, bool],
+        *,
+        live: bool,
+        now: int,
     ) -> None:
         self._intake = intake
         self._connection = connection
         self._batch = batch
         self._feed = feed
+        self._same = same
         self._live = live
         self._now = now
         self.new_places: dict[PlaceKey, int] = {}
@@ -220,11 +262,24 @@ class _Step:
         for k, i, d in found:
             number, digest = known[k]
             if number != base + i:
-                dropped[i] = Outcome.DUPLICATE if digest == d else Outcome.CONFLICT
+                is_same = digest == d or self._same.get((k, d))
+                dropped[i] = Outcome.DUPLICATE if is_same else Outcome.CONFLICT
         self._again = [known[k][0] for k, i, _ in found if dropped.get(i) is Outcome.DUPLICATE]
         # Conflicts wait until the events are in: the first of two may be in this very batch.
         self._conflicts = [(k, i, d, known[k][0]) for k, i, d in found if dropped.get(i) is Outcome.CONFLICT]
+        if unjudged := {
+            (k, d): (batch.events[i], self._first(number, known[k][1]))
+            for k, i, d, number in self._conflicts
+            if (k, d) not in self._same
+        }:
+            raise _Unjudged(unjudged)
         return self._settle(dropped, outcomes)
+
+    def _first(self, number: int, digest: int) -> First:
+        if number < self._base:
+            return _first(self._connection, number, digest)
+        sealed = self._batch.events[number - self._base]
+        return First(digest, sealed.time, sealed.body)
 
     def _settle(self, dropped: dict[int, Outcome], outcomes: list[Outcome]) -> dict[int, Outcome]:
         for k, i, d, number in self._conflicts:

@@ -54,6 +54,7 @@ from archiver.spool import (
 )
 from archiver.spool.batch import Sealed
 from archiver.spool.database import Connections, faults
+from archiver.spool.likeness import Others, nobody_else
 from archiver.spool.records import (
     AgedDelivery,
     Appended,
@@ -109,7 +110,9 @@ def missing(data: Path) -> UsageError:
 class Spool:
     """Open with `Spool.open`; safe to use from several threads; a forked child must open its own."""
 
-    def __init__(self, data: Path, *, idle: int, lateness: int, readonly: bool, patience: float) -> None:
+    def __init__(
+        self, data: Path, others: Others, *, idle: int, lateness: int, readonly: bool, patience: float
+    ) -> None:
         self.data = data
         self.readonly = readonly
         self._run = data / "run"
@@ -126,7 +129,10 @@ class Spool:
             self._enter()
         self._blobs = files.Tree(data / "blobs", self.owner)
         self._quarantine = files.Tree(data / "quarantine", self.owner)
-        self._intake = intake.Intake(self._connections, self._blobs, self._quarantine, idle=idle, lateness=lateness)
+        self._others = others
+        self._intake = intake.Intake(
+            self._connections, self._blobs, self._quarantine, others, idle=idle, lateness=lateness
+        )
         self._appending = threading.Lock()
         self._journal = journal.Journal(self._connections, self._run)
 
@@ -156,15 +162,19 @@ class Spool:
         idle: int = IDLE,
         lateness: int = LATENESS,
         patience: float = 10.0,
+        others: Others = nobody_else,
     ) -> Spool:
         """`data` is the data directory. `patience`: seconds to wait for a lock before `TryLater`.
+
+        `others` says by which other addresses somebody is known, so that an event told by another of them is a
+        duplicate and no conflict.
 
         `readonly` serves worker processes: it writes nothing, takes no lock, and needs a spool that exists.
         """
         data = Path(data)
         if readonly and not cls.exists(data):
             raise missing(data)
-        return cls(data, idle=idle, lateness=lateness, readonly=readonly, patience=patience)
+        return cls(data, others, idle=idle, lateness=lateness, readonly=readonly, patience=patience)
 
     def close(self) -> None:
         """Leases still held by this one are free again."""
@@ -228,7 +238,7 @@ class Spool:
     def would_be(self, batch: Sequence[Sealed]) -> list[Outcome]:
         """What an append would say of each event, were it the only one: accepted, a duplicate, a conflict."""
         with self._connections.reading() as connection:
-            return intake.would_be(connection, batch)
+            return intake.would_be(connection, batch, self._others)
 
     def open_feed(
         self,
