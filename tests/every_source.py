@@ -39,6 +39,7 @@ NAMES = (
     "xmpp:server",
     "sip:proxy",
     "matrix:office",
+    "janus:meeting",
 )
 
 
@@ -66,6 +67,7 @@ def tables(folder: Path) -> dict[str, Any]:
             source("xmpp", "server", max_size=SMALL, token=token(SECRET, "xmpp:*example.org")),
             source("sip", "proxy", key=named),
             source("matrix", "office", max_size="8MiB", **matrix),
+            source("janus", "meeting", secret=named),
         ],
     }
 

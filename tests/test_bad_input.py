@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from every_source import MATRIX, OTHER, SECRET, Everything, event
+from janus_builder import log_in
 from sip_builder import ANN, FOCUS, answer, hep, report, request
 from structlog.testing import capture_logs
 from test_sources_webhooks import signed
@@ -25,6 +26,8 @@ from archiver.sources.http import receiving
 from archiver.sources.sip import source as sip
 from archiver.sources.sip.receiving import Limits
 from archiver.sources.sip.roster import MEDIA_TYPE
+
+pytestmark = pytest.mark.slow
 
 SLOW = 1.0
 """Seconds after which who is slow is given up here; half a minute to minutes outside."""
@@ -89,6 +92,18 @@ def to_xmpp(*records: dict[str, Any], token: str = SECRET) -> Attack:
 
 def to_matrix(content: bytes, token: str = MATRIX.hs_token) -> Attack:
     return lambda at: posted(at, "matrix:office", "/_matrix/app/v1/transactions/1", content, "PUT", token)
+
+
+def to_janus(path: str, content: bytes, secret: str = SECRET) -> Attack:
+    """Its senders take any answer for an acknowledgement: who isn't acknowledged gets none."""
+
+    def attack(at: Everything) -> str:
+        try:
+            return posted(at, "janus:meeting", path, content, **log_in(secret, "sender"))
+        except (OSError, http.client.HTTPException):
+            return "closed"
+
+    return attack
 
 
 def by_stream(name: str, said: bytes) -> Attack:
@@ -176,12 +191,14 @@ ITEMS = [
     Bad("unauthenticated", "matrix:office", to_matrix(NO_EVENTS, ""), "401 application/json", "no token"),
     Bad("unauthenticated", "webhook:slack", to_slack(b"{}", secret=OTHER), "403", "forged"),
     Bad("unauthenticated", "sip:proxy", by_datagram(hep(request())), "", "wrong key"),
+    Bad("unauthenticated", "janus:meeting", to_janus("/events", b"[]", OTHER), "closed", "not authorized"),
     Bad("wrong audience", "http:gateway", to_gateway(FOR_GATEWAY, OTHER), NO_TOKEN, "not authorized"),
     Bad("wrong audience", "matrix:office", to_matrix(NO_EVENTS, MATRIX.as_token), "M_FORBIDDEN", "forged"),
     Bad("replayed signature", "webhook:slack", to_slack(b"{}", ago=600), "403", "replayed"),
     Bad("oversized", "http:gateway", to_gateway(LARGE), TOO_LARGE, "too large"),
     Bad("oversized", "xmpp:server", to_xmpp({"a": "x" * 70_000}), TOO_LARGE, "too large"),
     Bad("oversized", "webhook:slack", to_slack(LARGE), "413", "too large"),
+    Bad("oversized", "janus:meeting", to_janus("/events", b"x" * (5 << 20)), "", "too large"),
     Bad("oversized", "matrix:office", to_matrix(b"x" * (9 << 20)), "M_TOO_LARGE", "too large"),
     Bad("oversized by its word", "smtp:mail", by_mail("smtp:mail", MAIL[0] + " SIZE=70000"), "552", "too big"),
     Bad("oversized", "smtp:mail", by_mail("smtp:mail", *MAIL, LARGE.decode() + "\r\n."), "552 5.3.4", "too big"),
@@ -189,6 +206,7 @@ ITEMS = [
     Bad("deep JSON in a line", "http:gateway", to_gateway(DEEP, media_type=LINES), QUARANTINED, "quarantined"),
     Bad("deep JSON", "webhook:slack", to_slack(DEEP), "200", "quarantined"),
     Bad("deep JSON", "matrix:office", to_matrix(b'{"events":[' + DEEP + b"]}"), "200", "quarantined"),
+    Bad("deep JSON", "janus:meeting", to_janus("/events", DEEP), "200", "quarantined"),
     Bad("XML with entities", "xmpp:server", to_xmpp(LAUGHING), "200", "quarantined"),
     Bad("XML with entities", "sip:proxy", by_datagram(*LAUGHING_ROSTER), "", "quarantined"),
     Bad("HEP with lying lengths", "sip:proxy", by_datagram(b"HEP3\xff\xff" + b"x" * 50), "", "lying length"),
