@@ -13,15 +13,16 @@ from random import Random
 
 import pytest
 from effort import examples
-from sip_builder import answer, hep, request
+from sip_builder import ANN, BOB, answer, hep, request, roster
 from spoiling import no_longer_than, spoilt
 
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import EventError
 from archiver.sources.mail import read_mail
-from archiver.sources.sip.cpim import read_cpim
 from archiver.sources.sip.hep import read_packet
 from archiver.sources.sip.message import read_message
+from archiver.sources.sip.telling import events_of
+from archiver.sources.sip.tracking import Tracking
 
 MAIL = Path(__file__).parent.parent / "fixtures" / "mail"
 AT_ONCE = 1_000
@@ -38,7 +39,10 @@ PACKETS = (
     hep(request("INVITE", "v=0\r\n", kind="application/sdp", headers="Subject: plans\r\n")),
     hep(request("BYE", "", to_tag="t2")),
     hep(answer(200, "INVITE")),
+    hep(roster(1, ANN, BOB, topic="plans")[0], correlation="call 7"),
 )
+TAKEN = read_message(roster(1)[1])
+"""The answer to the last, with which it counts."""
 REPORT = (
     b"From: <MicrosoftExchange@example.org>\r\nTo: <journal@example.org>\r\nMessage-ID: <r@example.org>\r\n"
     b"X-MS-Journal-Report:\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
@@ -53,12 +57,14 @@ REPORTS = (REPORT, *(each.read_bytes() for each in sorted(MAIL.glob("*.eml"))))
 
 def hear(packet: bytes) -> str:
     try:
-        message = read_message(read_packet(packet).payload)
-        if "cpim" in message.first("content-type"):
-            read_cpim(message.body)
+        read = read_packet(packet)
+        message = read_message(read.payload, read.correlation)
     except EventError:
         return "refused"
-    return "read"
+    tracking = Tracking()
+    happenings = [*tracking.take(message, 1, 1, 1.0), *tracking.take(TAKEN, 1, 1, 1.0), *tracking.drain(1.0)]
+    found = [piece for each in happenings for piece in events_of(each, source="sip:x", received=1_800_000_000 * SECOND)]
+    return "refused" if any(isinstance(each, Rejected) for each in found) else "read"
 
 
 def deliver(mail: bytes) -> str:
