@@ -277,7 +277,7 @@ def test_a_copy_that_somebody_could_not_be_given_says_nothing() -> None:
 def again(stream: Stream, now: float = 0.0) -> Stream:
     """After a restart with what was kept."""
     memory = Remembered()
-    memory.keep(stream.tracking.conferences.changes())
+    memory.keep(stream.tracking.conferences.changes(lately=True))
     made = Stream(tuple(memory._read()))
     made.now = now
     return made
@@ -299,6 +299,15 @@ def test_who_hung_up_while_nobody_listened_is_out_by_the_next_whole_roster() -> 
     before = Stream().take(*meet("c1", ANN), *meet("c2", BOB), *roster(4, ANN, BOB))
     stream = again(before).take(*roster(7, BOB))
     assert moves(stream) == [("-", "ann")] and stream.lost == {42: 2}
+
+
+def test_of_what_all_are_told_only_comings_and_goings_are_kept_at_once() -> None:
+    stream = Stream().take(*roster(0, ANN, BOB))
+    known = stream.tracking.conferences
+    assert known.changes().keys() == {"room@conf.example"}
+    stream.take(*roster(0, ANN, BOB, call="s2", to=BOB))
+    assert known.changes() == {}
+    assert known.changes(lately=True).keys() == {"room@conf.example"} and known.changes(lately=True) == {}
 
 
 def test_an_empty_conference_is_known_for_a_while_and_one_that_nobody_hears_of_is_given_up() -> None:

@@ -72,6 +72,7 @@ class Conferences:
         self._due: dict[str, float] = dict.fromkeys(self._known, now + UNHEARD)
         self._gaps: dict[str, float] = {}
         self._changed: set[str] = set()
+        self._stale: set[str] = set()
         self._copies = Copies()
 
     def calls(self) -> Iterator[tuple[str, Party, Party]]:
@@ -130,7 +131,8 @@ class Conferences:
             return [], 0
         conference.topic = conference.topic if report.topic is None else report.topic
         moves = list(self._moves(conference, report, subscription, now))
-        self._keep(conference, now, changed=True)
+        self._keep(conference, now, changed=bool(moves))
+        self._stale.add(conference.place)
         return moves, missing
 
     def sweep(self, now: float) -> None:
@@ -142,10 +144,14 @@ class Conferences:
             self._gaps.pop(place, None)
             self._changed.add(place)
 
-    def changes(self) -> dict[str, Conference | None]:
-        """What is to be kept from now on, None for what isn't; each once."""
-        found, self._changed = {place: self._known.get(place) for place in self._changed}, set()
-        return found
+    def changes(self, *, lately: bool = False) -> dict[str, Conference | None]:
+        """What is to be kept from now on, None for what isn't; each once.
+
+        At once that is who came and went, `lately` also names and versions: of hundreds, each is told of each.
+        """
+        places = self._changed | self._stale if lately else self._changed
+        self._changed, self._stale = set(), self._stale - places
+        return {place: self._known.get(place) for place in places}
 
     def _conference(self, focus: Party) -> Conference:
         return self._known.setdefault(place_of(focus), Conference(focus.address, focus.conference))

@@ -134,6 +134,7 @@ class Intake:
         self._closing.set()
         await self._sweeping
         self._keep(self.tracking.drain(time.monotonic()))
+        self._remember(lately=True)
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=self._drain)
         await self._batching.close()
@@ -183,9 +184,9 @@ class Intake:
             if records:
                 self._start(records, each)
 
-    def _remember(self) -> None:
+    def _remember(self, *, lately: bool = False) -> None:
         """Before it is told: who comes must not be forgotten by a restart just then."""
-        if changes := self.tracking.conferences.changes():
+        if changes := self.tracking.conferences.changes(lately=lately):
             try:
                 self._memory.keep(changes)
             except sqlite3.Error as fault:
@@ -229,6 +230,7 @@ class Intake:
                 await asyncio.wait_for(self._closing.wait(), SWEEP)
             try:
                 self._keep(self.tracking.sweep(time.monotonic()))
+                self._remember(lately=True)
             except Exception:
                 log.exception("sip_sweep_failed", source=self._source)
             for agent, count in self.tracking.lost.items():
