@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from archiver.events import Captured, Rejected
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.recognising import document_at
+from archiver.importers.whatsapp.chat import NOT_UNDERSTOOD, OWNERS
 from archiver.importers.whatsapp.dates import DAY_FIRST, MONTH_FIRST, YEAR_FIRST, Orders
 from archiver.importers.whatsapp.line import start
 
@@ -133,7 +134,112 @@ def test_who_comes_and_goes_in_a_group(tmp_path: Path) -> None:
     assert said(captured) == [("Bob", "hello: all")]
     assert captured[3].event.data.topic == "Crew"
     assert captured[0].event.data.conversation.kind == "group"
-    assert reading.ignored == {"notices of the system": 1}
+    assert reading.ignored == {NOT_UNDERSTOOD: 1}
+
+
+COMINGS = [
+    ('Ann created group "Team"', "started", "Ann", "", ""),
+    ("Ann added Bob", "joined", "Ann", "Bob", ""),
+    ("You were added", "joined", "", "me", ""),
+    ("Ann hat die Gruppe „Team“ erstellt.", "started", "Ann", "", ""),
+    ("Du hast Bob hinzugefügt", "joined", "me", "Bob", ""),
+    ("Ann hat dich hinzugefügt", "joined", "Ann", "me", ""),
+    ("Bob ist dieser Gruppe über einen Einladungslink beigetreten", "joined", "Bob", "", ""),
+    ("Ann hat den Betreff von „Team“ zu „Neu: alle“ geändert", "topic.changed", "Ann", "", "Neu: alle"),
+    ("Ann hat Bob entfernt", "left", "Ann", "Bob", ""),
+    ("Bob hat die Gruppe verlassen", "left", "Bob", "", ""),
+    ('Ann creó el grupo "Equipo"', "started", "Ann", "", ""),
+    ("Ann te añadió", "joined", "Ann", "me", ""),
+    ("Añadiste a Bob", "joined", "me", "Bob", ""),
+    ("Bob se unió usando el enlace de invitación de este grupo.", "joined", "Bob", "", ""),
+    ('Ann cambió el asunto de "Equipo" a "Nuevo"', "topic.changed", "Ann", "", "Nuevo"),
+    ("Bob salió del grupo", "left", "Bob", "", ""),
+    ('Você criou o grupo "Time"', "started", "me", "", ""),
+    ("Ann adicionou você", "joined", "Ann", "me", ""),
+    ("Bob entrou usando o link de convite deste grupo", "joined", "Bob", "", ""),
+    ('Ann mudou o nome de "Time" para "Novo"', "topic.changed", "Ann", "", "Novo"),
+    ("Bob saiu", "left", "Bob", "", ""),
+    ("Ann a créé le groupe « Équipe »", "started", "Ann", "", ""),
+    ("Ann vous a ajouté(e)", "joined", "Ann", "me", ""),
+    ("Vous avez ajouté Bob", "joined", "me", "Bob", ""),
+    ("Ann a changé le sujet de « Équipe » en « Neuf »", "topic.changed", "Ann", "", "Neuf"),
+    ("Bob a quitté le groupe", "left", "Bob", "", ""),
+    ('Hai creato il gruppo "Gruppo"', "started", "me", "", ""),
+    ("Ann ti ha aggiunto", "joined", "Ann", "me", ""),
+    ("Bob è entrato usando il link d'invito di questo gruppo", "joined", "Bob", "", ""),
+    ('Ann ha cambiato l\'oggetto da "Gruppo" a "Nuovo"', "topic.changed", "Ann", "", "Nuovo"),
+    ("Bob ha abbandonato", "left", "Bob", "", ""),
+    ('Ann heeft de groep "Team" gemaakt', "started", "Ann", "", ""),
+    ("Je hebt Bob toegevoegd", "joined", "me", "Bob", ""),
+    ('Ann heeft het onderwerp gewijzigd van "Team" in "Nieuw"', "topic.changed", "Ann", "", "Nieuw"),
+    ("Bob heeft de groep verlaten", "left", "Bob", "", ""),
+]
+
+
+@pytest.mark.parametrize("form", ["1/13/24, 9:00 AM - {}\n", "[13.01.24, 09:00:00] Team: \u200e{}\n"])
+@pytest.mark.parametrize(("line", "kind", "who", "whom", "topic"), COMINGS)
+def test_comings_and_goings_in_many_languages(
+    form: str, line: str, kind: str, who: str, whom: str, topic: str, tmp_path: Path
+) -> None:
+    """On Android, and as an iPhone writes them, behind the group's name."""
+    captured, rejected, reading = read(chat(tmp_path, form.format(line)), Options(owner="me"))
+    (event,) = [each.event for each in captured]
+    assert not rejected and not reading.ignored
+    assert event.type.partition(".")[2] == kind and event.data.conversation.kind == "group"
+    assert (event.data.actor.address if event.data.actor else "") == who
+    assert (event.data.subject.address if event.data.subject else "") == whom
+    assert (event.data.topic or "") == topic
+
+
+def test_where_nothing_says_whose_phone_it_is_nobody_is_called_you(tmp_path: Path) -> None:
+    lines = (
+        "Ann added you",
+        "You left",
+        "Du hast Bob hinzugefügt",
+        "Te uniste a través del enlace",
+        "Saliste del grupo",
+    )
+    text = "".join(f"1/13/24, 9:0{n} AM - {line}\n" for n, line in enumerate(lines))
+    captured, _, reading = read(chat(tmp_path, text))
+    (event,) = [each.event for each in captured]
+    assert event.data.actor is None and event.data.subject is not None and event.data.subject.address == "Bob"
+    assert reading.ignored == {OWNERS: 4}
+
+
+SMALL_THINGS = [
+    ("Diese Nachricht wurde gelöscht.", ["sent", "retracted"]),
+    ("Mensagem apagada", ["sent", "retracted"]),
+    ("Este mensaje fue eliminado.", ["sent", "retracted"]),
+    *((line, ["started"]) for line in ("Verpasster Sprachanruf", "Videollamada perdida", "Llamada perdida")),
+    *((line, ["started"]) for line in ("Chamada de voz perdida", "Appel vocal manqué", "Videochiamata persa")),
+    *((line, ["started"]) for line in ("Gemiste spraakoproep", "Missed voice call", "Videoanruf, \u200e5 Min.")),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), SMALL_THINGS)
+def test_deletions_and_calls_in_many_languages(line: str, expected: list[str], tmp_path: Path) -> None:
+    captured, _, _ = read(chat(tmp_path, f"[13.01.24, 09:00:00] Ann: \u200e{line}\n"))
+    assert [each.event.type.partition(".")[2] for each in captured] == expected
+
+
+@pytest.mark.parametrize("line", ["Bild weggelassen", "imagen omitida", "áudio ocultado", "image absente", "<Medien>"])
+def test_files_that_are_left_out_in_many_languages(line: str, tmp_path: Path) -> None:
+    captured, _, _ = read(chat(tmp_path, f"[13.01.24, 09:00:00] Ann: \u200e{line}\n"))
+    (file,) = captured[0].event.data.attachments or ()
+    assert file.name == f"{line.strip('<>')} (not in the export)"
+
+
+def test_what_people_write_is_never_taken_for_the_systems(tmp_path: Path) -> None:
+    texts = (
+        "Bob left",
+        'she changed the subject to "x"',
+        "Ann added Bob",
+        "Verpasster Anruf",
+        "Du hast Bob hinzugefügt",
+    )
+    written = "".join(f"1/13/24, 9:00 AM - Ann: {text}\n" for text in texts)
+    captured, _, reading = read(chat(tmp_path, written))
+    assert [text for _, text in said(captured)] == list(texts) and not reading.ignored
 
 
 def test_files_beside_the_chat_are_attached_and_the_missing_said(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ longer export of the same chat gives the same. People are known by the names in 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, time, tzinfo
 from hashlib import blake2b
@@ -15,8 +14,9 @@ from typing import Any, NamedTuple
 
 from archiver.events import (
     EDITED,
+    JOINED,
+    LEFT,
     RETRACTED,
-    SECOND,
     SENT,
     TOPIC_CHANGED,
     Attachment,
@@ -36,20 +36,14 @@ from archiver.importers.protocol import Options, Reading, fold_guess, zone_guess
 from archiver.importers.telling import Numbering, Room, told
 from archiver.importers.text import LINE_LIMIT, Charset, TextLine, charset_in, charset_of, text_lines
 from archiver.importers.whatsapp import words
-from archiver.importers.whatsapp.dates import Orders, day_of
+from archiver.importers.whatsapp.dates import day_of
 from archiver.importers.whatsapp.line import MARKS, Start, start
+from archiver.importers.whatsapp.notices import YOU, Notice, notice
+from archiver.importers.whatsapp.survey import WRITTEN_BY_IT, Survey, author_of, bare, surveyed, system_text
 
-DAY = 86_400 * SECOND
 MESSAGE_LIMIT = 512 * 1024
-
-
-class _Survey(NamedTuple):
-    """What a first reading of the whole file tells."""
-
-    order: str
-    in_doubt: bool
-    authors: Counter[str]
-    grouped: bool
+NOT_UNDERSTOOD = "notices of the system that aren't understood"
+OWNERS = "comings and goings of the phone's owner, whom nothing names (--owner)"
 
 
 class _Exported:
@@ -63,7 +57,7 @@ class _Exported:
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         zone, charset = zone_of(options), charset_of(options)
-        survey = _surveyed(document, charset, reading)
+        survey = surveyed(document, charset, reading)
         if survey is None:
             head = document.head(LINE_LIMIT)
             if head.strip():
@@ -99,39 +93,6 @@ def _begins(head: bytes) -> Start | None:
     return start(first)
 
 
-def _surveyed(document: Document, charset: Charset, reading: Reading) -> _Survey | None:
-    orders, authors, grouped, begun = Orders(moment(reading.received + DAY).date()), Counter[str](), False, False
-    for line in text_lines(document, charset):
-        found = start(line.text)
-        if found is None:
-            continue
-        begun = True
-        orders.add(found)
-        author = _author(found.text)
-        if author is not None:
-            authors[author[0]] += 1
-        grouped = grouped or (author is None and any(pattern.match(_bare(found.text)) for pattern, _ in words.SYSTEM))
-    if not begun:
-        return None
-    order, in_doubt = orders.decide()
-    return _Survey(order, in_doubt, authors, grouped)
-
-
-def _author(text: str) -> tuple[str, str] | None:
-    """Name and what follows the colon; None for a line of the system."""
-    name, colon, rest = text.partition(": ")
-    if not colon:
-        name, colon, rest = text.partition(":")
-        if not colon or rest.strip(MARKS + "."):
-            return None
-    name = _bare(name)
-    return (name, rest) if name and len(name) <= 100 else None
-
-
-def _bare(text: str) -> str:
-    return text.strip(MARKS + " \t\r\n")
-
-
 class _Pending(NamedTuple):
     """A message whose further lines may follow."""
 
@@ -146,7 +107,7 @@ class _Chat:
         self,
         product: str,
         document: Document,
-        survey: _Survey,
+        survey: Survey,
         options: Options,
         zone: tzinfo,
         charset: Charset,
@@ -161,6 +122,7 @@ class _Chat:
         self._legacy: Charset | None = None
         self._reading = reading
         self.source = options.source or f"{product}:{options.network or product}"
+        self._owner = options.owner
         self._room = Room(self.source, self._placed(options))
         self._now = 0
         self._stamp = ""
@@ -211,9 +173,9 @@ class _Chat:
             return
         self._legacy = charset_in(pending.lines)
         body = "\n".join((pending.start.text, *(line.text for line in further))).rstrip()
-        author = _author(body.partition("\n")[0])
+        author = author_of(body.partition("\n")[0])
         if author is None:
-            yield from self._system(_bare(body), original, position, stated)
+            yield from self._system(system_text(body), original, position, stated)
             return
         name, said = author
         rest = body.partition("\n")[2]
@@ -243,10 +205,11 @@ class _Chat:
     def _by(self, name: str, text: str, original: bytes, position: str, stated: str) -> Iterator[Captured | Rejected]:
         key = self._key(name, text)
         actor = _person(name)
-        said = _bare(text)
+        said = bare(text)
         edited = words.EDITED.search(said)
         said = said[: edited.start()] if edited else said
-        if words.NOTICE.match(said):
+        by_it = text.lstrip(" ").startswith(WRITTEN_BY_IT)
+        if words.NOTICE.match(said) or (by_it and words.is_about_safety(said)):
             self._reading.ignored["notices of the system"] += 1
             return
         files, said = self._files(said)
@@ -257,29 +220,43 @@ class _Chat:
         if words.is_deleted(said):
             events[0] = self._event(key, SENT, actor, stated, message=Message(id=key, text=""))
             events.append(self._event(f"{key}/deleted", RETRACTED, actor, stated, "retracted", message=Message(id=key)))
-        elif words.CALL.match(said) and text.lstrip(" ").startswith("\u200e"):
+        elif by_it and words.CALL.match(said):
             events = [self._event(f"{key}/call", "call.started", actor, stated)]
         yield from told(events, self._reading, original, position, files)
 
     def _system(self, text: str, original: bytes, position: str, stated: str) -> Iterator[Captured | Rejected]:
-        for pattern, type_ in words.SYSTEM:
-            match = pattern.match(text)
-            if match is None:
-                continue
-            found = match.groupdict()
-            subject = _person(found["whom"]) if found.get("whom") else None
-            topic = found["topic"] if type_ == TOPIC_CHANGED else None
-            actor = _person(found["who"])
-            event = self._event(self._key("", text), type_, actor, stated, subject=subject, topic=topic)
+        found = notice(text)
+        if found is not None:
+            yield from self._noticed(found, text, original, position, stated)
+        elif words.CALL.match(text):
+            event = self._event(f"{self._key('', text)}/call", "call.started", None, stated)
             yield from told([event], self._reading, original, position)
+        else:
+            known = words.NOTICE.match(text) or words.is_about_safety(text)
+            self._reading.ignored["notices of the system" if known else NOT_UNDERSTOOD] += 1
+
+    def _noticed(
+        self, found: Notice, text: str, original: bytes, position: str, stated: str
+    ) -> Iterator[Captured | Rejected]:
+        actor, subject = self._named(found.who), self._named(found.whom)
+        if found.type in (JOINED, LEFT) and (subject if found.whom is not None else actor) is None:
+            self._reading.ignored[OWNERS] += 1
             return
-        self._reading.ignored["notices of the system"] += 1
+        topic = found.topic if found.type == TOPIC_CHANGED else None
+        event = self._event(self._key("", text), found.type, actor, stated, subject=subject, topic=topic)
+        yield from told([event], self._reading, original, position)
+
+    def _named(self, name: str | None) -> Participant | None:
+        """None for nobody, and for the phone's owner where nothing says who that is."""
+        if name is not None and name.casefold() in YOU:
+            return Participant(self._owner) if self._owner else None
+        return _person(name) if name else None
 
     def _files(self, text: str) -> tuple[list[Media], str]:
         """The file a message brings, and what else it says."""
         match = words.ATTACHED.match(text) or words.FILE.match(text)
         if match is not None and (match.re is words.ATTACHED or self._document.beside(match["file"]) is not None):
-            return [media(self._document, match["file"])], _bare(match["note"] or "")
+            return [media(self._document, match["file"])], bare(match["note"] or "")
         if words.OMITTED.match(text):
             return [Media(Attachment(name=f"{text.strip('<>' + MARKS)} (not in the export)"))], ""
         return [], text
@@ -290,7 +267,7 @@ class _Chat:
         return self._numbering.key(f"{self._stamp}-{digest}")
 
     def _event(
-        self, key: str, type_: str, actor: Participant, stated: str, guessed: str | None = None, **data: Any
+        self, key: str, type_: str, actor: Participant | None, stated: str, guessed: str | None = None, **data: Any
     ) -> Event:
         self._count += 1
         return self._room.event(
@@ -312,7 +289,7 @@ def _of(files: list[Media]) -> tuple[Attachment, ...] | None:
 
 def _person(name: str) -> Participant:
     """A telephone number is written in many ways, and is one address."""
-    name = _bare(name).removeprefix("~").strip(MARKS + " \u00a0\u202f") or "?"
+    name = bare(name).removeprefix("~").strip(MARKS + " \u00a0\u202f") or "?"
     number = re.sub(r"[\s()\-\u2011]", "", name)
     return Participant(address=number if re.fullmatch(r"\+\d{5,20}", number) else name, name=name)
 
