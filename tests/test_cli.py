@@ -35,6 +35,7 @@ COMMANDS = [
     "status",
     "doctor",
     "matrix",
+    "graph",
     "xmpp",
     "policy",
     "explain",

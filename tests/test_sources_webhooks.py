@@ -416,6 +416,21 @@ class TestGraphSource(WebhookContract):
             ("teams:teams", "19:abc@thread.v2/1700000000000/edited", "message.edited"),
         ]
 
+    @pytest.mark.parametrize(
+        ("happened", "gaps"), [("reauthorizationRequired", 0), ("subscriptionRemoved", 1), ("missed", 1), ("new", 0)]
+    )
+    def test_what_is_told_of_the_subscription_is_logged_and_a_loss_counted(
+        self, source: Any, spooled: Spooled, happened: str, gaps: int
+    ) -> None:
+        told = {"lifecycleEvent": happened, "subscriptionId": "s1", "clientState": SECRET, "tenantId": "t"}
+        with capture_logs() as logs:
+            assert post(source, json.dumps({"value": [told]}).encode(), {}).status == 200
+        (said,) = [each for each in logs if each["event"] == "subscription_needs_care"]
+        assert (said["what"], said["subscription"]) == (happened, "s1") and bool(said["next"]) == (happened != "new")
+        assert spooled.records == [] and source.signs().gaps == gaps
+        assert post(source, json.dumps({"value": [told | {"clientState": "x"}]}).encode(), {}).status == 403
+        assert source.signs().gaps == gaps, "a stranger counts nothing"
+
 
 # --- those with a token ------------------------------------------------------------------------------------------
 

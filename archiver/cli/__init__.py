@@ -31,6 +31,7 @@ COMMANDS = (
     "status",
     "doctor",
     "matrix",
+    "graph",
     "xmpp",
     "policy",
     "explain",

@@ -202,7 +202,11 @@ class WebhookTable(Struct, frozen=True):
     ]
     url: Annotated[
         str,
-        Setting("", settings.text, "The callback's URL as it was registered; only bigbluebutton's checksum needs it."),
+        Setting(
+            "",
+            settings.text,
+            "How the product reaches it: bigbluebutton's checksum and `archiver graph subscribe` need it.",
+        ),
     ]
     decryption_key: Annotated[
         str | None,

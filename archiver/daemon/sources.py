@@ -85,7 +85,7 @@ def _mail(mail: Mail, name: str = "mail") -> Source:
         name,
         tuple(addresses),
         limits=smtp.Limits(size=mail.max_size, connections=mail.connections),
-        access=Access(mail.clients, tuple(map(_secret, mail.login)), tls, mail.require_tls),
+        access=Access(mail.clients, tuple(map(secret_of, mail.login)), tls, mail.require_tls),
         blocking=mail.blocking,
     )
 
@@ -94,12 +94,12 @@ def _further_mail(table: MailTable) -> Source:
     return _mail(table, table.name)
 
 
-def _secret(table: SecretTable) -> Secret:
+def secret_of(table: SecretTable) -> Secret:
     return Secret(table.name, table.sha256 or "", table.file or "", table.env or "")
 
 
 def _token(table: TokenTable) -> Token:
-    return Token(*structs.astuple(_secret(table)), sources=table.sources, rate=table.rate)
+    return Token(*structs.astuple(secret_of(table)), sources=table.sources, rate=table.rate)
 
 
 def _address(endpoint: Endpoint, *, local: bool) -> smtp.Address:
@@ -137,7 +137,7 @@ def _webhook(table: WebhookTable) -> Source:
         table.name,
         place(table.listen),
         lambda keys: _PRODUCTS[table.product](keys, table),
-        tuple(map(_secret, table.secret)),
+        tuple(map(secret_of, table.secret)),
         tls=_tls(table.certificate, table.key, None),
         limits=http.Limits(table.max_size, table.max_size, connections=table.connections),
         blocking=table.blocking,
@@ -165,7 +165,7 @@ _PRODUCTS: dict[str, Callable[[Keys, WebhookTable], Product]] = {
 
 
 def _sip(table: SipTable, data: Path) -> Source:
-    access = sip.Access(table.clients, tuple(map(_secret, table.key)))
+    access = sip.Access(table.clients, tuple(map(secret_of, table.key)))
     memory = partial(Conferences, data / "sources" / f"sip-{table.name}.db")
     return SipSource(table.name, place(table.listen), access=access, memory=memory)
 
@@ -174,7 +174,7 @@ def _janus(table: JanusTable, data: Path) -> Source:
     return JanusSource(
         table.name,
         place(table.listen),
-        tuple(map(_secret, table.secret)),
+        tuple(map(secret_of, table.secret)),
         custom=Custom(table.people, table.together, table.screens),
         memory=partial(janus.Remembered, data / "sources" / f"janus-{table.name}.db"),
         api=Api(table.api) if table.api else None,

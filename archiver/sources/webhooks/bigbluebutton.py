@@ -117,6 +117,7 @@ class BigBlueButton:
 
     title = "BigBlueButton's webhooks"
     reply = b""
+    gaps = None
 
     def __init__(self, keys: Keys, network: str = "", url: str = "") -> None:
         self._keys = keys

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import msgspec
+import structlog
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -29,6 +30,15 @@ from archiver.sources.webhooks.signing import Keys, forged, same
 
 _OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303  what Graph uses
 _FIELDS = 20
+log = structlog.get_logger("archiver.sources")
+
+NEXT = {
+    "missed": "read an export of these hours: what Graph dropped, it doesn't send again",
+    "subscriptionRemoved": "make it anew with archiver graph subscribe, and read an export of the time until then",
+    "reauthorizationRequired": "renew it with archiver graph subscribe before it expires",
+}
+"""What Graph tells of a subscription itself, and what a person should do. What isn't sent for good is a gap."""
+_LOST = frozenset({"missed", "subscriptionRemoved"})
 
 
 class Encrypted(Struct):
@@ -41,6 +51,8 @@ class Notification(Struct):
     clientState: str = ""
     changeType: str = ""
     lifecycleEvent: str | None = None
+    subscriptionId: str = ""
+    subscriptionExpirationDateTime: str | None = None
     encryptedContent: Encrypted | None = None
 
 
@@ -57,7 +69,8 @@ class Graph:
     def __init__(self, keys: Keys, network: str, key: Path) -> None:
         self._keys = keys
         self.source = f"teams:{network or 'teams'}"
-        self._key = _private(key)
+        self._key = private_key(key)
+        self.gaps: int | None = 0
 
     def admit(self, delivery: Delivery) -> str | None:
         try:
@@ -76,6 +89,20 @@ class Graph:
         for notification in msgspec.json.decode(delivery.body, type=Notifications).value:
             if notification.lifecycleEvent is None:
                 yield from self._one(notification, delivery.received)
+            else:
+                self._note(notification, notification.lifecycleEvent)
+
+    def _note(self, told: Notification, event: str) -> None:
+        if event in _LOST:
+            self.gaps = (self.gaps or 0) + 1
+        log.warning(
+            "subscription_needs_care",
+            source=self.source,
+            what=event[:100],
+            subscription=told.subscriptionId[:100],
+            expires=(told.subscriptionExpirationDateTime or "")[:100],
+            next=NEXT.get(event, ""),
+        )
 
     def _one(self, told: Notification, received: int) -> Iterator[Captured | Rejected]:
         content, position = msgspec.json.encode(told), f"from {self.title}"
@@ -105,7 +132,7 @@ class Graph:
         return unpadder.update(decryptor.update(data) + decryptor.finalize()) + unpadder.finalize()
 
 
-def _private(path: Path) -> rsa.RSAPrivateKey:
+def private_key(path: Path) -> rsa.RSAPrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError) as fault:

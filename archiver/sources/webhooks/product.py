@@ -40,6 +40,11 @@ class Product(Protocol):
         """The source of what can't be read."""
         ...
 
+    @property
+    def gaps(self) -> int | None:
+        """How often it said that there is something which it won't tell any more; None where it never does."""
+        ...
+
     def admit(self, delivery: Delivery) -> str | None:
         """Whether the product itself sent it; what to answer where it only asks whether somebody is there.
 

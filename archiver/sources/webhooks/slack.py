@@ -64,6 +64,7 @@ class Reacted(Struct):
 class Slack:
     title = "Slack's Events API"
     reply = b""
+    gaps = None
 
     def __init__(self, keys: Keys, network: str = "") -> None:
         self._keys = keys

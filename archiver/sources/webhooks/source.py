@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -25,7 +26,7 @@ from archiver.sources.http.reception import Pieces, Reception
 from archiver.sources.http.replies import BLOCKED_LATER, try_later
 from archiver.sources.http.source import Served
 from archiver.sources.listening import Address
-from archiver.sources.protocol import Accept
+from archiver.sources.protocol import Accept, Signs
 from archiver.sources.webhooks.product import Delivery, Product
 from archiver.sources.webhooks.signing import Keys
 
@@ -48,6 +49,10 @@ class WebhookSource(Served):
         self._product()
         super().probe()
 
+    def signs(self) -> Signs:
+        signs = super().signs()
+        return replace(signs, gaps=self._reception.gaps) if isinstance(self._reception, Webhook) else signs
+
     def _receiving(self, accept: Accept) -> Reception:
         return Webhook(self.name, self._product(), self._limits, self._clock, accept)
 
@@ -60,6 +65,10 @@ class Webhook(Reception):
         super().__init__(source, limits, accept)
         self._product = product
         self._clock = clock
+
+    @property
+    def gaps(self) -> int | None:
+        return self._product.gaps
 
     def application(self) -> Starlette:
         route = Route(PATH, self.answering(self._delivered), methods=["POST"])

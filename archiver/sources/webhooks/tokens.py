@@ -22,6 +22,7 @@ class Tokened:
     title = ""
     kind = ""
     reply = b""
+    gaps = None
 
     def __init__(self, keys: Keys, network: str = "") -> None:
         self._keys = keys
