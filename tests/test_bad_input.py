@@ -10,6 +10,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -245,6 +246,31 @@ def test_it_is_refused_told_counted_and_the_neighbour_goes_on(everything: Everyt
 def counted(at: Everything, bad: Bad) -> float:
     metric = "events" if bad.counted == "quarantined" else "refused"
     return at.figures().get((f"archiver_source_{metric}_total", bad.source, bad.counted), 0.0)
+
+
+FLOOD = 3.0
+"""Seconds of it."""
+QUICK = [bad for bad in ITEMS if "slow" not in bad.what and bad.answer and bad.counted != "quarantined"]
+
+
+def test_a_flood_of_it_is_counted_to_the_last_and_fills_no_log(everything: Everything) -> None:
+    before = sum({(bad.source, bad.counted): counted(everything, bad) for bad in QUICK}.values())
+    over = time.monotonic() + FLOOD
+
+    def flood(lane: int) -> int:
+        made = 0
+        while time.monotonic() < over:
+            bad = QUICK[(lane + made) % len(QUICK)]
+            assert bad.answer in bad.attack(everything)
+            made += 1
+        return made
+
+    with capture_logs() as logs, everything.neighbour() as took, ThreadPoolExecutor(4) as lanes:
+        made = sum(lanes.map(flood, range(0, 20, 5)))
+    after = sum({(bad.source, bad.counted): counted(everything, bad) for bad in QUICK}.values())
+    assert after - before == made > len(QUICK)
+    assert min(took) > 0 and max(took) < FLUENT, took
+    assert len(logs) < 100 + made / 10
 
 
 def test_what_is_forged_changes_nothing(everything: Everything) -> None:
