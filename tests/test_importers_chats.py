@@ -353,6 +353,20 @@ def test_meta_messages_are_told_oldest_first_and_mended(tmp_path: Path) -> None:
     assert len({each.event.id for each in captured}) == 6, "two equal ones are two"
 
 
+def test_meta_tells_who_came_and_when_reactions_were_given(tmp_path: Path) -> None:
+    messages = [
+        {"type": "Unsubscribe", "users": [{"name": "Bo"}], "content": "Ann removed Bo"},
+        {"type": "Subscribe", "users": [{"name": "Bo"}, {"name": "Cy"}], "content": "Ann added Bo and Cy"},
+        {"content": "x", "reactions": [{"reaction": "❤", "actor": "Bo", "timestamp": 1_700_000_009}]},
+    ]
+    made = [{"sender_name": "Ann", "timestamp_ms": 1_700_000_000_000 - n} | each for n, each in enumerate(messages)]
+    people = [{"name": each} for each in ("Ann", "Bo", "Cy")]
+    captured, _, _ = read("meta", write(tmp_path / "message_1.json", {"participants": people, "messages": made}))
+    assert [kind.partition(".")[2] for kind in kinds(captured)] == ["sent", "reacted", "joined", "joined", "left"]
+    assert [each.event.data.subject.address for each in captured if each.event.data.subject] == ["Bo", "Cy", "Bo"]
+    assert captured[1].time == 1_700_000_009_000_000 and captured[1].event.archiverguessed is None
+
+
 @given(st.text(max_size=20))
 def test_text_that_was_garbled_is_mended_and_other_text_stays(text: str) -> None:
     assert mended(text.encode().decode("latin-1")) == text

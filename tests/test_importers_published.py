@@ -132,6 +132,27 @@ def test_skype() -> None:
     assert reading.ignored == Counter({"Notice of Skype": 1}) and len(rejected) == 1
 
 
+def test_skype_reactions_contacts_calls_and_what_is_encrypted(tmp_path: Path) -> None:
+    at = "2023-11-14T22:13:23Z"
+    emotions = [{"key": "heart", "users": [{"mri": "8:bob", "time": 1_700_000_009_000}, {"mri": "8:carol"}]}]
+    messages = [
+        {"messagetype": "RichText", "content": "hi", "properties": {"emotions": emotions}},
+        {"messagetype": "RichText/Contacts", "content": '<contacts><c t="s" s="live:x" f="Zo&amp; X"/></contacts>'},
+        {"messagetype": "Event/Call", "content": '<partlist type="missed" alt=""></partlist>'},
+        {"messagetype": "EndToEndEncryption/EncryptedText", "content": "AAAA"},
+    ]
+    made = [{"id": str(n), "originalarrivaltime": at, "from": "8:ann"} | each for n, each in enumerate(messages)]
+    conversation = {"id": "19:x@thread.skype", "MessageList": made}
+    (tmp_path / "messages.json").write_text(json.dumps({"userId": "8:ann", "conversations": [conversation]}))
+    events, rejected, reading, _ = read("skype", tmp_path)
+    assert kinds(events) == ["sent", "reacted", "reacted", "sent", "started", "sent"]
+    assert not rejected and not reading.ignored
+    given = [(each.time.second, each.archiverguessed) for each in events[1:3]]
+    assert given == [(29, None), (23, "reacted")]
+    texts = [each.data.message.text for each in events if each.type == "message.sent" and each.data.message]
+    assert texts == ["hi", "[contact: Zo& X]", "[encrypted, content not available]"]
+
+
 KEYS = st.sampled_from(
     [
         *("id", "sender", "recipient", "date_sent", "content", "edit_history", "message_id", "created_date", "creator"),

@@ -56,6 +56,9 @@ def test_a_real_export_is_read_whole_and_people_known_by_mail() -> None:
         each["Id"] for each in said
     ]  # type: ignore[union-attr]
     assert sum(reading.ignored.values()) == len(raw) - len(said)
+    changes = [change for each in raw for change in each["MessageHistory"] or ()]
+    reacted = [each.event.data.removed or False for each in captured if each.event.type == "message.reacted"]
+    assert reacted == [change["Actions"] == "reactionRemoved" for change in changes], "none of them stands any more"
     known = {each.event.data.actor.address for each in captured if each.event.data.actor}
     assert known <= set(users.values()) | {each["From"]["User"]["Id"] for each in said}
     assert known & set(users.values())
@@ -146,6 +149,18 @@ def test_edits_deletions_reactions_quotes_and_files(tmp_path: Path) -> None:
     assert messages[8] is not None and messages[8].text == "m5\nT\nB" and reading.nobody == {"bot"}
     assert captured[10].event.data.topic == "New"
     assert messages[11] is not None and messages[11].text == "Subject\na" and messages[11].thread == "0"
+
+
+def test_a_reaction_that_stands_is_told_once_and_others_as_they_came_and_went(tmp_path: Path) -> None:
+    def like(second: int) -> dict[str, Any]:
+        who = {"user": {"id": "u2"}}
+        return {"reactionType": "like", "createdDateTime": f"2024-01-03T00:00:{second:02}Z", "user": who}
+
+    steps = (("reactionAdded", 1), ("reactionRemoved", 2), ("reactionAdded", 3))
+    history = [{"actions": done, "reaction": like(second)} for done, second in steps]
+    captured, _, _ = read(chat(tmp_path, {"reactions": [like(3)], "messageHistory": history}))
+    told = [(each.event.time.second, bool(each.event.data.removed)) for each in captured[1:]]
+    assert sorted(told) == [(1, False), (2, True), (3, False)]
 
 
 def test_a_message_that_does_not_say_where_needs_a_channel(tmp_path: Path) -> None:

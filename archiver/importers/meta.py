@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from msgspec import Raw, Struct
 
 from archiver.events import (
+    JOINED,
+    LEFT,
     REACTED,
     RETRACTED,
     SENT,
@@ -32,6 +34,7 @@ from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import Numbering, Room, told
 
 _NAME = re.compile(r"message_\d+\.json")
+_COMING = {"Subscribe": JOINED, "Unsubscribe": LEFT}
 _KINDS = ("photos", "videos", "audio_files", "files", "gifs")
 
 
@@ -40,8 +43,11 @@ class Person(Struct):
 
 
 class Reaction(Struct):
+    """`timestamp` is in seconds; older downloads don't tell it."""
+
     reaction: str = ""
     actor: str = ""
+    timestamp: int | None = None
 
 
 class File(Struct):
@@ -56,6 +62,8 @@ class Share(Struct):
 class Line(Struct):
     timestamp_ms: int
     sender_name: str = ""
+    type: str | None = None
+    users: list[Person] = []
     content: str | None = None
     photos: list[File] = []
     videos: list[File] = []
@@ -141,6 +149,9 @@ class _Room:
         if line.call_duration is not None:
             yield self._room.event(f"{key}/call", "call.started", at, actor)
             return
+        if line.type in _COMING:
+            yield from self._came(line, key, at, actor)
+            return
         message = Message(id=key, text=_text(line))
         yield self._room.event(key, SENT, at, actor, message=message, attachments=attachments or None)
         if line.is_unsent:
@@ -148,9 +159,16 @@ class _Room:
         for reaction in line.reactions:
             who, name = _person(reaction.actor), mended(reaction.reaction)
             identity = f"{key}/reaction/{name}/{who.address if who else ''}"
+            given = None if reaction.timestamp is None else _time(reaction.timestamp * 1_000)
+            guessed = "reacted" if given is None else None
             yield self._room.event(
-                identity, REACTED, at, who, guessed="reacted", message=Message(id=key), reaction=name
+                identity, REACTED, given or at, who, guessed=guessed, message=Message(id=key), reaction=name
             )
+
+    def _came(self, line: Line, key: str, at: datetime, actor: Participant | None) -> Iterator[Event]:
+        for number, user in enumerate(line.users):
+            subject = _person(user.name)
+            yield self._room.event(f"{key}/{number}", _COMING[line.type or ""], at, actor, subject=subject)
 
     def _key(self, line: Line) -> str:
         self._reading.unnumbered += 1

@@ -18,6 +18,7 @@ from archiver.events import (
     EDITED,
     JOINED,
     LEFT,
+    REACTED,
     RETRACTED,
     SENT,
     TOPIC_CHANGED,
@@ -33,7 +34,7 @@ from archiver.hypertext import text_of
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.protocol import Options, Reading
-from archiver.importers.telling import Room, told
+from archiver.importers.telling import ENCRYPTED, Room, told
 
 _Time = Annotated[datetime, Meta(tz=True)]
 _QUOTE = re.compile(r"<quote\b[^>]*?\bmessageid=[\"'](\d+)[\"'].*?</quote>", re.DOTALL)
@@ -42,13 +43,26 @@ _NAME = re.compile(r"<OriginalName\b[^>]*?\bv=\"([^\"]*)\"")
 _TARGET = re.compile(r"<target>([^<]*)</target>")
 _INITIATOR = re.compile(r"<initiator>([^<]*)</initiator>")
 _VALUE = re.compile(r"<value>([^<]*)</value>")
-_CALL = re.compile(r"<partlist\b[^>]*\btype=\"(started|ended)\"")
+_CALL = re.compile(r"<partlist\b[^>]*\btype=\"(started|ended|missed)\"")
+_CONTACT = re.compile(r"<c\b[^>]*?\bf=\"([^\"]*)\"")
+_ENCRYPTED = "EndToEndEncryption/EncryptedText"
 _COMING = {"ThreadActivity/AddMember": JOINED, "ThreadActivity/DeleteMember": LEFT}
+
+
+class Reactor(Struct):
+    mri: str
+    time: str | int | None = None
+
+
+class Emotion(Struct):
+    key: str
+    users: list[Reactor] = []
 
 
 class Properties(Struct):
     edittime: str | int | None = None
     deletetime: str | int | None = None
+    emotions: list[Emotion] = []
 
 
 class Line(Struct, rename={"from_": "from"}):
@@ -146,7 +160,10 @@ class _Conversation:
         elif line.messagetype == "Event/Call":
             call = _CALL.search(content)
             if call:
-                yield self._room.event(line.id, f"call.{call[1]}", at, actor)
+                kind = "ended" if call[1] == "ended" else "started"
+                yield self._room.event(line.id, f"call.{kind}", at, actor)
+        elif line.messagetype == _ENCRYPTED:
+            yield self._room.event(line.id, SENT, at, actor, message=Message(id=line.id, text=ENCRYPTED))
         elif line.messagetype.startswith(("Text", "RichText", "Poll", "PopCard")):
             yield from self._said(line, at, actor, content)
 
@@ -154,7 +171,8 @@ class _Conversation:
         properties = line.properties or Properties()
         deleted, edited = _time(properties.deletetime), _time(properties.edittime)
         quote = _QUOTE.search(content)
-        text = text_of(_EDIT_MARK.sub("", _QUOTE.sub("", content)))
+        contacts = (f"[contact: {unescape(each)}]" for each in _CONTACT.findall(content))
+        text = "\n".join(filter(None, (text_of(_EDIT_MARK.sub("", _QUOTE.sub("", content))), *contacts)))
         name = _NAME.search(content)
         files = (Attachment(name=f"{unescape(name[1])} (not in the export)"),) if name else None
         message = Message(id=line.id, text=text, in_reply_to=quote[1] if quote else None)
@@ -165,6 +183,15 @@ class _Conversation:
             changed = Message(id=line.id, text=text)
             guessed = "edited" if edited is None else None
             yield self._room.event(f"{line.id}/edited", EDITED, edited or at, actor, guessed=guessed, message=changed)
+        for emotion in properties.emotions:
+            yield from self._reacted(line, emotion)
+
+    def _reacted(self, line: Line, emotion: Emotion) -> Iterator[Event]:
+        for user in emotion.users:
+            given, who = _time(user.time), self._person(user.mri, None)
+            key, guessed = f"{line.id}/reaction/{emotion.key}/{user.mri}", "reacted" if given is None else None
+            at, message = given or line.originalarrivaltime, Message(id=line.id)
+            yield self._room.event(key, REACTED, at, who, guessed=guessed, message=message, reaction=emotion.key)
 
     def _person(self, identifier: str, name: str | None) -> Participant:
         if identifier.startswith("28:"):

@@ -68,6 +68,14 @@ class Reaction(Struct):
     user: Identity | None = None
 
 
+class Change(Struct):
+    """One entry of what was done to a message since it was sent."""
+
+    modifiedDateTime: _Time | None = None
+    actions: str = ""
+    reaction: Reaction | None = None
+
+
 class Channel(Struct):
     teamId: str | None = None
     channelId: str | None = None
@@ -95,6 +103,7 @@ class ChatMessage(Struct):
     body: Body | None = None
     attachments: list[Shared] | None = None
     reactions: list[Reaction] | None = None
+    messageHistory: list[Change] | None = None
     chatId: str | None = None
     channelIdentity: Channel | None = None
     eventDetail: Detail | None = None
@@ -182,18 +191,28 @@ class Teller:
             yield room.event(key, EDITED, message.lastEditedDateTime, actor, message=changed)
         for reaction in message.reactions or ():
             yield from self._reacted(message, room, reaction)
+        for change in message.messageHistory or ():
+            if change.reaction is not None and change.reaction not in (message.reactions or ()):
+                yield from self._reacted(message, room, change.reaction, change)
 
-    def _reacted(self, message: ChatMessage, room: Room, reaction: Reaction) -> Iterator[Event]:
+    def _reacted(
+        self, message: ChatMessage, room: Room, reaction: Reaction, change: Change | None = None
+    ) -> Iterator[Event]:
+        """One that stands, or by `change` one that was given or taken back in the meantime."""
         who = self._actor(reaction.user)
         if who is None:
             return
         name = reaction.displayName or reaction.reactionType
         key = f"{message.id}/reaction/{reaction.reactionType}/{who.address}"
-        at, guessed = (
-            reaction.createdDateTime or message.createdDateTime,
-            None if reaction.createdDateTime else "reacted",
-        )
-        yield room.event(key, REACTED, at, who, guessed=guessed, message=Message(id=message.id), reaction=name)
+        stated = reaction.createdDateTime or (change.modifiedDateTime if change is not None else None)
+        at, guessed = stated or message.createdDateTime, None if stated else "reacted"
+        told = Message(id=message.id)
+        if change is None:
+            yield room.event(key, REACTED, at, who, guessed=guessed, message=told, reaction=name)
+        else:
+            key = f"{key}/{at.timestamp():.3f}"
+            gone = change.actions == "reactionRemoved"
+            yield room.event(key, REACTED, at, who, guessed=guessed, message=told, reaction=name, removed=gone)
 
     def _system(self, message: ChatMessage, room: Room, detail: Detail) -> Iterator[Event]:
         actor, at, kind = self._actor(detail.initiator), message.createdDateTime, detail.kind or ""
