@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from builders import HOUR, event, retract, say
@@ -281,3 +282,11 @@ def test_the_daemon_indexes_what_it_files(filed, call, tmp_path):
     call("run", "--once")
     assert backlog(tmp_path) == 0
     assert "behind" not in call("status").output
+
+
+def test_where_there_is_no_index_and_none_can_be_made_it_is_said_what_to_do(filed, call, tmp_path):
+    rmtree(tmp_path / "data" / "index", ignore_errors=True)
+    (tmp_path / "data" / "index").write_bytes(b"")  # so that root can't make it either
+    told = call("inspect", "--search", "budget", status=3)
+    assert "there is no search index yet, and none can be made here: " in told.stderr
+    assert "search once as the archiver's own user" in told.stderr

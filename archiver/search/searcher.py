@@ -114,9 +114,12 @@ class Searcher:
             return Index.open(self.path)
         except TryLater:
             raise
-        except EnvironmentFault:  # who may only read asks it as it is
+        except EnvironmentFault as fault:  # who may only read asks it as it is
             if not self.path.exists():
-                raise
+                raise EnvironmentFault(
+                    f"there is no search index yet, and none can be made here: {fault}",
+                    hint="search once as the archiver's own user, or run its daemon: each makes one",
+                ) from fault
             return Index.open(self.path, readonly=True)
 
     def _refreshed(self, index: Index, mailbox: str | None, is_over: IsOver) -> int:
