@@ -560,3 +560,40 @@ def test_a_full_disk_leaves_nothing_half(store: MaildirStore, tmp_path: Path, mo
                 export(store, _FORMS[form], tmp_path / form)
         assert not [path for path in tmp_path.rglob("*") if path.suffix in (".eml", ".html", ".rsmf", ".mbox", ".zip")]
         assert not (tmp_path / form).is_file()
+
+
+BLOCKING: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "a link for cur": (lambda box: block(box / ".Conversation History" / "cur"), "Conversation History/cur", "a link"),
+    "a file for new": (
+        lambda box: block(box / ".Conversation History" / "new", link=False),
+        "Conversation History/new",
+        "no directory",
+    ),
+    "a link for a folder": (lambda box: block(box / ".Conversation History"), "Conversation History", "a link"),
+}
+
+
+def block(path: Path, *, link: bool = True) -> None:
+    path.rename(path.with_name("aside"))
+    path.symlink_to("aside") if link else path.touch()
+
+
+@pytest.mark.parametrize("how", BLOCKING)
+@pytest.mark.parametrize("what", [["--of", "history"], [ALICE], ["--search", "dst OR hello OR lunch"]])
+def test_what_its_owner_blocked_is_said_and_stands_in_the_manifest(
+    how: str, what: list[str], filed: None, call: Callable[..., Result], tmp_path: Path
+) -> None:
+    put_in_the_way, folder, why = BLOCKING[how]
+    put_in_the_way(tmp_path / "data" / "mail" / "example.org" / "alice")
+    out = tmp_path / "out"
+    for _ in range(2):
+        told = call("export", out, *what, status=1)
+        assert f"BLOCKED by its owner, nothing of it exported: {ALICE}: {folder}: it is {why}" in told.stdout
+        rows = [json.loads(line) for line in (out / "manifest.ndjson").read_bytes().splitlines()]
+        blocked = [each for each in rows if each["left_out"]]
+        assert [(each["mailbox"], each["folder"], each["left_out"]) for each in blocked] == [
+            (ALICE, folder, f"it is {why}")
+        ]
+        assert blocked == rows[-1:] and not blocked[0]["path"]
+        table = list(csv.DictReader((out / "manifest.csv").open(newline="", encoding="utf-8-sig")))
+        assert [each["left_out"] for each in table] == [each["left_out"] for each in rows]

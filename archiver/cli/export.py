@@ -28,7 +28,7 @@ from archiver.exporting.records import Form, Origin, Report
 from archiver.exporting.selecting import Chosen
 from archiver.inspection import Wanted
 from archiver.spool import Spool
-from archiver.store.protocol import Folders, Where
+from archiver.store.protocol import Folders, Stamped, Where
 from archiver.types import Destination
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def export(
     the conversation's id) that conversation; with --search what is found. Without these whole archives.
 
     What is there already stays. After an interruption the same command goes on. `archiver backfill items TARGET` reads
-    all but RSMF back. Exit status 1 where an item's content is not what was archived.
+    all but RSMF back. Exit status 1 where an item's content is not what was archived, or its owner blocked a folder.
     """
     report, behind = Report(), 0
     with ExitStack() as stack:
@@ -104,10 +104,10 @@ def export(
                 raise click.UsageError("--of, --address and --new are for whole archives: they go without ADDRESS")
             spool, every = _writable(app, stack), records.Wanted()
             kind = Destination.ARCHIVE if archive else Destination.HISTORY
-            store: Folders = (archive_of if archive else store_of)(app.config(), app.data)
+            store: Stamped = (archive_of if archive else store_of)(app.config(), app.data)
             mailbox = inspection.mailbox_of(store, normal("", address) or address) if address else None
             chosen, behind = _chosen(app, store, kind, mailbox, item, query, wanted)
-            origins: Iterable[Origin] = [Chosen(spool, store, kind, chosen)]
+            origins: Iterable[Origin] = [Chosen(spool, store, kind, chosen, mailbox)]
         else:
             if archive or wanted != Wanted(since=wanted.since, until=wanted.until):
                 raise click.UsageError("--archive and filters go with an ADDRESS or with --search")
@@ -199,5 +199,7 @@ def _tell(app: App, report: Report, target: Path, behind: int, *, is_file: bool)
             say(f"  {counted(report.left_out, 'message')} left out: this form holds only what the archiver made.")
         for name in report.damaged:
             say(f"  DAMAGED, not exported: {name}")
-    if report.damaged or behind:
+        for blocked in report.blocked:
+            say(f"  BLOCKED by its owner, nothing of it exported: {blocked}")
+    if report.damaged or report.blocked or behind:
         click.get_current_context().exit(1)

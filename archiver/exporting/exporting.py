@@ -48,6 +48,9 @@ def export(
                         waiting.append((origin, done))
                     elif form.exact:
                         origin.note(done, now())
+                for each in origin.blocked(wanted):
+                    form.leave_out(each)
+                    report.blocked.append(str(each))
             report.sha256 = form.finish()
     except OSError as error:
         where = error.filename or target

@@ -18,7 +18,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from archiver.events import SECOND
 from archiver.exporting.durable import DurableFile, DurableFolder
 from archiver.exporting.manifest import CSV, NDJSON, About, Manifest, about
-from archiver.exporting.records import Piece
+from archiver.exporting.records import LeftOut, Piece
 from archiver.inspection.messages import date_of, header
 
 
@@ -70,6 +70,9 @@ class FileForm:
             self._manifest.add([facts.row(path, content)])
         self._last = path
         return True
+
+    def leave_out(self, what: LeftOut) -> None:
+        self._manifest.leave_out(what)
 
     def sync(self) -> None:
         """Once, at the end."""

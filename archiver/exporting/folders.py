@@ -18,7 +18,7 @@ import msgspec
 from archiver.exceptions import UsageError
 from archiver.exporting.durable import DurableFolder, digest_of, locked, open_private
 from archiver.exporting.manifest import CSV, NDJSON, Manifest, Row, about
-from archiver.exporting.records import Piece
+from archiver.exporting.records import LeftOut, Piece
 
 Files = Iterable[tuple[str, bytes]]
 """What stands behind the piece's path in each file's name, and its content."""
@@ -75,6 +75,9 @@ class FolderForm:
             self._folder.write(path, made)
             self._rows.append(facts.row(path, made))
         return True
+
+    def leave_out(self, what: LeftOut) -> None:
+        self._manifest.leave_out(what)
 
     def sync(self) -> None:
         assert self._kept is not None

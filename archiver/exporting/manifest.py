@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from email.message import EmailMessage
 from hashlib import sha256
+from itertools import chain
 from urllib.parse import unquote
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from archiver.events import moment
 from archiver.exporting import spreadsheet
-from archiver.exporting.records import Piece
+from archiver.exporting.records import LeftOut, Piece
 from archiver.inspection.item import last_of
 from archiver.inspection.messages import date_of, header, headers_of
 
@@ -26,7 +27,8 @@ NDJSON, CSV = "manifest.ndjson", "manifest.csv"
 class Row(Struct, frozen=True):
     """One file, and the item it was made of. `path` is relative to the export; `item` is the SHA-256 of the item's
     exact bytes, the same as `sha256` where the file is the item itself. `first` and `last` are RFC 3339 in the item's
-    own zone, empty where it tells no time."""
+    own zone, empty where it tells no time. `left_out` says of a folder, which has no path and no file, why nothing of
+    it could be taken."""
 
     path: str
     sha256: str
@@ -42,6 +44,7 @@ class Row(Struct, frozen=True):
     first: str
     last: str
     subject: str
+    left_out: str = ""
 
 
 class About(Struct, frozen=True):
@@ -69,6 +72,11 @@ class About(Struct, frozen=True):
             last=last,
             subject=_field(self.message, "Subject"),
         )
+
+
+def _row_of(what: LeftOut) -> Row:
+    nothing = dict.fromkeys(Row.__struct_fields__, "") | {"bytes": 0}
+    return Row(**nothing | {"mailbox": what.mailbox, "folder": what.folder, "left_out": what.why})  # type: ignore[arg-type]
 
 
 def about(piece: Piece, content: bytes, digest: str) -> About:
@@ -99,20 +107,27 @@ class Manifest:
     def __init__(self) -> None:
         self._rows = sqlite3.connect("")  # a file of SQLite's own, gone when it is closed
         self._rows.execute("CREATE TABLE row (path TEXT PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID")
+        self._left_out: dict[LeftOut, Row] = {}
 
     def add(self, rows: Iterable[Row]) -> None:
         lines = ((row.path, msgspec.json.encode(row)) for row in rows)
         self._rows.executemany("INSERT OR REPLACE INTO row VALUES (?, ?)", lines)
 
+    def leave_out(self, what: LeftOut) -> None:
+        """Told below the files."""
+        self._left_out[what] = _row_of(what)
+
     def rows(self) -> Iterator[Row]:
+        """Of files."""
         decode = msgspec.json.Decoder(Row).decode
         return (decode(line) for (line,) in self._rows.execute("SELECT line FROM row ORDER BY path"))
 
     def ndjson(self) -> Iterator[bytes]:
-        return (line + b"\n" for (line,) in self._rows.execute("SELECT line FROM row ORDER BY path"))
+        lines = (line for (line,) in self._rows.execute("SELECT line FROM row ORDER BY path"))
+        return (line + b"\n" for line in chain(lines, map(msgspec.json.encode, self._left_out.values())))
 
     def csv(self) -> Iterator[bytes]:
-        return (line.encode() + b"\r\n" for line in spreadsheet.lines(Row, self.rows()))
+        return (line.encode() + b"\r\n" for line in spreadsheet.lines(Row, chain(self.rows(), self._left_out.values())))
 
     def close(self) -> None:
         self._rows.close()

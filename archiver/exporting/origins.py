@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from archiver.events import moment
-from archiver.exporting.records import Piece, Wanted
+from archiver.exporting.records import LeftOut, Piece, Wanted
 from archiver.inspection.listing import began
 from archiver.spool import FOREVER, Spool
 from archiver.spool.records import Exported
 from archiver.store import LARGEST, PURGES, ArchiveStore, MaildirStore
 from archiver.store.names import escape, normal_address
-from archiver.store.protocol import Folders, Where
+from archiver.store.protocol import Folders, Stamped, Where
 from archiver.types import Destination
 
 
@@ -34,6 +34,9 @@ class LocalArchive:
         )
         for item in found:
             yield Piece((day(item.first),), item.name, item.sha256, number=item.number)
+
+    def blocked(self, wanted: Wanted) -> Iterator[LeftOut]:
+        return iter(())
 
     def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
         return (self._spool.local_content(piece.number) for piece in pieces)
@@ -64,6 +67,9 @@ class History:
             ]
             yield from _fresh(self._spool, Destination.HISTORY, filed) if wanted.fresh else filed
 
+    def blocked(self, wanted: Wanted) -> Iterator[LeftOut]:
+        return blocked_in(self._store, wanted.mailbox)
+
     def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
         return contents_of(self._store, pieces)
 
@@ -91,6 +97,9 @@ class OwnArchives:
             if wanted.has(first, found.modified):
                 digest = recorded.get((PURGES, found.name), "")
                 yield Piece((*parts_of(mailbox, "archive"), day(first)), found.name, digest, mailbox, PURGES)
+
+    def blocked(self, wanted: Wanted) -> Iterator[LeftOut]:
+        return blocked_in(self._archive, wanted.mailbox)
 
     def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
         return contents_of(self._archive, pieces)
@@ -123,6 +132,12 @@ def contents_of(store: Folders, pieces: Sequence[Piece]) -> Iterator[bytes | Non
     wanted = [Where(piece.mailbox, piece.folder, piece.name) for piece in pieces]
     for read in store.read_all(wanted, LARGEST + 1):
         yield read[1] if read and len(read[1]) <= LARGEST else None
+
+
+def blocked_in(store: Stamped, mailbox: str | None) -> Iterator[LeftOut]:
+    """In one mailbox, or in all."""
+    for each in store.mailboxes() if mailbox is None else [mailbox]:
+        yield from (LeftOut(each, folder, f"it is {what}") for folder, what in store.blocked(each))
 
 
 def note(spool: Spool, destination: Destination, done: Sequence[tuple[Piece, str]], now: int) -> None:

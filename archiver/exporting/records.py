@@ -49,10 +49,25 @@ class Piece(Struct, frozen=True):
         return "/".join((*self.parts, self.stem or self.name))
 
 
+class LeftOut(Struct, frozen=True):
+    """Part of a mailbox from which nothing could be taken, and why."""
+
+    mailbox: str
+    folder: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.mailbox}: {self.folder}: {self.why}"
+
+
 class Origin(Protocol):
     """Where items lie that can be exported."""
 
     def pieces(self, wanted: Wanted) -> Iterator[Piece]: ...
+
+    def blocked(self, wanted: Wanted) -> Iterator[LeftOut]:
+        """What its owner put something else in the place of."""
+        ...
 
     def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
         """For each in order; None for what is there no more."""
@@ -83,6 +98,10 @@ class Form(Protocol):
         """`digest` is the content's SHA-256. False where this form can't hold such an item."""
         ...
 
+    def leave_out(self, what: LeftOut) -> None:
+        """To be told in the manifest."""
+        ...
+
     def sync(self) -> None: ...
 
     def finish(self) -> str:
@@ -93,11 +112,13 @@ class Form(Protocol):
 class Report(Struct):
     """How many items the export has, how many bytes; and the names of those whose content isn't what was archived.
 
-    `left_out` are messages that the form can't hold. `sha256` is that of the one file, or of the folder's manifest.
+    `left_out` are messages that the form can't hold, `blocked` folders that their owner blocked. `sha256` is that
+    of the one file, or of the folder's manifest.
     """
 
     items: int = 0
     bytes: int = 0
     damaged: list[str] = field(default_factory=list)
     left_out: int = 0
+    blocked: list[str] = field(default_factory=list)
     sha256: str = ""

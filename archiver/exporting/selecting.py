@@ -12,14 +12,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
-from archiver.exporting.origins import contents_of, day, note, parts_of
-from archiver.exporting.records import Piece, Wanted
+from archiver.exporting.origins import blocked_in, contents_of, day, note, parts_of
+from archiver.exporting.records import LeftOut, Piece, Wanted
 from archiver.inspection.listing import began
 from archiver.rendering import is_base_name
 from archiver.spool import Spool
 from archiver.store import PURGES, ArchiveStore
 from archiver.store.names import escape
-from archiver.store.protocol import Folders, Where
+from archiver.store.protocol import Stamped, Where
 from archiver.types import Destination
 
 _KNOWN = {(Destination.HISTORY, "Conversation History"): "history", (Destination.ARCHIVE, PURGES): "archive"}
@@ -28,11 +28,20 @@ _KNOWN = {(Destination.HISTORY, "Conversation History"): "history", (Destination
 class Chosen:
     """Where there is no spool, nothing is noted. What is noted are items of ours, wherever their owner keeps them."""
 
-    def __init__(self, spool: Spool | None, store: Folders, kind: Destination, chosen: Iterable[Where]) -> None:
+    def __init__(
+        self,
+        spool: Spool | None,
+        store: Stamped,
+        kind: Destination,
+        chosen: Iterable[Where],
+        mailbox: str | None = None,
+    ) -> None:
+        """`mailbox` is where they were chosen from; None: from all."""
         self._spool = spool
         self._store = store
         self._chosen = chosen
         self._destination = kind
+        self._mailbox = mailbox
         self._recorded: dict[str, dict[tuple[str, str], str]] = {}
 
     def pieces(self, wanted: Wanted) -> Iterator[Piece]:
@@ -66,6 +75,9 @@ class Chosen:
         if where.mailbox not in self._recorded:
             self._recorded = {where.mailbox: self._store.recorded(where.mailbox)}
         return self._recorded[where.mailbox].get((where.folder, where.name), "")
+
+    def blocked(self, wanted: Wanted) -> Iterator[LeftOut]:
+        return blocked_in(self._store, self._mailbox)
 
     def contents(self, pieces: Sequence[Piece]) -> Iterator[bytes | None]:
         return contents_of(self._store, pieces)

@@ -195,6 +195,10 @@ class MaildirFolders:
             parts = self._existing(tree, mailbox)
             yield Survey(tree, mailbox, parts, self.encoding, self._ownership), Mender(making, self._ownership)
 
+    def blocked(self, mailbox: str) -> list[tuple[str, str]]:
+        with self.surveying(mailbox) as (survey, _):
+            return list(survey.blocked())
+
     def directory_of(self, folder: str) -> str:
         """As it stands on disk."""
         return folder_on_disk(folder, self.encoding)

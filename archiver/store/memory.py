@@ -93,6 +93,9 @@ class MemoryStore:
             kept = self._folder(where.mailbox, where.folder).get(where.name)
             yield (kept.found, kept.item.content[: None if limit < 0 else limit]) if kept else None
 
+    def blocked(self, mailbox: str) -> list[tuple[str, str]]:
+        return []
+
     def reflag(self, mailbox: str, folder: str, name: str, flags: str) -> None:
         kept = self._folder(mailbox, folder)
         kept[name] = replace(kept[name], flags="".join(sorted(set(flags))))

@@ -101,10 +101,14 @@ class Folders(Protocol):
 
 
 class Stamped(Folders, Protocol):
-    """Folders that tell whether somebody has changed them."""
+    """Folders that tell whether somebody has changed them, or put something in their way."""
 
     def stamp(self, mailbox: str, folder: str) -> str:
         """As long as it stays the same, the same names lie in the folder under the same flags; empty: nobody knows."""
+        ...
+
+    def blocked(self, mailbox: str) -> list[tuple[str, str]]:
+        """Where something else stands in the place of a folder, or of its `new` or `cur`, and what it is."""
         ...
 
 

@@ -95,6 +95,25 @@ class Survey:
             names = [e.name for e in entries if e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
         return ["", *(name for name in sorted(names) if self._is_maildir(name))]
 
+    def blocked(self) -> Iterator[tuple[str, str]]:
+        """Where something else stands in the place of a folder, or of its `new` or `cur`, and what it is."""
+        if not self.exists:
+            return
+        with os.scandir(self.tree.directory(self.parts)) as entries:
+            links = sorted(e.name for e in entries if e.name.startswith(".") and e.is_symlink())
+        yield from ((self.place(name, ""), "a link") for name in links)
+        for folder in self.folders():
+            for name in ("new", "cur"):
+                if what := self._in_the_way((*Place(self.parts, folder).parts, name)):
+                    yield self.place(folder, name), what
+
+    def _in_the_way(self, parts: Parts) -> str:
+        """What stands there and is no directory."""
+        kind = self._kind(parts)
+        if kind is None or stat.S_ISDIR(kind):
+            return ""
+        return "a link" if stat.S_ISLNK(kind) else "no directory"
+
     def walk(self, folder: str, *, ours: bool) -> Iterator[Lying | Fault]:
         """A folder's faults and files. `ours`: the archiver files in it, so that it is to be whole."""
         place = Place(self.parts, folder)
@@ -128,9 +147,7 @@ class Survey:
     def _wholeness(self, place: Place, *, ours: bool) -> Iterator[Fault]:
         missing = [name for name in MAILDIR if self._kind((*place.parts, name)) is None]
         for name in MAILDIR:
-            kind = self._kind((*place.parts, name))
-            if kind is not None and not stat.S_ISDIR(kind):
-                what = "a link" if stat.S_ISLNK(kind) else "no directory"
+            if what := self._in_the_way((*place.parts, name)):
                 yield Fault(self.damage(Code.BLOCKED, place.folder, name, f"it is {what}"))
         if ours and place.folder and self._kind((*place.parts, MARK)) is None:
             missing.append(MARK)
