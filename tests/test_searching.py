@@ -290,3 +290,17 @@ def test_where_there_is_no_index_and_none_can_be_made_it_is_said_what_to_do(file
     told = call("inspect", "--search", "budget", status=3)
     assert "there is no search index yet, and none can be made here: " in told.stderr
     assert "search once as the archiver's own user" in told.stderr
+
+
+def test_a_file_that_was_never_fetched_is_found_by_search_and_filter_alike(file, find, call):
+    link = {"name": "plan.pdf", "url": "https://files.example.org/plan.pdf"}
+    held = {"name": "notes.txt", "content": "YQ=="}
+    file(
+        event("file.shared", 0, ALICE, id="1", room="link", attachments=[link], **ALL),
+        event("file.shared", 0, ALICE, id="2", room="held", attachments=[held], **ALL),
+        say(ALICE, "nothing shared", 0, room="none", **ALL),
+    )
+    filtered = json.loads(call("inspect", ALICE, "--has-file", "--json").stdout)
+    found = json.loads(call("inspect", ALICE, "--search", "has:file", "--json").stdout)["hits"]
+    assert {each["room"] for each in filtered} == {"link", "held"} and len(found) == 2
+    assert {each["name"] for each in filtered} == {each["name"] for each in found}

@@ -6,7 +6,7 @@ from datetime import datetime
 from email.message import Message
 from urllib.parse import unquote
 
-from msgspec import DecodeError, Struct, json
+from msgspec import DecodeError, Raw, Struct, json
 
 from archiver.events import SECOND, SENT, microseconds
 from archiver.exceptions import UsageError
@@ -24,8 +24,9 @@ class ItemSummary(Struct, frozen=True):
     """One item as it tells itself. `number` counts from 1 within the mailbox, by date.
 
     `date` and `last` are the times of the first and last event, `minutes` the begun ones between. `messages` and
-    `files` are told by what it carries; `messages` is None where that are no events of ours. `guessed`
-    are the reasons of what had to be guessed, "" for none.
+    `files` are told by what it carries; `messages` is None where that are no events of ours. `files` were shared,
+    whether their contents were ever had or not; of an item without events, those that hang on it. `guessed` are the
+    reasons of what had to be guessed, "" for none.
     """
 
     number: int
@@ -72,6 +73,7 @@ def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: b
     date = date_of(message)
     began = found.modified if date is None else date
     last = max(began, last_of(message, began))
+    messages, files = _counted(parts)
     return ItemSummary(
         number=number,
         mailbox=where.mailbox,
@@ -89,8 +91,8 @@ def item_of(number: int, where: Where, found: Found, content: bytes, *, whole: b
         source=unquote(header(message, "X-Archiver-Source")),
         missed=is_missed(message),
         minutes=-(-(last - began) // (60 * SECOND)),
-        messages=_messages(parts),
-        files=sum(name != FILE_NAME for name in attached(parts)),
+        messages=messages,
+        files=files,
         guessed=header(message, "X-Archiver-Guessed"),
         flags=found.flags,
         unseen=not found.seen,
@@ -110,16 +112,22 @@ def last_of(message: Message, began: int) -> int:
         return began
 
 
-class _Typed(Struct, frozen=True):
+class _Shared(Struct, frozen=True):
+    attachments: tuple[Raw, ...] | None = None
+
+
+class _Counted(Struct, frozen=True):
     type: str
+    data: _Shared = _Shared()
 
 
-_decode = json.Decoder(_Typed).decode
+_decode = json.Decoder(_Counted).decode
 
 
-def _messages(parts: Message) -> int | None:
-    """How many were said in it; None where it carries no events, or damaged ones."""
+def _counted(parts: Message) -> tuple[int | None, int]:
+    """How many messages were said in it, and files shared. None where it carries no events, or damaged ones."""
     try:
-        return sum(_decode(line).type == SENT for line in lines_of(parts, UNPACKED))
+        events = [_decode(line) for line in lines_of(parts, UNPACKED)]
     except (UsageError, DecodeError):
-        return None
+        return None, sum(name != FILE_NAME for name in attached(parts))
+    return sum(each.type == SENT for each in events), sum(len(each.data.attachments or ()) for each in events)
