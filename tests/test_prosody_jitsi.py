@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prosody_builder import TOKEN, Archiver
-from servers.prosody import Prosody, prosody
+from servers.prosody import Prosody
+from servers.xmpp import running
+from xmpp_archiver import TOKEN, Archiver
 from xmpp_clients import Person, body, people
 
 from archiver.events import Event
@@ -78,8 +79,8 @@ def server(request: Any, tmp_path: Path, archiver: Archiver) -> Iterator[Prosody
     folder.mkdir()
     plugins = {"test_token": TOKENS, "polls": POLLS}
     settings = {"more": SERVICES, "components": HOSTS % request.param, "plugins": plugins}
-    with prosody(folder, archiver.port, TOKEN, **settings) as running:
-        yield running
+    with running(Prosody(folder, archiver.port, TOKEN, **settings)) as server:
+        yield server
 
 
 def tell(person: Person, **message: Any) -> None:
@@ -175,7 +176,7 @@ def test_two_meetings_in_one_room_are_two(server: Prosody, archiver: Archiver) -
 def test_words_hide_behind_no_poll(tmp_path: Path, archiver: Archiver) -> None:
     folder = tmp_path / "prosody"
     folder.mkdir()
-    with prosody(folder, archiver.port, TOKEN, components=HOSTS % "", plugins={"test_token": ""}) as server:
+    with running(Prosody(folder, archiver.port, TOKEN, components=HOSTS % "", plugins={"test_token": ""})) as server:
         with people(server.port) as them:
             guest = them.log_in("", host="meet.localhost")
             guest.join(ROOM, "a1b2c3d4", "Gast")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from servers.prosody import HOST as SERVER
-from servers.prosody import ROOMS, Prosody
+from servers.prosody import Prosody
+from servers.xmpp import HOST as SERVER
+from servers.xmpp import ROOMS
 
 from live.relay import HOST
 from live.script import Step

@@ -1,25 +1,16 @@
-"""A real Prosody 0.12 on loopback with the archiver's module in it, its archive in SQLite, and rooms.
-
-Anybody logs in with any password. Where it isn't there or doesn't start, the test fails with what it logged.
-"""
+"""A real Prosody 0.12 on loopback with the archiver's module in it, its archive in SQLite, and rooms."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from archiver.servers import MODULES
+from servers.xmpp import XmppServer
 
-HOST, ROOMS = "localhost", "rooms.localhost"
-PATIENCE = 20.0
+from archiver.servers import MODULES
 
 CONFIGURATION = """
 run_as_root = true
@@ -49,43 +40,35 @@ Component "bots.localhost"
 """
 
 
-class Prosody:
-    """Started anew as often as need be, on the same port and data."""
+class Prosody(XmppServer):
+    name = "Prosody"
+    logs = ("prosody.log", "out.log")
 
     def __init__(
         self,
-        directory: Path,
-        listener: int,
-        token: str,
+        *arguments: Any,
         more: str = "",
         components: str = "",
-        plugins: dict[str, str] | None = None,
+        plugins: Mapping[str, str] | None = None,
         storage: str = "sql",
-        scheme: str = "http",
+        **settings: Any,
     ) -> None:
         """`more` goes before the first host, `components` behind all; `plugins` are further modules by their names."""
-        self.directory = directory
-        self.port, self.component = free_port(), free_port()
-        self.listener = listener
-        self.more, self.components, self.storage, self.scheme = more, components, storage, scheme
-        (directory / "plugins").mkdir(exist_ok=True)
+        super().__init__(*arguments, **settings)
+        self.more, self.components, self.storage = more, components, storage
+        (self.directory / "plugins").mkdir(exist_ok=True)
         for name, source in (plugins or {}).items():
-            (directory / "plugins" / f"mod_{name}.lua").write_text(source)
-        (directory / "token").write_text(token + "\n")
-        self._process: subprocess.Popen[bytes] | None = None
+            (self.directory / "plugins" / f"mod_{name}.lua").write_text(source)
 
     @property
     def queue(self) -> Path:
         return self.directory / "data" / "archiver"
 
-    @property
-    def archive(self) -> Path:
-        return self.directory / "archive.sqlite"
-
-    def start(self, *, with_module: bool = True) -> None:
+    def command(self, *, with_module: bool) -> tuple[list[str], dict[str, str] | None]:
         program = shutil.which("prosody", path=f"{os.environ['PATH']}:/usr/bin:/usr/sbin")
         assert program is not None, "needs Prosody: scripts/packages prosody lua-dbi-sqlite3"
         (self.directory / "data").mkdir(exist_ok=True)
+        options = "".join(f"archiver_{name} = {value}\n" for name, value in self.options.items())
         written = CONFIGURATION.format(
             directory=self.directory,
             plugins=MODULES["prosody"].folder.parent,
@@ -93,61 +76,11 @@ class Prosody:
             component=self.component,
             listener=self.listener,
             module='"archiver"' if with_module else "",
-            more=self.more,
+            more=options + self.more,
             storage=self.storage,
             scheme=self.scheme,
             components=self.components,
         )
         configuration = self.directory / "prosody.cfg.lua"
         configuration.write_text(written)
-        with (self.directory / "out.log").open("ab") as out:
-            self._process = subprocess.Popen([program, "-F", "--config", str(configuration)], stdout=out, stderr=out)
-        wait(lambda: is_open(self.port), self.logged)
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(PATIENCE)
-            self._process = None
-
-    def kill(self) -> None:
-        self.stop(signal.SIGKILL)
-
-    def is_drained(self) -> bool:
-        """Whether all that the module has in its queue was acknowledged."""
-        place = self.queue / "position"
-        segment, offset = map(int, place.read_text().split()) if place.exists() else (1, 0)
-        rest = [each for each in self.queue.glob("*.ndjson") if each.stem.isdecimal() and int(each.stem) >= segment]
-        return sum(each.stat().st_size for each in rest) == (offset if rest else 0)
-
-    def logged(self) -> str:
-        logs = [self.directory / name for name in ("prosody.log", "out.log")]
-        return "\n".join(log.read_text("utf-8", "replace")[-20_000:] for log in logs if log.exists())
-
-
-@contextmanager
-def prosody(directory: Path, listener: int, token: str, **settings: Any) -> Iterator[Prosody]:
-    server = Prosody(directory, listener, token, **settings)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait(until: object, told: object = lambda: "", seconds: float = PATIENCE) -> None:
-    end = time.monotonic() + seconds
-    while not until():  # type: ignore[operator]
-        assert time.monotonic() < end, f"it didn't come about: {told()}"  # type: ignore[operator]
-        time.sleep(0.02)
+        return [program, "-F", "--config", str(configuration)], None

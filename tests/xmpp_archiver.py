@@ -1,4 +1,4 @@
-"""The daemon's end of a Prosody's module, in a test's own process."""
+"""The daemon's end of a server's module, in a test's own process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.source import Spooled
-from servers.prosody import Prosody, wait
+from servers.xmpp import XmppServer, wait
 
 from archiver.events import Captured, Event, Rejected
 from archiver.sources.credentials import digest_of
@@ -29,7 +29,7 @@ class Archiver:
         self.port = 0
 
     def start(self) -> None:
-        token = Token("prosody", sources=("xmpp:localhost", "xmpp:*.localhost"), sha256=digest_of(TOKEN).hex())
+        token = Token("server", sources=("xmpp:localhost", "xmpp:*.localhost"), sha256=digest_of(TOKEN).hex())
         memory = lambda: Remembered(self._memory)  # noqa: E731
         address = Address(port=self.port)
         self._source = XmppSource(
@@ -56,7 +56,7 @@ class Archiver:
             assert (known.time, known.type, known.data.message) == (each.time, each.type, each.data.message)
         return found
 
-    def until(self, count: int, server: Prosody) -> list[Event]:
+    def until(self, count: int, server: XmppServer) -> list[Event]:
         wait(lambda: len(self.once) >= count, lambda: f"{self.told()}\n{server.logged()}")
         return sorted(self.once.values(), key=lambda each: (each.time, each.sequence or ""))
 
