@@ -1,4 +1,4 @@
-"""The modules for other people's servers: installed, told of by doctor, and in the package."""
+"""The modules for other people's servers: installed or compiled, told of by doctor, and in the package."""
 
 from __future__ import annotations
 
@@ -44,6 +44,33 @@ def test_a_module_is_copied_whole_and_over_an_older_one(tmp_path: Path) -> None:
         (folder / "mod_archiver" / "mod_archiver.lua").write_text("older")
 
 
+def test_for_ejabberd_it_is_compiled_where_ejabberd_looks(tmp_path: Path) -> None:
+    folder = tmp_path / "modules"
+    for _ in range(2):
+        status, told = run(tmp_path, "xmpp", "install", "ejabberd", str(folder))
+        assert status == 0 and str(folder) in told and "mod_archiver:" in told and "token_file" in told
+        made = {each.stem for each in (folder / "mod_archiver" / "ebin").iterdir()}
+        assert made == {each.stem for each in MODULES["ejabberd"].folder.glob("*.erl")}
+        (folder / "mod_archiver" / "ebin" / "mod_archiver.beam").write_text("older")
+
+
+def test_what_is_missing_to_compile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ("xmpp", "install", "ejabberd", str(tmp_path / "m"))
+    status, told = run(tmp_path, *wanted, "--libraries", str(tmp_path))
+    assert status == 3 and "mod_muc_room.hrl" in told and "where ejabberd is installed" in told
+    headers = tmp_path / "libraries"
+    for library, header in (("ejabberd-99", "mod_muc_room.hrl"), ("xmpp-99", "xmpp.hrl")):
+        (headers / library / "include").mkdir(parents=True)
+        (headers / library / "include" / header).write_text("% of a version that nobody knows\n")
+    status, told = run(tmp_path, *wanted, "--libraries", str(headers))
+    assert status == 3 and "doesn't compile for this ejabberd" in told and "ejabberd-99" in told
+    assert run(tmp_path, "xmpp", "install", "prosody", str(tmp_path / "m"), "--libraries", str(headers))[0] == 2
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    status, told = run(tmp_path, *wanted)
+    assert status == 3 and "erlang-base" in told
+    assert not (tmp_path / "m").exists()
+
+
 def test_mistakes_are_told(tmp_path: Path) -> None:
     assert run(tmp_path, "xmpp", "install", "prosody", str(tmp_path / "m"), names=())[0] == 2
     status, told = run(tmp_path, "xmpp", "install", "prosody", str(tmp_path / "m"), names=("one", "two"))
@@ -58,7 +85,9 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     [
         (CURRENT, 10, "ok", "3 records waiting"),
         (CURRENT, 600, "bad", "is its server running"),
-        ("mod_archiver/0.1.0 (Prosody 0.12.3)", 10, "warn", "is shipped"),
+        ("mod_archiver/0.1.0 (Prosody 0.12.3)", 10, "warn", "xmpp install prosody"),
+        (f"mod_archiver/{MODULES['ejabberd'].version} (ejabberd 23.01)", 10, "ok", "3 records waiting"),
+        ("mod_archiver/0.1.0 (ejabberd 23.01)", 10, "warn", "xmpp install ejabberd"),
     ],
 )
 def test_doctor_says_which_module_was_heard_when(

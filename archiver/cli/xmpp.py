@@ -11,7 +11,7 @@ from archiver.cli.output import as_json, say
 from archiver.config import Config
 from archiver.config.sources import XmppTable
 from archiver.exceptions import UsageError
-from archiver.servers import MODULES, copy
+from archiver.servers import MODULES, compiled, copy
 
 _PROSODY = """\
 In prosody.cfg.lua, before the first VirtualHost:
@@ -24,7 +24,22 @@ And under each Component "…" "muc", whose rooms are to be captured:
 Restart Prosody; its log says of each host that everything said there is handed to the archiver, and
 `archiver doctor` whether it was heard."""
 
-STEPS = {"prosody": _PROSODY}
+_EJABBERD = """\
+In ejabberd.yml, under `modules` (with host_config for some hosts only):
+  mod_archiver:
+    url: "{url}"
+    token_file: "/etc/ejabberd/archiver.token"   # the token, readable for ejabberd's user
+  mod_mam:                                       # what this module misses is read from its archive later
+    db_type: sql
+    default: always
+    clear_archive_on_room_destroy: false
+  mod_muc:
+    default_room_options: {{ mam: true }}
+Where {folder} isn't .ejabberd-modules in the home of ejabberd's user (Debian: /var/lib/ejabberd), name it
+in CONTRIB_MODULES_PATH in ejabberdctl.cfg. Restart ejabberd; its log says of each host that everything said there is
+handed to the archiver, and `archiver doctor` whether it was heard."""
+
+STEPS = {"prosody": _PROSODY, "ejabberd": _EJABBERD}
 """What remains to be done by hand, by server."""
 
 
@@ -37,14 +52,24 @@ def xmpp() -> None:
 @click.argument("server", type=click.Choice(sorted(MODULES)))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--source", metavar="NAME", help="Of several xmpp sources, the one it is to post to.")
+@click.option(
+    "--libraries",
+    multiple=True,
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    metavar="DIR",
+    help="Where ejabberd and its Erlang libraries are, if not where packages put them; may be given again.",
+)
 @click.pass_obj
-def install(app: App, server: str, folder: Path, source: str | None) -> None:
+def install(app: App, server: str, folder: Path, source: str | None, libraries: tuple[Path, ...]) -> None:
     """Copies the module for SERVER into FOLDER, where the server looks for modules, and says what to configure.
 
-    A newer version is installed in the same way, over the older one.
+    For ejabberd it is compiled: with erlc, for the ejabberd of this machine. A newer version is installed in the same
+    way, over the older one; where ejabberd itself was upgraded, too.
     """
     url = _url(table_of(app.config(), source))
-    files = copy(MODULES[server], folder)
+    if server != "ejabberd" and libraries:
+        raise UsageError("--libraries is for ejabberd", hint=f"leave it out for {server}")
+    files = compiled(MODULES[server], folder, libraries) if server == "ejabberd" else copy(MODULES[server], folder)
     version = MODULES[server].version
     if app.json:
         return as_json({"files": [str(each) for each in files], "version": version, "url": url})

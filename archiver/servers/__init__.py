@@ -1,5 +1,6 @@
-"""What is put into other people's servers: modules in their languages, shipped as they are. Runs nothing."""
+"""What is put into other people's servers: modules in their languages, shipped as they are. Runs no server."""
 
+from archiver.servers.compiling import install as compiled
 from archiver.servers.shipped import MODULES, Shipped, copy
 
-__all__ = ["MODULES", "Shipped", "copy"]
+__all__ = ["MODULES", "Shipped", "compiled", "copy"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -26,19 +27,26 @@ class Shipped(Struct, frozen=True):
         return found[1]
 
 
-MODULES = {"prosody": Shipped("prosody", HERE / "prosody" / "mod_archiver", "mod_archiver.lua")}
+MODULES = {
+    "prosody": Shipped("prosody", HERE / "prosody" / "mod_archiver", "mod_archiver.lua"),
+    "ejabberd": Shipped("ejabberd", HERE / "ejabberd" / "mod_archiver", "mod_archiver.erl"),
+}
 """By the server's name."""
 
 
 def copy(module: Shipped, into: Path) -> list[Path]:
+    """Raises `EnvironmentFault`."""
+    return put([each for each in sorted(module.folder.iterdir()) if each.is_file()], into / module.folder.name)
+
+
+def put(files: Iterable[Path], target: Path) -> list[Path]:
     """Each file whole or not at all, over what was there; readable for everybody, as the server is another user.
 
     Raises `EnvironmentFault`.
     """
-    target = into / module.folder.name
     try:
         target.mkdir(parents=True, exist_ok=True, mode=0o755)
-        return [_put(each, target / each.name) for each in sorted(module.folder.iterdir()) if each.is_file()]
+        return [_put(each, target / each.name) for each in files]
     except OSError as fault:
         hint = "name a folder that you may write to, and that the server looks into"
         raise EnvironmentFault(f"can't copy the module to {target}: {fault.strerror}", hint=hint) from fault

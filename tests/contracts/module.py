@@ -199,8 +199,8 @@ class CaptureContract(WithServer):
             ann.say(f"{ROOM}/Bob", body(f"aside {number}"), id=str(uuid.uuid4()))
             bob.say(f"{ROOM}/Ann", body(f"answer {number}"), id=str(uuid.uuid4()))
             time.sleep(0.05)
-        live, later = archiver.until(13, server), backfilled(server)
-        assert taken_after(server.archive.parent / "data", live, later.values()) == {"duplicate": 11}
+        events, later = archiver.until(13, server), backfilled(server)
+        assert taken_after(server.directory / "kept", events, later.values()) == {"duplicate": 11}
 
     def test_who_is_there_with_two_clients_is_told_once(
         self, server: XmppServer, archiver: Archiver, all_of_them: People

@@ -1,0 +1,135 @@
+"""A real ejabberd 23.01 on loopback with the archiver's module in it, its archive in SQLite, and rooms.
+
+Started as the Erlang that it is: without its own command, which insists on a user of its own, and without a name, so
+that nothing of Erlang's distribution is left behind.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+from servers.xmpp import HOST, ROOMS, XmppServer
+
+from archiver.servers import MODULES, compiled
+
+LIBRARIES = "/usr/lib/*-linux-gnu"
+SCHEMA = Path("/usr/share/ejabberd/sql/lite.sql")
+MODULE = "mod_archiver: {{ url: '{scheme}://127.0.0.1:{listener}/records', token_file: '{directory}/token'{options} }}"
+
+CONFIGURATION = """
+hosts: [ {host} ]
+loglevel: info
+listen:
+  - {{ port: {port}, ip: '127.0.0.1', module: ejabberd_c2s, access: all, shaper: none }}
+  - {{ port: {component}, ip: '127.0.0.1', module: ejabberd_service, access: all,
+       hosts: {{ bots.{host}: {{ password: secret }} }} }}
+auth_method: external
+extauth_program: '{anybody}'
+auth_use_cache: false
+sql_type: sqlite
+sql_database: '{directory}/archive.sqlite'
+{more}
+acl: {{ admin: {{ user: [ admin@{host} ] }} }}
+access_rules: {{ admins: {{ allow: admin }} }}
+modules:
+  mod_carboncopy: {{}}
+  mod_disco: {{}}
+  mod_offline: {{}}
+  mod_ping: {{}}
+  mod_roster: {{}}
+  mod_privacy: {{}}
+  mod_blocking: {{}}
+  mod_mam: {{ db_type: {storage}, default: always, clear_archive_on_room_destroy: false }}
+  mod_muc:
+    host: {rooms}
+    access_admin: admins
+    default_room_options: {{ mam: true, persistent: true, anonymous: false, allow_user_invites: true }}
+  {module}
+"""
+
+# Speaks ejabberd's protocol for other people's programs: whoever is asked for is there, with that password.
+ANYBODY = """#!{python}
+import sys
+while size := sys.stdin.buffer.read(2):
+    sys.stdin.buffer.read(int.from_bytes(size, "big"))
+    sys.stdout.buffer.write(bytes((0, 2, 0, 1)))
+    sys.stdout.buffer.flush()
+"""
+
+
+class Ejabberd(XmppServer):
+    name = "ejabberd"
+    logs = ("ejabberd.log", "out.log")
+
+    def __init__(
+        self, *arguments: Any, storage: str = "sql", more: str = "", disk: int | None = None, **settings: Any
+    ) -> None:
+        """`more` is for the configuration's top. `disk` puts the queue on one of its own, of so many KiB, which goes
+        with the server."""
+        super().__init__(*arguments, **settings)
+        self.storage, self.more, self.disk = storage, more, disk
+
+    @property
+    def queue(self) -> Path:
+        """A disk of its own is seen by the server alone."""
+        seen = Path(f"/proc/{self._process.pid}/root") if self.disk and self._process else Path("/")
+        return seen / self._folder.relative_to("/") / HOST
+
+    @property
+    def _folder(self) -> Path:
+        return self.directory / "spool" / "archiver"
+
+    def command(self, *, with_module: bool) -> tuple[list[str], dict[str, str] | None]:
+        erl = shutil.which("erl")
+        assert erl is not None and SCHEMA.exists(), "needs ejabberd: scripts/packages ejabberd erlang-p1-sqlite3"
+        (self.directory / "spool").mkdir(exist_ok=True)
+        if not self.archive.exists():
+            with sqlite3.connect(self.archive) as database:
+                database.executescript(SCHEMA.read_text())
+            database.close()
+        anybody, configuration = self.directory / "anybody", self.directory / "ejabberd.yml"
+        anybody.write_text(ANYBODY.format(python=sys.executable))
+        anybody.chmod(0o755)
+        configuration.write_text(self._written(anybody, with_module))
+        contributed = self.directory / "modules"
+        if with_module and not contributed.exists():
+            compiled(MODULES["ejabberd"], contributed)
+        environment = os.environ | {
+            "EJABBERD_CONFIG_PATH": str(configuration),
+            "EJABBERD_LOG_PATH": str(self.directory / "ejabberd.log"),
+            "CONTRIB_MODULES_PATH": str(contributed),
+            "ERL_LIBS": os.pathsep.join(glob.glob(LIBRARIES)),
+            "ERL_CRASH_DUMP_BYTES": "0",
+            "HOME": str(self.directory),
+        }
+        spool = f'"{self.directory / "spool"}"'
+        return [*self._on_disk(), erl, "-noinput", "-mnesia", "dir", spool, "-s", "ejabberd"], environment
+
+    def _on_disk(self) -> list[str]:
+        if self.disk is None:
+            return []
+        self._folder.mkdir(parents=True, exist_ok=True)
+        unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+        mount = f'mount -t tmpfs -o size={self.disk}k tmpfs "$0" && exec "$@"'
+        return [*unshare, "sh", "-c", mount, str(self._folder)]
+
+    def _written(self, anybody: Path, with_module: bool) -> str:
+        options = "".join(f", {name}: {value}" for name, value in self.options.items())
+        module = MODULE.format(scheme=self.scheme, listener=self.listener, directory=self.directory, options=options)
+        return CONFIGURATION.format(
+            host=HOST,
+            rooms=ROOMS,
+            port=self.port,
+            component=self.component,
+            directory=self.directory,
+            anybody=anybody,
+            storage=self.storage,
+            more=self.more,
+            module=module if with_module else "",
+        )

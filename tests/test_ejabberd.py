@@ -1,0 +1,135 @@
+"""A real ejabberd with the archiver's module, and real clients: what every server's must do, and what is its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trustme
+from contracts.mishaps import MishapContract, fill_in
+from contracts.module import ROOM, USER, CaptureContract, backfilled, compared, together
+from servers.ejabberd import Ejabberd
+from servers.xmpp import ROOMS, wait
+from xmpp_archiver import Archiver
+from xmpp_clients import People, body, people
+
+from archiver.sources.http.receiving import Limits
+from archiver.sources.tls import Tls
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+
+class TestCapture(CaptureContract):
+    server_type = Ejabberd
+
+    def test_what_a_room_itself_says_is_told_once(
+        self, server: Ejabberd, archiver: Archiver, all_of_them: People
+    ) -> None:
+        together(all_of_them, "ann", "bob")
+        all_of_them.log_in("admin").say(ROOMS, body("down at noon"), "normal")
+        all_of_them.log_in("eve").join(ROOM, "Eve")
+        told = archiver.until(4, server)
+        (said,) = (each for each in told if each.data.message)
+        assert said.data.actor is None and said.data.conversation.id == ROOM
+
+    def test_what_a_block_list_refuses_was_never_said(
+        self, server: Ejabberd, archiver: Archiver, all_of_them: People
+    ) -> None:
+        ann = all_of_them.log_in("ann")
+        ann.ask("ann@localhost", "<block xmlns='urn:xmpp:blocking'><item jid='bots.localhost'/></block>")
+        bot = all_of_them.component("bots.localhost", server.component)
+        bot.say("ann@localhost", body("buy this"), "normal")
+        bot.say("bob@localhost", body("or this"), "normal")
+        archiver.until(1, server)
+        assert archiver.texts() == ["or this"]
+
+    def test_a_backfill_knows_private_messages_again(
+        self, server: Ejabberd, archiver: Archiver, all_of_them: People
+    ) -> None:
+        ann, _ = together(all_of_them, "ann", "bob")
+        for id in ("", "", "same", "same"):
+            ann.say(f"{ROOM}/Bob", body("psst") + f"<x xmlns='{USER}'/>", id=id)
+        archiver.until(6, server)
+        live, later = archiver.once, backfilled(server)
+        assert len(later) == 4 and later.keys() <= live.keys()
+        assert [compared(live[each]) for each in later] == [compared(later[each]) for each in later]
+
+
+class TestMishaps(MishapContract):
+    server_type = Ejabberd
+
+    def test_a_full_disk_loses_nothing_and_stops_nobody(self, tmp_path: Path, archiver: Archiver) -> None:
+        """What doesn't fit is filled in from ejabberd's archive, once there is room again."""
+        archiver.stop()
+        with self.running(tmp_path, archiver, disk=64) as server, people(server.port) as them:
+            ann, bob = them.log_in("ann"), them.log_in("bob")
+            for number in range(150):
+                ann.say("bob@localhost", body(f"{number:03d} " + "x" * 600))
+            wait(lambda: "no space left on device" in server.logged(), server.logged)
+            bob.say("ann@localhost", body("chat goes on"))
+            bob.settle()
+            archiver.start()
+            wait(lambda: len(archiver.texts()) >= 151, server.logged, 90)
+            ann.say("bob@localhost", body("and so does the archiver"))
+            wait(lambda: len(archiver.texts()) >= 152, server.logged)
+        assert [each[:3] for each in archiver.texts()[:150]] == [f"{number:03d}" for number in range(150)]
+
+    def test_a_record_that_is_refused_waits_for_room_to_be_set_aside(self, tmp_path: Path) -> None:
+        small = Archiver(tmp_path, limits=Limits(body=20_000, unpacked=20_000))
+        small.start()
+        with self.running(tmp_path, small) as server, people(server.port) as them:
+            refused = server.queue / "refused.ndjson"
+            wait(lambda: "is handed to the archiver" in server.logged())
+            refused.symlink_to("/dev/full")
+            ann = them.log_in("ann")
+            ann.say("bob@localhost", body("x" * 30_000))
+            ann.say("bob@localhost", body("hello"))
+            wait(lambda: "can't be kept in refused.ndjson" in server.logged(), server.logged)
+            assert small.texts() == []
+            refused.unlink()
+            small.until(1, server)
+            assert "x" * 30_000 in refused.read_text()
+        assert small.texts() == ["hello"]
+        small.stop()
+
+    def test_a_queue_that_cannot_be_kept_stops_no_server(self, tmp_path: Path, archiver: Archiver) -> None:
+        taken = tmp_path / "taken"
+        taken.write_text("")
+        with self.running(tmp_path, archiver, options={"queue": taken}) as server, people(server.port) as them:
+            ann, bob = them.log_in("ann"), them.log_in("bob")
+            ann.say("bob@localhost", body("hello"))
+            ann.settle()
+            wait(lambda: "takes no more" in server.logged(), server.logged)
+            taken.unlink()
+            taken.mkdir()
+            (taken / "localhost").mkdir()
+            bob.say("ann@localhost", body("later"))
+            wait(lambda: archiver.texts() == ["hello", "later"], server.logged, 60)
+
+    @pytest.mark.parametrize("name", ["127.0.0.1", "127.0.0.2", "elsewhere.example.org"])
+    def test_a_certificate_must_be_for_the_address(self, tmp_path: Path, name: str) -> None:
+        authority = trustme.CA()
+        made = authority.issue_cert(name)
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        (tmp_path / "cert.pem").write_bytes(made.cert_chain_pems[0].bytes())
+        (tmp_path / "key.pem").write_bytes(made.private_key_pem.bytes())
+        end = Archiver(tmp_path, tls=Tls(tmp_path / "cert.pem", tmp_path / "key.pem"))
+        end.start()
+        trusting = self.running(tmp_path, end, scheme="https", more=f"ca_file: '{tmp_path}/ca.pem'")
+        with trusting as server, people(server.port) as them:
+            them.log_in("ann").say("bob@localhost", body("hello"))
+            refused = lambda: "for the name in url" in server.logged()  # noqa: E731
+            wait(refused if name != "127.0.0.1" else lambda: end.texts() == ["hello"], server.logged)
+            assert bool(end.texts()) != refused()
+        end.stop()
+
+    def test_an_archive_that_cannot_be_read_is_told(self, tmp_path: Path, archiver: Archiver) -> None:
+        with self.running(tmp_path, archiver, storage="mnesia", options={"fill_days": 1}) as server:
+            wait(lambda: "doesn't keep it in SQL" in server.logged(), server.logged)
+            with people(server.port) as them:
+                them.log_in("ann").say("bob@localhost", body("hello"))
+                archiver.until(1, server)
+
+    def test_packed_archives_fill_gaps_too(self, tmp_path: Path, archiver: Archiver) -> None:
+        with self.running(tmp_path, archiver, storage="sql, compress_xml: true") as server:
+            fill_in(server, archiver)
