@@ -18,7 +18,10 @@ ROOMS = {PAIR: 1, ROOM: 2}
 
 
 class JanusPerformer:
-    """Whispers aren't posted, and TextRooms have no edits. What is said while nobody hears it is `unheard`."""
+    """Whispers aren't posted, and TextRooms have no edits. What is said while nobody hears it is `unheard`.
+
+    `again` is how often Janus tried to tell something again.
+    """
 
     abilities = (Ability.MEMBERSHIP,)
     kinds: Mapping[str, str] = {PAIR: "conference", ROOM: "conference"}
@@ -34,9 +37,11 @@ class JanusPerformer:
         self.performed: list[Step] = []
         self.unheard: list[Say] = []
         self.stated = 0.0
+        self.again = 0
         (stage.folder / "secret").write_text(SECRET)
         return (
             f'[smtp]\nenabled = false\n[[source]]\ntype = "janus"\nname = "{SOURCE}"\nlisten = "{HOST}:{port}"\n'
+            f'api = "{self._janus.api}"\n'
             f'[[source.secret]]\nname = "janus"\nfile = "{stage.folder / "secret"}"\n'
         )
 
@@ -74,6 +79,7 @@ class JanusPerformer:
         """Everybody leaves, and with the last of them the meetings end."""
         for (talk, _), talker in self._talkers.items():
             await talker.tell("leave", ROOMS[talk])
+        self.again = self._janus.logged().count("Retransmitting event")
         figures = await asyncio.to_thread(self._stage.figures)
         self.stated = figures["archiver_source_gaps_total"]
 

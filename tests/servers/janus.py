@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 from servers.prosody import free_port, wait
 
 PATIENCE = 20.0
+LINGER = 5.0
 USER = "janus"
 
 FILES = {
@@ -26,6 +27,7 @@ FILES = {
 general: {{
     server_name = "conference"
     debug_level = 4
+    session_timeout = 0
     protected_folders = []
 }}
 nat: {{ ice_enforce_list = "127.0.0.1"; ignore_mdns = true }}
@@ -127,16 +129,20 @@ class Janus:
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(PATIENCE)
-            self._process = None
+            process, self._process = self._process, None
+            process.send_signal(number)
+            try:
+                process.wait(LINGER)
+            except subprocess.TimeoutExpired:  # it logs in its signal's handler, and may then wait for itself
+                process.kill()
+                process.wait(PATIENCE)
 
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
 
     def logged(self) -> str:
         path = self.directory / "janus.log"
-        return path.read_text("utf-8", "replace")[-20_000:] if path.exists() else ""
+        return path.read_text("utf-8", "replace")[-200_000:] if path.exists() else ""
 
 
 @contextmanager
