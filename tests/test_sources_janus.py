@@ -20,7 +20,7 @@ from archiver.events import SECOND, Captured, Event, Rejected, microseconds
 from archiver.exceptions import EnvironmentFault, EventError, TryLater
 from archiver.sources.credentials import Secret, digest_of
 from archiver.sources.janus.meetings import SILENCE, Custom, Meetings
-from archiver.sources.janus.notices import Notice, read_notices, read_said
+from archiver.sources.janus.notices import Notice, Roster, read_notices, read_said
 from archiver.sources.janus.remembering import DELIVERIES, Remembered
 from archiver.sources.janus.source import EVENTS, SAID, JanusSource
 from archiver.sources.listening import Address
@@ -94,9 +94,10 @@ def source(tmp_path: Path, spooled: Spooled) -> Iterator[JanusSource]:
 )
 @pytest.mark.parametrize("path", [EVENTS, SAID])
 def test_a_stranger_is_not_heard_and_janus_is_not_told_that_it_was(
-    source: JanusSource, spooled: Spooled, headers: dict[str, str], path: str
+    source: JanusSource, spooled: Spooled, caplog: pytest.LogCaptureFixture, headers: dict[str, str], path: str
 ) -> None:
     assert not post(source.address.port, path, posted("hello"), headers)
+    assert caplog.records == []  # uvicorn has nothing to complain of
     assert spooled.records == []
     assert source.signs().refused == {"not authorized": 1} and source.signs().gaps == 0
 
@@ -192,6 +193,16 @@ class Janus:
         """As it comes: without delay."""
         said = read_said(posted(text, who, at, **more))
         return self._events(lambda meetings: [meetings.hear(said, BEGIN + round(at * SECOND))])
+
+    def correct(self, at: float, **people: str | None) -> list[Event]:
+        """Where Janus says who is in each room that is in use: all of these."""
+
+        def meant(meetings: Meetings) -> list[Event]:
+            differing = [each for room in meetings.rooms() for each in meetings.differing(Roster(room, people))]
+            differing.sort(key=lambda each: each.who)
+            return [event for each in differing for event in meetings.correct(each, BEGIN + round(at * SECOND))]
+
+        return self._events(meant)
 
     def suffer(self, delivery: bytes) -> None:
         """What a stranger might make of either kind."""
@@ -377,12 +388,57 @@ def test_somebody_in_two_windows_is_there_until_the_last_is_closed(janus: Janus)
     assert shown(janus.tell(videoroom("leaving", 8, 2))) == ["left Ann", "ended"]
 
 
-def test_who_publishes_under_another_name_is_renamed(janus: Janus) -> None:
-    janus.tell(videoroom("joined", display="Ann"))
-    (renamed,) = janus.tell(videoroom("published", at=1, display="Annie"))
-    assert renamed.data.actor and renamed.data.subject
-    assert (renamed.data.actor.address, renamed.data.subject.address) == ("Ann", "Annie")
-    assert shown(janus.tell(videoroom("leaving", at=2))) == ["left Annie", "ended"]
+def test_who_publishes_under_another_name_is_somebody_else(janus: Janus) -> None:
+    """It may be the name of somebody who is there: what they see is not the other's."""
+    janus.tell(videoroom("joined", display="Ann"), videoroom("joined", 8, display="Bob"))
+    assert shown(janus.tell(videoroom("published", at=1, display="Annie"))) == ["left Ann", "joined Annie"]
+    assert shown(janus.tell(videoroom("published", at=2, display="Bob"))) == ["left Annie"]
+    assert shown(janus.tell(videoroom("leaving", at=3), videoroom("leaving", 8, at=4))) == ["left Bob", "ended"]
+
+
+# Whom Janus has in its rooms, when it is asked
+
+
+def test_who_is_gone_without_a_word_has_left_and_is_told_since_when_if_that_still_comes(janus: Janus) -> None:
+    janus.tell(textroom("join"), textroom("join", "bob"), textroom("join", "cem"))
+    gone = janus.correct(60, ann="Ann")
+    assert shown(gone) == ["left bob", "left cem"] and gone[0].data.reason == "no longer there"
+    assert janus.correct(61, ann="Ann") == []
+    (late,) = janus.tell(textroom("leave", "bob", 10))
+    assert _shown(late) == "left bob" and microseconds(late.time) == BEGIN + 10 * SECOND
+    assert shown(janus.tell(textroom("leave", at=70))) == ["left ann", "ended"]
+    assert janus.lost == 1
+
+
+def test_a_room_that_is_empty_without_a_word_has_no_meeting(janus: Janus) -> None:
+    janus.tell(textroom("join"))
+    assert shown(janus.correct(60)) == ["left ann", "ended"]
+    assert janus.lost == 1 and janus.tell(textroom("leave", at=10)) == []
+
+
+def test_who_came_without_a_word_is_there_and_is_told_since_when_if_that_still_comes(janus: Janus) -> None:
+    janus.tell(textroom("join"))
+    janus.say("I am here", "cem", 50)
+    came = janus.correct(60, ann="Ann", bob="Bob", cem="Cem")
+    assert sorted(shown(came)) == ["joined bob", "joined cem"]
+    assert {each.data.actor.name for each in came if each.data.actor} == {"Bob", "Cem"}
+    (late,) = janus.tell(textroom("join", "bob", 10))
+    assert microseconds(late.time) == BEGIN + 10 * SECOND
+    assert shown(janus.tell(textroom("leave", "bob", 70))) == ["left bob"] and janus.lost == 0
+    assert shown(janus.tell(textroom("leave", "cem", 71))) == ["left cem"] and janus.lost == 1
+
+
+def test_who_is_gone_and_comes_again_is_there(janus: Janus) -> None:
+    janus.tell(textroom("join"), textroom("join", "bob", handle_id=1))
+    janus.correct(60, ann=None)
+    assert shown(janus.tell(textroom("join", "bob", 61, handle_id=2))) == ["joined bob"]
+    assert janus.lost == 1
+
+
+def test_nobody_is_guessed_where_only_the_application_says_who_is_who() -> None:
+    janus = Janus(people="opaque_id")
+    janus.tell(textroom("join", opaque_id="ann@x"), textroom("join", "bob", opaque_id="bob@x"))
+    assert shown(janus.correct(60, ann="Ann", cem="Cem")) == ["left bob@x"]
 
 
 def test_rooms_of_one_number_may_be_one_conference() -> None:

@@ -22,6 +22,7 @@ from archiver.exceptions import EnvironmentFault, TryLater
 from archiver.sources.credentials import Secret, digest_of
 from archiver.sources.janus.asking import Api
 from archiver.sources.janus.meetings import Custom
+from archiver.sources.janus.notices import Room
 from archiver.sources.janus.remembering import Remembered
 from archiver.sources.janus.source import JanusSource
 from archiver.sources.listening import Address
@@ -245,6 +246,53 @@ def test_a_server_that_dies_leaves_nobody_behind(told: Listening) -> None:
     asyncio.run(scene())
     told.until(*("started", "joined ann", "left ann", "ended") * 2)
     assert len({each.data.conversation.session for each in told.events}) == 2
+
+
+def test_who_came_and_went_in_an_outage_that_was_too_long_is_found_out(made: Callable[..., Listening]) -> None:
+    told = made(retransmissions=0)
+    told.listen()
+    told.janus.start()
+
+    async def scene() -> None:
+        told.create()
+        ann, bob, cem = [await Talker(told.janus, who).come() for who in ("ann", "bob", "cem")]
+        await ann.join(ROOM)
+        await bob.join(ROOM)
+        await asyncio.to_thread(told.until, "started", "joined ann", "joined bob")
+        await asyncio.to_thread(told.go_away)
+        await bob.tell("leave", ROOM)
+        await cem.join(ROOM, "Cem")
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(told.listen, check=0.2)
+        await asyncio.to_thread(told.until_any, "left bob")
+        await asyncio.to_thread(told.until_any, "joined cem")
+        for each in (ann, bob, cem):
+            await each.go()
+
+    asyncio.run(scene())
+    assert eventually(lambda: told.shown[-1] == "ended"), told.shown
+    assert len(told.shown) == 8
+
+
+@pytest.mark.parametrize("strings", [False, True])
+def test_it_says_who_is_in_its_rooms(made: Callable[..., Listening], strings: bool) -> None:
+    told = made(strings=strings)
+    told.janus.start()
+    room: int | str = str(ROOM) if strings else ROOM
+    asked = [Room("", plugin, name) for plugin in ("textroom", "videoroom") for name in (str(ROOM), "77")]
+
+    async def scene() -> None:
+        told.create("videoroom", room)
+        told.create("textroom", room)
+        seen, talker = Publisher(told.janus, "Ann"), await Talker(told.janus, "bob").come()
+        known = str(await seen.join(room))
+        await talker.join(room, "Bob B")
+        people = {each.room: each.people for each in Api(told.janus.api).rosters(asked)}
+        assert people == dict(zip(asked, [{"bob": "Bob B"}, {}, {known: "Ann"}, {}], strict=True))
+        for each in (seen, talker):
+            await each.go()
+
+    asyncio.run(scene())
 
 
 def test_it_says_which_version_it_is_and_whether_it_tells_us_anything(told: Listening) -> None:

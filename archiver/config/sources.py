@@ -260,7 +260,11 @@ class JanusTable(Struct, frozen=True):
     ]
     api: Annotated[
         str,
-        Setting("", _api, "Janus' HTTP API, as http://127.0.0.1:8088/janus: asked what rooms are called."),
+        Setting(
+            "",
+            _api,
+            "Janus' HTTP API, as http://127.0.0.1:8088/janus: asked what rooms are called, and who is in them.",
+        ),
     ]
     listen: Annotated[
         Endpoint, Setting("127.0.0.1:8030", settings.endpoint, "Where to listen: host:port or a socket's path.")

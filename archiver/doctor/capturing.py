@@ -67,7 +67,7 @@ def conferences(config: Config, data: Path, now: int) -> Iterator[Finding]:
         except ArchiverError as fault:
             yield Finding(name, Verdict.BAD, str(fault), fault.hint)
             continue
-        missing = [each for each in (SAMPLE_HANDLER, *PACKAGES) if each not in info.events | info.plugins]
+        missing = [each for each in (SAMPLE_HANDLER, *PACKAGES.values()) if each not in info.events | info.plugins]
         found = f"Janus {info.version_string}" + (f", without {', '.join(missing)}" if missing else "")
         if SAMPLE_HANDLER in missing or not info.event_handlers:
             advice = "switch on `broadcast` in janus.jcfg and `enabled` in janus.eventhandler.sampleevh.jcfg"

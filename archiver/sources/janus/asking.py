@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any, TypeVar
+from itertools import groupby
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,7 +20,7 @@ import structlog
 from msgspec import Struct, field
 
 from archiver.exceptions import EnvironmentFault
-from archiver.sources.janus.notices import TEXT, VIDEO, Notice
+from archiver.sources.janus.notices import TEXT, VIDEO, Notice, Room, Roster
 
 log = structlog.get_logger("archiver.sources")
 
@@ -29,7 +31,7 @@ AGAIN = 60.0
 """Seconds in which it isn't asked again, once it didn't answer."""
 LARGEST = 8 * 1024 * 1024
 SAMPLE_HANDLER = "janus.eventhandler.sampleevh"
-PACKAGES = ("janus.plugin.videoroom", "janus.plugin.textroom")
+PACKAGES = {VIDEO: "janus.plugin.videoroom", TEXT: "janus.plugin.textroom"}
 
 
 class Info(Struct):
@@ -58,12 +60,23 @@ class _Rooms(Struct):
     rooms: list[_Room] = field(default=[], name="list")
 
 
-class _Content(Struct):
-    data: _Rooms
+class _Participant(Struct):
+    id: int | str | None = None
+    username: str | None = None
+    display: str | None = None
 
 
-class _Listed(Struct):
-    plugindata: _Content
+class _Participants(Struct):
+    participants: list[_Participant] = []
+    error: str = ""
+
+
+class _Content(Struct, Generic[T]):
+    data: T
+
+
+class _Answered(Struct, Generic[T]):
+    plugindata: _Content[T]
 
 
 class Api:
@@ -78,13 +91,45 @@ class Api:
 
     def descriptions(self, plugin: str) -> Mapping[str, str]:
         """What the plugin's public rooms are called, by room."""
+        with self._handle(plugin) as path:
+            listed = self._plugin(path, _Rooms, request="list")
+        return {str(each.room): each.description for each in listed.rooms}
+
+    def rosters(self, rooms: Iterable[Room]) -> list[Roster]:
+        asked = sorted(rooms, key=lambda each: each.plugin)
+        return [
+            each for plugin, some in groupby(asked, lambda each: each.plugin) for each in self._rosters(plugin, some)
+        ]
+
+    def _rosters(self, plugin: str, rooms: Iterable[Room]) -> Iterator[Roster]:
+        with self._handle(plugin) as path:
+            for room in rooms:
+                found = self._participants(path, room.room)
+                named = ((each.username if plugin == TEXT else each.id, each.display or None) for each in found)
+                yield Roster(room, {str(who): display for who, display in named if who is not None})
+
+    def _participants(self, path: str, room: str) -> list[_Participant]:
+        """Rooms have numbers or names, as Janus is configured; one of digits may be either."""
+        told = ""
+        for name in (int(room), room) if room.isascii() and room.isdecimal() else (room,):
+            found = self._plugin(path, _Participants, request="listparticipants", room=name)
+            if not found.error or "No such room" in found.error:
+                return found.participants
+            told = found.error
+        raise EnvironmentFault(f"Janus doesn't say who is in room {room}: {told}")
+
+    @contextmanager
+    def _handle(self, plugin: str) -> Iterator[str]:
+        """The path of one that lives as long as that."""
         session = self._post("", _Created, janus="create").data.id
         try:
-            handle = self._post(f"/{session}", _Created, janus="attach", plugin=f"janus.plugin.{plugin}").data.id
-            listed = self._post(f"/{session}/{handle}", _Listed, janus="message", body={"request": "list"})
+            yield f"/{session}/{self._post(f'/{session}', _Created, janus='attach', plugin=PACKAGES[plugin]).data.id}"
         finally:
             self._post(f"/{session}", dict, janus="destroy")
-        return {str(each.room): each.description for each in listed.plugindata.data.rooms}
+
+    def _plugin(self, path: str, kind: type[T], **body: Any) -> T:
+        answered: _Answered[T] = self._post(path, _Answered[kind], janus="message", body=body)  # type: ignore[valid-type]
+        return answered.plugindata.data
 
     def _post(self, path: str, kind: type[T], **asked: Any) -> T:
         return self._ask("POST", path, json.dumps({"transaction": secrets.token_hex(8), **asked}), kind)
@@ -102,6 +147,10 @@ class Api:
             ) from fault
         finally:
             client.close()
+
+
+def _plugin_of(room: Room) -> str:
+    return room.plugin
 
 
 class Topics:

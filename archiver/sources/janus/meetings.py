@@ -17,7 +17,6 @@ from archiver.events import (
     ENDED,
     JOINED,
     LEFT,
-    RENAMED,
     SECOND,
     SENT,
     STARTED,
@@ -29,7 +28,7 @@ from archiver.events import (
     any_of,
     moment,
 )
-from archiver.sources.janus.notices import TEXT, Notice, Said, heard_at
+from archiver.sources.janus.notices import TEXT, Notice, Room, Roster, Said, heard_at
 from archiver.sources.janus.remembering import Meeting, Person, Remembered
 
 SCREEN_SHARED, SCREEN_UNSHARED = "screen.shared", "screen.unshared"
@@ -50,6 +49,15 @@ class Custom(Struct, frozen=True):
     people: str = "name"
     together: bool = False
     screens: tuple[str, ...] = ("*screen*",)
+
+
+class Difference(Struct, frozen=True):
+    """Somebody is in a room without our knowing, or isn't `there` although nothing said so."""
+
+    room: Room
+    who: str
+    display: str | None
+    there: bool
 
 
 class Meetings:
@@ -119,14 +127,17 @@ class Meetings:
             meeting = replace(meeting, started=True, topic=self._topic(notice.plugin, notice.room))
             yield self._event(meeting, f"{place}/{meeting.session}/started", STARTED, notice.time)
         known = self._memory.person(place, notice.plugin, notice.who)
-        if known is not None and known.sure and known.handle != notice.handle:
+        if known is not None and known.handle not in (0, notice.handle):
             self.lost += 1  # they must have left meanwhile
-            yield from self._go(known, meeting, notice, None)
+            yield from () if known.gone else self._go(known, meeting, notice, None)
         address = NAMES[self._custom.people](notice) or notice.who
         person = Person(place, notice.plugin, notice.who, address, notice.display, notice.handle)
+        yield from self._come(person, meeting, notice)
+        self._memory.hold(_later(meeting, notice.time))
+
+    def _come(self, person: Person, meeting: Meeting, notice: Notice) -> Iterator[Event]:
         is_here = self._is_here(person)
         self._memory.put(person)
-        self._memory.hold(_later(meeting, notice.time))
         if not is_here:
             yield self._told(meeting, notice, JOINED, person)
 
@@ -134,7 +145,7 @@ class Meetings:
         place = self._place(notice.plugin, notice.room)
         person = self._memory.person(place, notice.plugin, notice.who)
         if person is not None:
-            self.lost += not person.sure
+            self.lost += not person.handle
             yield from self._part([person], place, notice, "kicked" if notice.what == "kicked" else None)
         elif self._memory.meeting(place) is not None:
             self.lost += 1
@@ -149,6 +160,7 @@ class Meetings:
         if self._memory.people(place):
             self._memory.hold(_later(meeting, notice.time))
         elif meeting.said <= notice.time:
+            self.lost += len(self._memory.gone(place))
             self._memory.end(place)
             yield self._event(meeting, f"{place}/{meeting.session}/ended", ENDED, notice.time)
 
@@ -170,6 +182,38 @@ class Meetings:
         others = (each for each in self._memory.people(person.place) if each.address == person.address and each.sure)
         return any((each.plugin, each.who) != (person.plugin, person.who) for each in others)
 
+    # Who is there, and who isn't
+
+    def rooms(self) -> list[Room]:
+        """Where somebody should be."""
+        known = {(each.place, each.plugin) for place in self._memory.places() for each in self._memory.people(place)}
+        return [Room(place, plugin, self._room(place)) for place, plugin in sorted(known)]
+
+    def differing(self, roster: Roster) -> Iterator[Difference]:
+        room = roster.room
+        here = {each.who: each for each in self._memory.people(room.place) if each.plugin == room.plugin}
+        for who in here.keys() - roster.people.keys():
+            yield Difference(room, who, None, there=False)
+        for who, display in roster.people.items():
+            if who not in here or not here[who].sure:
+                yield Difference(room, who, display, there=True)
+
+    def correct(self, difference: Difference, at: int) -> Iterator[Event]:
+        """What was told, or would have been, of who came or left: it may still come, and then tells since when."""
+        room = difference.room
+        notice = Notice(
+            what="joined", time=at, plugin=room.plugin, room=room.room, who=difference.who, display=difference.display
+        )
+        person = self._memory.person(room.place, room.plugin, difference.who)
+        if difference.there and self._custom.people != "opaque_id":  # which isn't told
+            yield from self._join(notice)
+        elif not difference.there and person is not None and not person.gone:
+            yield from self._part([person], room.place, notice, "no longer there")
+            if self._memory.meeting(room.place) is not None:
+                self._memory.put(replace(person, gone=True, screen=False))
+            else:
+                self.lost += 1
+
     # What they do
 
     def _publish(self, notice: Notice) -> Iterator[Event]:
@@ -178,10 +222,11 @@ class Meetings:
         if meeting is None or person is None:
             return
         now = replace(self._called(person, notice), screen=self._shows_screen(notice))
+        if now.address != person.address:  # no renaming: it may be the name of somebody else who is there
+            yield from self._go(person, meeting, notice, None)
+            yield from self._come(now, meeting, notice)
+            person = replace(person, screen=False)
         self._memory.put(now)
-        if now.address != person.address:
-            was = _participant(person)
-            yield self._told(meeting, notice, RENAMED, now, actor=was, subject=_participant(now))
         if now.screen != person.screen:
             yield self._told(meeting, notice, SCREEN_SHARED if now.screen else SCREEN_UNSHARED, now)
 
@@ -207,6 +252,9 @@ class Meetings:
         return self._memory.person(place, TEXT, who) or Person(place, TEXT, who, who, sure=False)
 
     # Places, meetings and events
+
+    def _room(self, place: str) -> str:
+        return place if self._custom.together else place.partition("/")[2]
 
     def _place(self, plugin: str, room: str) -> str:
         return room if self._custom.together else f"{plugin}/{room}"

@@ -6,6 +6,7 @@ leaves a TextRoom by ending the session is only told by the handle that is detac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, TypeVar
 
@@ -64,6 +65,21 @@ class Said(Struct, frozen=True):
     date: int
     """When it was said, to the second, in microseconds."""
     to: tuple[str, ...] | None = None
+
+
+class Room(Struct, frozen=True):
+    """One of a plugin's; `place` is the conversation that it belongs to."""
+
+    place: str
+    plugin: str
+    room: str
+
+
+class Roster(Struct, frozen=True):
+    """Who is in a room, as Janus says where it is asked: what each is called, by what the room knows them by."""
+
+    room: Room
+    people: Mapping[str, str | None]
 
 
 class _Stream(Struct):

@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS meeting (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS person (
     place TEXT NOT NULL, plugin TEXT NOT NULL, who TEXT NOT NULL, address TEXT NOT NULL, name TEXT,
-    handle INTEGER NOT NULL, screen INTEGER NOT NULL, sure INTEGER NOT NULL, PRIMARY KEY (place, plugin, who)
+    handle INTEGER NOT NULL, screen INTEGER NOT NULL, sure INTEGER NOT NULL, gone INTEGER NOT NULL,
+    PRIMARY KEY (place, plugin, who)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS person_by_handle ON person (handle);
 CREATE TABLE IF NOT EXISTS delivery (number INTEGER PRIMARY KEY, digest BLOB NOT NULL) STRICT;
@@ -36,7 +37,7 @@ CREATE TABLE IF NOT EXISTS delivery (number INTEGER PRIMARY KEY, digest BLOB NOT
 
 
 _MEETING = "place, session, last, said, started, topic"
-_PERSON = "place, plugin, who, address, name, handle, screen, sure"
+_PERSON = "place, plugin, who, address, name, handle, screen, sure, gone"
 
 
 class Meeting(Struct, frozen=True, array_like=True):
@@ -54,7 +55,10 @@ class Meeting(Struct, frozen=True, array_like=True):
 
 
 class Person(Struct, frozen=True, array_like=True):
-    """Somebody in a room; `who` is what the room knows them by. Not `sure`: they spoke, but nothing said they came."""
+    """Somebody in a room; `who` is what the room knows them by, `handle` by which they came, 0 where that wasn't told.
+
+    Not `sure`: they spoke, but nothing said they came. `gone`: they aren't there, but nothing said they left.
+    """
 
     place: str
     plugin: str
@@ -64,6 +68,7 @@ class Person(Struct, frozen=True, array_like=True):
     handle: int = 0
     screen: bool = False
     sure: bool = True
+    gone: bool = False
 
 
 class Remembered:
@@ -119,7 +124,10 @@ class Remembered:
         self._do("DELETE FROM person WHERE place = ?", place)
 
     def people(self, place: str) -> list[Person]:
-        return self._people("place = ?", place)
+        return self._people("place = ? AND NOT gone", place)
+
+    def gone(self, place: str) -> list[Person]:
+        return self._people("place = ? AND gone", place)
 
     def person(self, place: str, plugin: str, who: str) -> Person | None:
         found = self._people("place = ? AND plugin = ? AND who = ?", place, plugin, who)
@@ -129,7 +137,7 @@ class Remembered:
         return self._people("handle = ?", handle) if handle else []
 
     def put(self, person: Person) -> None:
-        self._do(f"REPLACE INTO person ({_PERSON}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *astuple(person))  # noqa: S608
+        self._do(f"REPLACE INTO person ({_PERSON}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", *astuple(person))  # noqa: S608
 
     def remove(self, person: Person) -> None:
         self._do(

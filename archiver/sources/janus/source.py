@@ -17,7 +17,9 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from msgspec import Struct
+from msgspec.json import encode
 from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,21 +28,24 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from archiver.events import Event, Outcome, Rejected, capture
-from archiver.exceptions import EventError, TryLater
+from archiver.exceptions import EnvironmentFault, EventError, TryLater
 from archiver.sources.credentials import LogIns, Secret
 from archiver.sources.http.receiving import Limits, Share, body_of, coding_of, unpack
 from archiver.sources.http.reception import Pieces, Reception
 from archiver.sources.http.replies import LATER, Refusal, refused, try_later
 from archiver.sources.http.source import Served
 from archiver.sources.janus.asking import Api, Topics
-from archiver.sources.janus.meetings import Custom, Meetings
-from archiver.sources.janus.notices import Notice, Read, read_notices, read_said
+from archiver.sources.janus.meetings import Custom, Difference, Meetings
+from archiver.sources.janus.notices import Notice, Read, Roster, read_notices, read_said
 from archiver.sources.janus.remembering import Remembered
 from archiver.sources.listening import Address
 from archiver.sources.protocol import Accept, Signs
 
+log = structlog.get_logger("archiver.sources")
+
 INTRODUCTION = 1.0
 """Seconds for which a message waits, and its room with it, until its author is told to have come. Once for each."""
+CHECK = 60.0
 EVENTS, SAID = "/events", "/textroom"
 Meant = Callable[[Meetings], Pieces]
 
@@ -57,14 +62,16 @@ class JanusSource(Served):
         custom: Custom | None = None,
         memory: Callable[[], Remembered] = Remembered,
         api: Api | None = None,
+        check: float = CHECK,
         **settings: Any,
     ) -> None:
-        """`api` is asked what rooms are called."""
+        """`api` is asked what rooms are called, and every `check` seconds who is in those that are in use."""
         super().__init__(f"janus:{name}", address, **settings)
         self._log_ins = log_ins
         self._custom = custom or Custom()
         self._memory = memory
         self._api = api
+        self._check = check
 
     @property
     def blocking(self) -> bool:
@@ -81,6 +88,11 @@ class JanusSource(Served):
     def probe(self) -> None:
         LogIns(self._log_ins)
         super().probe()
+
+    def start(self, accept: Accept) -> None:
+        super().start(accept)
+        if isinstance(self._reception, Intake) and self._api is not None:
+            self._loop.run(self._reception.begin(self._api, self._check))
 
     def _receiving(self, accept: Accept) -> Reception:
         known = Known(LogIns(self._log_ins), self._memory(), self._custom, Topics(self._api))
@@ -105,6 +117,9 @@ class Intake(Reception):
         self._known = known
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._ending = asyncio.Event()
+        self._checking: asyncio.Task[None] | None = None
+        self._differing: frozenset[Difference] = frozenset()
 
     def application(self) -> Starlette:
         return self.opened(
@@ -116,7 +131,13 @@ class Intake(Reception):
     def refusing(self, refusal: Refusal) -> Response:
         return Broken(refused(refusal))
 
+    async def begin(self, api: Api, seconds: float) -> None:
+        self._checking = asyncio.create_task(self._check(api, seconds))
+
     async def close(self) -> None:
+        self._ending.set()
+        if self._checking is not None:
+            await self._checking
         await super().close()
         self._known.memory.close()
 
@@ -141,6 +162,35 @@ class Intake(Reception):
             self.lost += not (isinstance(fault, Refusal) and fault.status is HTTPStatus.UNAUTHORIZED)
             raise
         return Response()
+
+    # Who is there
+
+    async def _check(self, api: Api, seconds: float) -> None:
+        """An outage that was too long for Janus leaves people behind who are gone, and hides others who came."""
+        while not await self._ends(seconds):
+            try:
+                async with self._turn:
+                    rooms = await self.in_thread(self._meetings().rooms)
+                rosters = await self.in_thread(api.rosters, rooms)
+                await self._take(partial(self._corrected, rosters))
+            except (EnvironmentFault, Refusal) as fault:
+                log.warning("janus_not_asked", source=self.source, reason=str(fault))
+            except Exception:
+                log.exception("check_failed", source=self.source)
+
+    async def _ends(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        return self._ending.is_set()
+
+    def _corrected(self, rosters: list[Roster], meetings: Meetings) -> Pieces:
+        """What differs twice: what happened just now is told in a moment."""
+        differing = frozenset(each for roster in rosters for each in meetings.differing(roster))
+        lasting, self._differing = sorted(differing & self._differing, key=repr), differing
+        return [
+            made for each in lasting for made in self._captured(meetings.correct(each, self._clock()), encode(each))
+        ]
 
     # Steps
 
