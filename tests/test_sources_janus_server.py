@@ -13,7 +13,7 @@ from contracts.source import Spooled, eventually
 from janus_builder import SECRET
 from janus_clients import Handle, Publisher, Talker
 from servers.janus import Janus
-from servers.prosody import free_port
+from servers.xmpp import free_port
 
 from archiver.config import parse
 from archiver.doctor.capturing import conferences

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from servers.prosody import free_port, wait
+from servers.xmpp import free_port, wait
 
 PATIENCE = 20.0
 LINGER = 5.0
