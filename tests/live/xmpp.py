@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from servers.xmpp import wait
 from xmpp_clients import People, Person
 
 from live.script import PAIR, ROOM, TALKS, Ability, Edit, Join, Leave, React, Rename, Retract, Say, Step
@@ -27,6 +29,7 @@ class Talkers:
         self._names: dict[str, str] = {}
         self._here: list[str] = []
         self._keys: dict[str, str] = {}
+        self._arrived: set[str] = set()
 
     async def come(self) -> None:
         """Log in, and be where one was before."""
@@ -37,18 +40,20 @@ class Talkers:
 
     def _log_in(self, who: str) -> Person:
         person = self._people.log_in(who)
-        person.client.add_event_handler("message", self._heard)
-        person.client.add_event_handler("groupchat_message", self._heard)
+        person.client.add_filter("in", self._heard)
         return person
 
     async def go(self) -> None:
         await asyncio.to_thread(self._people.leave)
 
-    def _heard(self, message: object) -> None:
+    def _heard(self, stanza: Any) -> Any:
         """A room says by which id everybody knows a message."""
-        for given in message.xml.iter("{urn:xmpp:sid:0}stanza-id"):  # type: ignore[attr-defined]
-            if given.get("by") == self._room:
-                self._keys[message["id"]] = given.get("id")  # type: ignore[index]
+        if stanza.name == "message":
+            self._arrived.add(stanza["id"])
+            for given in stanza.xml.iter("{urn:xmpp:sid:0}stanza-id"):
+                if given.get("by") == self._room:
+                    self._keys[stanza["id"]] = given.get("id")
+        return stanza
 
     async def perform(self, step: Step) -> None:
         await asyncio.to_thread(self._perform, step)
@@ -73,12 +78,14 @@ class Talkers:
         given, inner = _stanza(step, self._id)
         if isinstance(step, Say) and step.to is not None:
             whisper = f"{inner}<x xmlns='http://jabber.org/protocol/muc#user'/>"
-            person.say(f"{self._room}/{self._nick(step.to)}", whisper, "chat", given)
+            said = person.say(f"{self._room}/{self._nick(step.to)}", whisper, "chat", given)
         elif step.talk == ROOM:
-            person.say(self._room, inner, "groupchat", given)
+            said = person.say(self._room, inner, "groupchat", given)
         else:
             (other,) = (who for who in TALKS[PAIR] if who != step.who)
-            person.say(f"{other}@{self._host}", inner, "chat", given)
+            said = person.say(f"{other}@{self._host}", inner, "chat", given)
+        # A room of ejabberd has a process of its own: it may not have it yet when the server answers its sender.
+        wait(lambda: said in self._arrived, lambda: f"nobody got {said}")
 
     def _id(self, number: int, talk: str) -> str:
         """In a room by the room's id, else by its own."""

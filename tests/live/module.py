@@ -1,13 +1,12 @@
-"""A talk on a real Prosody with the archiver's module in it."""
+"""A talk on a real XMPP server with the archiver's module in it."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 
-from servers.prosody import Prosody
 from servers.xmpp import HOST as SERVER
-from servers.xmpp import ROOMS
+from servers.xmpp import ROOMS, XmppServer
 
 from live.relay import HOST
 from live.script import Step
@@ -17,21 +16,24 @@ from live.xmpp import ABILITIES, KINDS, Talkers
 SECRET = "a-secret-of-the-module-alone"
 
 
-class ProsodyPerformer:
+class ModulePerformer:
     """Its restart is a kill: it says goodbye to nobody."""
 
     abilities = ABILITIES
     kinds = KINDS
 
+    def __init__(self, server_type: type[XmppServer]) -> None:
+        self._type = server_type
+
     async def prepare(self, stage: Stage) -> str:
         port = stage.port()
-        folder = stage.folder / "prosody"
+        folder = stage.folder / "server"
         folder.mkdir()
-        self._server = Prosody(folder, await stage.relay(port), SECRET)
+        self._server = self._type(folder, await stage.relay(port), SECRET)
         self._talkers = Talkers(self._server.port, SERVER, f"team@{ROOMS}")
         return (
-            f'[smtp]\nenabled = false\n[[source]]\ntype = "xmpp"\nname = "prosody"\nlisten = "{HOST}:{port}"\n'
-            f'[[source.token]]\nname = "prosody"\nsources = ["xmpp:{SERVER}", "xmpp:{ROOMS}"]\n'
+            f'[smtp]\nenabled = false\n[[source]]\ntype = "xmpp"\nname = "chat"\nlisten = "{HOST}:{port}"\n'
+            f'[[source.token]]\nname = "server"\nsources = ["xmpp:{SERVER}", "xmpp:{ROOMS}"]\n'
             f'sha256 = "{hashlib.sha256(SECRET.encode()).hexdigest()}"\n'
         )
 
