@@ -18,8 +18,7 @@ from archiver.config import Config
 from archiver.config.settings import Wrong, endpoint
 from archiver.events import SECOND
 from archiver.exceptions import EnvironmentFault, UsageError
-from archiver.spool import Spool
-from archiver.spool.spool import clock
+from archiver.spool import Spool, clock
 
 if TYPE_CHECKING:
     from archiver.web.overview import Overview
