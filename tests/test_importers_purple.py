@@ -25,6 +25,10 @@ def samples(paths: list[Path]) -> tuple[tuple[Path, Options], ...]:
     return tuple((path.parent if list(path.parent.glob("*.png")) else path, Options()) for path in paths)
 
 
+OLDER = FIXTURES / "adium" / "AIM.ann"
+OWN = "notices of Pidgin's own"
+
+
 class TestPidgin(ImporterContract):
     importer = IMPORTERS["pidgin"]
     samples = samples(PIDGIN)
@@ -33,13 +37,13 @@ class TestPidgin(ImporterContract):
 
 class TestAdium(ImporterContract):
     importer = IMPORTERS["adium"]
-    samples = samples(ADIUM)
+    samples = (*samples(ADIUM), (OLDER, Options(zone="America/New_York")))
     golden = True
 
 
-def read(name: str, path: Path) -> tuple[list[Event], list[Rejected], Reading]:
+def read(name: str, path: Path, options: Options | None = None) -> tuple[list[Event], list[Rejected], Reading]:
     reading = Reading(RECEIVED)
-    found = list(IMPORTERS[name].read(document_at(path), Options(), reading))
+    found = list(IMPORTERS[name].read(document_at(path), options or Options(), reading))
     captured = [each.event for each in found if isinstance(each, Captured)]
     return captured, [each for each in found if isinstance(each, Rejected)], reading
 
@@ -51,7 +55,9 @@ def test_every_line_of_a_real_pidgin_log_is_there_once(path: Path) -> None:
     events, rejected, reading = read("pidgin", path)
     assert not rejected
     assert Counter(each.type for each in events)["message.sent"] == len(said)
-    assert len(events) + reading.ignored["notices of Pidgin's own"] == len(lines)
+    strange = [line for line in lines if " system message" in line]
+    assert reading.ignored[f"{OWN} that aren't understood"] == len(strange)
+    assert len(events) + reading.ignored[OWN] + len(strange) == len(lines)
 
 
 @pytest.mark.parametrize("path", ADIUM, ids=lambda path: path.name[:12])
@@ -94,6 +100,40 @@ def test_both_programs_tell_who_came_into_a_room() -> None:
         ]
 
 
+ROOM = "2011-08-20.205921-0700PDT.html"
+
+
+@pytest.mark.parametrize(
+    ("notice", "told"),
+    [
+        ("Ann [ann@x.org] entered the room.", ("joined", "Ann", None, None)),
+        ("Ann hat den Raum verlassen (bis bald).", ("left", "Ann", None, "bis bald")),
+        ("Ann heißt jetzt Anna", ("renamed", "Ann", "Anna", None)),
+        ("Ann ha entrado en la sala.", ("joined", "Ann", None, None)),
+        ("Ann a quitté le salon", ("left", "Ann", None, None)),
+        ("Ann è ora conosciuto come Anna", ("renamed", "Ann", "Anna", None)),
+        ("Użytkownik Ann wszedł do pokoju.", ("joined", "Ann", None, None)),
+        ("Ann вышел из комнаты (пока).", ("left", "Ann", None, "пока")),
+        ("Ann 进入了聊天室。", ("joined", "Ann", None, None)),
+        ("Ann さんがチャットルームから退室しました (じゃあ)。", ("left", "Ann", None, "じゃあ")),
+        ("Ann şimdi Anna olarak biliniyor", ("renamed", "Ann", "Anna", None)),
+        ("Ann has signed off.", OWN),
+        ("Ann hat sich abgemeldet.", f"{OWN} that aren't understood"),
+    ],
+)
+def test_notices_of_rooms_in_many_languages(
+    notice: str, told: tuple[str, str, str | None, str | None] | str, tmp_path: Path
+) -> None:
+    (tmp_path / "team.chat").mkdir()
+    path = tmp_path / "team.chat" / ROOM
+    path.write_text(f'<html><body><h3>x</h3>\n<font size="2">(20:59:21)</font><b> {notice}</b><br/>\n')
+    events, rejected, reading = read("pidgin", path)
+    data = [(each.type.partition(".")[2], each.data) for each in events]
+    found = [(kind, d.actor and d.actor.address, d.subject and d.subject.address, d.reason) for kind, d in data]
+    assert not rejected
+    assert (found, dict(reading.ignored)) == (([], {told: 1}) if isinstance(told, str) else ([told], {}))
+
+
 HEADER = "Conversation with bob@x.org at Fri 09 Dec 2011 23:59:00 on ann@x.org/Home (jabber)\n"
 
 
@@ -128,6 +168,45 @@ def test_equal_lines_of_one_second_are_told_apart_and_a_longer_log_gives_the_sam
     first, _, _ = read("pidgin", log(tmp_path, *lines[:2]))
     longer, _, _ = read("pidgin", log(tmp_path, *lines))
     assert [each.id for each in longer][:2] == [each.id for each in first] and len({each.id for each in longer}) == 3
+
+
+def test_adiums_older_logs() -> None:
+    (path,) = OLDER.rglob("*.AdiumHTMLLog")
+    raw = path.read_text()
+    events, rejected, reading = read("adium", path, Options(zone="America/New_York"))
+    assert not rejected and len(events) == len(re.findall('class="(?:send|receive)"', raw))
+    assert sum(reading.ignored.values()) == raw.count('class="status"') and set(reading.ignored) == {
+        "notices of Adium's own"
+    }
+    told = [(f"{each.time:%d %H:%M %z}", each.data.actor.address, each.data.message.text) for each in events]  # type: ignore[union-attr]
+    assert told == [
+        ("23 11:58 -0400", "bob", "are you there?"),
+        ("23 12:00 -0400", "ann", "yes, <here>"),
+        ("23 12:00 -0400", "ann", "two\nlines"),
+        ("23 12:01 -0400", "bob", "see http://example.org/a ☕"),
+    ]
+    assert {each.source for each in events} == {"adium:aim"} and not reading.marks
+    assert {each.data.conversation.id for each in events} == {"ann bob"}
+
+
+def test_a_room_and_what_is_damaged_in_adiums_older_logs(tmp_path: Path) -> None:
+    def entry(kind: str, clock: str, name: str) -> str:
+        said = (
+            f'<span class="timestamp">{clock}</span> <span class="sender">{name}: </span><pre class="message">x</pre>'
+        )
+        return f'<div class="{kind}">{said}</div>\n'
+
+    path = tmp_path / "team (2006|09|23).AdiumHTMLLog"
+    said = [entry("receive", "13:00:00", "bob"), entry("receive", "13:00:01", "cy"), entry("send", "13:00:02", "me")]
+    bad = [entry("send", "25:00:00", "me"), '<div class="receive">nothing</div>\n', '<div class="status">no</div>\n']
+    path.write_text("".join([*said, *bad]))
+    events, rejected, reading = read("adium", path)
+    assert [(each.data.actor and each.data.actor.address, each.time.hour) for each in events] == [
+        *(("bob", 13), ("cy", 13), ("me", 13))
+    ]
+    assert {each.data.conversation.kind for each in events} == {"group"}
+    assert [each.reason for each in rejected] == ["no time", "no entry of a log", "no entry of a log"]
+    assert reading.marks == {"zone=UTC": 3}
 
 
 def test_adium_of_another_name_or_with_a_dtd_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Adium's logs, `.chatlog` folders or files of XML (Unified Logging Format) -> events. Entries may be out of order."""
+"""Adium's logs, `.chatlog` folders or files of XML (Unified Logging Format) -> events. Entries may be out of order.
+
+Its older ones are `adiumhtml`'s.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,30 @@ from archiver.importers import xmlfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading, zoned
+from archiver.importers.purple.adiumhtml import HtmlLog, is_theirs
 from archiver.importers.purple.log import Log, is_picture
 from archiver.importers.telling import told
 
 _ULF = "{http://purl.org/net/ulf/ns/0.4-02}"
 _ENTRIES = frozenset((f"{_ULF}message", f"{_ULF}event", f"{_ULF}status", f"{_ULF}action"))
+HEAD = 4096
 _BLOCKS = frozenset(("br", "div", "p"))
 
 
 class Adium:
     name = "adium"
-    title = "Adium's logs (.chatlog)"
+    title = "Adium's logs (.chatlog, .AdiumHTMLLog)"
     partial_presence = True
     ordered = False
     marks: frozenset[str] = frozenset()
 
     def sniff(self, document: Document, head: bytes) -> bool:
-        return b"<chat" in head and b"http://purl.org/net/ulf/ns/" in head
+        return (b"<chat" in head and b"http://purl.org/net/ulf/ns/" in head) or is_theirs(head)
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        if is_theirs(document.head(HEAD)):
+            yield from HtmlLog(document, options, reading).events()
+            return
         log: _Reader | None = None
         try:
             senders = _senders(document)

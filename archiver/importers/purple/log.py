@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from datetime import datetime
+from datetime import datetime, time
+from typing import NamedTuple
 
 from archiver.events import JOINED, LEFT, RENAMED, SENT, Attachment, Event, Message, Participant, Place
 from archiver.importers import jsonfile
 from archiver.importers.protocol import Options
+from archiver.importers.purple.notices import of_a_room
 from archiver.importers.telling import Numbering, Room
 from archiver.importers.text import Charset
 
@@ -20,6 +22,11 @@ _NOTICES = (
     (JOINED, re.compile(r"(?P<who>.{1,200}) entered the room\.?$")),
     (LEFT, re.compile(r"(?P<who>.{1,200}?) left the room(?: \((?P<reason>.*)\))?\.?$")),
     (RENAMED, re.compile(r"(?P<who>.{1,200}) is now known as (?P<other>.{1,200}?)\.?$")),
+)
+
+
+_CLOCK = re.compile(
+    r"(?:(?P<date>.{6,20})[ T])?(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[ \u00a0\u202f]?(?P<half>[AaPp])\.?[Mm]\.?)?"
 )
 
 
@@ -71,30 +78,47 @@ class Log:
     def notice(
         self, at: datetime, sequence: str, text: str, guessed: str | None = None, charset: Charset | None = None
     ) -> Event | None:
-        """Who came, left or is called otherwise, as English logs of rooms tell it; None for any other notice."""
-        for type_, pattern in _NOTICES if self.is_room else ():
-            found = pattern.fullmatch(text.strip())
-            if found is not None:
-                names = found.groupdict()
-                other = names.get("other")
-                subject = Participant(address=other, name=other) if other else None
-                who, key = Participant(address=found["who"], name=found["who"]), self._key(at, type_, text)
-                reason = names.get("reason") or None
-                return self._room.event(
-                    key,
-                    type_,
-                    at,
-                    who,
-                    sequence=sequence,
-                    guessed=guessed,
-                    charset=charset,
-                    subject=subject,
-                    reason=reason,
-                )
-        return None
+        """Who came, left or is called otherwise, as logs of rooms tell it; None for any other notice."""
+        found = of_a_room(text.strip()) if self.is_room else None
+        if found is None:
+            return None
+        type_, said = found
+        name, other = said["who"] or "", said.get("other")
+        return self._room.event(
+            self._key(at, type_, text),
+            type_,
+            at,
+            Participant(address=name, name=name),
+            sequence=sequence,
+            guessed=guessed,
+            charset=charset,
+            subject=Participant(address=other, name=other) if other else None,
+            reason=said.get("reason") or None,
+        )
 
     def _key(self, at: datetime, *what: str) -> str:
         return self._numbering.key(f"{at.timestamp():.0f}-{jsonfile.digest(what)}")
+
+
+class Clock(NamedTuple):
+    """`date` as it stands there, None where there is none."""
+
+    date: str | None
+    time: time
+
+
+def clock_of(stamp: str) -> Clock | None:
+    """A time of day, in 12 or 24 hours, before which a date may stand; None for anything else."""
+    found = _CLOCK.fullmatch(stamp.strip())
+    if found is None:
+        return None
+    hour = int(found["h"])
+    if found["half"]:
+        hour = hour % 12 + (12 if found["half"] in "pP" else 0)
+    try:
+        return Clock(found["date"], time(hour, int(found["m"]), int(found["s"])))
+    except ValueError:
+        return None
 
 
 def is_picture(name: str) -> bool:

@@ -19,7 +19,8 @@ from archiver.hypertext import text_of
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading, fold_guess, zone_guess, zone_of
-from archiver.importers.purple.log import Log, is_picture
+from archiver.importers.purple.log import Log, clock_of, is_picture
+from archiver.importers.purple.notices import is_of_no_event
 from archiver.importers.telling import told
 from archiver.importers.text import Charset, TextLine, charset_in, charset_of, text_lines
 
@@ -36,13 +37,12 @@ _HTML = re.compile(
     re.DOTALL,
 )
 _TEXT = re.compile(rf"{_STAMP} (?:(?P<name>[^:\n]{{1,200}}): (?P<words>.*)|(?P<notice>.*))", re.DOTALL)
-_CLOCK = re.compile(
-    r"(?:(?P<date>.{6,20})[ T])?(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
-)
 _IMAGE = re.compile(r'<img\b[^>]{0,1000}?\bsrc="([^"<>]{1,500})"', re.IGNORECASE)
 _OWNER = {"16569e": True, "a82f2f": False}
 """By the colour of a name, whether it is the account's owner; other colours (actions, whispers) don't tell."""
 _ACTION = "***"
+OF_NO_EVENT = "notices of Pidgin's own"
+NOT_UNDERSTOOD = "notices of Pidgin's own that aren't understood"
 BACK = timedelta(hours=1)
 """How far a clock goes back before that means the next day: more than the end of summer time."""
 
@@ -190,9 +190,10 @@ class _Reader:
         guessed = guess_mark(*self._assumed, fold_guess(at.replace(tzinfo=None), self._zone))
         self._reading.unnumbered += 1
         if line.name is None:
-            notice = self._log.notice(at, sequence, self._plain(line.words), guessed, line.charset)
+            words = self._plain(line.words)
+            notice = self._log.notice(at, sequence, words, guessed, line.charset)
             if notice is None:
-                self._reading.ignored["notices of Pidgin's own"] += 1
+                self._reading.ignored[OF_NO_EVENT if is_of_no_event(words) else NOT_UNDERSTOOD] += 1
             else:
                 yield from told([notice], self._reading, original, position)
             return
@@ -219,18 +220,15 @@ class _Reader:
 
     def _time(self, stamp: str) -> datetime | None:
         """A time of day follows the line before; one with a date, of a message that came late, stands alone."""
-        found = _CLOCK.fullmatch(stamp.strip())
+        found = clock_of(stamp)
         if found is None:
             return None
-        hour = int(found["h"])
-        if found["half"]:
-            hour = hour % 12 + (12 if found["half"] in "pP" else 0)
-        try:
-            clock = self._last.replace(hour=hour, minute=int(found["m"]), second=int(found["s"]), microsecond=0)
-            if found["date"]:
-                return datetime.combine(datetime.fromisoformat(found["date"]), clock.timetz())
-        except ValueError:
-            return None
+        clock = datetime.combine(self._last.date(), found.time, self._last.tzinfo)
+        if found.date:
+            try:
+                return datetime.combine(datetime.fromisoformat(found.date), clock.timetz())
+            except ValueError:
+                return None
         if clock < self._last - BACK:
             self._assumed["next-day"] = None
             clock += timedelta(days=1)

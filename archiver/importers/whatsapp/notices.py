@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 from archiver.events import JOINED, LEFT, STARTED, TOPIC_CHANGED
+from archiver.importers.wording import ANYTHING, template
 
 YOU = frozenset(
     (
@@ -24,8 +25,7 @@ _PARTS = {
     "{who}": r"(?P<who>[^:]{1,100}?)",
     "{whom}": r"(?P<whom>.{1,1000}?)",
     "{topic}": rf"[{QUOTES}]\s?(?P<topic>.*?)\s?[{QUOTES}]",
-    "{*}": r"(?:.*? )?",
-    "{etc}": r".*",
+    **ANYTHING,
 }
 _TEMPLATES = {
     STARTED: (
@@ -113,26 +113,19 @@ class Notice(NamedTuple):
     topic: str | None
 
 
-def _compiled(template: str) -> re.Pattern[str]:
-    made = re.escape(template)
-    for name, pattern in _PARTS.items():
-        made = made.replace(re.escape(name), pattern)
-    return re.compile(rf"{made}\.?", re.DOTALL)
-
-
-_KNOWN = tuple((_compiled(each), each, type_) for type_, templates in _TEMPLATES.items() for each in templates)
+_KNOWN = tuple((template(each, _PARTS), each, type_) for type_, templates in _TEMPLATES.items() for each in templates)
 
 
 def notice(text: str) -> Notice | None:
     """What a line of the system says; None where that is no event, or in words not known here."""
     if len(text) > LONGEST:
         return None
-    for pattern, template, type_ in _KNOWN:
+    for pattern, words, type_ in _KNOWN:
         match = pattern.fullmatch(text)
         if match is None:
             continue
         found = match.groupdict()
-        whom = "" if _TO_THE_OWNER.search(template) else found.get("whom")
-        who = found.get("who") or (None if template.startswith(_PASSIVE) else "")
+        whom = "" if _TO_THE_OWNER.search(words) else found.get("whom")
+        who = found.get("who") or (None if words.startswith(_PASSIVE) else "")
         return Notice(type_, who, whom, found.get("topic"))
     return None
