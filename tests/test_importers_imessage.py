@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plistlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from archiver.events import Captured, Event, Rejected
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.imessage.body import text_of
+from archiver.importers.imessage.edits import versions_of
 from archiver.importers.recognising import document_at
 
 MADE = FIXTURES / "copyleft" / "imessage"
@@ -79,7 +81,7 @@ def database(path: Path, *rows: dict[str, Any]) -> Path:
             is_from_me INTEGER, account TEXT, date INTEGER, date_edited INTEGER, date_retracted INTEGER,
             associated_message_guid TEXT, associated_message_type INTEGER, associated_message_emoji TEXT,
             thread_originator_guid TEXT, item_type INTEGER, group_action_type INTEGER, group_title TEXT,
-            other_handle INTEGER, subject TEXT);
+            other_handle INTEGER, subject TEXT, message_summary_info BLOB);
         INSERT INTO handle VALUES (1, 'bob@x.org', 'iMessage'), (2, '+4930555', 'iMessage');
         INSERT INTO chat VALUES (1, 'iMessage;-;bob@x.org', '', 45), (2, 'iMessage;+;chat1', 'Team', 43);
         INSERT INTO chat_handle_join VALUES (1, 1), (2, 1), (2, 2);
@@ -136,6 +138,38 @@ def test_a_mac_of_today(tmp_path: Path) -> None:
     places = {(each.data.conversation.id, each.data.conversation.kind) for each in told}
     assert places == {("ann@x.org iMessage;-;bob@x.org", "im"), ("ann@x.org iMessage;+;chat1", "group")}
     assert told[1].data.actor.address == "ann@x.org" and told[2].data.message.in_reply_to == "G1"  # type: ignore[union-attr]
+
+
+def summary(*texts: str, parts: int = 1, **more: Any) -> bytes:
+    """As Messages keeps it of a message that was edited, ten seconds after another."""
+    said = [{"d": float(START + 10 * n), "t": body(text)} for n, text in enumerate(texts)]
+    ranges = {str(n): {"lo": 0, "le": 5} for n in range(parts)}
+    return plistlib.dumps({"ec": {"0": said}, "otr": ranges, "ust": True} | more, fmt=plistlib.FMT_BINARY)
+
+
+def test_what_an_edited_message_said_before(tmp_path: Path) -> None:
+    edited = (START + 90) * 10**9
+    path = database(
+        tmp_path / "chat.db",
+        {"text": "third", "date_edited": edited, "message_summary_info": summary("first", "second", "third")},
+        {"text": "whole", "date_edited": edited, "message_summary_info": summary("a", "b", parts=2)},
+        {"text": "only", "date_edited": edited, "message_summary_info": b"bplist00 broken"},
+        {"text": "same", "message_summary_info": summary()},
+        {"text": "odd", "date_edited": edited, "message_summary_info": summary(ec={"0": [{"d": float("inf")}]})},
+    )
+    told = [(each.type.partition(".")[2], each.time.second, each.data.message) for each in events(path)]
+    assert [(kind, message and message.text) for kind, _, message in told] == [
+        *(("sent", "first"), ("edited", "second"), ("edited", "third")),
+        *(("sent", "whole"), ("edited", "whole"), ("sent", "only"), ("edited", "only"), ("sent", "same")),
+        *(("sent", "odd"), ("edited", "odd")),
+    ]
+    assert [second for _, second, _ in told[:3]] == [21, 30, 40]
+    assert {message and message.id for _, _, message in told[:3]} == {"G1"}
+
+
+@given(st.binary(max_size=120) | st.binary(max_size=40).map(lambda tail: summary("a", "b")[:60] + tail))
+def test_any_summary_is_versions_or_none(blob: bytes) -> None:
+    assert isinstance(versions_of(blob), list)
 
 
 def test_attachments_lie_beside_it_and_nowhere_else(tmp_path: Path) -> None:

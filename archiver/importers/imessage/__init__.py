@@ -1,4 +1,7 @@
-"""iMessage and SMS of a Mac or an iPhone: `database` (rows -> events) with `body` (texts packed in blobs)."""
+"""iMessage and SMS of a Mac or an iPhone.
+
+`database` makes events of `row`s; `body` unpacks texts, `edits` what they were before.
+"""
 
 from archiver.importers.imessage.database import IMessage
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from archiver.events import (
     EDITED,
@@ -31,7 +31,8 @@ from archiver.events import (
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile, sqlitefile
 from archiver.importers.document import Document
-from archiver.importers.imessage.body import OBJECT, text_of
+from archiver.importers.imessage.edits import Version, versions_of
+from archiver.importers.imessage.row import OPTIONAL, Row
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.sqlitefile import Database
@@ -46,51 +47,10 @@ _NANOSECONDS = 10**15
 _UNIX = 1_100_000_000
 """Seconds above this are none since 2001 (it would be after 2035): then they are since 1970."""
 _NEEDED = {"message": ("guid", "text", "handle_id", "is_from_me", "date"), "handle": ("id",), "chat": ("guid",)}
-_OPTIONAL = (
-    *("attributedBody", "date_edited", "date_retracted", "associated_message_guid", "associated_message_type"),
-    *("associated_message_emoji", "thread_originator_guid", "item_type", "group_action_type", "group_title"),
-    *("other_handle", "subject"),
-)
 _FILE = ("filename", "mime_type", "transfer_name")
 _REACTIONS = {2000: "❤️", 2001: "👍", 2002: "👎", 2003: "😂", 2004: "‼️", 2005: "❓"}
 _NAMES = {"love": 2000, "like": 2001, "dislike": 2002, "laugh": 2003, "emphasize": 2004, "question": 2005}
 _REMOVED = 1000
-
-
-class Row(Struct, frozen=True):
-    """A row of `message`; columns that a version of the system doesn't have are None."""
-
-    number: Any
-    guid: Any
-    text: Any
-    handle_id: Any
-    is_from_me: Any
-    date: Any
-    attributedBody: Any = None
-    date_edited: Any = None
-    date_retracted: Any = None
-    associated_message_guid: Any = None
-    associated_message_type: Any = None
-    associated_message_emoji: Any = None
-    thread_originator_guid: Any = None
-    item_type: Any = None
-    group_action_type: Any = None
-    group_title: Any = None
-    other_handle: Any = None
-    subject: Any = None
-
-    @property
-    def words(self) -> str:
-        """Without the marks that stand for attachments."""
-        said = self.text if isinstance(self.text, str) and self.text else None
-        if said is None and isinstance(self.attributedBody, bytes):
-            said = text_of(self.attributedBody)
-        return (said or "").replace(OBJECT, "").strip("\n")
-
-    @property
-    def is_unreadable(self) -> bool:
-        packed = isinstance(self.attributedBody, bytes) and bool(self.attributedBody)
-        return not self.text and packed and text_of(self.attributedBody) is None
 
 
 class IMessage:
@@ -184,7 +144,7 @@ class _Phone:
             )
         )
         files = _Beside(self._attached())
-        there = [each for each in _OPTIONAL if self._database.has("message", (each,))]
+        there = [each for each in OPTIONAL if self._database.has("message", (each,))]
         columns = ("guid", "text", "handle_id", "is_from_me", "date", *there)
         query = f"SELECT rowid, {', '.join(columns)} FROM message ORDER BY rowid"  # noqa: S608
         for values in self._database.rows(query, through="message"):
@@ -234,16 +194,27 @@ class _Phone:
         if isinstance(row.subject, str) and row.subject:
             words = f"{row.subject}\n{words}"
         answered = str(row.thread_originator_guid) if row.thread_originator_guid else None
-        message = Message(guid, words, in_reply_to=answered, thread=answered)
+        versions = versions_of(row.message_summary_info) if row.date_edited and words else []
+        first = versions[0].text if versions else words
+        message = Message(guid, first, in_reply_to=answered, thread=answered)
         shared = tuple(each.attachment for each in files) or None
         yield room.event(guid, SENT, at, actor, message=message, attachments=shared)
         is_gone = bool(row.date_edited) and not words and not files
         if row.date_retracted or is_gone:
             gone = self._time(row.date_retracted or row.date_edited)
             yield room.event(f"{guid}/retracted", RETRACTED, gone, actor, message=Message(guid))
+        elif len(versions) > 1:
+            yield from self._edits(guid, room, actor, versions, words)
         elif row.date_edited:
             edited = self._time(row.date_edited)
             yield room.event(f"{guid}/edited", EDITED, edited, actor, message=Message(guid, words))
+
+    def _edits(self, guid: str, room: Room, actor: Participant, versions: list[Version], words: str) -> Iterator[Event]:
+        """The last one is what the message says now."""
+        texts = [*(each.text for each in versions[1:-1]), words]
+        for number, (version, text) in enumerate(zip(versions[1:], texts, strict=True), 1):
+            at = self._time(round(version.at * 1_000_000_000))
+            yield room.event(f"{guid}/edited/{number}", EDITED, at, actor, message=Message(guid, text))
 
     def _reacted(self, row: Row, room: Room, at: datetime, kind: int) -> Iterator[Event]:
         target = str(row.associated_message_guid).rpartition("/")[2].removeprefix("bp:")
