@@ -27,7 +27,7 @@ from archiver.cli import main
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.sources.listening import Address
-from archiver.sources.matrix import fetching, reception, registration, translating
+from archiver.sources.matrix import fetching, gaps, late, reception, registration, translating, trying
 from archiver.sources.matrix.ledger import REMEMBERED, Ledger
 from archiver.sources.matrix.reaching import LONGEST, QUIET, Reach
 from archiver.sources.matrix.source import MatrixSource
@@ -377,8 +377,8 @@ def start(tmp_path: Path, homeserver: Homeserver, spooled: Spooled) -> Iterator[
 
 
 def test_it_is_up_while_the_homeserver_reaches_it_and_has_caught_up(start, homeserver, spooled, monkeypatch):
-    monkeypatch.setattr(reception, "MISSED", 0.05)
-    monkeypatch.setattr(reception, "TRIED", 0.05)
+    monkeypatch.setattr(trying, "MISSED", 0.05)
+    monkeypatch.setattr(trying, "TRIED", 0.05)
     homeserver.answers["/ping"] = (502, {"errcode": "M_CONNECTION_FAILED"})
     source = start()
     assert not source.up
@@ -397,8 +397,8 @@ def test_it_is_up_while_the_homeserver_reaches_it_and_has_caught_up(start, homes
 
 def test_what_a_homeserver_never_told_is_found_and_told(start, homeserver, spooled, monkeypatch):
     """As where it died between taking a message and telling of it."""
-    monkeypatch.setattr(reception, "GAPS", 0.1)
-    monkeypatch.setattr(reception, "LOOK", 0.1)
+    monkeypatch.setattr(gaps, "GAPS", 0.1)
+    monkeypatch.setattr(late, "LOOK", 0.1)
     before, first, lost = (
         said("before the service"),
         said("first"),
@@ -417,12 +417,12 @@ def test_what_a_homeserver_never_told_is_found_and_told(start, homeserver, spool
     assert [each.type for each in events_of(spooled)][-3:] == ["message.sent", "participant.joined", "message.sent"]
     put(source, young)
     assert until(lambda: spooled.texts[-1] == "on its way") and spooled.texts.count("on its way") == 1
-    left_kept = start()._reception._translator._rooms.get(ROOM).room.membership_before("@bob:hs.test", 2e12)
+    left_kept = start()._reception.translator._rooms.get(ROOM).room.membership_before("@bob:hs.test", 2e12)
     assert left_kept == "leave", "what was known later stays"
 
 
 def test_what_was_quarantined_is_not_found_again_and_again(start, homeserver, spooled, monkeypatch):
-    monkeypatch.setattr(reception, "GAPS", 0.05)
+    monkeypatch.setattr(gaps, "GAPS", 0.05)
     deep: Any = "x"
     for _ in range(200):
         deep = [deep]
@@ -606,7 +606,7 @@ def test_whatever_stands_for_an_address_is_no_fault_of_ours(start, spooled, addr
 def test_a_slow_file_delays_nobody_and_comes_after_its_message(start, homeserver, spooled, monkeypatch):
     monkeypatch.setattr(fetching, "IN_TIME", 0.2)
     monkeypatch.setattr(fetching.Fetching.in_time, "__defaults__", (0.2,))
-    monkeypatch.setattr(reception, "LOOK", 0.1)
+    monkeypatch.setattr(late, "LOOK", 0.1)
     free = threading.Event()
     homeserver.answers["/media/download/"] = lambda: (200, b"content") if free.wait(20) else (500, {})
     source, message = start(), event(content=SHARED)
@@ -626,8 +626,8 @@ def test_a_slow_file_delays_nobody_and_comes_after_its_message(start, homeserver
 
 
 def test_a_file_that_fails_is_tried_again_and_given_up_after_days(tmp_path, start, homeserver, spooled, monkeypatch):
-    monkeypatch.setattr(reception, "LOOK", 0.05)
-    monkeypatch.setattr(reception, "wait", lambda tries: 0)
+    monkeypatch.setattr(late, "LOOK", 0.05)
+    monkeypatch.setattr(late, "wait", lambda tries: 0)
     homeserver.answers["/media/download/"] = (502, {})
     source = start()
     assert put(source, CREATED, event(content=SHARED)).status_code == 200
@@ -648,7 +648,7 @@ def test_a_killed_source_tells_the_same_again(tmp_path, homeserver, spooled):
     for _ in range(2):
         source = make(tmp_path, homeserver.url)
         source.start(spooled)
-        source._reception._translator.keep = partial(_dies)  # type: ignore[union-attr]
+        source._reception.translator.keep = partial(_dies)  # type: ignore[union-attr]
         assert put(source, *talk, txn="1").status_code == 503
         source.stop()
     bodies = [each.body for each in spooled.records if isinstance(each, Captured)]

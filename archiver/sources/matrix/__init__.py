@@ -2,7 +2,9 @@
 
 registration  the file that both share         homeserver   what is asked of the homeserver
 source        the `Source`                     reception    what the homeserver asks of us
-reaching      whether it reaches us            gaps         what it never told
+reaching      whether it reaches us            trying       asking it for that
+gaps          what it never told               late         files that come after their messages
+turns         what these need of reception
 ledger        what outlives a restart          rooms        rooms as they are now
 translating   a transaction -> events          fetching     files, at once or later
 history       rooms older than the service     saving       which of them are saved, for a backfill

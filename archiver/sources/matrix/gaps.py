@@ -1,16 +1,35 @@
 """What a homeserver has of a room and never told: one that dies forgets what it was about to tell (Synapse 1.163 does).
 
-So the last of each room in which something was said is looked through after a while. Asks; tells nothing itself.
+So the last of each room in which something was said is looked through after a while; what is missing is told in turn
+with what it sends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from archiver.importers.matrix.event import text
-from archiver.sources.matrix.homeserver import Homeserver
+import structlog
 
+from archiver.events import SECOND
+from archiver.exceptions import TryLater
+from archiver.importers import jsonfile
+from archiver.importers.matrix.event import text
+from archiver.sources.http.replies import Refusal
+from archiver.sources.matrix.homeserver import Homeserver, No, NotNow
+from archiver.sources.matrix.turns import Turns
+
+log = structlog.get_logger("archiver.sources")
+
+GAPS = 20.0
+"""Seconds between looks for what a homeserver never told."""
+YOUNG = 10.0
+"""Seconds that a homeserver may take to tell an event."""
+ROOMS = 200
+"""Looked through each time, at most; others the next time."""
 PAGE = 100
 PAGES = 10
 """Looked through at most, of one room at one time."""
@@ -37,3 +56,64 @@ async def missing(homeserver: Homeserver, room: str, user: str, known: Known, *,
             break
     last = max((index for index, (_, was) in enumerate(found) if was), default=0)
     return [each for each, was in found[:last] if not was][::-1]
+
+
+class Gaps:
+    """The rooms in which something was said, each with somebody who may be asked; looked through one by one."""
+
+    def __init__(self, turns: Turns, homeserver: Homeserver, is_up: Callable[[float], bool]) -> None:
+        self._turns = turns
+        self._homeserver = homeserver
+        self._is_up = is_up
+        self._active: dict[str, str] = {}
+        self._seen_through: set[str] = set()
+        """Rooms that were looked through since the start: before it, nobody knows what happened."""
+
+    def said(self, where: Mapping[str, str]) -> None:
+        """Rooms in which something was just said, and who said it."""
+        self._active |= where
+
+    async def always(self) -> None:
+        while True:
+            await asyncio.sleep(GAPS)
+            if not self._is_up(time.monotonic()):
+                continue  # it may be telling just now
+            for room in list(self._active)[:ROOMS]:
+                user = self._active.pop(room)
+                try:
+                    async with self._turns.turn:
+                        await self._fill(room, user)
+                except No as fault:
+                    log.info("room not looked through", source=self._turns.source, room=room, why=str(fault))
+                except (NotNow, TryLater, Refusal) as fault:
+                    self._active.setdefault(room, user)
+                    log.info(
+                        "room not looked through; trying again", source=self._turns.source, room=room, why=str(fault)
+                    )
+                except Exception:
+                    log.exception("room not looked through", source=self._turns.source, room=room)
+
+    async def _fill(self, room: str, user: str) -> None:
+        async def known(events: Sequence[str]) -> set[str]:
+            found: set[str] = await self._turns.work(self._turns.translator.told, events)
+            return found
+
+        found = await missing(self._homeserver, room, user, known, deep=room not in self._seen_through)
+        self._seen_through.add(room)
+        events = [each for each in found if _since(each, self._turns.clock()) > YOUNG]
+        if len(events) < len(found):
+            self._active.setdefault(room, user)  # these may be on their way: seen to the next time
+        if not events:
+            return
+        body = jsonfile.original({"events": events})
+        opened = await self._turns.work(partial(self._turns.translator.open, f"gap {room}", body, is_late=True))
+        if opened is not None and opened.lines:
+            log.warning("never told by the homeserver", source=self._turns.source, room=room, events=len(opened.lines))
+            # Names and the rest as they were then: what is known of the room is from later.
+            context = await self._homeserver.state_at(room, opened.lines[0].event_id, user)
+            await self._turns.take_in(opened, context)
+
+
+def _since(event: dict[str, Any], now: int) -> float:
+    at = event.get("origin_server_ts")
+    return now / SECOND - at / 1_000 if isinstance(at, int | float) else 0.0

@@ -13,11 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 import structlog
 from msgspec import structs
 from starlette.applications import Starlette
@@ -26,22 +24,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from archiver.events import SECOND, Captured, Outcome
-from archiver.exceptions import EventError, TryLater
-from archiver.importers import jsonfile
-from archiver.importers.matrix.event import Line
-from archiver.importers.media import Media
+from archiver.exceptions import TryLater
 from archiver.sources.credentials import digest_of
 from archiver.sources.http.receiving import Limits, body_of
 from archiver.sources.http.reception import Pieces, Reception
 from archiver.sources.http.replies import Refusal, try_later
 from archiver.sources.http.senders import Sender, Senders
-from archiver.sources.matrix.fetching import TRIES, Fetching, wait
-from archiver.sources.matrix.gaps import missing
+from archiver.sources.matrix.fetching import Fetching
+from archiver.sources.matrix.gaps import Gaps
 from archiver.sources.matrix.homeserver import Homeserver, No, NotNow
+from archiver.sources.matrix.late import Late
 from archiver.sources.matrix.ledger import Ledger, Waiting
 from archiver.sources.matrix.reaching import Reach
 from archiver.sources.matrix.registration import Registration
 from archiver.sources.matrix.translating import Found, Opened, Stranger, Translator
+from archiver.sources.matrix.trying import Trying
 from archiver.sources.protocol import Accept
 
 log = structlog.get_logger("archiver.sources")
@@ -49,20 +46,6 @@ log = structlog.get_logger("archiver.sources")
 ROOT = "/_matrix/app/v1"
 PATIENCE = 3
 """Transactions put off because the homeserver doesn't say what a new room is like; then it is told without."""
-ASKED, PATIENCE_OF_PINGS = 3.0, 20.0
-"""Seconds for an answer whether we can be reached: at a start, which waits for it, and later."""
-TRIED, MISSED = 30.0, 5.0
-"""Seconds between such questions: as long as it reaches us, and while it doesn't."""
-GAPS = 20.0
-"""Seconds between looks for what a homeserver never told."""
-YOUNG = 10.0
-"""Seconds that a homeserver may take to tell an event."""
-ROOMS = 200
-"""Looked through each time, at most; others the next time."""
-LATE_AT_ONCE = 3
-"""Files that nobody waits for; fewer than may be fetched together, so that others still come in time."""
-LOOK = 5.0
-"""Seconds between looks for files to be fetched later."""
 _CODES = {
     HTTPStatus.UNAUTHORIZED: "M_MISSING_TOKEN",
     HTTPStatus.FORBIDDEN: "M_FORBIDDEN",
@@ -90,22 +73,18 @@ class Transactions(Reception):
     ) -> None:
         super().__init__(source, limits, accept)
         self.reach = Reach()
-        self.given_up = 0
-        """Files that could not be had in days."""
-        self._id = registration.id
         self._homeserver = homeserver
         self._ledger = ledger
         self._fetching = fetching
-        self._translator = translator
-        self._clock = clock
+        self.translator = translator
+        self.clock = clock
         self._senders = Senders([Sender("homeserver", digest_of(registration.hs_token), ())], time.monotonic)
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "matrix")
         self._put_off: Counter[str] = Counter()
-        self._why = ""
-        self._active: dict[str, str] = {}
-        self._seen_through: set[str] = set()
-        """Rooms that were looked through since the start: before it, nobody knows what happened."""
+        self._trying = Trying(source, registration.id, homeserver, self.reach)
+        self._gaps = Gaps(self, homeserver, self.reach.is_up)
+        self.late = Late(self, ledger, fetching)
         self._tasks: list[asyncio.Task[None]] = []
 
     def application(self) -> Starlette:
@@ -124,8 +103,8 @@ class Transactions(Reception):
 
     async def begin(self) -> None:
         """Tells the homeserver that we are there: it sends at once what it kept for us, instead of in some minutes."""
-        await self._try(ASKED)
-        always = (self._fetch_later, self._keep_trying, self._fill_gaps)
+        await self._trying.once()
+        always = (self.late.always, self._trying.always, self._gaps.always)
         self._tasks = [asyncio.create_task(each()) for each in always]
 
     async def close(self) -> None:
@@ -158,28 +137,28 @@ class Transactions(Reception):
         with self.memory.share() as share:
             body = await body_of(request, self.limits, share)
             try:
-                async with self._turn:
-                    opened = await self._work(self._translator.open, request.path_params["txn"], body)
+                async with self.turn:
+                    opened = await self.work(self.translator.open, request.path_params["txn"], body)
                     if opened is not None:
-                        await self._take_in(opened)
-                        self._active |= {line.room_id or "": line.sender for line in opened.lines if line.sender}
-                    self.reach.told(time.monotonic(), _age(opened, self._clock()))
+                        await self.take_in(opened)
+                        self._gaps.said({line.room_id or "": line.sender for line in opened.lines if line.sender})
+                    self.reach.told(time.monotonic(), _age(opened, self.clock()))
             except TryLater as fault:
                 log.warning("events_put_off", source=self.source, reason=str(fault))
                 raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "ledger", "it can't be taken now") from fault
         return JSONResponse({})
 
-    async def _take_in(self, opened: Opened, context: Sequence[Any] = ()) -> None:
+    async def take_in(self, opened: Opened, context: Sequence[Any] = ()) -> None:
         found = structs.replace(await self._found(opened), context=context)
         try:
-            pieces: Pieces = await self._work(self._translator.tell, opened, found)
-            later = await self._work(self._translator.later, opened, found, pieces)
-            await self._work(self._ledger.wait_for, later)
+            pieces: Pieces = await self.work(self.translator.tell, opened, found)
+            later = await self.work(self.translator.later, opened, found, pieces)
+            await self.work(self._ledger.wait_for, later)
             outcomes = await self.take(pieces)
             if Outcome.BLOCKED in outcomes:
                 raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "blocked", "it can't be archived now")
-            await self._work(self._ledger.done_with, _had_before(later, pieces, outcomes))
-            await self._work(self._translator.keep, opened, found)
+            await self.work(self._ledger.done_with, _had_before(later, pieces, outcomes))
+            await self.work(self.translator.keep, opened, found)
         finally:
             self._fetching.discard(found.files.values())
 
@@ -222,128 +201,7 @@ class Transactions(Reception):
         except No:  # who never had any
             return False
 
-    # Whether it reaches us
-
-    async def _keep_trying(self) -> None:
-        while True:
-            await asyncio.sleep(TRIED if self.reach.reached else MISSED)
-            await self._try(PATIENCE_OF_PINGS)
-
-    async def _try(self, seconds: float) -> None:
-        why = ""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._homeserver.ping(self._id)
-        except TimeoutError:
-            why = f"no answer in {seconds:.0f} seconds"
-        except NotNow as fault:
-            why = str(fault)
-        except No as fault:
-            # Before version 1.7 of the specification nobody could be asked for that.
-            why = "" if fault.errcode == "M_UNRECOGNIZED" else str(fault)
-        except Exception as fault:
-            log.exception("homeserver not tried", source=self.source)
-            why = repr(fault)
-        if why and why != self._why:
-            log.warning("homeserver doesn't reach us", source=self.source, why=why)
-        elif self._why and not why:
-            log.info("homeserver reaches us", source=self.source)
-        self._why = why
-        self.reach.tried(time.monotonic(), reached=not why)
-
-    # What it never told
-
-    async def _fill_gaps(self) -> None:
-        while True:
-            await asyncio.sleep(GAPS)
-            if not self.reach.is_up(time.monotonic()):
-                continue  # it may be telling just now
-            for room in list(self._active)[:ROOMS]:
-                user = self._active.pop(room)
-                try:
-                    async with self._turn:
-                        await self._fill(room, user)
-                except No as fault:
-                    log.info("room not looked through", source=self.source, room=room, why=str(fault))
-                except (NotNow, TryLater, Refusal) as fault:
-                    self._active.setdefault(room, user)
-                    log.info("room not looked through; trying again", source=self.source, room=room, why=str(fault))
-                except Exception:
-                    log.exception("room not looked through", source=self.source, room=room)
-
-    async def _fill(self, room: str, user: str) -> None:
-        async def known(events: Sequence[str]) -> set[str]:
-            found: set[str] = await self._work(self._translator.told, events)
-            return found
-
-        found = await missing(self._homeserver, room, user, known, deep=room not in self._seen_through)
-        self._seen_through.add(room)
-        events = [each for each in found if _since(each, self._clock()) > YOUNG]
-        if len(events) < len(found):
-            self._active.setdefault(room, user)  # these may be on their way: seen to the next time
-        if not events:
-            return
-        body = jsonfile.original({"events": events})
-        opened = await self._work(partial(self._translator.open, f"gap {room}", body, is_late=True))
-        if opened is not None and opened.lines:
-            log.warning("never told by the homeserver", source=self.source, room=room, events=len(opened.lines))
-            # Names and the rest as they were then: what is known of the room is from later.
-            context = await self._homeserver.state_at(room, opened.lines[0].event_id, user)
-            await self._take_in(opened, context)
-
-    # Files that come later
-
-    async def _fetch_later(self) -> None:
-        while True:
-            try:
-                due = await self._work(self._ledger.due, self._clock(), LATE_AT_ONCE)
-                # Several, so that a slow one holds up no other; all come to their end before any is looked at again.
-                for fault in await asyncio.gather(*map(self._bring, due), return_exceptions=True):
-                    if fault is not None:
-                        raise fault
-            except TryLater as fault:
-                log.warning("files put off", source=self.source, why=str(fault))
-            except Refusal:
-                pass  # the spool takes nothing just now, and it was said
-            except Exception:
-                log.exception("files not fetched", source=self.source)
-            await asyncio.sleep(LOOK)
-
-    async def _bring(self, waiting: Waiting) -> None:
-        try:
-            file = await self._fetching.late(msgspec.json.decode(waiting.body, type=Line))
-        except NotNow as fault:
-            await self._try_again(waiting, str(fault))
-            return
-        try:
-            if file.held is not None:
-                await self._complete(waiting, file)
-            await self._work(self._ledger.done_with, [waiting.event])
-        finally:
-            self._fetching.discard([file])
-
-    async def _complete(self, waiting: Waiting, file: Media) -> None:
-        async with self._turn:
-            try:
-                piece: Captured = await self._work(self._translator.brought, waiting, file)
-            except EventError as fault:
-                log.error("file not told", source=self.source, message=waiting.event, why=str(fault))
-                return
-            outcomes = await self.take([piece])
-        if Outcome.BLOCKED in outcomes:
-            raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "blocked", "it can't be archived now")
-
-    async def _try_again(self, waiting: Waiting, why: str) -> None:
-        tries = waiting.tries + 1
-        if tries < TRIES:
-            again = msgspec.structs.replace(waiting, tries=tries, due=self._clock() + wait(tries))
-            await self._work(self._ledger.wait_for, [again])
-            return
-        await self._work(self._ledger.done_with, [waiting.event])
-        self.given_up += 1
-        log.error("file given up", source=self.source, message=waiting.event, tries=tries, why=why)
-
-    async def _work(self, function: Callable[..., Any], *arguments: object) -> Any:
+    async def work(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
 
@@ -351,11 +209,6 @@ def _age(opened: Opened | None, now: int) -> float:
     """Seconds since the last event of a transaction."""
     times = [line.origin_server_ts for line in opened.lines] if opened is not None else []
     return max(0.0, now / SECOND - max(times) / 1_000) if times else 0.0
-
-
-def _since(event: dict[str, Any], now: int) -> float:
-    at = event.get("origin_server_ts")
-    return now / SECOND - at / 1_000 if isinstance(at, int | float) else 0.0
 
 
 def _error(status: HTTPStatus, errcode: str, told: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -79,7 +79,7 @@ class MatrixSource(Served):
         return super().up and isinstance(reception, Transactions) and reception.reach.is_up(time.monotonic())
 
     def signs(self) -> Signs:
-        lost = self._reception.given_up if isinstance(self._reception, Transactions) else 0
+        lost = self._reception.late.given_up if isinstance(self._reception, Transactions) else 0
         return Signs(super().signs().refused, lost)
 
     def start(self, accept: Accept) -> None:
