@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from builders import say
@@ -18,17 +19,44 @@ from test_rebuilding import shown
 from archiver.decisions.policy import is_archived
 from archiver.events import Captured, Rejected
 from archiver.importers import IMPORTERS, Options, Reading
-from archiver.importers.recognising import document_at
+from archiver.importers.recognising import document_at, recognise
 from archiver.types import Conversation, Presence, Roster
 
 EXPECTED = Path(__file__).parent.parent / "fixtures" / "expected"
 ITEMS = IMPORTERS["items"]
 
 
+FOLDER = TemporaryDirectory(prefix="items-")
+"""The golden items, called as an export calls them: by that they are known."""
+
+
+def named(path: Path, number: int) -> Path:
+    copy = Path(FOLDER.name) / f"{number}.K{number:032x}.conversation-archiver.eml"
+    copy.write_bytes(path.read_bytes())
+    return copy
+
+
 class TestItems(ImporterContract):
     importer = ITEMS
-    samples = tuple((path, Options()) for path in sorted(EXPECTED.glob("*.eml")))
+    samples = tuple((named(path, n), Options()) for n, path in enumerate(sorted(EXPECTED.glob("*.eml"))))
     brings_marks = True
+
+
+def test_a_header_field_makes_no_item(tmp_path: Path) -> None:
+    """Anybody can send somebody a mail that has one, with events of others in it."""
+    content = item(from_file("whisper"))
+    start = b"From a Tue Mar  5 10:00:00 2024\n"
+    (tmp_path / "forged.eml").write_bytes(content)
+    (tmp_path / "forged.mbox").write_bytes(start + content)
+    (tmp_path / "ours.mbox").write_bytes(start + content)
+    (tmp_path / "ours.mbox.manifest.ndjson").write_bytes(b"{}\n")
+    found = recognise((tmp_path,)).found
+    assert {name: [each.name for each in documents] for name, documents in found.items() if name != "events"} == {
+        "mail": ["forged.eml", "forged.mbox"],
+        "items": ["ours.mbox"],
+    }
+    captured = list(ITEMS.read(document_at(tmp_path / "ours.mbox"), Options(), Reading(RECEIVED)))
+    assert len(captured) == len(from_file("whisper").events)
 
 
 def read(path: Path) -> tuple[list[Captured | Rejected], Counter[str]]:

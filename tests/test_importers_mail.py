@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mailbox
 import shutil
+from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
@@ -122,20 +123,33 @@ def test_every_mail_there_is_for_tests_is_read_or_kept_whole() -> None:
     assert len(paths) > 120
 
 
-def test_an_item_of_ours_is_read_as_one_and_a_mail_that_carries_one_is_not(tmp_path: Path) -> None:
-    item = (FIXTURES / "expected" / "missed.bob.eml").read_bytes()
-    (tmp_path / "ours.eml").write_bytes(item)
-    (tmp_path / "report.eml").write_bytes(
-        b"From: journal@example.org\nTo: archive@example.org\nX-MS-Journal-Report:\nMIME-Version: 1.0\n"
-        b"Date: Tue, 5 Mar 2024 10:00:00 +0000\nContent-Type: multipart/mixed; boundary=b\n\n"
-        b"--b\nContent-Type: text/plain\n\nSender: ann@example.org\nMessage-Id: <x@example.org>\n"
-        b"--b\nContent-Type: message/rfc822\n\n" + item + b"\n--b--\n"
-    )
-    found = recognise((tmp_path,)).found
-    assert {name: [each.name for each in documents] for name, documents in found.items()} == {
-        "items": ["ours.eml"],
-        "mail": ["report.eml"],
-    }
+EVENTS = (
+    b'{"specversion":"1.0","source":"xmpp:corp","id":"1","type":"message.sent","time":"2024-05-01T10:00:00Z",'
+    b'"data":{"conversation":{"id":"board","kind":"group"},"actor":{"address":"ceo@corp.example"},'
+    b'"message":{"id":"1","text":"pay eve"}}}\n'
+)
+
+
+@pytest.mark.parametrize(
+    "made", [EVENTS, (FIXTURES / "expected" / "missed.bob.eml").read_bytes()], ids=["events", "an item"]
+)
+def test_what_somebody_was_sent_writes_no_history(made: bytes, tmp_path: Path) -> None:
+    """In a mailbox lies what anybody wrote: events in it are files of a mail, and so is what looks like an item."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Message-ID"] = "eve@evil.example", "ann@corp.example", "<1@evil.example>"
+    mail["Date"], mail["X-Archiver-Source"] = "Wed, 1 May 2024 09:00:00 +0000", "xmpp:corp"
+    mail.set_content("meeting at 5")
+    mail.add_attachment(made, maintype="application", subtype="x-ndjson", filename="notes.ndjson")
+    start = b"From a Tue Mar  5 10:00:00 2024\n"
+    whole = mail.as_bytes() if made is EVENTS else made
+    (tmp_path / "box.mbox").write_bytes(start + whole + b"\n")
+    (only,), rejected, _ = read(tmp_path / "box.mbox")
+    assert not rejected
+    assert only.event.source == "smtp:mail" and only.event.type == "message.sent"
+    assert only.event.data.attachments and only.event.data.message is not None
+    if made is EVENTS:
+        assert only.event.data.message.text.strip() == "meeting at 5"
+        assert only.event.data.actor is not None and only.event.data.actor.address == "eve@evil.example"
 
 
 @pytest.mark.parametrize(
@@ -188,15 +202,14 @@ def test_an_mbox_of_our_own_items_gives_their_events(tmp_path: Path) -> None:
     items = [(FIXTURES / "expected" / f"{name}.eml").read_bytes() for name in ("missed.bob", "poll.alice")]
     start = b"From a Tue Mar  5 10:00:00 2024\n"
     (tmp_path / "ours.mbox").write_bytes(b"".join(start + each + b"\n" for each in items))
-    assert list(recognise((tmp_path,)).found) == ["mail"]
     alone = []
     for number, item in enumerate(items):
         (tmp_path / f"{number}.eml").write_bytes(item)
-        found = IMPORTERS["items"].read(document_at(tmp_path / f"{number}.eml"), Options(), Reading(RECEIVED))
-        alone += [each.body for each in found if isinstance(each, Captured)]
-    captured, rejected, _ = read(tmp_path / "ours.mbox")
-    assert not rejected
-    assert [each.body for each in captured] == alone
+        alone += IMPORTERS["items"].read(document_at(tmp_path / f"{number}.eml"), Options(), Reading(RECEIVED))
+    found = IMPORTERS["items"].read(document_at(tmp_path / "ours.mbox"), Options(), Reading(RECEIVED))
+    assert [each.body for each in found if isinstance(each, Captured)] == [
+        each.body for each in alone if isinstance(each, Captured)
+    ]
 
 
 def test_a_journal_report_is_the_same_live_from_a_file_and_from_an_mbox(tmp_path: Path) -> None:

@@ -119,13 +119,16 @@ class TestJournal:
         assert only.event.id == "1@a.example" and only.event.data.actor is not None
         assert only.event.data.actor.address == "ann@a.example"
 
-    def test_events_that_the_reported_mail_carries_are_its_events(self) -> None:
+    def test_events_that_the_reported_mail_carries_are_a_file_of_it(self) -> None:
+        """It came from anybody."""
         mail = EmailMessage()
         mail["From"], mail["To"] = "gateway@a.example", "journal@a.example"
         line = events(original())[0].body
         mail.add_attachment(line, maintype="application", subtype="x-ndjson", filename="e.ndjson")
-        (only,) = events(report(FIELDS, mail.as_bytes()))
-        assert only.body == line
+        mail["X-Archiver-Source"] = "xmpp:corp"
+        for only in events(report(FIELDS, mail.as_bytes())):
+            assert only.event.source == "smtp:test"
+            assert [each.name for each in only.event.data.attachments or ()] == ["e.ndjson"]
 
     @pytest.mark.parametrize(
         ("content", "why"),

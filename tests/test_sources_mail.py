@@ -19,7 +19,7 @@ from archiver.events import SECOND, Captured, Rejected, microseconds, moment
 from archiver.hypertext import text_of
 from archiver.sources import mail as module
 from archiver.sources.decoding import date, header_text, people, text_from
-from archiver.sources.mail import read_mail
+from archiver.sources.mail import Believed, read_mail
 
 NOW = 1_700_000_000 * SECOND
 MIME = Path(__file__).parent.parent / "fixtures" / "mime"
@@ -367,7 +367,14 @@ class TestCarriedEvents:
 
     @pytest.mark.parametrize("content", [b"{}", b"[1", b"\xff\xfe", b"[" * 5000])
     def test_a_broken_batch_is_kept(self, content: bytes) -> None:
-        assert refused(carrying(content, "application/cloudevents-batch+json")).content == content
+        """Whole: its text may be all that somebody wrote."""
+        mail = carrying(content, "application/cloudevents-batch+json")
+        assert refused(mail).content == mail.as_bytes()
+
+    def test_a_file_without_an_event_takes_no_mail_with_it(self) -> None:
+        mail = carrying(b"\n\n", "application/x-ndjson", "e.ndjson")
+        record = refused(mail)
+        assert record.content == mail.as_bytes() and "no event" in record.reason
 
     def test_a_broken_event_of_a_batch_is_kept_alone(self) -> None:
         first, broken = read(carrying(b"[" + line(1) + b',{"id":1}]', "application/cloudevents-batch+json", "b.json"))
@@ -400,10 +407,25 @@ class TestCarriedEvents:
     def test_a_mail_of_nothing_but_junk_is_one_piece_of_junk(self, media_type: str, content: bytes) -> None:
         """Else a few kilobytes of mail would fill the quarantine, and its sender wait for hours."""
         mail = carrying(content, media_type, "e.ndjson.zst" if "x-" in media_type else "e.json")
-        records = read(mail)
-        assert len(records) == module.UNREADABLE_LIMIT + 1
-        assert isinstance(records[-1], Rejected) and records[-1].content == mail.as_bytes()
-        assert "more than 1,000 events" in records[-1].reason
+        (record,) = read(mail)
+        assert isinstance(record, Rejected) and record.content == mail.as_bytes()
+        assert "more than 1,000 events" in record.reason
+
+    @pytest.mark.parametrize("mode", ["direct", "all", "none"])
+    @pytest.mark.parametrize("passed_on", [False, True])
+    def test_only_a_gateways_are_believed(self, mode: Believed, passed_on: bool) -> None:
+        """Each server that passes a mail on says so, and no sender can keep it from that."""
+        mail = carrying(line(1), "application/x-ndjson", "e.ndjson")
+        if passed_on:
+            mail["Received"] = "from evil.example by mx.example.org; Fri, 21 Nov 1997 10:00:00 -0600"
+        mail["X-Archiver-Source"] = "xmpp:corp"
+        (only,) = read_mail(mail.as_bytes(), source="smtp:test", received=NOW, events=mode)
+        assert isinstance(only, Captured)
+        believed = mode == "all" or (mode == "direct" and not passed_on)
+        assert (only.event.id == "1") == believed
+        if not believed:
+            assert only.event.source == "smtp:test"
+            assert [each.name for each in only.event.data.attachments or ()] == ["e.ndjson"]
 
     def test_no_event_can_name_a_file_of_ours(self) -> None:
         event = line(1, attachments=[{"name": "passwd", "path": "/etc/passwd"}, {"path": "../../etc/hostname"}])

@@ -476,6 +476,16 @@ class TestReplies:
             assert client.say("NOOP").startswith("250")
 
 
+EVENT = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "test:one",
+    "type": "message.sent",
+    "time": "2012-10-12T00:00:00Z",
+    "data": {"conversation": {"id": "room", "kind": "group"}, "message": {"id": "m", "text": "t"}},
+}
+
+
 class TestBatches:
     def test_fifty_clients_share_commits(self, start: Start, spooled: Spooled) -> None:
         source = start()
@@ -499,14 +509,7 @@ class TestBatches:
         assert len(spooled.batches) < 50
 
     def test_a_mail_of_many_events_comes_in_slices(self, start: Start, spooled: Spooled) -> None:
-        event = {
-            "specversion": "1.0",
-            "source": "test:one",
-            "type": "message.sent",
-            "time": "2012-10-12T00:00:00Z",
-            "data": {"conversation": {"id": "room", "kind": "group"}, "message": {"id": "m", "text": "t"}},
-        }
-        lines = "".join(json.dumps(event | {"id": str(number)}) + "\n" for number in range(1234))
+        lines = "".join(json.dumps(EVENT | {"id": str(number)}) + "\n" for number in range(1234))
         headers = "Content-Type: application/gzip; name=day.ndjson.gz\r\nContent-Transfer-Encoding: base64\r\n"
         with Client(start()) as client:
             client.begin()
@@ -516,7 +519,7 @@ class TestBatches:
         assert spooled.batches == [500, 500, 234]
 
     def test_when_a_later_slice_fails_the_mail_comes_again(self, start: Start, spooled: Spooled) -> None:
-        lines = b"{broken\r\n" * 900
+        lines = json.dumps(EVENT).encode() + b"\r\n" + b"{broken\r\n" * 899
         headers = "Content-Type: application/x-ndjson\r\n"
         taken: list[int] = []
 

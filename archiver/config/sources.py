@@ -94,6 +94,14 @@ class Mail(Struct, frozen=True):
     key: Annotated[str | None, Setting("", settings.optional(settings.path), "PEM file of the certificate's key.")]
     require_tls: Annotated[bool, Setting(False, settings.boolean, "Whether mail is only taken after STARTTLS.")]
     login: Annotated[tuple[SecretTable, ...], Setting([], Tables(SecretTable, _one_each), "")]
+    events: Annotated[
+        str,
+        Setting(
+            "direct",
+            settings.choice("direct", "all", "none"),
+            "Whose attached events are believed: of mail no server passed on, of all, of none.",
+        ),
+    ]
     blocking: Annotated[
         bool,
         Setting(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct, structs
 
@@ -35,6 +35,7 @@ from archiver.sources.janus.asking import Api
 from archiver.sources.janus.meetings import Custom
 from archiver.sources.janus.source import JanusSource
 from archiver.sources.listening import Address
+from archiver.sources.mail import Believed
 from archiver.sources.protocol import Source
 from archiver.sources.sip import receiving as sip
 from archiver.sources.sip.remembering import Remembered as Conferences
@@ -87,6 +88,7 @@ def _mail(mail: Mail, name: str = "mail") -> Source:
         limits=smtp.Limits(size=mail.max_size, connections=mail.connections),
         access=Access(mail.clients, tuple(map(secret_of, mail.login)), tls, mail.require_tls),
         blocking=mail.blocking,
+        events=cast(Believed, mail.events),
     )
 
 

@@ -3,6 +3,9 @@
 A complete item of the archive gives its conversation's events back as they were; somebody's own item gives what they
 saw of it, hidden people under their pseudonyms and retracted texts as digests. Who was present before the first event
 is no event, and not given: where the item that saw them come is read too, its own events tell.
+
+Items say who said what where, and no signature proves that they are ours. A header field is anybody's to write, so they
+are known by the names that the archiver gives its files, by an export's manifest, or by being called so by the user.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from msgspec import structs
 from archiver.events import Captured, Rejected, capture
 from archiver.exceptions import EventError, UsageError
 from archiver.importers.document import Document
-from archiver.importers.mbox import Piece, mails
+from archiver.importers.mbox import Piece, is_mbox, mails
 from archiver.importers.protocol import Options, Reading
 from archiver.rendering.evidence import ROSTER, lines_of
 
@@ -40,7 +43,10 @@ class Items:
     marks: frozenset[str] = frozenset()
 
     def sniff(self, document: Document, head: bytes) -> bool:
-        return _NAME.match(document.name) is not None or is_item(head)
+        if _NAME.match(document.name) is not None:
+            return True
+        is_ours = is_item(head.partition(b"\n")[2] if is_mbox(head) else head)
+        return is_ours and document.beside(f"{document.name}.manifest.ndjson") is not None
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         if SERVERS.match(document.name):

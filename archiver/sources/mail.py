@@ -1,8 +1,12 @@
 """One mail -> its events: those it carries, or itself as one message that was sent.
 
-A mail with an event file attached gives exactly the events in it, a journal report the mail that it reports. Any other
-is a transcript of one message: who wrote it, to whom, when, what. Pure. Never raises for what a mail holds: what can't
-be understood is `Rejected` with the whole mail.
+A gateway's mail with an event file attached gives exactly the events in it, a journal report the mail that it reports.
+Any other is a transcript of one message: who wrote it, to whom, when, what. Pure. Never raises for what a mail holds:
+what can't be understood is `Rejected` with the whole mail.
+
+Events say who said what where, so they are believed of gateways only: anybody can write to somebody, and would write
+history. A gateway hands its mail over itself, while each server that passes a mail on says so (RFC 5321, 4.4). What is
+reported to a journal came from anybody.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import msgspec
 import structlog
@@ -41,6 +45,9 @@ UNREADABLE_LIMIT = 1_000
 SOURCE_HEADER = "x-archiver-source"
 """A gateway that turns messages of some system into mails names that system here (`xmpp:chat.example.org`)."""
 
+Believed = Literal["direct", "all", "none"]
+"""Whose attached events are believed: of mail that no server passed on, of all, of none."""
+
 _TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
 _SOURCE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"<([^<>]+)>")
@@ -54,6 +61,7 @@ def read_mail(
     sender: str = "",
     recipients: Iterable[str] = (),
     arrived: int | None = None,
+    events: Believed = "direct",
 ) -> Iterator[Captured | Rejected]:
     """`source` is the events' own where the mail names none; `sender` stands in for a From that is missing.
 
@@ -64,7 +72,8 @@ def read_mail(
     delivery = _Delivery(content, source, sender, ours, received, received if arrived is None else arrived)
     try:
         mail = read_parts(content)
-        if is_report(mail) and not _carried(mail):
+        delivery = replace(delivery, trusted=events == "all" or (events == "direct" and not mail.first("received")))
+        if is_report(mail) and not _carried(mail, delivery):
             yield from _journalled(report_of(mail), delivery)
         else:
             yield from _given(mail, delivery)
@@ -83,7 +92,8 @@ def read_mail(
 
 
 class _Delivery(Struct, frozen=True):
-    """One mail as it was delivered, and when; `content` is what goes to quarantine where something is mended."""
+    """One mail as it was delivered, and when; `content` is what goes to quarantine where something is mended. `trusted`
+    where what it says of a conversation is believed."""
 
     content: bytes
     source: str
@@ -91,17 +101,18 @@ class _Delivery(Struct, frozen=True):
     recipients: frozenset[str]
     received: int
     arrived: int
+    trusted: bool = False
 
 
 def _given(mail: Mail, delivery: _Delivery) -> Iterator[Captured | Rejected]:
-    if carried := _carried(mail):
+    if carried := _carried(mail, delivery):
         yield from _readable(_events(mail, carried, delivery.received))
     else:
         yield _message(mail, delivery, _people(mail, delivery))
 
 
-def _carried(mail: Mail) -> list[Part]:
-    return [part for part in mail.parts if _carries_events(part)]
+def _carried(mail: Mail, delivery: _Delivery) -> list[Part]:
+    return [part for part in mail.parts if _carries_events(part)] if delivery.trusted else []
 
 
 def _journalled(report: Report, delivery: _Delivery) -> Iterator[Captured | Rejected]:
@@ -111,10 +122,7 @@ def _journalled(report: Report, delivery: _Delivery) -> Iterator[Captured | Reje
     reports of one mail that name different recipients contradict nothing.
     """
     mail = read_parts(report.original)
-    reported = replace(delivery, sender=report.sender)
-    if _carried(mail):
-        yield from _given(mail, reported)
-        return
+    reported = replace(delivery, sender=report.sender, trusted=False)
     people = _people(mail, reported)
     yield _message(mail, reported, people, report.identity)
     named = {person.address for person in people.everybody}
@@ -151,13 +159,23 @@ def _carries_events(part: Part) -> bool:
 
 
 def _readable(records: Iterator[Captured | Rejected]) -> Iterator[Captured | Rejected]:
-    """Ends in an `EventError`, and so with the whole mail in quarantine, where next to nothing can be read."""
+    """Ends in an `EventError`, and so with the whole mail in quarantine, where nothing or next to nothing can be read:
+    what its text says is nowhere else."""
     unreadable = 0
+    waiting: list[Rejected] | None = []
     for record in records:
         unreadable += isinstance(record, Rejected)
         if unreadable > UNREADABLE_LIMIT:
             raise EventError(f"more than {UNREADABLE_LIMIT:,} events that can't be read")
+        if waiting is not None and isinstance(record, Rejected):
+            waiting.append(record)
+            continue
+        if waiting is not None:
+            yield from waiting
+            waiting = None
         yield record
+    if waiting is not None:
+        raise EventError(f"no event of it can be read: {waiting[0].reason}" if waiting else "it carries no event")
 
 
 def _events(mail: Mail, carried: list[Part], received: int) -> Iterator[Captured | Rejected]:
@@ -233,7 +251,7 @@ def _message(mail: Mail, delivery: _Delivery, people: _People, identity: str = "
     data["message"]["id"] = said + people.copied
     event = {
         "specversion": "1.0",
-        "source": _source(mail) or delivery.source,
+        "source": (_source(mail) if delivery.trusted else "") or delivery.source,
         "id": said + people.copied,
         "type": "message.sent",
         "time": at.isoformat(),

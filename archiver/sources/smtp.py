@@ -30,7 +30,7 @@ from archiver.sources.access import Access, Doorkeeper
 from archiver.sources.batching import BATCH, Batching
 from archiver.sources.connection import DONE, LATER, Connection, LocalConnection
 from archiver.sources.looping import Loop, task_fault
-from archiver.sources.mail import read_mail
+from archiver.sources.mail import Believed, read_mail
 from archiver.sources.protocol import Accept, Signs
 from archiver.sources.tls import context_of, keep_fresh
 
@@ -74,6 +74,7 @@ class MailSource:
         access: Access | None = None,
         drain: float = DRAIN,
         blocking: bool = False,
+        events: Believed = "direct",
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._name = name
@@ -82,6 +83,7 @@ class MailSource:
         self._access = access or Access()
         self._drain = drain
         self._blocking = blocking
+        self._events = events
         self._clock = clock
         self._loop = Loop(self.name)
         self._intake: Intake | None = None
@@ -120,7 +122,7 @@ class MailSource:
             raise UsageError(f"{self.name} was started before")
         # aiosmtpd tells every command, and so who writes to whom, at INFO.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
-        intake = Intake(self.name, self._name, self.limits, self._clock, accept, self._access)
+        intake = Intake(self.name, self._name, self.limits, self._clock, accept, self._access, self._events)
         self._loop.start()
         try:
             self.addresses = self._loop.run(intake.listen(self.addresses))
@@ -156,8 +158,10 @@ class Intake:
         clock: Callable[[], int],
         accept: Accept,
         access: Access,
+        events: Believed,
     ) -> None:
         self.access = access
+        self._events = events
         self.door = Doorkeeper(access)
         self.tls = context_of(access.tls) if access.tls is not None else None
         self.refused: Counter[str] = Counter()
@@ -200,7 +204,14 @@ class Intake:
         """Make durable all that one mail gives; the reply to it."""
         try:
             received = self._clock()
-            records = read_mail(content, source=self.source, received=received, sender=sender, recipients=recipients)
+            records = read_mail(
+                content,
+                source=self.source,
+                received=received,
+                sender=sender,
+                recipients=recipients,
+                events=self._events,
+            )
             loop = asyncio.get_running_loop()
             while batch := await loop.run_in_executor(self._readers, _next, records):
                 if Outcome.BLOCKED in await self._batching.take(batch):

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from archiver.events import SECOND, Captured, Rejected, microseconds
 from archiver.importers.document import Document
-from archiver.importers.items import SERVERS, events_of, is_item
+from archiver.importers.items import SERVERS
 from archiver.importers.mbox import Piece, is_mbox, mails
 from archiver.importers.protocol import Options, Reading
 from archiver.sources.decoding import date
@@ -74,9 +74,6 @@ def _events(
         if piece.content.strip() or piece.fault:
             yield Rejected(piece.content, position, fault, source)
         return
-    if is_item(piece.content):  # in an mbox: our own export
-        yield from events_of(piece.content, position, reading.received)
-        return
     header = piece.content.partition(b"\n\n")[0]
     sender = _SENDER.search(header)
     read = read_mail(
@@ -85,6 +82,7 @@ def _events(
         received=reading.received,
         arrived=_arrived(piece, document),
         sender=sender[1].decode("ascii", "replace") if sender else "",
+        events="none",  # who wrote them isn't known: anybody can put a mail into somebody's mailbox
     )
     for each in read:
         if isinstance(each, Captured) and each.event.archiverguessed is not None:
