@@ -168,6 +168,18 @@ def test_no_more_deliveries_are_known_again_than_need_be() -> None:
     assert memory.is_new(b"0")
 
 
+def test_who_left_is_named_in_the_file_no_more(tmp_path: Path) -> None:
+    source = make(tmp_path / "memory.db")
+    source.start(Spooled())
+    for who in ("another", *(f"somebody{number}" for number in range(20))):
+        assert post(source.address.port, EVENTS, group(textroom("join", who)))
+    for number in range(20):
+        assert post(source.address.port, EVENTS, group(textroom("leave", f"somebody{number}", 1)))
+    source.stop()
+    kept = b"".join(each.read_bytes() for each in tmp_path.glob("memory.db*"))
+    assert b"another" in kept and b"somebody" not in kept
+
+
 def test_a_file_that_cannot_be_used_is_said_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "memory.db").write_bytes(b"no database" * 100)
     with pytest.raises(EnvironmentFault) as caught:

@@ -1,5 +1,6 @@
 """Which meetings are on and who is in them, in a file: a daemon that is started anew goes on where it stood.
 
+Whoever isn't in a meeting is not named there any more, not even in what SQLite leaves behind.
 What one delivery changes is kept or forgotten as a whole, so that the same delivery means the same again.
 """
 
@@ -22,6 +23,7 @@ DELIVERIES = 64
 """How many of the last are known again. Janus sends one after the other, so it is the last that may come twice."""
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
+PRAGMA secure_delete = ON;
 CREATE TABLE IF NOT EXISTS meeting (
     place TEXT PRIMARY KEY, session TEXT NOT NULL, last INTEGER NOT NULL, said INTEGER NOT NULL,
     started INTEGER NOT NULL, topic TEXT
