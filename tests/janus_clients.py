@@ -47,6 +47,31 @@ class Handle:
         self.janus.ask(f"/{self.session}", janus="destroy")
 
 
+class Viewer:
+    """Somebody in a VideoRoom who shows nothing."""
+
+    def __init__(self, janus: Janus, display: str) -> None:
+        self.handle = Handle(janus, "videoroom", f"opaque-{display}")
+        self._display = display
+
+    async def join(self, room: int | str) -> int | str:
+        """What the room knows them by."""
+        self.handle.ask("join", ptype="publisher", room=room, display=self._display)
+        known: int | str = (await self._event("joined", "videoroom"))["id"]
+        return known
+
+    async def leave(self) -> None:
+        self.handle.ask("leave")
+        await self._event("ok", "leaving")
+
+    async def _event(self, value: str, key: str) -> dict[str, Any]:
+        """Others' come here too."""
+        while True:
+            told: dict[str, Any] = (await self.handle.event())["plugindata"]["data"]
+            if told.get(key) == value:
+                return told
+
+
 class Talker:
     """Somebody who talks in TextRooms."""
 
@@ -107,19 +132,12 @@ class Talker:
             reply.set_result(told)
 
 
-class Publisher:
+class Publisher(Viewer):
     """Somebody who shows something in a VideoRoom: one stream, with a description."""
 
     def __init__(self, janus: Janus, display: str) -> None:
-        self.handle = Handle(janus, "videoroom", f"opaque-{display}")
-        self._display = display
+        super().__init__(janus, display)
         self._peer = RTCPeerConnection()
-
-    async def join(self, room: int | str) -> int | str:
-        """What the room knows them by."""
-        self.handle.ask("join", ptype="publisher", room=room, display=self._display)
-        known: int | str = (await self.handle.event())["plugindata"]["data"]["id"]
-        return known
 
     async def publish(self, description: str) -> None:
         self._peer.addTrack(VideoStreamTrack())

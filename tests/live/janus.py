@@ -1,11 +1,11 @@
-"""A talk in TextRooms of a real Janus, over data channels: the pair in one, the others in another."""
+"""A talk in conferences of a real Janus: everybody is in a VideoRoom, and talks in its TextRoom by data channels."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from janus_clients import Handle, Talker
+from janus_clients import Handle, Talker, Viewer
 from servers.janus import Janus
 
 from live.relay import HOST
@@ -34,6 +34,7 @@ class JanusPerformer:
         self._janus = Janus(folder, await stage.relay(port), SECRET)
         self._here: dict[str, list[str]] = {PAIR: list(TALKS[PAIR]), ROOM: []}
         self._talkers: dict[tuple[str, str], Talker] = {}
+        self._viewers: dict[tuple[str, str], Viewer] = {}
         self.performed: list[Step] = []
         self.unheard: list[Say] = []
         self.stated = 0.0
@@ -41,15 +42,16 @@ class JanusPerformer:
         (stage.folder / "secret").write_text(SECRET)
         return (
             f'[smtp]\nenabled = false\n[[source]]\ntype = "janus"\nname = "{SOURCE}"\nlisten = "{HOST}:{port}"\n'
-            f'api = "{self._janus.api}"\n'
+            f'api = "{self._janus.api}"\ntogether = true\n'
             f'[[source.secret]]\nname = "janus"\nfile = "{stage.folder / "secret"}"\n'
         )
 
     async def start(self) -> None:
         await asyncio.to_thread(self._janus.start)
-        handle = Handle(self._janus, "textroom")
+        text, video = Handle(self._janus, "textroom"), Handle(self._janus, "videoroom")
         for talk, room in ROOMS.items():
-            handle.ask("create", room=room, description=talk, post=self._janus.post)
+            text.ask("create", room=room, description=talk, post=self._janus.post)
+            video.ask("create", room=room, description=talk, publishers=len(TALKS[ROOM]))
             for who in self._here[talk]:
                 await self._come(talk, who)
 
@@ -59,7 +61,7 @@ class JanusPerformer:
                 await self._come(step.talk, step.who)
                 self._here[step.talk].append(step.who)
             case Leave():
-                await self._talkers[step.talk, step.who].tell("leave", ROOMS[step.talk])
+                await self._leave(step.talk, step.who)
                 self._here[step.talk].remove(step.who)
                 await self._go([(step.talk, step.who)])
             case Say():
@@ -77,8 +79,8 @@ class JanusPerformer:
 
     async def settle(self) -> None:
         """Everybody leaves, and with the last of them the meetings end."""
-        for (talk, _), talker in self._talkers.items():
-            await talker.tell("leave", ROOMS[talk])
+        for each in self._talkers:
+            await self._leave(*each)
         self.again = self._janus.logged().count("Retransmitting event")
         figures = await asyncio.to_thread(self._stage.figures)
         self.stated = figures["archiver_source_gaps_total"]
@@ -91,8 +93,14 @@ class JanusPerformer:
         return f"{person}@{SOURCE}"
 
     async def _come(self, talk: str, who: str) -> None:
+        viewer = self._viewers[talk, who] = Viewer(self._janus, who)
+        await viewer.join(ROOMS[talk])
         talker = self._talkers[talk, who] = await Talker(self._janus, who).come()
         await talker.join(ROOMS[talk], who)
+
+    async def _leave(self, talk: str, who: str) -> None:
+        await self._talkers[talk, who].tell("leave", ROOMS[talk])
+        await self._viewers[talk, who].leave()
 
     async def _go(self, which: Iterable[tuple[str, str]]) -> None:
         for each in which:
