@@ -14,7 +14,7 @@ from contracts.importer import FIXTURES, RECEIVED, ImporterContract
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.events import Captured, Event, Rejected
+from archiver.events import Captured, Data, Event, Rejected
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.recognising import document_at, guess
 
@@ -160,6 +160,69 @@ def test_a_tombstone_tells_that_something_was_there() -> None:
 def test_an_include_is_refused_and_said(tmp_path: Path) -> None:
     _, rejected, _ = read(XMPP / "xeps" / "xep-0227" / "13-the-main-file-which-includes-host-files.xml")
     assert len(rejected) == 2 and all("XInclude" in each.reason for each in rejected)
+
+
+USER = "http://jabber.org/protocol/muc#user"
+ROOM = "coven@chat.example"
+
+
+def invite(direction: str, whom: str, reason: str = "") -> str:
+    why = f"<reason>\n {reason}\n</reason>" if reason else ""
+    return f"<x xmlns='{USER}'><invite {direction}='{whom}'>{why}</invite></x>"
+
+
+def test_invitations_by_way_of_a_room_and_straight(tmp_path: Path) -> None:
+    """XEP-0045, 7.8.2 (both its ends), and XEP-0249."""
+    path = stanzas(
+        tmp_path / "log.xml",
+        said(1, invite("to", "hag@b.example", "come"), f"from='ann@a.example/x' to='{ROOM}'"),
+        said(2, invite("from", "ann@a.example/x"), f"from='{ROOM}' to='bob@b.example/y'"),
+        said(3, invite("from", f"{ROOM}/first"), f"from='{ROOM}/first' to='bob@b.example'"),
+        said(4, f"<x xmlns='jabber:x:conference' jid='{ROOM}'/><body>to us!</body>"),
+        said(5, f"<x xmlns='{USER}'><decline to='ann@a.example'/></x>", f"from='bob@b.example' to='{ROOM}'"),
+        said(6, invite("to", "x@b.example") + "<body>an error</body>", f"from='{ROOM}' to='a@b' type='error'"),
+        said(7, invite("from", "ann@a.example"), "to='bob@b.example'"),
+    )
+    captured, rejected, reading = read(path)
+    assert [each.event.type for each in captured] == ["participant.invited"] * 4
+    told = [(d.actor and d.actor.address, d.subject and d.subject.address, d.reason) for d in _data(captured)]
+    assert told == [
+        ("ann@a.example", "hag@b.example", "come"),
+        ("ann@a.example", "bob@b.example", None),
+        ("first", "bob@b.example", None),
+        ("ann@a.example", "bob@b.example", "to us!"),
+    ]
+    assert {d.conversation.id for d in _data(captured)} == {ROOM} and {
+        d.conversation.kind for d in _data(captured)
+    } == {"group"}
+    assert [each.event.source for each in captured] == ["xmpp:chat.example"] * 4
+    assert reading.ignored == {"invitations that were declined": 1, "errors": 1}
+    assert ["an invitation that doesn't say" in each.reason for each in rejected] == [True]
+
+
+def test_an_invitation_in_both_sides_archives_is_one(tmp_path: Path) -> None:
+    def kept(owner: str, inner: str, ends: str) -> str:
+        stamp = "<delay xmlns='urn:xmpp:delay' stamp='2024-01-01T10:00:00Z'/>"
+        message = f"<message xmlns='jabber:client' id='i1' {ends}>{inner}</message>"
+        return (
+            f"<user name='{owner}'><archive xmlns='urn:xmpp:pie:0#mam'><result xmlns='urn:xmpp:mam:2' id='{owner}'>"
+            f"<forwarded xmlns='urn:xmpp:forward:0'>{stamp}{message}</forwarded></result></archive></user>"
+        )
+
+    path = stanzas(
+        tmp_path / "export.xml",
+        "<server-data xmlns='urn:xmpp:pie:0'><host jid='a.example'>",
+        kept("ann", invite("to", "bob@a.example"), f"from='ann@a.example/x' to='{ROOM}'"),
+        kept("bob", invite("from", "ann@a.example/x"), f"from='{ROOM}' to='bob@a.example'"),
+        "</host></server-data>",
+    )
+    captured, rejected, reading = read(path)
+    assert len(captured) == 1 and not rejected
+    assert reading.ignored == {"the other side's copies of a message": 1}
+
+
+def _data(captured: list[Captured]) -> list[Data]:
+    return [each.event.data for each in captured]
 
 
 def test_files_by_address_and_what_has_no_time(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from datetime import datetime
 from hashlib import blake2b
 from xml.etree.ElementTree import Element, tostring
 
-from archiver.events import JOINED, LEFT, RENAMED, Event, Kind, Participant, Place
+from archiver.events import INVITED, JOINED, LEFT, RENAMED, Event, Kind, Participant, Place
 from archiver.exceptions import EventError
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.xmpp import stanza as look
+from archiver.importers.xmpp.inviting import Invitation, invitations, is_declined
 from archiver.importers.xmpp.meaning import Meaning
 from archiver.importers.xmpp.memory import Memory, Recent
 from archiver.importers.xmpp.said import Said, between, fingerprint, lasting
@@ -49,6 +50,10 @@ class Archive:
             return self._presence(envelope)
         if _nobodys(stanza) is None and is_room:
             return self._meaning.of(self._in_room(envelope))
+        if _nobodys(stanza) is None and (invited := invitations(stanza, envelope.owner or "")):
+            return self._invited(envelope, invited)
+        if is_declined(stanza):
+            return self._pass("invitations that were declined")
         return self.between_two(envelope, self._room_end(envelope))
 
     def between_two(self, envelope: Envelope, there: str | None = None) -> Iterator[Event]:
@@ -103,6 +108,26 @@ class Archive:
         key, place = self._key(envelope, actor.address), Place(id=room, kind=self._kind)
         identity = look.origin(stanza) or key
         return Said(stanza, at, self._source(room), place, key, identity, actor, actor.address, (to,))
+
+    def _invited(self, envelope: Envelope, invited: list[Invitation]) -> Iterator[Event]:
+        at = _at(envelope)
+        if not all(each.room and each.by and each.whom for each in invited):
+            raise EventError("an invitation that doesn't say whom, by whom, or where to")
+        first = invited[0]
+        self._rooms.add(first.room)
+        is_occupant = bare(first.by) == first.room
+        actor = self._occupant(first.room, resource(first.by), None, False) if is_occupant else None
+        by = actor or (None if is_occupant else Participant(bare(first.by)))
+        author = by.address if by is not None else first.room
+        place, key = Place(id=first.room, kind=self._kind), self._key(envelope, author)
+        identity = look.origin(envelope.stanza) or key
+        said = Said(envelope.stanza, at, self._source(first.room), place, key, identity, by, author)
+        if look.origin(envelope.stanza) and self._is_copy(envelope, said):
+            return self._pass("the other side's copies of a message")
+        return (
+            said.event(INVITED, key=f"/{each.whom}", subject=Participant(each.whom), reason=each.reason)
+            for each in invited
+        )
 
     def _room_end(self, envelope: Envelope) -> str | None:
         """Which end of a message is a room's occupant: of a room seen before, or where the message is marked so."""
