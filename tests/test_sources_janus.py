@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from archiver.daemon.sources import sources_of
 from archiver.events import SECOND, Captured, Event, Rejected, microseconds
 from archiver.exceptions import EnvironmentFault, EventError, TryLater
 from archiver.sources.credentials import Secret, digest_of
+from archiver.sources.janus.asking import Api, Topics
 from archiver.sources.janus.meetings import SILENCE, Custom, Meetings
-from archiver.sources.janus.notices import Notice, Roster, read_notices, read_said
+from archiver.sources.janus.notices import Notice, Room, Roster, read_notices, read_said
 from archiver.sources.janus.remembering import DELIVERIES, Remembered
 from archiver.sources.janus.source import EVENTS, SAID, JanusSource
 from archiver.sources.listening import Address
@@ -512,6 +515,58 @@ def test_no_delivery_does_any_harm(value: Any) -> None:
         janus.suffer(group(textroom("join") | {name: value}))
     for name in ("room", "from", "text", "date", "to", "tos", "whisper", "textroom"):
         janus.suffer(json.dumps(json.loads(posted("x")) | {name: value}).encode())
+
+
+# What is asked of it
+
+
+class Odd(BaseHTTPRequestHandler):
+    """Answers anything with `content`."""
+
+    content = b""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+@pytest.fixture(scope="module")
+def odd() -> Iterator[Api]:
+    server = HTTPServer(("127.0.0.1", 0), Odd)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield Api(f"http://127.0.0.1:{server.server_port}/janus", patience=5)
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>", b"[]", b'{"janus":"error","error":{"code":403}}', b'{"data":{"id":"x"}}', b"[" * 9999, b"\xff"],
+)
+def test_an_api_that_is_none_is_the_environments_fault(odd: Api, content: bytes) -> None:
+    Odd.content = content
+    topics = Topics(odd)
+    topics.learn([read(textroom("join"))])
+    assert topics.of("textroom", "1234") is None
+    for ask in (odd.info, lambda: odd.descriptions("textroom"), lambda: odd.rosters([Room("1", "textroom", "1")])):
+        with pytest.raises(EnvironmentFault) as caught:
+            ask()
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["http://[::1/janus", "http://127.0.0.1:1/janus", "https://127.0.0.1:x", "http://a..b"])
+def test_a_place_that_is_none_is_the_environments_fault(url: str) -> None:
+    with pytest.raises(EnvironmentFault):
+        Api(url).info()
 
 
 def test_it_is_made_of_its_table(tmp_path: Path) -> None:

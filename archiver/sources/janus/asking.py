@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from itertools import groupby
 from typing import Any, Generic, TypeVar
@@ -135,18 +135,17 @@ class Api:
         return self._ask("POST", path, json.dumps({"transaction": secrets.token_hex(8), **asked}), kind)
 
     def _ask(self, method: str, path: str, body: str | None, kind: type[T]) -> T:
-        place = urlsplit(self._url)
-        client = (HTTPSConnection if place.scheme == "https" else HTTPConnection)(place.netloc, timeout=self._patience)
         try:
-            client.request(method, place.path + path, body, {"Content-Type": "application/json"} if body else {})
-            return msgspec.json.decode(client.getresponse().read(LARGEST), type=kind)
+            place = urlsplit(self._url)
+            made = HTTPSConnection if place.scheme == "https" else HTTPConnection
+            with closing(made(place.netloc, timeout=self._patience)) as client:
+                client.request(method, place.path + path, body, {"Content-Type": "application/json"} if body else {})
+                return msgspec.json.decode(client.getresponse().read(LARGEST), type=kind)
         except (OSError, HTTPException, ValueError, RecursionError) as fault:
             raise EnvironmentFault(
                 f"Janus' API at {self._url} doesn't answer as it should: {fault}",
                 hint="is it running, with its HTTP transport on at this address, and without an api_secret?",
             ) from fault
-        finally:
-            client.close()
 
 
 def _plugin_of(room: Room) -> str:
