@@ -305,6 +305,13 @@ def test_telegram_tells_all_that_a_message_shows_and_who_was_there_from_the_star
 # Instagram and Messenger
 
 
+def test_metas_sample_is_read_whole() -> None:
+    raw = json.loads(META.read_text())["messages"]
+    captured, rejected, reading = read("meta", META)
+    assert not rejected and not reading.ignored
+    assert texts(captured) == [mended(each["content"]) for each in reversed(raw)]
+
+
 def test_meta_messages_are_told_oldest_first_and_mended(tmp_path: Path) -> None:
     garbled = "Zoë 👍".encode().decode("latin-1")
     messages = [

@@ -75,9 +75,20 @@ def test_a_real_chat_is_read_whole(path: Path) -> None:
     assert sum(reading.ignored.values()) == (2 if path is POKEMON else 0)
 
 
+def test_signals_sample_is_read_whole() -> None:
+    ((path, options),) = TestSignal.samples
+    found = list(IMPORTERS["signal"].read(document_at(path), options, Reading(RECEIVED)))
+    lines = re.findall(r"\[\d{4}-\d\d-\d\d, \d\d:\d\d\] (.*?): (.*(?:\n[^\[\n].*)*)", path.read_text())
+    assert all(isinstance(each, Captured) for each in found)
+    assert said([each for each in found if isinstance(each, Captured)]) == lines
+
+
 def test_an_iphones_export_with_its_files() -> None:
-    captured, rejected, _ = read(IPHONE)
+    captured, rejected, reading = read(IPHONE)
     assert not rejected
+    begun = re.findall(r"^\u200e?\[", IPHONE.read_text(), re.MULTILINE)
+    told = sum(each.event.type in ("message.sent", "call.started") for each in captured)
+    assert told + sum(reading.ignored.values()) == len(begun)
     texts = [text for _, text in said(captured)]
     assert "Someone else\nwith a lot to say\nover multiple lines!" in texts
     assert "An edited message" in texts
