@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import UTC as UTC_ZONE
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +62,7 @@ class Case(NamedTuple):
 CASES = (
     Case("irc", "2020-02-20.log", b"2020-02-20T10:00:00 <ann> hi\n", "zone=UTC", Options(channel="#c"), UTC),
     Case("irc", "a.log", b"2020-10-25T02:30:00  <ann> hi\n", "zone-fold", NIGHT, UTC),
+    Case("irc", "a.log", b"2020-10-25T02:59:00  <ann> hi\n2020-10-25T02:05:00  <ann> so\n", "second-hour", NIGHT, UTC),
     Case("whatsapp", "a.txt", b"05/06/20, 10:00 - Ann: hi\n", "day-first", UTC),
     Case("whatsapp", "a.txt", b"[03-05-01, 10:00:00] Ann: hi\n", "year-first", UTC),
     Case(
@@ -151,6 +153,35 @@ CASES = (
         "charset=windows-1252",
     ),
 )
+
+TWICE = ("02:10", "02:58", "02:59", "02:05", "02:04", "02:50", "03:10")
+"""As clocks in Berlin showed it in the night of 25 October 2020; 02:04 was written late."""
+MEANT = ("00:10", "00:58", "00:59", "01:05", "01:05", "01:50", "02:10")
+LATE = {"pidgin": "01:04"}
+"""Where a line keeps its own time, though it is behind the one before."""
+NIGHTS = (
+    ("irc", "a.log", "2020-10-25T{}:00  <ann> word"),
+    ("whatsapp", "a.txt", "25.10.20, {} - Ann: word"),
+    ("zoomchat", "2020-10-25 01.00.00 x/chat.txt", "{}:00 From  Ann  to  Everyone : word"),
+    ("pidgin", "2020-10-25.010000CEST.txt", "({}:00) Ann: word"),
+)
+
+
+@pytest.mark.parametrize(("importer", "name", "line"), NIGHTS, ids=[each[0] for each in NIGHTS])
+def test_the_night_in_which_an_hour_comes_twice(importer: str, name: str, line: str, tmp_path: Path) -> None:
+    """The same words at the same time of day an hour apart are two messages."""
+    text = "".join(line.format(each) + "\n" for each in TWICE)
+    captured, _ = read(Case(importer, name, text.encode(), ""), NIGHT, tmp_path)
+    meant = [LATE.get(importer, each) if n == 4 else each for n, each in enumerate(MEANT)]
+    assert [f"{each.event.time.astimezone(UTC_ZONE):%H:%M}" for each in captured] == meant
+    assert len({each.event.id for each in captured}) == len(captured)
+
+
+def test_the_same_words_in_both_hours_are_two(tmp_path: Path) -> None:
+    text = b"2020-10-25T02:05:00  <ann> hi\n2020-10-25T02:59:00  <ann> hi\n2020-10-25T02:05:00  <ann> hi\n"
+    captured, _ = read(Case("irc", "a.log", text, ""), NIGHT, tmp_path)
+    assert len({each.event.id for each in captured}) == 3
+
 
 LEGACY = [case for case in CASES if case.mark.startswith("charset") and case.importer != "mail"]
 """A mail declares its charset; nobody is asked for it."""

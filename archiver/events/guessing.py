@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 GUESSES = {
     "zone": "Times were read as {value}: the source names no zone",
     "zone-fold": "Times in an hour that the clocks showed twice were read as of the first",
+    "second-hour": "Where the clock went back in an hour that it showed twice, the second was taken to have begun",
     "day-first": "Dates were read with the day first: the source leaves their order open",
     "year-first": "Dates were read with the year first: the source leaves their order open",
     "day-of-name": "The day was taken from the name of the file or its folder: the source names none",

@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
-from archiver.events import GUESSES, OTHER_GUESS, Captured, Rejected, guess_mark, guesses_of
+from archiver.events import GUESSES, OTHER_GUESS, SECOND, Captured, Rejected, guess_mark, guesses_of, microseconds
 from archiver.exceptions import UsageError
 from archiver.importers.document import Document
 
 ZONE = "UTC"
+LATE = 5 * 60 * SECOND
+"""How far behind the last line one may be that was only written late."""
 UNNUMBERED = "Which messages are the same was told by time, author and text: the source gives them no ids"
 """No mark says so: it is about the source as a whole, and nothing in an item hangs on it."""
 
@@ -109,10 +111,23 @@ def zoned(stated: datetime, options: Options) -> tuple[datetime, str | None]:
 
 
 def fold_guess(local: datetime, zone: tzinfo) -> str | None:
-    """The mark of a local time that came twice, as summer time ended: its first is meant."""
+    """The mark of a local time that came twice, as summer time ended: its first is meant, or with `fold` its second."""
     first, second = zone.utcoffset(local.replace(fold=0)), zone.utcoffset(local.replace(fold=1))
     # Where it began there is a gap: nobody's clock showed those times.
-    return "zone-fold" if first is not None and second is not None and first > second else None
+    if first is None or second is None or first <= second:
+        return None
+    return "second-hour" if local.fold else "zone-fold"
+
+
+def in_turn(local: datetime, zone: tzinfo, now: int) -> datetime:
+    """A local time after `now` (microseconds): of one that came twice the second, where the first is minutes ago.
+
+    What is only seconds back was written late, not an hour later.
+    """
+    if fold_guess(local, zone) is None:
+        return local
+    first, second = (microseconds(local.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
+    return local.replace(fold=1) if first < now - LATE <= second else local
 
 
 def date_option(options: Options) -> date | None:

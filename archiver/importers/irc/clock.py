@@ -3,7 +3,8 @@
 A log states the day once, or not at all, and its clock may jump. Back by six hours or more is a new day (or, in a log
 that never wrote an hour past twelve, the other half of the day: the logs of 2004 to 2006 used a twelve-hour clock
 without saying which half). Back by less is a clock set right, or the end of summer time: the time stays at its
-predecessor's until the clock has caught up; so it does for a time that is still to come.
+predecessor's until the clock has caught up; so it does for a time that is still to come. Where the zone says that an
+hour came twice, and its first is minutes over, it is the second.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from archiver.events import guess_mark, microseconds
-from archiver.importers.protocol import fold_guess
+from archiver.importers.protocol import fold_guess, in_turn
 
 NEW_DAY = timedelta(hours=6)
 HALF = timedelta(hours=12)
@@ -69,6 +70,7 @@ class Clock:
         return shown
 
     def _move(self, shown: datetime) -> None:
+        shown = in_turn(shown, self._zone, self.now)
         now = self._utc(shown)
         if self.now <= now <= self._latest:
             self.now, self.local, self.raised = now, shown, None

@@ -224,7 +224,7 @@ class _Log:
         self._guessed = guess_mark(self._zone_guessed, clock.guessed)
         self._stamp = ""
         self._moment = moment(self._clock.now)
-        self._prefix = self._clock.local.strftime("%Y%m%dT%H%M%S")
+        self._prefix = _stamp(self._clock.local)
         self._said: Counter[bytes] = Counter()
 
     def events(self) -> Iterator[Captured | Rejected]:
@@ -293,7 +293,7 @@ class _Log:
         self._guessed = guess_mark(self._zone_guessed, self._clock.guessed)
         if self._clock.now != before:
             self._moment = moment(self._clock.now)
-            self._prefix = self._clock.local.strftime("%Y%m%dT%H%M%S")
+            self._prefix = _stamp(self._clock.local)
             self._said.clear()
 
     def _identity(self, raw: bytes) -> str:
@@ -302,6 +302,11 @@ class _Log:
         again = self._said[digest]
         identity = f"{self._prefix}-{digest.hex()}"
         return identity if again == 1 else f"{identity}-{again}"
+
+
+def _stamp(local: datetime) -> str:
+    """As the clock shows it; the second time it does with a `b`."""
+    return f"{local:%Y%m%dT%H%M%S}{'b' * local.fold}"
 
 
 _Found = dict[str, str]

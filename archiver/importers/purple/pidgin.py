@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from archiver.events import Attachment, Captured, Participant, Rejected, guess_mark
+from archiver.events import Attachment, Captured, Participant, Rejected, guess_mark, microseconds
 from archiver.hypertext import text_of
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading, fold_guess, zone_guess, zone_of
+from archiver.importers.protocol import Options, Reading, fold_guess, in_turn, zone_guess, zone_of
 from archiver.importers.purple.log import Log, clock_of, is_picture
 from archiver.importers.purple.notices import is_of_no_event
 from archiver.importers.telling import told
@@ -229,6 +229,7 @@ class _Reader:
                 return datetime.combine(datetime.fromisoformat(found.date), clock.timetz())
             except ValueError:
                 return None
+        clock = in_turn(clock.replace(tzinfo=None), self._zone, microseconds(self._last)).replace(tzinfo=self._zone)
         if clock < self._last - BACK:
             self._assumed["next-day"] = None
             clock += timedelta(days=1)

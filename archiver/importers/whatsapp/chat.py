@@ -32,7 +32,7 @@ from archiver.events import (
 )
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
-from archiver.importers.protocol import Options, Reading, fold_guess, zone_guess, zone_of
+from archiver.importers.protocol import Options, Reading, fold_guess, in_turn, zone_guess, zone_of
 from archiver.importers.telling import Numbering, Room, told
 from archiver.importers.text import LINE_LIMIT, Charset, TextLine, charset_in, charset_of, text_lines
 from archiver.importers.whatsapp import words
@@ -190,8 +190,9 @@ class _Chat:
             shown = None
         if shown is None:
             return None
+        shown = in_turn(shown, self._zone, self._now)
         at = microseconds(shown.replace(tzinfo=self._zone))
-        stamp = f"{shown:%Y%m%dT%H%M%S}"
+        stamp = f"{shown:%Y%m%dT%H%M%S}{'b' * shown.fold}"
         if stamp != self._stamp:
             self._stamp = stamp
             order = self._order_guess if found.widths[0] != 4 else None
