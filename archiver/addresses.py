@@ -64,6 +64,21 @@ def place_of(source: str) -> str:
     return _PORT.sub("", first)
 
 
+def placed(source: str, address: str) -> str:
+    """An address as it stands alone: what is none by itself is followed by its place, in the source's own spelling.
+
+    >>> placed("irc:libera/#ubuntu", "Nick")
+    'Nick@libera'
+    """
+    place = place_of(source)
+    return address if not place or normal("", address) is not None else f"{address}@{place}"
+
+
+def folded(address: str) -> str:
+    """A source's own spelling, as the exact map compares it: NFC and case-folded."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).casefold())
+
+
 def _join(local: str, domain: str) -> str | None:
     if len(local) > LONGEST or len(domain) > LONGEST:  # nothing huge into a cache
         return None

@@ -14,8 +14,9 @@ from archiver.config import CSV_READERS, Config, content_of, templates
 from archiver.config.archiving import Configuration, Policy, Scoped, moving_faults
 from archiver.conversations.rules import Rules
 from archiver.decisions import gate, policy, retention
-from archiver.directory import Directory, Person, read_people
+from archiver.directory import Directory
 from archiver.exceptions import ArchiverError, ConfigError
+from archiver.people import Person, read_people
 from archiver.rendering import Limits, folder_name, is_base_name
 from archiver.store import ArchiveStore, MaildirStore, Ownership
 from archiver.store.names import Encoding

@@ -1,32 +1,21 @@
 """Which mailbox an address of a source belongs to, and what is known of that mailbox.
 
-Holds the exact map, the domain rewrites and the people of a CSV file over the normal form of addresses. Pure:
-reading the file and the configuration is the caller's work. It knows no events and no conversations.
+Holds the exact map, the domain rewrites and the people of a file over the normal form of addresses. Pure: reading the
+file and the configuration is the caller's work. It knows no events and no conversations.
 """
 
 from __future__ import annotations
 
-import csv
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct
-
-from archiver.addresses import normal, place_of
-from archiver.exceptions import ConfigError
+from archiver.addresses import folded, normal, place_of, placed
+from archiver.people import FACTS, Person
 from archiver.types import Mailbox
 
 _CACHED = 100_000
 _LONG = 512
 """No longer address is cached, so that hostile ones can't fill the memory."""
-_FACTS = ("version", "locale", "zone", "folder", "exchange_archiving", "migration", "migration_ends", "quota")
-_COLUMNS = ("address", "mailbox", *_FACTS)
-_REMARKS = ("name", "messages")
-"""Columns of the people file that only tell the reader who is meant."""
-
-NOBODY = "-"
-"""In the people file, in place of a mailbox: a participant who has none, and it is known."""
 
 
 class Facts(Protocol):
@@ -50,21 +39,6 @@ class Facts(Protocol):
     def migration_ends(self) -> int | None: ...
     @property
     def quota(self) -> int | None: ...
-
-
-class Person(Struct, frozen=True):
-    """One row of the people file: a source's address, and whose mailbox it is; "" for nobody's."""
-
-    address: str
-    mailbox: str
-    version: str | None = None
-    locale: str | None = None
-    zone: str | None = None
-    folder: str | None = None
-    exchange_archiving: str | None = None
-    migration: str | None = None
-    migration_ends: int | None = None
-    quota: int | None = None
 
 
 class Rewrite(Protocol):
@@ -128,15 +102,28 @@ class Directory:
         if not self._known_as:
             for known, leads_to in self._exact.items():
                 self._known_as.setdefault(leads_to, []).append(self._written.get(known, known))
-        return tuple(each for each in (mailbox, *self._known_as[mailbox]) if each != address)
+        here = f"@{place_of(source)}"  # a row of this place has it behind the source's own id
+        known_as = (each.removesuffix(here) for each in self._known_as[mailbox])
+        return tuple(each for each in (mailbox, *known_as) if each != address)
 
     def is_nobodys(self, source: str, address: str) -> bool:
         """Whether it was said that this address has no mailbox."""
-        return self._stated(address, normal(source, address)) == ""
+        return self._stated(source, address) == ""
 
     def is_stated(self, source: str, address: str) -> bool:
         """Whether the map speaks of this address."""
-        return self._stated(address, normal(source, address)) is not None
+        return self._stated(source, address) is not None
+
+    def is_bare(self, source: str, address: str) -> bool:
+        """Whether the map speaks of this id without its place: what it says then holds for every place."""
+        if normal("", address) is not None or self._exact.get(folded(address)) is None:
+            return False
+        return all(self._exact.get(key) is None for key in _own_keys(source, address))
+
+    @property
+    def has_bare(self) -> bool:
+        """Whether the map has ids without a place."""
+        return any("@" not in key for key in self._exact)
 
     @property
     def names_people(self) -> bool:
@@ -160,16 +147,18 @@ class Directory:
         return tuple(sorted(self._named | self._known.keys()))
 
     def _find(self, source: str, address: str) -> str | None:
-        plain = normal(source, address)
-        exact = self._stated(address, plain)
+        exact = self._stated(source, address)
         if exact is not None:
             return exact or None
+        plain = normal(source, address)
         return None if plain is None else self._ours(self._rewritten(plain))
 
-    def _stated(self, address: str, plain: str | None) -> str | None:
-        """What the map says of an address: a mailbox, "" for nobody's, None for nothing."""
-        exact = self._exact.get(folded(address))
-        return self._exact.get(plain) if exact is None and plain is not None else exact
+    def _stated(self, source: str, address: str) -> str | None:
+        """What the map says of an address: a mailbox, "" for nobody's, None for nothing. An id without a place comes
+        after the same with this one."""
+        keys, bare = _own_keys(source, address), folded(address)
+        order = (bare, *keys) if normal("", address) is not None else (*keys, bare)
+        return next((said for key in order if (said := self._exact.get(key)) is not None), None)
 
     def _rewritten(self, address: str) -> str:
         local, _, domain = address.rpartition("@")
@@ -183,9 +172,10 @@ class Directory:
         return None
 
 
-def folded(address: str) -> str:
-    """A source's own spelling, as the exact map compares it: NFC and case-folded."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).casefold())
+def _own_keys(source: str, address: str) -> tuple[str, ...]:
+    """By what the map may know an address of this source, and of no other place."""
+    plain = normal(source, address)
+    return ((plain,) if plain is not None else ()) + (folded(placed(source, address)),)
 
 
 def _exact(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -202,94 +192,11 @@ def _exact(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 def _merge(given: Iterable[Facts]) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for facts in given:
-        known = {name: value for name in _FACTS if (value := getattr(facts, name))}
+        known = {name: value for name in FACTS if (value := getattr(facts, name))}
         if known and facts.mailbox:
             merged.setdefault(facts.mailbox, {}).update(known)
     return merged
 
 
 def _complete(address: str, facts: Mapping[str, Any], default: Mailbox) -> Mailbox:
-    return Mailbox(address, **{name: facts.get(name, getattr(default, name)) for name in _FACTS})
-
-
-# --- the people file ---------------------------------------------------------------------------------------------
-
-
-def read_people(
-    lines: Iterable[str], name: str, readers: Mapping[str, Callable[[object], object]] | None = None
-) -> tuple[Person, ...]:
-    """Rows of a CSV with a header of `address,mailbox` and any facts of a mailbox; `name` is for messages.
-
-    `readers` give, for a column, a function that returns the final value or raises ValueError saying why not. Every
-    problem of the file is raised at once, with its line.
-    """
-    reader = csv.reader(_without_mark(lines), strict=True)
-    problems: list[str] = []
-    people: dict[int, Person] = {}
-    try:
-        header = [column.strip().lower() for column in next(reader, [])]
-        problems += [f"{name}, line 1: {problem}" for problem in _header_problems(header)]
-        for cells in reader if not problems else ():
-            if any(cells):
-                person, wrong = _person(header, cells, readers or {})
-                problems += [f"{name}, line {reader.line_num}: {each}" for each in wrong]
-                people |= {reader.line_num: person} if person else {}
-    except (csv.Error, UnicodeDecodeError) as error:
-        problems.append(f"{name}, line {reader.line_num}: {error}")
-    problems += [f"{name}, {each}" for each in _contradictions(people)]
-    if problems:
-        raise ConfigError(problems, hint="mend the people file, or take [directory] file out", file=name)
-    return tuple(people.values())
-
-
-def _without_mark(lines: Iterable[str]) -> Iterable[str]:
-    for number, line in enumerate(lines):
-        yield line.removeprefix("\ufeff") if number == 0 else line
-
-
-def _header_problems(header: list[str]) -> list[str]:
-    problems = [f"{column!r} is missing from the header" for column in _COLUMNS[:2] if column not in header]
-    problems += [
-        f"{column!r} is no column; known are {', '.join(_COLUMNS)}"
-        for column in header
-        if column not in (*_COLUMNS, *_REMARKS)
-    ]
-    return problems + [f"{column!r} stands twice" for column in sorted(set(header)) if header.count(column) > 1]
-
-
-def _person(
-    header: list[str], cells: list[str], readers: Mapping[str, Callable[[object], object]]
-) -> tuple[Person | None, list[str]]:
-    if len(cells) > len(header):
-        return None, [f"{len(cells)} cells under {len(header)} columns"]
-    row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
-    facts: dict[str, Any] = {fact: row.get(fact) or None for fact in _FACTS}
-    said = row.get("mailbox", "")
-    mailbox = "" if said == NOBODY else normal("", said)
-    wrong = [] if row.get("address") else ["address: is empty"]
-    if mailbox is None:
-        wrong.append(
-            f"mailbox = {said!a}: is not an address" if said else f"mailbox: is empty; write {NOBODY} for nobody"
-        )
-    for column, read in readers.items():
-        try:
-            facts[column] = read(row[column]) if row.get(column) else None
-        except ValueError as error:
-            wrong.append(f"{column} = {row[column]!a}: {error}")
-    if mailbox is None or wrong:
-        return None, wrong
-    return Person(row["address"], mailbox, **facts), []
-
-
-def _contradictions(people: Mapping[int, Person]) -> Iterator[str]:
-    """One address in two mailboxes, one mailbox with two versions: which one counts must not be chance."""
-    seen: dict[tuple[str, str], tuple[int, str]] = {}
-    for line, person in people.items():
-        said = {("address", normal("", person.address) or folded(person.address)): person.mailbox}
-        said |= {
-            (fact, person.mailbox): value for fact in _FACTS if person.mailbox and (value := getattr(person, fact))
-        }
-        for (column, key), value in said.items():
-            first, before = seen.setdefault((column, key), (line, value))
-            if before != value:
-                yield f"line {line}: {column} of {key!a}: {value!a} here, {before!a} on line {first}"
+    return Mailbox(address, **{name: facts.get(name, getattr(default, name)) for name in FACTS})

@@ -7,20 +7,23 @@ Reads everything once and keeps nothing but counts: memory grows with people and
 
 from __future__ import annotations
 
-import csv
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from msgspec import Struct, field
 
-from archiver.addresses import normal
-from archiver.directory import NOBODY, Directory
+from archiver.addresses import folded, normal, place_of, placed
+from archiver.directory import Directory
 from archiver.events import SENT, Captured, Outcome, Rejected
+from archiver.exceptions import UsageError
+from archiver.exporting.durable import DurableFolder
 from archiver.importers import Document, Importer, Options, Reading
+from archiver.people import NOBODY, Wanted, completed
 from archiver.spool import Sealed, Spool, seal
 
 _BATCH = 1_000
@@ -34,6 +37,7 @@ class Person(Struct):
 
     `settled`: that they have none is known (a bot, a row of `-` in the people file), and nothing to ask about.
     `derived`: nobody said whose mailbox it is, and the address is none: it was made of a nick and the source's name.
+    `bare`: the mailbox is said of the nick alone, for whatever place it comes from.
     """
 
     source: str
@@ -43,6 +47,12 @@ class Person(Struct):
     mailbox: str | None = None
     settled: bool = False
     derived: bool = False
+    bare: bool = False
+
+    @property
+    def nick(self) -> tuple[str, str]:
+        """Who it is of which place, as the directory compares nicks."""
+        return folded(self.address), place_of(self.source)
 
 
 class Room(Struct):
@@ -164,7 +174,8 @@ class _Counting:
             mailbox = self._directory.mailbox_of(source, address)
             settled = self._directory.is_nobodys(source, address)
             derived = not self._directory.is_stated(source, address) and normal("", address) is None
-            self._people[source, address] = Person(source, address, name, 0, mailbox, settled, derived)
+            bare = mailbox is not None and self._directory.is_bare(source, address)
+            self._people[source, address] = Person(source, address, name, 0, mailbox, settled, derived, bare)
         elif name:
             person.name = name
 
@@ -189,23 +200,52 @@ class _Counting:
         return found
 
 
-def write_unmapped(people: Iterable[Person], path: Path) -> None:
-    """A people file with a row for each, its mailbox to be filled in; what is there is written over."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        _write(people, file)
+def in_several_places(people: Sequence[Person], known: Iterable[tuple[str, str]]) -> list[Person]:
+    """Those whom the directory knows by a nick alone that is used in more than one place: they may be several.
+    `known` are the nicks that earlier backfills used so, each with its place."""
+    places: dict[str, set[str]] = {}
+    for nick, place in (*known, *(each.nick for each in people if each.bare)):
+        places.setdefault(nick, set()).add(place)
+    return [each for each in people if each.bare and len(places[each.nick[0]]) > 1]
 
 
-def _write(people: Iterable[Person], file: TextIO) -> None:
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(("address", "mailbox", "name", "messages"))
+def ask_for(people: Iterable[Person], path: Path) -> None:
+    """Add a row for each, its mailbox to be filled in, to a people file or a new one; what is there stays.
+
+    Whole or not there. Raises `UsageError` where something else is there, and `OSError`.
+    """
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.stat() if path.exists() else None
+    content = completed(_text_of(path) if before else "", _wanted(people), str(path)).encode()
+    folder = DurableFolder(path.parent)
+    folder.replace(path.name, [content])
+    if before is not None:
+        path.chmod(before.st_mode & 0o777)
+        with suppress(PermissionError):
+            os.chown(path, before.st_uid, before.st_gid)
+    folder.sync()
+
+
+def _wanted(people: Iterable[Person]) -> Iterable[Wanted]:
+    """One for all the rooms of a place."""
+    found: dict[str, Wanted] = {}
     for each in people:
-        rows.writerow((each.address, "", _remark(each.name), each.messages))
+        address = placed(each.source, each.address)
+        before = found.get(address, Wanted(address, "", 0))
+        found[address] = Wanted(address, each.name or before.name, before.messages + each.messages)
+    return found.values()
 
 
-def _remark(text: str) -> str:
-    """On one line, and for a spreadsheet program no formula; an address must stand as it is."""
-    text = " ".join(text.split())
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+def _text_of(path: Path) -> str:
+    """With its own ends of lines."""
+    try:
+        if path.is_file():
+            return path.read_bytes().decode()
+        problem = "no file"
+    except UnicodeDecodeError as error:
+        problem = str(error)
+    raise UsageError(f"{path} is there, and is no people file: {problem}", hint="name another one with --map")
 
 
 def explain_filling(path: Path) -> str:

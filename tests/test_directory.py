@@ -13,8 +13,9 @@ from archiver.addresses import LONGEST, normal, place_of
 from archiver.assembly import directory_of
 from archiver.config import CSV_READERS, load
 from archiver.config.settings import last_day
-from archiver.directory import Directory, Person, read_people
+from archiver.directory import Directory
 from archiver.exceptions import ConfigError
+from archiver.people import Person, read_people
 from archiver.store.names import normal_address
 from archiver.types import Mailbox
 
@@ -246,6 +247,19 @@ def test_a_mailbox_has_its_own_facts_else_the_defaults():
     table = Person("", "alice@example.org", version="15.0.1497.2", folder="Verlauf")
     alice = Directory(DEFAULT, [table], rows=rows).mailbox("alice@example.org")
     assert alice == Mailbox("alice@example.org", "15.0.1497.2", "en", "Asia/Taipei", "Verlauf")
+
+
+def test_an_id_with_its_place_comes_before_the_same_id_alone():
+    people = {"john": "john@example.org", "John@oftc": "other@example.org", "Ann B@zoom": "ann@example.org"}
+    directory = Directory(DEFAULT, people=people)
+    assert directory.mailbox_of("irc:oftc/#a", "john") == "other@example.org"
+    assert directory.mailbox_of(IRC, "JOHN") == "john@example.org"
+    assert [directory.is_bare(each, "john") for each in (IRC, "irc:oftc/#a")] == [True, False]
+    assert [directory.mailbox_of(each, "ann b") for each in ("zoom:zoom", "skype:skype")] == ["ann@example.org", None]
+    assert directory.is_stated("zoom:zoom", "Ann B") and not directory.is_bare("zoom:zoom", "Ann B")
+    assert not directory.is_bare("x:y", "other@example.org"), "a mail address is the same person's everywhere"
+    assert directory.others("irc:oftc/#a", "other@example.org") == ("John",), "as the source itself has it"
+    assert directory.has_bare and not Directory(DEFAULT, people={"john@oftc": "a@example.org"}).has_bare
 
 
 # --- the people file ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ LAYERS = {
     "importers": {"importers"},
     "spool": {"spool"},
     "conversations": {"conversations"},
-    "directory": {"directory", "addresses"},
+    "directory": {"directory", "addresses", "people"},
     "decisions": {"decisions"},
     "rendering": {"rendering"},
     "store": {"store"},

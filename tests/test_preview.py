@@ -13,8 +13,9 @@ from builders import event, say
 from click.testing import CliRunner, Result
 
 from archiver.cli import main
-from archiver.directory import Directory, read_people
+from archiver.directory import Directory
 from archiver.events import ndjson
+from archiver.people import read_people
 from archiver.spool import Spool
 from archiver.types import Mailbox
 
@@ -109,12 +110,14 @@ def test_unknown_authors_stop_the_run_until_the_map_is_filled_in(call: Call, cha
     header, *rows = csv.reader(path.open(newline=""))
     assert rows[1][2].startswith("'=Cmd()")
     assert header == ["address", "mailbox", "name", "messages"]
-    assert [(row[0], row[3]) for row in rows] == [("bob", "2"), ("=cmd()|' /c'!A0\nx", "1")]
+    assert [(row[0], row[3]) for row in rows] == [("bob@one", "2"), ("=cmd()|' /c'!A0\nx@one", "1")]
 
     empty = call("backfill", chat, config=f"{OURS}file = '{path}'\n", status=2)
     assert "write - for nobody" in empty.output
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, ["bob", "robert@example.org", *rows[0][2:]], [rows[1][0], "-", "", "1"]])
+        csv.writer(file).writerows(
+            [header, ["bob@one", "robert@example.org", *rows[0][2:]], [rows[1][0], "-", "", "1"]]
+        )
     call("backfill", chat, config=f"{OURS}file = '{path}'\n", status=1)
     with Spool.open(data) as spool:
         assert {each.mailbox for each in spool.mailboxes()} == {"alice@example.org", "robert@example.org"}
@@ -133,7 +136,7 @@ def test_placeholders_are_taken_and_the_unknown_can_be_left_out(call: Call, chat
 def test_strict_asks_about_everybody_whose_mailbox_is_only_derived(call: Call, chat: Path, tmp_path: Path) -> None:
     path = tmp_path / "sub" / "map.csv"
     call("backfill", "--strict", "--map", path, chat, status=2)
-    assert [row[0] for row in csv.reader(path.open(newline=""))][1:] == ["bob", "=cmd()|' /c'!A0\nx"]
+    assert [row[0] for row in csv.reader(path.open(newline=""))][1:] == ["bob@one", "=cmd()|' /c'!A0\nx@one"]
     call("backfill", "--strict", "--map", "/dev/null/x", chat, status=3)
 
 
@@ -144,3 +147,120 @@ def test_nobodys_is_known_and_no_mailbox() -> None:
     assert [directory.is_nobodys("s:x", each) for each in ("u1", "u2", "u3")] == [True, False, False]
     assert [directory.is_stated("s:x", each) for each in ("u1", "u2", "u3")] == [True, True, False]
     assert directory.named() == ("ann@example.org",)
+
+
+# --- the people file as it is asked for --------------------------------------------------------------------------
+
+
+def log(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(f"2024-05-01T10:0{n}:00 {line}\n" for n, line in enumerate(lines)))
+    return path
+
+
+def rows(path: Path) -> list[list[str]]:
+    return list(csv.reader(path.open(newline="")))[1:]
+
+
+CORP = "[directory]\ndomains = ['corp.org']\n"
+
+
+def test_a_nick_is_asked_for_with_its_network_and_mapped_there_alone(call: Call, data: Path, tmp_path: Path) -> None:
+    work, other = log(tmp_path / "#work.log", "<john> hello"), log(tmp_path / "#other.log", "<john> hi", "<zed> secret")
+    call("backfill", "irc", "--network", "libera", work, config=CORP, status=2)
+    asked = data / "people-to-map.csv"
+    assert rows(asked) == [["john@libera", "", "john", "1"]]
+    asked.write_text(asked.read_text().replace("john@libera,", "john@libera,john@corp.org"))
+    filled = f"{CORP}file = '{asked}'\n"
+    call("backfill", "irc", "--network", "libera", work, config=filled)
+    assert mailboxes(data) == {"john@corp.org"}
+    refused = call("backfill", "irc", "--network", "oftc", other, config=filled, status=2)
+    assert "2 people who wrote have no mailbox here" in refused.output
+    assert [row[0] for row in rows(asked)] == ["john@libera", "john@oftc", "zed@oftc"]
+    one = f"{CORP}people = {{'john@libera' = 'john@corp.org'}}\n"
+    call("backfill", "irc", "--network", "oftc", "--placeholder", other, config=one)
+    assert "secret" not in "".join(each.read_text() for each in data.glob("mail/corp.org/john/.*/*/*"))
+
+
+def test_people_of_one_nick_in_two_sources_have_a_row_each(call: Call, data: Path, tmp_path: Path) -> None:
+    folder = log(tmp_path / "both" / "#work.log", "<john> hello", "<ann> hi").parent
+    (folder / "WhatsApp Chat with Bob.txt").write_text(
+        "12/24/23, 10:00 - john: hello\n12/24/23, 10:01 - Ann B: well\n12/24/23, 10:02 - Ann B: then\n"
+    )
+    call("backfill", folder, config=CORP, status=2)
+    named = {row[0]: row[3] for row in rows(data / "people-to-map.csv")}
+    assert named["john@whatsapp"] == "1" and named["Ann B@whatsapp"] == "2" and len(named) == 4
+    people = 'people = {"Ann B@whatsapp" = "ann@corp.org"}\n'
+    call("backfill", "--placeholder", folder, config=CORP + people)
+    assert mailboxes(data) == {"ann@corp.org"}
+
+
+def test_a_bare_nick_holds_until_it_comes_from_a_second_place(call: Call, data: Path, tmp_path: Path) -> None:
+    work, other = log(tmp_path / "#work.log", "<john> hello"), log(tmp_path / "#other.log", "<john> hi", "<zed> secret")
+    bare = f"{CORP}people = {{john = 'john@corp.org', zed = 'zed@corp.org'}}\n"
+    call("backfill", "irc", "--network", "libera", work, config=bare)
+    call("backfill", "irc", "--network", "libera", "--reread", work, config=bare)
+    for more in ((), ("--placeholder",), ("--skip-unknown",)):
+        refused = call("backfill", "irc", "--network", "oftc", *more, other, config=bare, status=2)
+        assert "maybe of several people (john@oftc …)" in refused.output
+    assert [row[0] for row in rows(data / "people-to-map.csv")] == ["john@oftc"]
+    told_apart = bare.replace("people = {", "people = {'john@oftc' = 'other@corp.org', ")
+    call("backfill", "irc", "--network", "oftc", other, config=told_apart)
+    assert mailboxes(data) == {"john@corp.org", "other@corp.org", "zed@corp.org"}
+    assert "secret" not in "".join(each.read_text() for each in data.glob("mail/corp.org/john/.*/*/*"))
+
+
+def test_one_run_over_two_places_asks_about_a_bare_nick_too(call: Call, data: Path, tmp_path: Path) -> None:
+    said = [say("john", "hi", 0, id="1"), say("john", "there", 5, id="2"), say("ann", "x", 9, id="3")]
+    (tmp_path / "1.ndjson").write_bytes(ndjson(said).replace(b'"test:one"', b'"test:two"', 1))
+    bare = f"{CORP}people = {{john = 'john@corp.org', ann = 'ann@corp.org'}}\n"
+    call("backfill", tmp_path / "1.ndjson", config=bare, status=2)
+    assert [row[0] for row in rows(data / "people-to-map.csv")] == ["john@two", "john@one"]
+
+
+def mailboxes(data: Path) -> set[str]:
+    with Spool.open(data) as spool:
+        return {each.mailbox for each in spool.mailboxes()}
+
+
+def test_a_people_file_is_completed_and_never_written_over(call: Call, data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "1.ndjson", tmp_path / "2.ndjson"
+    first.write_bytes(ndjson([say("U1", "hi", 0, id="1"), say("U2", "well", 5, id="2")]))
+    second.write_bytes(ndjson([say("U1", "hi", 60, id="3"), say("U3", "new", 65, id="4")]))
+    call("backfill", first, config=OURS, status=2)
+    path = data / "people-to-map.csv"
+    filled = "\ufeffMailbox,address,zone\r\nann@example.org,U1@one,Asia/Taipei\r\n-,U2@one,"
+    path.write_bytes(filled.encode())
+    path.chmod(0o640)
+    named = f"{OURS}file = '{path}'\n"
+    call("backfill", first, config=named)
+    call("backfill", second, config=named, status=2)
+    assert path.read_bytes().decode() == f"{filled}\r\n,U3@one,\r\n" and path.stat().st_mode & 0o777 == 0o640
+    assert not [each.name for each in data.iterdir() if each.name.startswith(".")]
+    assert "write - for nobody" in call("backfill", second, config=named, status=2).output
+    call("backfill", second, config=OURS, status=2)
+    assert path.read_bytes().decode().count("U3") == 1, "whoever has a row is not asked for twice"
+    path.write_text(path.read_text("utf-8-sig").replace(",U3", "cara@example.org,U3"))
+    call("backfill", second, config=named)
+    assert mailboxes(data) == {"ann@example.org", "cara@example.org"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"precious words\n", b"name,phone\nann,5\n", b'address,mailbox\n"open', b"\xff\xfe\x00", b"address\n"]
+)
+def test_what_is_no_people_file_is_left_alone(call: Call, chat: Path, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "precious.txt"
+    path.write_bytes(content)
+    refused = call("backfill", "--map", path, chat, config=OURS, status=2)
+    assert f"{path} is there, and is no people file" in refused.output and "--map" in refused.output
+    assert path.read_bytes() == content
+
+
+def test_a_people_file_goes_to_no_folder_and_no_device(call: Call, chat: Path, tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/null")):
+        assert "is no people file" in call("backfill", "--map", path, chat, config=OURS, status=2).output
+    assert not Path("/dev/null").is_file() and tmp_path.is_dir()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    (tmp_path / "real.csv").touch()
+    call("backfill", "--map", tmp_path / "link.csv", chat, config=OURS, status=2)
+    assert len(rows(tmp_path / "real.csv")) == 2 and (tmp_path / "link.csv").is_symlink()

@@ -17,6 +17,7 @@ from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers import Document, Importer, Options
 from archiver.importers.recognising import Recognised, chosen, recognise
 from archiver.spool import Spool
+from archiver.spool.nicks import Nick
 
 
 class Request(Struct, frozen=True):
@@ -35,6 +36,8 @@ class Request(Struct, frozen=True):
     reread: bool = False
     force: bool = False
     """Begin even where the disk seems to have too little room."""
+    nicks: frozenset[Nick] = frozenset()
+    """Whose mailbox the directory says for the nick alone, each with its place."""
 
 
 def check(request: Request) -> None:

@@ -84,6 +84,7 @@ def _append(
     named = ", ".join(map(str, request.paths))
     feed = spool.open_feed(feed_name(request), "import", partial=request.importer.partial_presence, path=named)
     run = spool.begin_run(feed.number, request.importer.name, map(str, request.paths), manner(request), _now())
+    spool.note_nicks(request.nicks)
     reader_.send({} if request.reread else spool.inputs())
     findings = Findings(_before(spool, run), run.accepted + run.duplicates + run.conflicts)
     writer = Writer(spool, feed.number, run.number, findings)

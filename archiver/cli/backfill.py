@@ -17,7 +17,7 @@ from archiver.cli.app import App, reads
 from archiver.cli.backfills import list_runs, refile, show_report, tell_report, undo
 from archiver.cli.decision import Text
 from archiver.cli.output import as_json, complain, counted, say, table
-from archiver.cli.preview import people_known, previews, tell_previews
+from archiver.cli.preview import UNMAPPED, Manner, people_known, previews, tell_previews
 from archiver.cli.progress import shown
 from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Document, Options, importer
@@ -107,8 +107,8 @@ def backfill(
     config = app.config()
     if dry_run:
         return tell_previews(app, previews(app, config, requests), unknown)
-    if not placeholder:
-        requests = people_known(app, config, requests, strict=strict, skip=skip_unknown, path=map_)
+    manner = Manner(map_ or app.data / UNMAPPED, strict, placeholder, skip_unknown)
+    requests = people_known(app, config, requests, manner)
     app.log(config, quiet=not app.json and sys.stderr.isatty())
     reports = []
     for request in requests:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from msgspec import structs, to_builtins
+from msgspec import Struct, structs, to_builtins
 from rich.console import Console
 
 from archiver import preview as previewing
+from archiver.addresses import placed
 from archiver.assembly import directory_of, open_spool
 from archiver.backfill import Request, chosen_by
 from archiver.cli.app import App
@@ -56,37 +57,72 @@ def _progress() -> Iterator[Show]:
         yield lambda place, done: status.update(f"looking into {plain(place)} ({size(done)} seen)".replace("[", "\\["))
 
 
-def people_known(
-    app: App, config: Config, requests: Sequence[Request], *, strict: bool, skip: bool, path: Path | None
-) -> list[Request]:
+class Manner(Struct, frozen=True):
+    """What to do about people whom the directory doesn't know: stop, also where somebody's mailbox is only derived
+    (`strict`); take them as they are (`placeholder`); leave out what they did (`skip`). Their rows are added to the
+    people file at `path`."""
+
+    path: Path
+    strict: bool = False
+    placeholder: bool = False
+    skip: bool = False
+
+
+def people_known(app: App, config: Config, requests: Sequence[Request], manner: Manner) -> list[Request]:
     """The requests, if the directory knows everybody who wrote; or, to `skip`, the requests without the others.
 
-    Raises `UsageError` with a people file written out to fill in. Where the directory names nobody, everybody has a
+    Raises `UsageError`, and asks for mailboxes in the people file. Where the directory names nobody, everybody has a
     mailbox, and nothing is looked at unless `strict`.
     """
-    if not (strict or directory_of(config).names_people):
+    directory = directory_of(config)
+    if not (manner.strict or (directory.has_bare if manner.placeholder else directory.names_people)):
         return list(requests)
     found = previews(app, config, requests)
-    if skip:
-        return [_without(request, preview.unmapped(strict=strict)) for request, preview in found]
-    if unmapped := [each for _, preview in found for each in preview.unmapped(strict=strict)]:
-        _refuse(unmapped, path or app.data / UNMAPPED)
-    return list(requests)
+    asked = _asked(app, config, found, manner)
+    if asked.why:
+        _ask(asked, manner.path)
+    return [_as_known(request, preview, manner) for request, preview in found]
 
 
-def _without(request: Request, people: Iterable[Person]) -> Request:
-    return structs.replace(request, without=frozenset((each.source, each.address) for each in people))
+def _as_known(request: Request, preview: Preview, manner: Manner) -> Request:
+    unknown = preview.unmapped(strict=manner.strict) if manner.skip else []
+    without = frozenset((each.source, each.address) for each in unknown)
+    return structs.replace(request, without=without, nicks=frozenset(each.nick for each in preview.people if each.bare))
 
 
-def _refuse(unmapped: Sequence[Person], path: Path) -> None:
+class _Asked(Struct):
+    """Whose mailboxes are asked for, and why; nobody's, where the run may begin."""
+
+    people: list[Person]
+    why: str
+
+
+def _asked(app: App, config: Config, found: Sequence[tuple[Request, Preview]], manner: Manner) -> _Asked:
+    """A nick that may be several people's is asked about in any manner: what is filed in the wrong mailbox was read."""
+    unmapped = [each for _, preview in found for each in preview.unmapped(strict=manner.strict)]
+    if manner.placeholder or manner.skip:
+        unmapped = []
+    with _known(app, config) as spool:
+        used = spool.used_nicks() if spool is not None else ()
+    several = previewing.in_several_places([each for _, preview in found for each in preview.people], used)
+    whys = []
+    if unmapped:
+        first = ", ".join(each.name or each.address for each in unmapped[:3])
+        whys.append(f"{counted(len(unmapped), 'person', 'people')} who wrote have no mailbox here ({first} …)")
+    if several:
+        first = ", ".join(dict.fromkeys(placed(each.source, each.address) for each in several[:3]))
+        why = "[directory] has nicks without their place that come from several, maybe of several people"
+        whys.append(f"{why} ({first} …)")
+    return _Asked(unmapped + several, "; ".join(whys))
+
+
+def _ask(asked: _Asked, path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        previewing.write_unmapped(unmapped, path)
+        previewing.ask_for(asked.people, path)
     except OSError as fault:
         raise EnvironmentFault(f"{path}: {fault.strerror}", hint="say with --map where it can be written") from fault
-    first = ", ".join(each.name or each.address for each in unmapped[:3])
     raise UsageError(
-        f"nothing was taken: {counted(len(unmapped), 'person', 'people')} who wrote have no mailbox here ({first} …)",
+        f"nothing was taken: {asked.why}",
         hint=f"{previewing.explain_filling(path)}; or say --placeholder or --skip-unknown",
     )
 

@@ -469,4 +469,4 @@ def _keys(record: type, above: str) -> Iterator[Documented]:
 
 
 CSV_READERS = {key: setting.read for key, _, setting in settings.settings_of(MailboxTable) if key != "address"}
-"""How the columns of the people file are checked, for `directory.read_people`."""
+"""How the columns of the people file are checked, for `people.read_people`."""

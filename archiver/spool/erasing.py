@@ -159,11 +159,14 @@ def forget_person(
     """Under which address the journal knows them, and where else it is written."""
     with connections.reading() as connection:
         met = connection.execute("SELECT source, address FROM stranger").fetchall()
+        nicks = connection.execute("SELECT place, nick FROM nick").fetchall()
     with connections.writing() as transaction:
         connection = transaction.connection
         connection.execute("UPDATE OR IGNORE mailbox SET address = ? WHERE address = ?", (pseudonym, mailbox))
         theirs = [row for row in met if is_them(*row)]
         connection.executemany("DELETE FROM stranger WHERE source = ? AND address = ?", theirs)
+        theirs = [(place, nick) for place, nick in nicks if is_them(f"any:{place}", nick)]
+        connection.executemany("DELETE FROM nick WHERE place = ? AND nick = ?", theirs)
         connection.create_function("erased", 1, text, deterministic=True)
         for table, column in _TOLD:
             connection.execute(

@@ -582,6 +582,12 @@ def events_of_runs(db: Database) -> None:
     db.execute("CREATE INDEX brought_first ON brought (first)")
 
 
+@migrations()
+def nicks(db: Database) -> None:
+    """Where the directory's word for a nick alone was used."""
+    db.execute("CREATE TABLE nick (nick TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (nick, place)) WITHOUT ROWID")
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from archiver.spool import (
+    nicks,
     runs,
     undoing,
 )
+from archiver.spool.nicks import Nick
 from archiver.spool.records import (
     Room,
 )
@@ -75,6 +77,13 @@ class Backfills(Opened):
     def forget_inputs(self) -> None:
         """Whatever was read to its end before is read again."""
         undoing.forget_inputs(self._connections)
+
+    def used_nicks(self) -> frozenset[Nick]:
+        """Those that backfills used as the directory has them alone, each with its place."""
+        return nicks.nicks(self._connections)
+
+    def note_nicks(self, found: Iterable[Nick]) -> None:
+        nicks.note(self._connections, found)
 
     def inputs(self) -> dict[bytes, runs.Far]:
         """How far backfills have come in what they were given, by key."""
