@@ -103,6 +103,20 @@ def data_of(path: Path) -> list[Data]:
     return [each.event.data for each in read(path)[0]]
 
 
+def test_a_folder_whose_name_was_spoilt_is_found_and_one_of_no_channel_said(tmp_path: Path) -> None:
+    """Unpacked as if the zip were DOS'; and a channel that no list has."""
+    workspace(tmp_path, [line(1)])
+    name = "チャネル"
+    (tmp_path / "general").rename(tmp_path / name.encode().decode("cp437"))
+    (tmp_path / "channels.json").write_text(json.dumps([{"id": "C1", "name": name, "members": ["U1"]}]))
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "2024-01-03.json").write_text("[]")
+    captured, (stray,), _ = read(tmp_path)
+    assert [each.event.data.conversation.topic for each in captured] == [f"#{name}"]
+    assert stray.position == str(tmp_path / "gone" / "2024-01-03.json")
+    assert (stray.content, stray.reason) == (b"[]", "no list of the export has a channel for this folder")
+
+
 def test_members_who_are_not_seen_joining_were_there(tmp_path: Path) -> None:
     joined = line(2, "U2", subtype="channel_join")
     captured, _, _ = read(workspace(tmp_path, [line(1), joined]))

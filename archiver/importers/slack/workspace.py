@@ -76,6 +76,7 @@ class Slack:
             listed = document.beside(name)
             for channel in _list(listed, Channel, faults) if listed is not None else ():
                 yield from workspace.channel(channel, name)
+        yield from workspace.strays()
         yield from faults
 
 
@@ -95,6 +96,14 @@ def _list(document: Document, type_: type[T], faults: list[Rejected]) -> list[T]
     return found
 
 
+def _unspoilt(name: str) -> str:
+    """A folder's name as it was: some programs unpack UTF-8 in zips as if it were DOS' (code page 437)."""
+    try:
+        return name.encode("cp437").decode()
+    except UnicodeError:
+        return name
+
+
 class _Workspace:
     """One export while it is read."""
 
@@ -107,7 +116,7 @@ class _Workspace:
         self._by_folder: dict[str, list[Document]] = {}
         for each in document.below():
             if _DAY.fullmatch(each.name):
-                self._by_folder.setdefault(each.folder, []).append(each)
+                self._by_folder.setdefault(_unspoilt(each.folder), []).append(each)
         self._people: dict[str, Participant] = {}
         reading.nobody.update(self._person(user.id, None).address for user in users if user.is_bot)
 
@@ -130,9 +139,16 @@ class _Workspace:
                 yield from self._line(bytes(raw), room, f"{day.place}: message {number}", day, present)
                 present = present if direct else ()
 
+    def strays(self) -> Iterator[Rejected]:
+        """What stands in folders of no channel in any list."""
+        for days in self._by_folder.values():
+            for day in days:
+                why = "no list of the export has a channel for this folder"
+                yield Rejected(day.head(jsonfile.ELEMENT_LIMIT), day.place, why, self._source)
+
     def _days(self, folder: str) -> list[Document]:
-        """Its day files, in order."""
-        return sorted(self._by_folder.get(folder, ()), key=lambda each: each.name)
+        """Its day files, in order. Nobody else gets them."""
+        return sorted(self._by_folder.pop(folder, ()), key=lambda each: each.name)
 
     def _present_at_start(self, channel: Channel, days: list[Document]) -> tuple[Participant, ...]:
         later = {line.user for line in self._comings(days) if line.subtype in lines.COMING}
