@@ -158,7 +158,10 @@ def _listener(key: str, endpoint: Endpoint, daemon: str | None, *, datagrams: bo
         return Finding(key, Verdict.OK, f"{where} is free")
     if daemon is not None and why == _USED:
         return Finding(key, Verdict.OK, f"{where} is in use, by {daemon} as it seems")
-    return Finding(key, Verdict.BAD, f"{where}: {why}", f"name another {key}, or free it")
+    advice = f"name another {key}, or free it"
+    if why == _USED:
+        advice += "; unless systemd holds it for the daemon (archiver.socket): then all is well"
+    return Finding(key, Verdict.BAD, f"{where}: {why}", advice)
 
 
 _USED = "another program listens there"

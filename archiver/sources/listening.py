@@ -1,17 +1,25 @@
-"""Where a source listens: sockets that are bound before anything serves on them, so that what fails, fails at once."""
+"""Where a source listens: sockets that are bound before anything serves on them, so that what fails, fails at once.
+
+A port may be handed to the daemon by who starts it (sd_listen_fds(3)): then whoever connects while the daemon isn't
+there waits until it is.
+"""
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from archiver.exceptions import EnvironmentFault
 
 BACKLOG = 1024
+_FIRST = 3
+"""SD_LISTEN_FDS_START."""
 
 
 class Address(Struct, frozen=True):
@@ -89,6 +97,9 @@ def release(bound: list[socket.socket]) -> None:
 def _at_port(host: str, port: int, bound: list[socket.socket]) -> None:
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, place in dict.fromkeys(found):
+        if (handed := _handed(family, place)) is not None:
+            bound.append(handed)
+            continue
         listening = socket.socket(family, kind, protocol)
         bound.append(listening)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -98,6 +109,25 @@ def _at_port(host: str, port: int, bound: list[socket.socket]) -> None:
         listening.bind((place[0], port or (port_of(bound[:1]) if len(bound) > 1 else 0), *place[2:]))
         listening.listen(BACKLOG)
         listening.setblocking(False)
+
+
+def _handed(family: int, place: tuple[Any, ...]) -> socket.socket | None:
+    """One of our own that shares what was handed: to close it leaves the other open, for the next who serves there."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):  # meant for another, as it is for children of ours
+        return None
+    count = os.environ.get("LISTEN_FDS", "")
+    for number in range(_FIRST, _FIRST + int(count) if count.isdecimal() else _FIRST):
+        os.set_inheritable(number, False)
+        handed = socket.socket(fileno=os.dup(number))
+        if handed.family == family and handed.getsockname()[:2] == place[:2] and _listens(handed):
+            handed.setblocking(False)
+            return handed
+        handed.close()
+    return None
+
+
+def _listens(handed: socket.socket) -> bool:
+    return bool(handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def _at_path(path: Path, mode: int) -> socket.socket:

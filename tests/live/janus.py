@@ -17,6 +17,15 @@ SOURCE = "conference"
 ROOMS = {PAIR: 1, ROOM: 2}
 
 
+def table(stage: Stage, port: int) -> str:
+    """What the configuration needs; further keys may follow."""
+    (stage.folder / "secret").write_text(SECRET)
+    return (
+        f'[smtp]\nenabled = false\n[[source]]\ntype = "janus"\nname = "{SOURCE}"\nlisten = "{HOST}:{port}"\n'
+        f'secret = [{{ name = "janus", file = "{stage.folder / "secret"}" }}]\n'
+    )
+
+
 class JanusPerformer:
     """Whispers aren't posted, and TextRooms have no edits. What is said while nobody hears it is `unheard`.
 
@@ -39,12 +48,7 @@ class JanusPerformer:
         self.unheard: list[Say] = []
         self.stated = 0.0
         self.again = 0
-        (stage.folder / "secret").write_text(SECRET)
-        return (
-            f'[smtp]\nenabled = false\n[[source]]\ntype = "janus"\nname = "{SOURCE}"\nlisten = "{HOST}:{port}"\n'
-            f'api = "{self._janus.api}"\ntogether = true\n'
-            f'[[source.secret]]\nname = "janus"\nfile = "{stage.folder / "secret"}"\n'
-        )
+        return table(stage, port) + f'api = "{self._janus.api}"\ntogether = true\n'
 
     async def start(self) -> None:
         await asyncio.to_thread(self._janus.start)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -21,6 +22,13 @@ from live.relay import HOST, Datagrams, Relay
 IDLE = 2
 """Seconds of silence that end a conversation here: a rest, or an outage, parts the talk in several."""
 PATIENCE = 60.0
+
+HANDING = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 CONFIGURATION = """
 {top}
@@ -59,6 +67,7 @@ class Stage:
         self._held = held
         self._relays: list[Relay | Datagrams] = []
         self._whole = True
+        self._listening: socket | None = None
         self._monitor = self.port()
         self._process: subprocess.Popen[bytes] | None = None
         self.outages = 0
@@ -70,6 +79,13 @@ class Stage:
         taken.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
         taken.bind((HOST, 0))
         return int(taken.getsockname()[1])
+
+    def handed(self) -> int:
+        """A port on which the daemon is to listen, and which stays open while it is dead: who calls waits."""
+        self._listening = self._held.enter_context(socket())
+        self._listening.bind((HOST, 0))
+        self._listening.listen()
+        return int(self._listening.getsockname()[1])
 
     async def relay(self, target: int) -> int:
         """The port by which one reaches `target`, as long as the network isn't cut."""
@@ -112,15 +128,22 @@ class Stage:
         log = (self.folder / "daemon.log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [*ARCHIVER, "--data", str(self.data), "--config", str(self.config), "run"],
+                [*self._handing(), *ARCHIVER, "--data", str(self.data), "--config", str(self.config), "run"],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
+                pass_fds=[self._listening.fileno()] if self._listening else [],
             )
         process = self._process
         begun = self.log.count('"running"')
         await until(lambda: self.log.count('"running"') > begun or process.poll() is not None, "the daemon")
         assert process.poll() is None, self.log
+
+    def _handing(self) -> list[str]:
+        """As systemd does: descriptor 3, and the number of the process that it is meant for."""
+        if self._listening is None:
+            return []
+        return [sys.executable, "-c", HANDING, str(self._listening.fileno())]
 
     async def kill(self) -> None:
         """As `kill -9` does."""
