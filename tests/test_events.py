@@ -370,7 +370,7 @@ def test_content_is_taken_out_of_the_event() -> None:
     ],
 )
 def test_the_event_stands_without_what_cannot_be_had(attachment: dict[str, Any], note: str, tmp_path: Path) -> None:
-    captured = capture(with_attachment(**attachment), received=RECEIVED, beside=document_at(tmp_path / "e").content)
+    captured = capture(with_attachment(**attachment), received=RECEIVED, beside=document_at(tmp_path / "e").content_of)
     assert captured.cleaned == (note,)
     assert captured.event.data.message is not None
     assert captured.original == with_attachment(**attachment)
@@ -380,7 +380,7 @@ def test_a_file_beside_the_events_is_named_by_its_digest(tmp_path: Path) -> None
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "note.txt").write_bytes(b"note")
     captured = capture(
-        with_attachment(path="sub/note.txt"), received=RECEIVED, beside=document_at(tmp_path / "e").content
+        with_attachment(path="sub/note.txt"), received=RECEIVED, beside=document_at(tmp_path / "e").content_of
     )
     digest = hashlib.sha256(b"note").hexdigest()
     assert captured.attached == ((digest, tmp_path / "sub" / "note.txt"),)
@@ -397,7 +397,7 @@ def test_no_path_leads_out_of_the_folder(path: str, tmp_path: Path) -> None:
     (folder / "link").symlink_to(tmp_path / "secret")
     (folder / "linked").symlink_to(tmp_path)
     attachment = {"path": path.replace("{absolute}", str(tmp_path / "secret"))}
-    captured = capture(with_attachment(**attachment), received=RECEIVED, beside=document_at(folder / "e").content)
+    captured = capture(with_attachment(**attachment), received=RECEIVED, beside=document_at(folder / "e").content_of)
     assert captured.attached == ()
     assert "attachment file unavailable" in captured.cleaned
 

@@ -32,18 +32,25 @@ _TAR_MAGIC = slice(257, 262)
 _BROKEN = (*DAMAGED, tarfile.TarError, OSError, ValueError, OverflowError)
 
 
-def archive_at(path: Path) -> Zip | Tar | None:
-    """The archive a file is, told by its bytes; None for any other file. Raises `UsageError` for one that is broken."""
-    with open_file(path) as file:
+def archive_at(path: Path, content: bytes | None = None) -> Zip | Tar | None:
+    """The archive a file is, told by its bytes; None for any other file. Raises `UsageError` for one that is broken.
+
+    `content` is that of a file which doesn't lie on disk: `path` then only says to people where.
+    """
+
+    def begin() -> BinaryIO:
+        return open_file(path) if content is None else io.BytesIO(content)
+
+    with begin() as file:
         head = file.read(4)
         file.seek(0)
         if head in (_ZIP, _EMPTY_ZIP):
-            return Zip(path)
+            return Zip(path, None if content is None else begin())
         try:
             inner = unpacked(file).read(512)
         except DAMAGED:
             return None  # not readable as what its first bytes promise: whoever reads it as a document says so
-        return Tar(path) if inner[_TAR_MAGIC] == b"ustar" else None
+        return Tar(path, begin) if inner[_TAR_MAGIC] == b"ustar" else None
 
 
 class Zip:
@@ -76,8 +83,8 @@ class Zip:
     def names(self) -> Iterator[str]:
         yield from self._members
 
-    def holds(self, name: str) -> bool:
-        return name in self._members
+    def holds(self, name: str, below: str | None = None) -> bool:
+        return name in self._members and name.startswith(below or "")
 
     def size(self, name: str) -> int:
         return self._members[name].file_size
@@ -99,13 +106,16 @@ class Tar:
 
     sealed = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begin: Callable[[], BinaryIO] | None = None) -> None:
+        """`begin` opens one that lies elsewhere: `path` then only says to people where."""
         self.place = str(path)
         self.left_out: Counter[str] = Counter()
         self.broken = ""
         self._path = path
-        packed = path.stat().st_size
-        self._stream = _Rewinding(lambda: _bounded(unpacked(open_file(path)), packed))
+        opened = begin or (lambda: open_file(path))
+        with opened() as file:
+            packed = file.seek(0, io.SEEK_END)
+        self._stream = _Rewinding(lambda: _bounded(unpacked(opened()), packed))
         self._members: dict[str, tuple[int, int]] = {}
         self._index()
 
@@ -133,8 +143,8 @@ class Tar:
     def names(self) -> Iterator[str]:
         yield from self._members
 
-    def holds(self, name: str) -> bool:
-        return name in self._members
+    def holds(self, name: str, below: str | None = None) -> bool:
+        return name in self._members and name.startswith(below or "")
 
     def size(self, name: str) -> int:
         return self._members[name][1]

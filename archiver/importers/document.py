@@ -7,7 +7,7 @@ Paths inside a tree are relative, with `/` between their parts; none leads out o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
@@ -30,7 +30,9 @@ class Tree(Protocol):
         """All its files' paths: sorted in a folder, in the order they lie in an archive. Hidden ones are left out."""
         ...
 
-    def holds(self, name: str) -> bool: ...
+    def holds(self, name: str, below: str | None = None) -> bool:
+        """Whether there is such a file; `below` that folder: no link leads out of it or to what is hidden."""
+        ...
 
     def size(self, name: str) -> int: ...
 
@@ -44,10 +46,14 @@ class Tree(Protocol):
 
 
 class Document(Struct, frozen=True):
-    """One file of a tree. `name` is its last part, `place` says to people where it is."""
+    """One file of a tree. `name` is its last part, `place` says to people where it is.
+
+    `is_input` tells which files are themselves somebody's export or log, or an archive of such.
+    """
 
     tree: Tree
     within: str
+    is_input: Callable[[Document], bool] = lambda document: False
 
     @property
     def name(self) -> str:
@@ -94,13 +100,42 @@ class Document(Struct, frozen=True):
         return head[:size]
 
     def beside(self, relative: str) -> Document | None:
-        """Another file, by its path from this one's folder; None where there is none or it leads out of the tree."""
+        """Another file, by its path from this one's folder; None where there is none or it leads out of the tree.
+
+        For paths that a format has: one that the document tells is for `shared`.
+        """
         within = _resolved(self._above, relative)
-        return Document(self.tree, within) if within and self.tree.holds(within) else None
+        return self._other(within) if within and self.tree.holds(within) else None
+
+    def shared(self, relative: str, folder: str = "", *, only_files: bool = False) -> Document | None:
+        """A file that this document names as sent, by its path from a folder; None where it may not be had.
+
+        Whoever wrote the document may name any file there is: so the path leads neither out of the folder nor to what
+        is hidden, and the file is no input, which may be anybody's. `folder` is where the format keeps such files, from
+        this one's folder; `only_files` says that nothing else lies there.
+        """
+        root = _resolved(self._above, folder)
+        parts = relative.replace("\\", "/").split("/")
+        if root is None or any(part.startswith(".") and part != "." for part in parts):
+            return None
+        below = f"{root}/" if root else ""
+        within = _resolved(below, relative)
+        if not within or within == self.within or not self.tree.holds(within, below):
+            return None
+        other = self._other(within)
+        return None if not only_files and self.is_input(other) else other
+
+    def content_of(self, relative: str) -> bytes | Path | None:
+        """What a file holds that this document names, as `shared` gives it."""
+        found = self.shared(relative)
+        return found.content() if found is not None else None
 
     def below(self) -> Iterator[Document]:
         """Every file of this one's folder and the folders in it, this one too."""
-        return (Document(self.tree, name) for name in self.tree.names() if name.startswith(self._above))
+        return (self._other(name) for name in self.tree.names() if name.startswith(self._above))
+
+    def _other(self, within: str) -> Document:
+        return Document(self.tree, within, self.is_input)
 
     @property
     def _above(self) -> str:
@@ -108,33 +143,30 @@ class Document(Struct, frozen=True):
         folder, slash, _ = self.within.rpartition("/")
         return folder + slash
 
-    def content(self, relative: str) -> bytes | Path | None:
-        """An attachment that lies beside this document: on disk its path, from an archive its bytes.
+    def content(self) -> bytes | Path | None:
+        """As an attachment: on disk its path, from an archive its bytes.
 
-        None where it can't be had: not there, or over `CONTENT_LIMIT` or damaged inside an archive.
+        None where it can't be had: over `CONTENT_LIMIT` or damaged inside an archive.
         """
-        other = self.beside(relative)
-        if other is None:
-            return None
-        path = other.tree.path(other.within)
+        path = self.tree.path(self.within)
         if path is not None:
             return path
         try:
-            with other.tree.open(str(other.within)) as stream:
+            with self.tree.open(self.within) as stream:
                 data = stream.read(CONTENT_LIMIT + 1)
         except (*DAMAGED, UsageError):
             return None
         return data if len(data) <= CONTENT_LIMIT else None
 
 
-def _resolved(folder: str, relative: str) -> str:
-    """ "" where it leads out."""
+def _resolved(folder: str, relative: str) -> str | None:
+    """None where it leads out."""
     parts = folder.split("/")[:-1]
     if relative.startswith("/") or "\0" in relative:
-        return ""
+        return None
     for part in relative.replace("\\", "/").split("/"):
         if part == ".." and not parts:
-            return ""
+            return None
         if part == "..":
             parts.pop()
         elif part not in ("", "."):

@@ -34,8 +34,15 @@ class Folder:
             found = (Path(directory, name) for name in names if not name.startswith("."))
             yield from (each for each in found if each.is_file())
 
-    def holds(self, name: str) -> bool:
-        return self._inside(name) is not None
+    def holds(self, name: str, below: str | None = None) -> bool:
+        try:
+            folder = (self._root / (below or "")).resolve()
+            path = (self._root / name).resolve()
+            if not path.is_relative_to(folder) or not path.is_file():
+                return False
+            return below is None or not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long, an unencodable one
+            return False
 
     def size(self, name: str) -> int:
         return (self._root / name).stat().st_size
@@ -45,14 +52,6 @@ class Folder:
 
     def path(self, name: str) -> Path:
         return self._root / name
-
-    def _inside(self, name: str) -> Path | None:
-        try:
-            root = self._root.resolve()
-            path = (root / name).resolve()
-            return path if path.is_relative_to(root) and path.is_file() else None
-        except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long, an unencodable one
-            return None
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -17,10 +17,26 @@ class Media(Struct, frozen=True):
     held: tuple[str, bytes | Path] | None = None
 
 
-def media(document: Document, relative: str | None, *, name: str | None = None, media_type: str | None = None) -> Media:
-    """The file at `relative` beside `document`. One that isn't there is an attachment with a name and no content."""
-    name = name or (PurePosixPath(relative).name if relative else None)
-    content = document.content(relative) if relative else None
+def media(
+    document: Document,
+    relative: str | None,
+    *,
+    folder: str = "",
+    only_files: bool = False,
+    name: str | None = None,
+    media_type: str | None = None,
+) -> Media:
+    """The file that `document` names by its path from `folder`, as `Document.shared` gives it.
+
+    One that may not be had or isn't there is an attachment with a name and no content.
+    """
+    found = document.shared(relative, folder, only_files=only_files) if relative else None
+    return held(found, name=name or (PurePosixPath(relative).name if relative else None), media_type=media_type)
+
+
+def held(found: Document | None, *, name: str | None = None, media_type: str | None = None) -> Media:
+    """A file as an attachment; None is one that isn't there."""
+    content = found.content() if found is not None else None
     try:
         digest, size = digest_of(content) if content is not None else ("", 0)
     except OSError:

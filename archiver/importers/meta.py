@@ -84,6 +84,10 @@ class Thread(Struct):
     thread_path: str | None = None
 
 
+_CHATS = "messages"
+"""The folder of a download that holds all chats."""
+
+
 class Meta:
     name = "meta"
     title = "Instagram and Messenger downloads (message_1.json)"
@@ -176,18 +180,19 @@ class _Room:
         return self._numbering.key(base)
 
     def _files(self, line: Line) -> list[Media]:
-        """Paths begin at the download's root, some folders above this file."""
         given = [each for kind in _KINDS for each in getattr(line, kind)] + ([line.sticker] if line.sticker else [])
         return [self._file(each.uri) for each in given]
 
     def _file(self, uri: str) -> Media:
+        """Paths begin at the download's root; what was sent lies in its folder of chats, as this file does."""
         if "://" in uri:
             return Media(Attachment(url=uri))
-        for depth in range(7):
-            found = media(self._document, "../" * depth + uri)
-            if found.held is not None:
-                return found
-        return Media(Attachment(name=uri.rpartition("/")[2] or "a file"))
+        found = media(self._document, uri, name=uri.rpartition("/")[2] or "a file")
+        _, below, path = f"/{uri}".partition(f"/{_CHATS}/")
+        if found.held is None and below and _CHATS in self._document.folders:
+            up = self._document.folders[::-1].index(_CHATS)
+            found = media(self._document, path, folder="/".join([".."] * up), name=found.attachment.name)
+        return found
 
 
 def _text(line: Line) -> str:

@@ -68,8 +68,8 @@ class Metered:
     def names(self) -> Iterator[str]:
         return self.inner.names()
 
-    def holds(self, name: str) -> bool:
-        return self.inner.holds(name)
+    def holds(self, name: str, below: str | None = None) -> bool:
+        return self.inner.holds(name, below)
 
     def size(self, name: str) -> int:
         return self.inner.size(name)

@@ -28,7 +28,7 @@ class Events:
                 stream,
                 name=document.place,
                 received=reading.received,
-                beside=document.content,
+                beside=document.content_of,
                 file_date=document.date,
             )
             yield from _readable(pieces, document)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
-from archiver.exceptions import UsageError
+from archiver.events import DAMAGED
+from archiver.exceptions import ArchiverError, UsageError
 from archiver.importers import IMPORTERS
 from archiver.importers.archive import archive_at
 from archiver.importers.document import Document, Tree
@@ -34,7 +36,7 @@ class Recognised(Struct, frozen=True):
 
 def document_at(path: Path) -> Document:
     """One file on disk, read as it is."""
-    return Document(Folder(path.parent), path.name)
+    return Document(Folder(path.parent), path.name, is_input)
 
 
 def documents_at(paths: Sequence[Path], foreign: Foreign = lambda folder: False) -> Iterator[Document]:
@@ -53,15 +55,15 @@ def documents_at(paths: Sequence[Path], foreign: Foreign = lambda folder: False)
 
 def _in_folder(folder: Folder) -> Iterator[Document]:
     for name in folder.names():
-        archive = archive_at(folder.path(name)) if name.lower().endswith(_ARCHIVES) else None
+        archive = archive_at(folder.path(name)) if _is_looked_into(name) else None
         if archive is not None:
             yield from _all(archive)
         else:
-            yield Document(folder, name)
+            yield Document(folder, name, is_input)
 
 
 def _all(tree: Tree) -> Iterator[Document]:
-    return (Document(tree, name) for name in tree.names())
+    return (Document(tree, name, is_input) for name in tree.names())
 
 
 def chosen(importer: Importer, paths: Sequence[Path], foreign: Foreign = lambda folder: False) -> tuple[Document, ...]:
@@ -123,3 +125,25 @@ def guess(document: Document) -> Importer | None:
     """The first importer that takes a document for its own."""
     head = document.head(HEAD)
     return next((each for each in IMPORTERS.values() if each.sniff(document, head)), None)
+
+
+def is_input(document: Document) -> bool:
+    """Whether a file is itself somebody's export or log, or an archive that holds one; so too if that can't be told."""
+    try:
+        return guess(document) is not None or any(guess(each) is not None for each in _inside(document))
+    except (*DAMAGED, ArchiverError, OSError):
+        return True
+
+
+def _inside(document: Document) -> Iterator[Document]:
+    """What lies in a file that would be looked into as an archive; nothing in any other, nor in a broken one."""
+    content = document.content() if _is_looked_into(document.name) else None
+    if content is None:
+        return
+    with suppress(UsageError):
+        found = archive_at(content) if isinstance(content, Path) else archive_at(Path(document.place), content)
+        yield from _all(found) if found is not None else ()
+
+
+def _is_looked_into(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVES)

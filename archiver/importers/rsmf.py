@@ -170,7 +170,7 @@ class _Sheet:
             position = f"{self._document.place}: event {number}"
             try:
                 line = jsonfile.decoded(bytes(raw), Line)
-                files = [media(self._document, each.id, name=each.display) for each in line.attachments]
+                files = [self._file(each) for each in line.attachments]
                 made = list(self._made(line, self._where(line), f"{number:08d}", files))
             except (jsonfile.Broken, EventError) as fault:
                 yield Rejected(bytes(raw), position, str(fault), self._source)
@@ -178,6 +178,9 @@ class _Sheet:
             if not made:
                 self._reading.ignored[f"{line.type} of RSMF"] += 1
             yield from told(made, self._reading, bytes(raw), position, files)
+
+    def _file(self, shared: Held) -> Media:
+        return media(self._document, shared.id, only_files=True, name=shared.display)
 
     def _where(self, line: Line) -> Room:
         """A group's people stand with its first event, both of a direct one with each. An event may leave out where."""

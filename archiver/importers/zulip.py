@@ -193,7 +193,7 @@ class _Export:
         return self._people.get(identifier) or Participant(address=str(identifier))
 
     def _file(self, name: str, path: str) -> Media:
-        return media(self._document, f"uploads/{path}", name=name or None)
+        return media(self._document, path, folder="uploads", only_files=True, name=name or None)
 
 
 def _edits(line: Line) -> list[tuple[str, datetime, int | None]]:

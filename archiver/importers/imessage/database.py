@@ -262,7 +262,9 @@ class _Phone:
         _, folder, rest = path.rpartition("Attachments/")
         return media(
             self._document,
-            f"{folder}{rest}" if folder else rest or None,
+            rest or None,
+            folder=folder.rstrip("/"),
+            only_files=bool(folder),
             name=str(name) if name else None,
             media_type=str(kind) if kind else None,
         )

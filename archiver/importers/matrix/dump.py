@@ -17,7 +17,7 @@ from archiver.importers.document import Document
 from archiver.importers.matrix.event import Line, inner, server
 from archiver.importers.matrix.survey import Room, Survey
 from archiver.importers.matrix.telling import Telling, attachment, line_of, saved_at
-from archiver.importers.media import Media, media
+from archiver.importers.media import Media, held
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import from_milliseconds, told
 
@@ -197,14 +197,13 @@ class _Rooms:
         if shared is None:
             return []
         local = saved_at(shared.url or "")
-        if local is None or self._document.beside(local) is None:
-            local = self._saved(line)
-        if local is None:
+        saved = (local and self._document.beside(local)) or self._saved(line)
+        if saved is None:
             return [Media(shared)]
-        found = media(self._document, local, name=shared.name, media_type=shared.media_type)
+        found = held(saved, name=shared.name, media_type=shared.media_type)
         return [structs.replace(found, attachment=structs.replace(found.attachment, url=shared.url))]
 
-    def _saved(self, line: Line) -> str | None:
+    def _saved(self, line: Line) -> Document | None:
         """Element names a file for its message's `body` and, in the exporter's words and zone, its date.
 
         Minutes and seconds are the same in every zone but a few: they tell apart what is called alike.
@@ -220,4 +219,4 @@ class _Rooms:
             return None
         clock = [name for name in alike if any(f"{moment:%M{sign}%S}" in name for sign in ".-:")]
         found = clock if len(clock) == 1 else alike
-        return f"{folder}/{found[0]}" if len(found) == 1 else None
+        return self._document.shared(found[0], folder, only_files=True) if len(found) == 1 else None

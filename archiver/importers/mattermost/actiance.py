@@ -16,7 +16,7 @@ from archiver.exceptions import EventError
 from archiver.importers import jsonfile, xmlfile
 from archiver.importers.document import Document
 from archiver.importers.mattermost.compliance import Kind, Posts, Row
-from archiver.importers.media import media
+from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import Room, told
 
@@ -141,9 +141,12 @@ class _Export:
             text=texts.get("Content", ""),
             updated=_number(texts.get("UpdatedDateTimeUTC") or "0"),
             update=texts.get("UpdatedType", ""),
-            files=(media(self._document, path, name=texts.get("UserFileName") or None),) if kind == "file" else (),
+            files=(self._file(path, texts.get("UserFileName")),) if kind == "file" else (),
             file=path,
         )
+
+    def _file(self, path: str, name: str | None) -> Media:
+        return media(self._document, path, only_files=True, name=name or None)
 
     def _place(self) -> Place:
         # `TYPE - NAME - ID`: the same post has the same identity in the CSV.

@@ -166,7 +166,8 @@ class _Export:
         self, post: Post, key: str, root: str | None, room: Room
     ) -> Iterator[tuple[Sequence[Event], Sequence[Media]]]:
         at, actor = from_milliseconds(post.create_at), self._person(post.user)
-        files = [media(self._document, f"data/{each.path}") for each in post.attachments or () if each.path]
+        paths = [each.path for each in post.attachments or () if each.path]
+        files = [media(self._document, path, folder="data", only_files=True) for path in paths]
         message = Message(id=key, text=post.message, in_reply_to=root, thread=root)
         shared = tuple(each.attachment for each in files) or None
         events = [room.event(key, SENT, at, actor, message=message, attachments=shared)]

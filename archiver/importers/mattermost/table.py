@@ -15,7 +15,7 @@ from archiver.events import Captured, Participant, Place, Rejected, lines
 from archiver.exceptions import EventError
 from archiver.importers.document import Document
 from archiver.importers.mattermost.compliance import Kind, Posts, Row
-from archiver.importers.media import media
+from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import Room, told
 
@@ -141,7 +141,7 @@ class _Export:
             self._reading.nobody.add(person.address)
         text = cells.get("Post Message", "")
         attached = _FILE.fullmatch(text) if kind == "file" else None
-        files = (media(self._document, attached["path"], name=attached["name"]),) if attached is not None else ()
+        files = (self._file(attached["path"], attached["name"]),) if attached is not None else ()
         return Row(
             kind=kind,
             at=_number(cells.get(FIRST, ""), FIRST),
@@ -156,6 +156,9 @@ class _Export:
             files=files,
             file=attached["path"].rpartition("/")[2] if attached is not None else text,
         )
+
+    def _file(self, path: str, name: str) -> Media:
+        return media(self._document, path, only_files=True, name=name)
 
     def _place(self, cells: dict[str, str]) -> Place:
         identity, type_ = cells["Channel Id"], cells.get("Channel Type", "")

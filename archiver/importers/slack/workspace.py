@@ -108,6 +108,7 @@ class _Workspace:
     """One export while it is read."""
 
     def __init__(self, document: Document, users: list[User], options: Options, reading: Reading) -> None:
+        self._document = document
         self._users = {user.id: user for user in users}
         self._reading = reading
         team = next((user.team_id for user in users if user.team_id), "workspace")
@@ -136,7 +137,7 @@ class _Workspace:
                 if isinstance(raw, Rejected):
                     yield raw
                     continue
-                yield from self._line(bytes(raw), room, f"{day.place}: message {number}", day, present)
+                yield from self._line(bytes(raw), room, f"{day.place}: message {number}", present)
                 present = present if direct else ()
 
     def strays(self) -> Iterator[Rejected]:
@@ -170,11 +171,11 @@ class _Workspace:
             yield 0, Rejected(day.head(jsonfile.ELEMENT_LIMIT), day.place, str(fault), self._source)
 
     def _line(
-        self, raw: bytes, room: Room, position: str, day: Document, present: tuple[Participant, ...]
+        self, raw: bytes, room: Room, position: str, present: tuple[Participant, ...]
     ) -> Iterator[Captured | Rejected]:
         try:
             line = _read_line(raw)
-            files = [self._file(each, day) for each in line.shared]
+            files = [self._file(each) for each in line.shared]
             if present:
                 room = structs.replace(room, place=structs.replace(room.place, participants=present))
             made = lines.events(line, room, tuple(each.attachment for each in files))
@@ -185,12 +186,13 @@ class _Workspace:
         except (EventError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             yield Rejected(raw, position, str(fault), self._source)
 
-    def _file(self, file: File, day: Document) -> Media:
+    def _file(self, file: File) -> Media:
         """Exports hold links only; tools that fetch the files put them into __uploads/ID/NAME or attachments."""
         name = file.name or file.title
         if file.mode in _GONE:
             return Media(Attachment(name=f"{name or 'a file'} (deleted)"))
-        found = media(day, f"../__uploads/{file.id}/{name}" if file.id and name else None, name=name)
+        path = f"{file.id}/{name}" if file.id and name else None
+        found = media(self._document, path, folder="__uploads", only_files=True, name=name)
         if found.held is not None:
             return found
         return Media(Attachment(name=name, media_type=file.mimetype, size=file.size, url=file.url_private))

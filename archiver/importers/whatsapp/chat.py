@@ -256,7 +256,7 @@ class _Chat:
     def _files(self, text: str) -> tuple[list[Media], str]:
         """The file a message brings, and what else it says."""
         match = words.ATTACHED.match(text) or words.FILE.match(text)
-        if match is not None and (match.re is words.ATTACHED or self._document.beside(match["file"]) is not None):
+        if match is not None and (match.re is words.ATTACHED or self._document.shared(match["file"]) is not None):
             return [media(self._document, match["file"])], bare(match["note"] or "")
         if words.OMITTED.match(text):
             return [Media(Attachment(name=f"{text.strip('<>' + MARKS)} (not in the export)"))], ""

@@ -1,0 +1,160 @@
+"""Which files an export may have as attachments: those it was sent with, and nothing else that lies on the machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import say
+from contracts.importer import RECEIVED
+
+from archiver.events import Captured, ndjson
+from archiver.importers import Options, Reading, importer
+from archiver.importers.document import Document
+from archiver.importers.recognising import documents_at, guess
+
+REFUSED = (
+    "../ann/private.json",
+    "../ann/photo.jpg",
+    ".ssh/id_rsa",
+    "sub/.netrc",
+    "sub/../photo.jpg",
+    "..\\ann\\photo.jpg",
+    "to_ann",
+    "to_hidden",
+    "ann.ndjson",
+    "sub/result.json",
+    "sub/ann.zip",
+    "sub/ann.tgz",
+    "{itself}",
+)
+HAD = ("photo.jpg", "./sub/photo.jpg", "sub\\photo.jpg", "sub/notes.txt", "sub/photos.zip")
+
+
+def telegram(paths: tuple[str, ...]) -> dict[str, Any]:
+    said = {"type": "message", "from": "Eve", "from_id": "user1", "text": "see"}
+    sent = [
+        {**said, "id": number, "date_unixtime": str(1_700_000_000 + number), "file": path}
+        for number, path in enumerate(paths)
+    ]
+    return {"name": "Eve", "type": "personal_chat", "id": 5, "messages": sent}
+
+
+def event_file(paths: tuple[str, ...]) -> bytes:
+    return ndjson(
+        [
+            say("eve@example.org", "see", number, id=str(number), attachments=[{"path": path}])
+            for number, path in enumerate(paths)
+        ]
+    )
+
+
+def export(paths: tuple[str, ...]) -> bytes:
+    return json.dumps(telegram(paths)).encode()
+
+
+WRITERS: dict[str, tuple[str, str, Callable[[tuple[str, ...]], bytes]]] = {
+    "telegram": ("telegram", "result.json", export),
+    "events": ("events", "e.ndjson", event_file),
+}
+
+
+def exports_of_two(root: Path, written: str) -> Path:
+    """Eve's export beside Ann's, and within it what lies in a home directory; gives the folder of both."""
+    eve, ann = root / "exports" / "eve", root / "exports" / "ann"
+    for folder in (eve / ".ssh", eve / "sub", ann):
+        folder.mkdir(parents=True)
+    for path in (eve / ".ssh" / "id_rsa", eve / "sub" / ".netrc", eve / "sub" / "notes.txt"):
+        path.write_text(path.name)
+    for path in (eve / "photo.jpg", eve / "sub" / "photo.jpg", ann / "photo.jpg"):
+        path.write_bytes(b"\xff\xd8\xff" + path.parent.name.encode())
+    theirs = event_file(("x",))
+    for path in (ann / "private.json", eve / "ann.ndjson"):
+        path.write_bytes(theirs)
+    (eve / "sub" / "result.json").write_bytes(export(("x",)))
+    shutil.make_archive(str(eve / "sub" / "photos"), "zip", ann, "photo.jpg")
+    shutil.make_archive(str(eve / "sub" / "ann"), "zip", ann)
+    shutil.make_archive(str(eve / "sub" / "ann"), "gztar", ann)
+    (eve / "sub" / "ann.tar.gz").rename(eve / "sub" / "ann.tgz")
+    name, write = WRITERS[written][1:]
+    (eve / name).write_bytes(write(tuple(each.replace("{itself}", name) for each in (*REFUSED, *HAD))))
+    return root / "exports"
+
+
+def files_of(document: Document) -> list[tuple[bool, str]]:
+    """Of each message whether it has its file, and what its item is told of it."""
+    found = guess(document)
+    assert found is not None
+    pieces = list(found.read(document, Options(), Reading(RECEIVED)))
+    captured = [each for each in pieces if isinstance(each, Captured)]
+    assert len(captured) == len(pieces) == len(REFUSED) + len(HAD)
+    shown = [(each.event.data.attachments or [None])[0] for each in captured]
+    return [(bool(each.attached), str(a and (a.name or a.path))) for each, a in zip(captured, shown, strict=True)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("written", sorted(WRITERS))
+def test_an_export_has_its_own_files_and_nobody_elses(written: str, packed: bool, tmp_path: Path) -> None:
+    folder = exports_of_two(tmp_path, written)
+    eve = folder / "eve"
+    if not packed:
+        (eve / "to_ann").symlink_to(folder / "ann" / "photo.jpg")
+        (eve / "to_hidden").symlink_to(eve / ".ssh" / "id_rsa")
+    path = Path(shutil.make_archive(str(tmp_path / "all"), "zip", folder)) if packed else folder
+    name = WRITERS[written][1]
+    (document,) = (each for each in documents_at((path,)) if each.within.endswith(f"eve/{name}"))
+    told = files_of(document)
+    assert [is_had for is_had, _ in told] == [False] * len(REFUSED) + [True] * len(HAD)
+    assert all(name and name != "None" for _, name in told)  # a file that may not be had is told as one that is missing
+
+
+@pytest.mark.parametrize("written", sorted(WRITERS))
+def test_nor_has_one_that_lies_in_a_home_directory(written: str, tmp_path: Path) -> None:
+    """Named by itself: the folder it lies in is all there is."""
+    eve = exports_of_two(tmp_path, written) / "eve"
+    (document,) = documents_at((eve / WRITERS[written][1],))
+    assert [is_had for is_had, _ in files_of(document)] == [False] * len(REFUSED) + [True] * len(HAD)
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_had"),
+    [
+        ("messages/inbox/eve/photos/1.jpg", True),
+        ("your_activity_across_facebook/messages/inbox/eve/photos/1.jpg", True),
+        ("messages/stickers_used/1.jpg", True),
+        ("photos/1.jpg", True),
+        ("other/1.jpg", False),
+        ("../other/1.jpg", False),
+        ("messages/../other/1.jpg", False),
+        ("messages/inbox/ann/message_1.json", False),
+    ],
+)
+def test_paths_from_the_root_of_a_download_stay_in_its_chats(uri: str, is_had: bool, tmp_path: Path) -> None:
+    root = tmp_path / "your_activity_across_facebook"
+    for name in ("messages/inbox/eve/photos", "messages/stickers_used", "messages/inbox/ann", "other"):
+        (root / name).mkdir(parents=True)
+        (root / name / "1.jpg").write_bytes(b"\xff\xd8\xff")
+    chat = {
+        "participants": [{"name": "Eve"}, {"name": "Bob"}],
+        "messages": [{"sender_name": "Eve", "timestamp_ms": 1_700_000_000_000, "photos": [{"uri": uri}]}],
+    }
+    for name in ("eve", "ann"):
+        (root / "messages" / "inbox" / name / "message_1.json").write_text(json.dumps(chat))
+    (document,) = (each for each in documents_at((root,)) if each.within.endswith("eve/message_1.json"))
+    (piece,) = importer("meta").read(document, Options(), Reading(RECEIVED))
+    assert isinstance(piece, Captured) and bool(piece.attached) is is_had
+
+
+def test_where_only_files_lie_one_may_be_of_any_kind(tmp_path: Path) -> None:
+    """A log that somebody sent is a file of the chat, where the format keeps nothing else beside it."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "log.ndjson").write_bytes(event_file(("x",)))
+    document = next(each for each in documents_at((tmp_path,)))
+    other = Document(document.tree, "import.jsonl", document.is_input)
+    assert other.shared("log.ndjson", "data", only_files=True) is not None
+    assert other.shared("data/log.ndjson") is None
+    assert other.shared("../data/log.ndjson", "data", only_files=True) is None
