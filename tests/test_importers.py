@@ -21,6 +21,7 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 class TestEvents(ImporterContract):
     importer = IMPORTERS["events"]
     samples = ((FIXTURES / "events" / "bad_input.ndjson", Options()),)
+    golden = True
 
     def test_counts(self) -> None:
         found = Counter(type(each) for each in self.read(*self.samples[0]))

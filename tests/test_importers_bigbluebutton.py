@@ -35,6 +35,7 @@ class TestBigBlueButton(ImporterContract):
         *((path, Options()) for path in (SAMPLE, POLLS, LAYOUT, TWICE, WEBCAM)),
         (AUDIO, Options(date="2011-02-02")),
     )
+    golden = True
 
 
 def take(path: Path, options: Options | None = None) -> tuple[list[Captured | Rejected], Counter[str]]:

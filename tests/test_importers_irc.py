@@ -36,6 +36,8 @@ class TestIrc(ImporterContract):
         (FIXTURES / "irc" / "ubuntu-meeting.0.ascii.txt", Options(network="libera")),
         *((FIXTURES / "copyleft" / "irc" / name, Options(channel="#pov")) for name in CLIENTS),
     )
+    golden = True
+    golden_samples = samples[len(DAYS) :]
 
 
 def read(path: Path, options: Options = UBUNTU) -> list[Captured]:
