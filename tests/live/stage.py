@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 from system.archives import ARCHIVER, ROOT, archiver
 
+from archiver.spool import Spool
 from live.relay import HOST, Datagrams, Relay
 
 IDLE = 2
@@ -168,12 +169,13 @@ class Stage:
         return found
 
     async def quiet(self) -> None:
-        """Until the daemon has filed all it has."""
-        seen: list[float] = []
+        """Until the daemon has filed all it has: asked of its spool, as its metrics are up to 15 seconds old."""
+        seen: list[int] = []
 
         def settled() -> bool:
-            figures = self.figures()
-            seen.append(figures.get("archiver_spooled", -1) if figures.get("archiver_waiting") == 0 else -1)
+            with Spool.open(self.data, readonly=True) as spool:
+                totals = spool.totals()
+            seen.append(totals.spooled if totals.waiting == 0 else -1)
             return len(seen) > 3 and len(set(seen[-3:])) == 1 and seen[-1] >= 0
 
         end = time.monotonic() + PATIENCE
