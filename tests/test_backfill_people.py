@@ -66,7 +66,7 @@ def items(tmp_path: Path) -> dict[str, list[EmailMessage]]:
 
 def mapped(*anns: str) -> str:
     """A configuration in which these are Ann's."""
-    people = {each: "ann@example.org" for each in anns} | {"bob@example.org": "bob@example.org"}
+    people = dict.fromkeys(anns, "ann@example.org") | {"bob@example.org": "bob@example.org"}
     return "[directory.people]\n" + "".join(f"'{address}' = '{mailbox}'\n" for address, mailbox in people.items())
 
 
