@@ -231,12 +231,26 @@ def test_people_are_called_what_the_conference_calls_them() -> None:
     assert moves(stream) == [("+", "ann")]
 
 
-def test_a_meeting_of_lync_has_a_roster_too() -> None:
-    stream = Stream().take(*roster(0, BOB, CEM, entity=LYNC, author=LYNC))
+def test_a_meeting_of_lync_has_a_roster_too_and_its_organizer_is_one_of_its_people() -> None:
+    """Its address is theirs, but for the parameter that names the meeting."""
+    stream = Stream().take(*meet("c1", ANN, to=LYNC), *roster(0, ANN, BOB, entity=LYNC, author=LYNC, to=BOB))
+    assert moves(stream) == [("+", "ann"), ("+", "bob")]
+    for number in range(2):
+        stream.take(*say(f"m{number}", ANN, "my own words", to=LYNC))
+        leg: dict[str, Any] = {"call": "c9", "author": LYNC, "to": BOB, "number": 5 + number}
+        stream.take(request(body="my own words", to_tag="x", **leg), answer(**leg))
+    stream.take(request("BYE", "", call="c1", author=LYNC, to=ANN))
+    assert stream.texts == ["my own words"] * 2
+    assert moves(stream)[2:] == [("-", "ann")]
     assert {(e.data.conversation.id, e.data.conversation.session) for e in stream.events} == {
         ("ann@a.example;ABC123", "ABC123")
     }
-    assert moves(stream) == [("+", "bob"), ("+", "cem")]
+
+
+def test_whose_words_a_conference_passes_on_without_saying_so_are_nobodys() -> None:
+    stream = Stream().take(*meet("c1", ANN), *passed_on("ok", ANN, BOB))
+    (said,) = [each for each in stream.events if each.type == "message.sent"]
+    assert said.data.actor is None and said.data.message.text == "ok"
 
 
 # --- what a conference passes on

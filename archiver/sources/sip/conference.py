@@ -53,7 +53,7 @@ class Conference(Struct):
 
     @property
     def place(self) -> str:
-        return place_of(self.focus)
+        return self.focus.place
 
 
 class Move(Struct, frozen=True):
@@ -84,7 +84,7 @@ class Conferences:
     def among(self, now: float, *parties: Party) -> Party | None:
         """The conference that one of these is."""
         for each in parties:
-            if known := self._known.get(place_of(each)):
+            if known := self._known.get(each.place):
                 self._keep(known, now)
             if known or each.conference:
                 return each
@@ -92,12 +92,12 @@ class Conferences:
 
     def named(self, focus: Party, who: Party) -> Party:
         """Somebody as the conference shows them."""
-        known = self._known.get(place_of(focus))
+        known = self._known.get(focus.place)
         person = known.people.get(who.address) if known is not None else None
         return who if person is None or person.name is None else msgspec.structs.replace(who, name=person.name)
 
     def topic(self, focus: Party) -> str | None:
-        known = self._known.get(place_of(focus))
+        known = self._known.get(focus.place)
         return known.topic if known is not None else None
 
     def enter(self, focus: Party, who: Party, call: str, now: float) -> Move | None:
@@ -154,7 +154,7 @@ class Conferences:
         return {place: self._known.get(place) for place in places}
 
     def _conference(self, focus: Party) -> Conference:
-        return self._known.setdefault(place_of(focus), Conference(focus.address, focus.conference))
+        return self._known.setdefault(focus.place, Conference(focus.address, focus.conference))
 
     def _keep(self, conference: Conference, now: float, *, changed: bool = False) -> None:
         self._known.move_to_end(conference.place)
@@ -184,7 +184,7 @@ class Conferences:
             words = msgspec.json.encode((report.whole, report.over, told)).decode()
             return self._copies.passed_on(conference.place, words, subscription, now)
 
-        users = [user for user in report.users if user.address != conference.address]
+        users = [user for user in report.users if user.address != conference.place]
         if report.whole or report.over:
             if is_known(*users):
                 return
@@ -221,10 +221,6 @@ class Conferences:
     def _go(self, conference: Conference, address: str) -> Move | None:
         person = conference.people.pop(address, None)
         return None if person is None else Move(Party(address, person.name), False, not conference.people)
-
-
-def place_of(focus: Party) -> str:
-    return f"{focus.address};{focus.conference}" if focus.conference else focus.address
 
 
 def _some(move: Move | None) -> Iterator[Move]:

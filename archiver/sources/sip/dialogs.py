@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from archiver.exceptions import EventError
-from archiver.sources.sip.conference import Conference, Conferences, Move, place_of
+from archiver.sources.sip.conference import Conference, Conferences, Move
 from archiver.sources.sip.happening import Happening, Key, key_of
 from archiver.sources.sip.message import Message, Party
 from archiver.sources.sip.roster import MEDIA_TYPE, read_report
@@ -126,8 +126,8 @@ class Dialogs:
 
     def _report(self, key: Key, message: Message, time: int, agent: int, now: float) -> Iterator[Happening]:
         report, focus = read_report(message.body), message.author
-        if place_of(report.entity) != place_of(focus):
-            raise EventError(f"a roster of {place_of(report.entity)}, told by another")
+        if report.entity.place != focus.place:
+            raise EventError(f"a roster of {report.entity.place}, told by another")
         moves, missing = self.conferences.report(focus, report, message.call, now)
         self._lost[agent] += missing
         for move in moves:
@@ -147,5 +147,5 @@ def _inviting(answer: Message, invitation: _Invitation | None) -> Party | None:
 
 def _other(message: Message, focus: Party | None) -> Party:
     """Who calls, or is called by the conference."""
-    is_focus = focus is not None and message.author.address == focus.address
+    is_focus = focus is not None and message.author.place == focus.place
     return message.recipient if is_focus else message.author

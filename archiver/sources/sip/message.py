@@ -48,6 +48,11 @@ class Party(Struct, frozen=True):
     tag: str = ""
     conference: str = ""
 
+    @property
+    def place(self) -> str:
+        """As a conference; of Lync's, the address alone is its organizer's."""
+        return f"{self.address};{self.conference}" if self.conference else self.address
+
 
 class Message(Struct, frozen=True):
     """A request (`method`, `target`, `status` 0) or a response, whose `method` is that of its CSeq.

@@ -41,7 +41,7 @@ def said_in(message: Message) -> Said | None:
 def speaker_of(message: Message, focus: Party) -> Party:
     """Who says it in a conference. A proxy vouches for From; CPIM's names count only where the conference passes on
     what somebody said."""
-    if message.author.address != focus.address:
+    if message.author.place != focus.place:
         return message.author
     with suppress(EventError):
         said = said_in(message)

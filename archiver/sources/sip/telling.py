@@ -9,7 +9,6 @@ import msgspec
 
 from archiver.events import Captured, Participant, Rejected, capture, moment
 from archiver.exceptions import EventError
-from archiver.sources.sip.conference import place_of
 from archiver.sources.sip.happening import Happening
 from archiver.sources.sip.message import Party
 from archiver.sources.sip.saying import said_in
@@ -31,16 +30,14 @@ def _sent(happening: Happening) -> list[dict[str, Any]]:
     said = said_in(message)
     if said is None:
         return []
-    author, identity = _person(happening.who or message.author), _identity(happening)
+    author, identity = _author(happening), _identity(happening)
     content: dict[str, Any] = {"id": identity, "text": said.text}
     if said.html is not None:
         content["html"] = said.html
-    data: dict[str, Any] = {
-        "conversation": _place(happening),
-        "actor": author,
-        "message": content,
-    }
-    if happening.status >= 300:  # nobody but its author ever saw it
+    data: dict[str, Any] = {"conversation": _place(happening), "message": content}
+    if author is not None:
+        data["actor"] = author
+    if happening.status >= 300 and author is not None:  # nobody but its author ever saw it
         content["to"] = [author]
         _note(data, "status", happening.status)
     subject = said.wrapped.subject if said.wrapped is not None else message.first("subject")
@@ -49,6 +46,12 @@ def _sent(happening: Happening) -> list[dict[str, Any]]:
     if said.files:
         data["attachments"] = [_attachment(each.name, each.media_type, each.content) for each in said.files]
     return [{"type": "message.sent", "id": identity, "data": data}]
+
+
+def _author(happening: Happening) -> Participant | None:
+    """None where a conference doesn't say whose words it passes on: it is nobody that has a mailbox."""
+    who, focus = happening.who or happening.message.author, happening.focus
+    return None if focus is not None and who.place == focus.place else _person(who)
 
 
 def _note(data: dict[str, Any], name: str, value: object) -> None:
@@ -85,7 +88,7 @@ def _place(happening: Happening) -> dict[str, Any]:
         parties = (_person(happening.message.recipient), _person(happening.message.author))
         people = sorted({each.address: each for each in parties}.values(), key=lambda each: each.address)
         return {"id": " ".join(each.address for each in people), "kind": "im", "participants": people}
-    place = {"id": place_of(focus), "kind": "conference"}
+    place = {"id": focus.place, "kind": "conference"}
     if focus.conference:
         place["session"] = focus.conference
     return place if happening.topic is None else {**place, "topic": happening.topic}

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from archiver.sources.sip.conference import Conference, Conferences, place_of
+from archiver.sources.sip.conference import Conference, Conferences
 from archiver.sources.sip.copies import Copies
 from archiver.sources.sip.dialogs import Dialogs
 from archiver.sources.sip.happening import Happening, Key, key_of
@@ -151,17 +151,17 @@ class Tracking:
     def _is_told(self, sent: Happening, now: float) -> bool:
         """Whether a conference passed it on before it was seen itself; from now on its copies are known."""
         focus, message = sent.focus, sent.message
-        if focus is None or message.author.address == focus.address:
+        if focus is None or message.author.place == focus.place:
             return False
-        return self._copies.said(place_of(focus), words_of(message), now)
+        return self._copies.said(focus.place, words_of(message), now)
 
     def _is_copy(self, sent: Happening, status: int, now: float) -> bool:
         """Whether a conference passes on what is known; or couldn't, which says nothing of what was said."""
         focus, message = sent.focus, sent.message
-        if focus is None or message.author.address != focus.address:
+        if focus is None or message.author.place != focus.place:
             return False
         leg = message.call if message.recipient.tag else message.recipient.address
-        return status >= 300 or self._copies.passed_on(place_of(focus), words_of(message), leg, now)
+        return status >= 300 or self._copies.passed_on(focus.place, words_of(message), leg, now)
 
     def _is_known(self, key: Key, now: float) -> bool:
         return self._known.get(key, now) > now
