@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from builders import HOUR, say
+from contracts.source import eventually
 
 from archiver import config as configuration
 from archiver.addresses import normal
@@ -479,8 +480,8 @@ def test_a_source_that_hangs_never_stops_another(spool, monkeypatch, where):
     hanging.fault = "broken"
     for second in range(3):
         capture.watch(time.monotonic() + second)
-        capture.contact()
-    assert list(capture.faults()) == ["hanging"]
+    assert eventually(lambda: list(capture.faults()) == ["hanging"])
+    capture.contact()
     assert feed_named(spool, "sound").contact is not None
     assert sound.accept([say(PEOPLE[0], "x", 0)]) == (Outcome.ACCEPTED,)
     capture.stop()
