@@ -34,6 +34,7 @@ from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, ConfigError
 from archiver.filing.gathering import Tally
 from archiver.spool import Spool
+from archiver.spool.heap import give_back
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,8 @@ WATCHING = 2
 """Seconds between looks whether a live source broke."""
 PURGING = 600
 """Seconds between looks whether another hour's retention is due."""
+TRIMMING = 30
+"""Seconds between two times that freed memory is given back: what filing leaves behind would add up for hours."""
 INDEXING = 10
 """Seconds between looks whether the search index has something to take in."""
 _AT_ONCE = 60.0
@@ -170,6 +173,7 @@ class Daemon:
             ("house", HOUSEKEEPING, house),
             ("purge", PURGING, now),
             ("index", INDEXING, now + timedelta(seconds=INDEXING)),
+            ("trim", TRIMMING, now + timedelta(seconds=TRIMMING)),
         )
         for name, seconds, first in rounds:
             self._scheduler.add_job(
@@ -194,6 +198,7 @@ class Daemon:
             "house": job.keep_house,
             "purge": job.purge,
             "index": job.index,
+            "trim": give_back,
             "contact": self._contact,
             "watch": self._look_after,
         }

@@ -6,7 +6,6 @@ Every write is one `BEGIN IMMEDIATE` transaction behind the live gate. Holds no 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import sqlite3
@@ -19,6 +18,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from archiver.exceptions import EnvironmentFault, TryLater
+from archiver.spool.heap import give_back
 from archiver.spool.locks import Gate
 
 MIB = 1024 * 1024
@@ -181,9 +181,7 @@ class Connections:
         """Drop this thread's pages, and give back all memory that is free; from now on its connection keeps few."""
         self._cache = min(self._cache, _SMALL_CACHE)
         self.close_mine()
-        # glibc keeps freed memory between pieces in use for itself, half of a backfill's; others may have no such call.
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back()  # half of a backfill's
 
     def close_mine(self) -> None:
         found: Database | None = getattr(self._local, "db", None)
