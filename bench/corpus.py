@@ -42,17 +42,26 @@ def write(path: Path, events: int, ids: Ids) -> Path:
     return path
 
 
-def lines(events: int, ids: Ids, *, source: str = SOURCE, seed: int = 7) -> Iterator[bytes]:
-    """Messages of conversations of about 25 between two to five of a thousand people."""
+def lines(events: int, ids: Ids, *, source: str = SOURCE, seed: int = 7, places: int = 0) -> Iterator[bytes]:
+    """Messages of conversations of about 25 between two to five of a thousand people.
+
+    Each is in a place of its own; or in one of so many `places`, to which people come back.
+    """
     random = Random(seed)  # noqa: S311
     texts = sentences(random)
     name = _serial if ids == "serial" else _random(Random(seed + 1))  # noqa: S311
+    known: list[tuple[str, list[str]]] = []
     under_way: list[tuple[float, int, int, str, list[str]]] = []
     begins, chats = float(START), 0
     for number in range(events):
         while not under_way or under_way[0][0] > begins:
             chats += 1
-            heapq.heappush(under_way, (begins, chats, _length(random), *_talk(random, chats)))
+            if not places or chats <= places:
+                talk = _talk(random, chats)
+                known += [talk] if places else []
+            else:
+                talk = known[chats % places]
+            heapq.heappush(under_way, (begins, chats, _length(random), *talk))
             begins += random.expovariate(1 / _SECONDS_BETWEEN_STARTS)
         at, chat, left, place, actors = under_way[0]
         yield _line(source, name(number), at, place, random.choice(actors), random.choice(texts))

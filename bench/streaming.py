@@ -19,6 +19,8 @@ from bench.serving import Daemon, Poster, share
 A_SECOND = 2_000
 _AT_ONCE = 20
 """Events a second, and in each request."""
+PLACES = 5_000
+"""Rooms and pairs of a company of a thousand: each is talked in again after a minute or so."""
 _CLIENTS = 8
 _FEWEST = 30
 
@@ -33,7 +35,7 @@ class Sent(Struct):
 def stream(running: Daemon, seconds: float) -> Sent:
     """Each request is made shortly before it is due: ten minutes of them take half a gigabyte."""
     requests = max(_FEWEST, int(seconds * A_SECOND / _AT_ONCE))
-    lines = corpus.lines(requests * _AT_ONCE, "random", seed=17)
+    lines = corpus.lines(requests * _AT_ONCE, "random", seed=17, places=PLACES)
     start, lock = time.monotonic() + 0.2, threading.Lock()
     numbers = iter(range(requests))
 
