@@ -163,6 +163,17 @@ def test_a_text_log(tmp_path: Path) -> None:
     assert reading.ignored == {"notices of Pidgin's own": 1}
 
 
+def test_lines_of_no_message_and_too_many_of_one_are_kept(tmp_path: Path) -> None:
+    long = ["word " * 100] * 2_200
+    path = log(tmp_path, "who?", "(11:59:01 PM) ann: one", *long, "(11:59:02 PM) ann: two")
+    events, rejected, _ = read("pidgin", path)
+    assert [each.data.message and each.data.message.text for each in events] == ["two"]
+    reasons = Counter(each.reason.split(":")[0] for each in rejected)
+    assert reasons.pop("before the first message") == 1
+    assert sum(len(each.content) + 1 for each in rejected) > sum(len(line) for line in long)
+    assert reasons["a message of too many lines"] > 50 and len(reasons) == 2, "itself is over the limit of an event"
+
+
 def test_equal_lines_of_one_second_are_told_apart_and_a_longer_log_gives_the_same(tmp_path: Path) -> None:
     lines = ["(23:59:01) ann: ha", "(23:59:01) ann: ha", "(23:59:02) bob: ?"]
     first, _, _ = read("pidgin", log(tmp_path, *lines[:2]))

@@ -131,20 +131,21 @@ class _Reader:
             if line.fault:
                 yield from self._closed(gathered)
                 gathered = []
-                place = f"{self._document.place}:{line.number}"
-                yield line.number, Rejected(line.raw, place, line.fault, self._log_source)
+                yield line.number, self._rejected(line, line.fault)
             elif self._matched(line.text) is not None:
                 yield from self._closed(gathered)
                 gathered, size = [line], len(line.raw)
             elif gathered and size < LINE_LIMIT:
                 gathered.append(line)
                 size += len(line.raw)
+            elif gathered or (line.number > 1 and self._plain(line.text)):
+                why = "a message of too many lines" if gathered else "before the first message"
+                yield line.number, self._rejected(line, why)
         yield from self._closed(gathered)
 
-    @property
-    def _log_source(self) -> str | None:
+    def _rejected(self, line: TextLine, why: str) -> Rejected:
         log = getattr(self, "_log", None)
-        return log.source if log is not None else None
+        return Rejected(line.raw, f"{self._document.place}:{line.number}", why, log.source if log is not None else None)
 
     def _matched(self, text: str) -> re.Match[str] | None:
         return (_HTML if self._is_html else _TEXT).match(text)
