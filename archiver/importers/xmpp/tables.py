@@ -40,7 +40,15 @@ def ejabberd(database: Database) -> Iterator[Row]:
     for _, name, when, peer, xml, kind, nick, full, host in database.rows(query, through="archive"):
         is_room = kind == "groupchat" or "@" in str(name)
         owner = str(name) if "@" in str(name) or not host else f"{name}@{host}"
-        yield _row(xml, when, 1, str(when), owner.lower(), is_room, str(nick or ""), str(peer or full or ""))
+        row = _row(xml, when, 1, str(when), owner.lower(), is_room, str(nick or ""), str(peer or full or ""))
+        if not isinstance(row[1], Envelope) or is_room or not _is_echo(row[1], str(full or "")):
+            yield row
+
+
+def _is_echo(envelope: Envelope, peer: str) -> bool:
+    """Whether one got it from oneself: what one sent to oneself is there twice, the other time as sent."""
+    sender = envelope.stanza.get("from") or ""
+    return bare(sender) == bare(envelope.stanza.get("to")) == envelope.owner and peer.lower() == sender.lower()
 
 
 def _row(
@@ -61,5 +69,6 @@ def _row(
         return text, Envelope(stanza, at, str(key), owner, owner, nick or None, bare(peer) or None)
     ends = {bare(stanza.get("from")), bare(stanza.get("to"))}
     if "@" not in owner:  # ejabberd with one host keeps the name alone
-        owner = next((each for each in sorted(ends) if each.startswith(f"{owner}@") and each != bare(peer)), owner)
+        named = sorted((each for each in ends if each.startswith(f"{owner}@")), key=lambda each: each == bare(peer))
+        owner = named[0] if named else owner
     return text, Envelope(stanza, at, str(key), owner)
