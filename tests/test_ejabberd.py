@@ -22,6 +22,21 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 class TestCapture(CaptureContract):
     server_type = Ejabberd
 
+    def test_what_programs_have_the_server_send_is_captured(
+        self, server: Ejabberd, archiver: Archiver, all_of_them: People
+    ) -> None:
+        """By its own interface: no client sends it. It sends to each client anew."""
+        bob = all_of_them.log_in("bob")
+        message = {"type": "chat", "from": "ann@localhost", "to": "bob@localhost", "subject": "", "body": "from afar"}
+        server.told("send_message", **message)
+        bob.ask("bob@localhost", "<enable xmlns='urn:xmpp:carbons:2'/>")
+        telephone = all_of_them.log_in("bob", resource="telephone")
+        telephone.ask("bob@localhost", "<enable xmlns='urn:xmpp:carbons:2'/>")
+        telephone.say("bob@localhost", body("a note to myself"))
+        telephone.ask("bob@localhost", "<query xmlns='urn:xmpp:mam:2'/>")
+        assert archiver.texts_after(2, server) == ["a note to myself", "from afar"]
+        assert backfilled(server).keys() == archiver.once.keys()
+
     def test_what_a_room_itself_says_is_told_once(
         self, server: Ejabberd, archiver: Archiver, all_of_them: People
     ) -> None:
@@ -129,6 +144,40 @@ class TestMishaps(MishapContract):
             with people(server.port) as them:
                 them.log_in("ann").say("bob@localhost", body("hello"))
                 archiver.until(1, server)
+
+    def test_hosts_that_share_a_server_are_captured_each(self, tmp_path: Path, archiver: Archiver) -> None:
+        hosts = ("localhost", "second.localhost")
+        with self.running(tmp_path, archiver, hosts=hosts) as server, people(server.port) as them:
+            ann, eve = them.log_in("ann"), them.log_in("eve", host="second.localhost")
+            room = "tea@rooms.second.localhost"
+            ann.join(room, "Ann")
+            eve.join(room, "Eve")
+            ann.say("eve@second.localhost", body("over there"))
+            eve.say("ann@localhost", body("and back"))
+            ann.say(room, body("in between"), "groupchat")
+            told = archiver.until(5, server)
+            sources = {each.data.message.text: each.source for each in told if each.data.message}
+            assert sources == {
+                "over there": "xmpp:localhost",
+                "and back": "xmpp:second.localhost",
+                "in between": "xmpp:rooms.second.localhost",
+            }
+            assert {each.name for each in server.queue.parent.iterdir()} == set(hosts)
+
+    def test_a_note_to_oneself_is_filled_in_once(self, tmp_path: Path, archiver: Archiver) -> None:
+        """It is in its writer's archive twice: as sent and as got."""
+        with self.running(tmp_path, archiver, options={"fill_days": 1}) as server:
+            server.stop()
+            server.start(with_module=False)
+            with people(server.port) as them:
+                bob = them.log_in("bob")
+                for _ in range(2):
+                    bob.say("bob@localhost", body("milk"), id="same")
+                bob.settle()
+            server.stop()
+            server.start()
+            assert archiver.texts_after(2, server) == ["milk", "milk"]
+            assert backfilled(server).keys() == archiver.once.keys()
 
     def test_packed_archives_fill_gaps_too(self, tmp_path: Path, archiver: Archiver) -> None:
         with self.running(tmp_path, archiver, storage="sql, compress_xml: true") as server:

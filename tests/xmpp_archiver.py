@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ class Archiver:
     def until(self, count: int, server: XmppServer) -> list[Event]:
         wait(lambda: len(self.once) >= count, lambda: f"{self.told()}\n{server.logged()}")
         return sorted(self.once.values(), key=lambda each: (each.time, each.sequence or ""))
+
+    def texts_after(self, count: int, server: XmppServer) -> list[str]:
+        """Of what was captured once there is so much of it, and a while after that."""
+        self.until(count, server)
+        time.sleep(0.5)
+        return self.texts()
 
     def told(self) -> list[tuple[str, str | None]]:
         return [(each.type, each.data.message.text if each.data.message else None) for each in self.events]

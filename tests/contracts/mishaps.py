@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-from contracts.module import ROOM, WithServer, backfilled, together
+from contracts.module import ROOM, USER, WithServer, backfilled, together
 from servers.xmpp import XmppServer, wait
 from xmpp_archiver import TOKEN, Archiver
 from xmpp_clients import People, body, people
@@ -26,7 +27,7 @@ from archiver.sources.tls import Tls
 def fill_in(server: XmppServer, archiver: Archiver) -> None:
     with people(server.port) as before:
         ann, _ = together(before, "ann", "bob")
-        ann.say("bob@localhost", body("before"))
+        ann.say("bob@localhost", body("before"), id="b1")
         archiver.until(3, server)
     archiver.until(5, server)
     server.stop()
@@ -37,14 +38,16 @@ def fill_in(server: XmppServer, archiver: Archiver) -> None:
             ann.say("bob@localhost", body(f"pair {number:03d}"), id="" if number % 3 else f"p{number}")
         bob.say("ann@localhost", body("an answer"), id="m1")
         ann.say(ROOM, body("in the room"), "groupchat")
+        ann.say(f"{ROOM}/Bob", body("in a whisper") + f"<x xmlns='{USER}'/>")
         ann.settle()
         bob.settle()
     server.stop()
     server.start()
-    archiver.until(5 + 452, server)
+    archiver.until(5 + 453, server)
     time.sleep(1)
-    expected = sorted(["before", "an answer", "in the room", *(f"pair {number:03d}" for number in range(450))])
-    assert archiver.texts() == expected
+    alone = ("before", "an answer", "in the room", "in a whisper")
+    expected = sorted([*alone, *(f"pair {number:03d}" for number in range(450))])
+    assert archiver.texts() == expected, Counter(archiver.texts()) - Counter(expected)
 
 
 @contextmanager

@@ -7,14 +7,16 @@ that nothing of Erlang's distribution is left behind.
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shutil
 import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
-from servers.xmpp import HOST, ROOMS, XmppServer
+from servers.xmpp import HOST, XmppServer, free_port
 
 from archiver.servers import MODULES, compiled
 
@@ -23,12 +25,14 @@ SCHEMA = Path("/usr/share/ejabberd/sql/lite.sql")
 MODULE = "mod_archiver: {{ url: '{scheme}://127.0.0.1:{listener}/records', token_file: '{directory}/token'{options} }}"
 
 CONFIGURATION = """
-hosts: [ {host} ]
+hosts: {hosts}
 loglevel: info
 listen:
   - {{ port: {port}, ip: '127.0.0.1', module: ejabberd_c2s, access: all, shaper: none }}
   - {{ port: {component}, ip: '127.0.0.1', module: ejabberd_service, access: all,
        hosts: {{ bots.{host}: {{ password: secret }} }} }}
+  - {{ port: {http}, ip: '127.0.0.1', module: ejabberd_http, request_handlers: {{ /api: mod_http_api }} }}
+api_permissions: {{ tests: {{ who: {{ ip: 127.0.0.0/8 }}, what: [ '*' ] }} }}
 auth_method: external
 extauth_program: '{anybody}'
 auth_use_cache: false
@@ -38,6 +42,7 @@ sql_database: '{directory}/archive.sqlite'
 acl: {{ admin: {{ user: [ admin@{host} ] }} }}
 access_rules: {{ admins: {{ allow: admin }} }}
 modules:
+  mod_admin_extra: {{}}
   mod_carboncopy: {{}}
   mod_disco: {{}}
   mod_offline: {{}}
@@ -47,7 +52,7 @@ modules:
   mod_blocking: {{}}
   mod_mam: {{ db_type: {storage}, default: always, clear_archive_on_room_destroy: false }}
   mod_muc:
-    host: {rooms}
+    host: rooms.@HOST@
     access_admin: admins
     default_room_options: {{ mam: true, persistent: true, anonymous: false, allow_user_invites: true }}
   {module}
@@ -68,12 +73,19 @@ class Ejabberd(XmppServer):
     logs = ("ejabberd.log", "out.log")
 
     def __init__(
-        self, *arguments: Any, storage: str = "sql", more: str = "", disk: int | None = None, **settings: Any
+        self,
+        *arguments: Any,
+        hosts: tuple[str, ...] = (HOST,),
+        storage: str = "sql",
+        more: str = "",
+        disk: int | None = None,
+        **settings: Any,
     ) -> None:
         """`more` is for the configuration's top. `disk` puts the queue on one of its own, of so many KiB, which goes
         with the server."""
         super().__init__(*arguments, **settings)
-        self.storage, self.more, self.disk = storage, more, disk
+        self.hosts, self.storage, self.more, self.disk = hosts, storage, more, disk
+        self.http = free_port()
 
     @property
     def queue(self) -> Path:
@@ -84,6 +96,12 @@ class Ejabberd(XmppServer):
     @property
     def _folder(self) -> Path:
         return self.directory / "spool" / "archiver"
+
+    def told(self, command: str, **arguments: str) -> None:
+        """What its own interface for programs is asked."""
+        asked = Request(f"http://127.0.0.1:{self.http}/api/{command}", json.dumps(arguments).encode())
+        with urlopen(asked, timeout=20) as answer:
+            assert answer.status == 200
 
     def command(self, *, with_module: bool) -> tuple[list[str], dict[str, str] | None]:
         erl = shutil.which("erl")
@@ -124,7 +142,8 @@ class Ejabberd(XmppServer):
         module = MODULE.format(scheme=self.scheme, listener=self.listener, directory=self.directory, options=options)
         return CONFIGURATION.format(
             host=HOST,
-            rooms=ROOMS,
+            hosts=json.dumps(self.hosts),
+            http=self.http,
             port=self.port,
             component=self.component,
             directory=self.directory,

@@ -17,7 +17,7 @@
 -include("logger.hrl").
 
 -define(VERSION, "1.0.0").
--define(PATIENCE, 10000). % for the disk; then the message goes on without us
+-define(PATIENCE, 5000). % for the disk; then the message goes on without us
 -define(GROUP, 200). % calls that share one sync
 -define(KEEP, 10000). % between two marks
 -define(LOOK, 15000). % for a gap to be filled

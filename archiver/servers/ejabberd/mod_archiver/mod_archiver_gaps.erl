@@ -72,12 +72,21 @@ record(_Host, Room, _Time, Peer, Xml, <<"groupchat">>, Nick) ->
     #jid{lserver = Domain} = jid:decode(Room),
     #{host => Domain, room => Room, nick => Nick, jid => bare(Peer), stanza => Xml};
 record(Host, User, _Time, Peer, Xml, _Kind, _Nick) ->
-    Record = #{host => Host, owner => <<User/binary, $@, Host/binary>>, stanza => Xml},
+    Owner = <<User/binary, $@, Host/binary>>,
+    Record = #{host => Host, owner => Owner, stanza => Xml},
     Other = jid:decode(Peer),
-    case {mod_archiver_users:room(Other), Other#jid.lresource} of
-        {false, _} -> Record;
-        {true, <<>>} -> passed; % the room's own: an invitation
-        {true, _} -> Record#{room => bare(Peer)}
+    case {mod_archiver_users:room(Other), Other#jid.lresource, bare(Peer)} of
+        {true, <<>>, _} -> passed; % the room's own: an invitation
+        {true, _, Room} -> Record#{room => Room};
+        {false, _, Owner} -> own(Record, Other, Xml);
+        {false, _, _} -> Record
+    end.
+
+%% What one sends to oneself is there twice: as sent, and as got, from a client.
+own(Record, From, Xml) ->
+    case jid:tolower(jid:decode(fxml:get_tag_attr_s(<<"from">>, fxml_stream:parse_element(Xml)))) == jid:tolower(From) of
+        true -> passed;
+        false -> Record
     end.
 
 %% mod_mam's `compress_xml` packs them in a form of its own.

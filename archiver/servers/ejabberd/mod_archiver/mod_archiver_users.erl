@@ -18,16 +18,21 @@ sent(Host, From, #message{to = To} = Message) ->
         {true, false} -> tell(Host, From, Whole, key(Message)), Message
     end.
 
-%% Marked, since a message that a connection didn't take comes this way again.
-came(Host, #message{from = From, to = To, meta = Meta} = Message) ->
-    IsTold = is_map_key(archiver_told, Meta) orelse is_map_key(from_offline, Meta) orelse To#jid.luser == <<>>
-        orelse is_captured(From) orelse Message#message.type == groupchat orelse room(From),
-    case not IsTold andalso says_something(Message) andalso is_let_in(Host, Message) of
+%% Marked, since what a connection that broke didn't take comes this way again.
+came(Host, #message{from = From, to = To} = Message) ->
+    case not (is_known(Message) orelse is_captured(From) orelse room(From)) andalso says_something(Message)
+        andalso is_let_in(Host, Message) of
         true -> tell(Host, To, Message, coming_key(Message)), xmpp:put_meta(Message, archiver_told, true);
         false -> Message
     end.
 
-%% Where a user of ours sends it, it is told; carbons and results of the archive come from users, too.
+%% Rooms of other servers are captured there.
+is_known(#message{type = groupchat}) -> true;
+is_known(#message{to = #jid{luser = <<>>}}) -> true;
+is_known(#message{meta = Meta}) -> is_map_key(archiver_told, Meta) orelse is_map_key(from_offline, Meta).
+
+%% What users of ours send is told there, also where one of ejabberd's own programs sends it for them; carbons and results
+%% of the archive come from users, too.
 is_captured(#jid{luser = User, lserver = Host}) -> User =/= <<>> andalso gen_mod:is_loaded(Host, mod_archiver).
 
 %% What its receiver's block list refuses reaches nobody, nor the archive.
@@ -58,7 +63,8 @@ room(#jid{lserver = Domain}) ->
     end;
 room(undefined) -> false.
 
-text(Message) -> fxml:element_to_binary(xmpp:encode(Message)).
+%% As its archive has it, so that the same is known to be the same: without the archive's own mark.
+text(Message) -> fxml:element_to_binary(xmpp:encode(xmpp:remove_subtag(Message, #mam_archived{by = #jid{}}))).
 
 says_something(#message{type = error}) -> false;
 says_something(#message{type = headline, body = []}) -> false;
