@@ -1,13 +1,14 @@
 """What a webhook told as it happened, and the product's export tells again: nothing twice, and no conflict about who.
 
-A webhook has ids and user names, an export mail addresses; `[directory]` says which belong together. Real spools, real
-exports as the products write them; the deliveries are those of test_sources_webhooks.
+A webhook has ids and user names, an export mail addresses; `[directory]` says which belong together. Both are made from
+the products' published formats, and go through a real spool.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import tempfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ import bson
 import pytest
 from builders import BASE, say
 from click.testing import CliRunner
+from graph_builder import STATE, graph, notified
 
 from archiver import config as configuration
 from archiver.assembly import open_spool
@@ -120,11 +122,40 @@ def rocketchat_export(folder: Path) -> Path:
     return folder
 
 
+def teams_live() -> Told:
+    product = graph(Path(tempfile.mkdtemp()), (STATE.encode(),))
+    bodies = [
+        notified(f"words {n}", id=str((AT + n) * 1000), createdDateTime=f"2023-11-14T22:13:2{n}Z", **{"from": _user(n)})
+        for n in range(2)
+    ]
+    return [piece for each in bodies for piece in product.read(Delivery("", {}, each, AT * SECOND))]
+
+
+def _user(n: int) -> dict[str, Any]:
+    return {"user": {"id": f"u{n}", "displayName": ("Ann", "Bob")[n]}}
+
+
+def teams_export(folder: Path) -> Path:
+    """As an administrator's: big initials, everybody's mail address in a list."""
+    users = [{"Id": f"u{n}", "Mail": who, "DisplayName": who} for n, who in enumerate((ANN, BOB))]
+    said = [
+        {"Id": str((AT + n) * 1000), "CreatedDateTime": f"2023-11-14T22:13:2{n}.000+00:00", "MessageType": "message"}
+        | {"ChatId": "19:abc@thread.v2", "From": {"User": {"Id": f"u{n}", "DisplayName": ("Ann", "Bob")[n]}}}
+        | {"Body": {"ContentType": "text", "Content": f"words {n}"}}
+        for n in range(2)
+    ]
+    (folder / "users" / "u0").mkdir(parents=True)
+    (folder / "users" / "usersList.json").write_text(json.dumps(users))
+    (folder / "users" / "u0" / "messages_u0.json").write_text(json.dumps(said))
+    return folder
+
+
 NAMES = {"ann": ANN, "bob": BOB}
 PRODUCTS: dict[str, tuple[Callable[[], Told], Callable[[Path], Path], dict[str, str]]] = {
     "slack": (slack_live, slack_export, {"U1": ANN, "U2": BOB}),
     "mattermost-csv": (mattermost_live, mattermost_export, NAMES),
     "rocketchat": (rocketchat_live, rocketchat_export, NAMES),
+    "teams": (teams_live, teams_export, {"u0": ANN, "u1": BOB}),
 }
 
 
@@ -152,8 +183,8 @@ class House:
         assert result.exit_code == status, result.output
         return json.loads(result.stdout)
 
-    def outcomes(self, what: str, path: Path, status: int = 0) -> tuple[int, int, int]:
-        report = self.call("backfill", what, path, status=status)
+    def outcomes(self, path: Path, status: int = 0) -> tuple[int, int, int]:
+        report = self.call("backfill", path, status=status)
         return report["accepted"], report["duplicates"], report["conflicts"]
 
 
@@ -170,10 +201,10 @@ def test_an_export_tells_nothing_again_once_the_directory_knows_who_is_meant(
     live, written, people = PRODUCTS[product]
     house, told, path = House(tmp_path, people), live(), written(export)
     house.hear(told)
-    (would,) = house.call("backfill", "--dry-run", product, path)["formats"]
+    (would,) = house.call("backfill", "--dry-run", path)["formats"]
     assert (would["new"], would["known"], would["conflicts"]) == (0, len(told), 0)
-    assert house.outcomes(product, path) == (0, len(told), 0)
-    assert house.outcomes(product, path, 0)[0] == 0
+    assert house.outcomes(path) == (0, len(told), 0)
+    assert house.outcomes(path, 0)[0] == 0
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
@@ -183,16 +214,16 @@ def test_without_a_directory_it_is_told_as_a_conflict_and_nothing_is_lost(
     live, written, _ = PRODUCTS[product]
     house, told = House(tmp_path, {}), live()
     house.hear(told)
-    assert house.outcomes(product, written(export), 1) == (0, 0, len(told))
+    assert house.outcomes(written(export), 1) == (0, 0, len(told))
 
 
-@pytest.mark.parametrize("product", ["mattermost-csv", "rocketchat"])
+@pytest.mark.parametrize("product", ["mattermost-csv", "rocketchat", "teams"])
 def test_so_it_is_years_later(product: str, tmp_path: Path, export: Path) -> None:
     live, written, people = PRODUCTS[product]
     house, told = House(tmp_path, people), live()
     house.hear(told)
     house.forget()
-    assert house.outcomes(product, written(export)) == (0, len(told), 0)
+    assert house.outcomes(written(export)) == (0, len(told), 0)
 
 
 def test_years_later_the_time_of_a_reaction_is_in_doubt(tmp_path: Path, export: Path) -> None:
@@ -200,7 +231,7 @@ def test_years_later_the_time_of_a_reaction_is_in_doubt(tmp_path: Path, export: 
     house = House(tmp_path, PRODUCTS["slack"][2])
     house.hear(slack_live())
     house.forget()
-    assert house.outcomes("slack", slack_export(export), 1) == (0, 3, 1)
+    assert house.outcomes(slack_export(export), 1) == (0, 3, 1)
 
 
 # --- what is the same, event by event

@@ -17,10 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 from contracts.source import SourceContract, Spooled
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.padding import PKCS7
+from graph_builder import graph, notified
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -36,7 +33,6 @@ from archiver.sources.credentials import Secret
 from archiver.sources.http.replies import Refusal
 from archiver.sources.listening import Address
 from archiver.sources.webhooks.bigbluebutton import BigBlueButton
-from archiver.sources.webhooks.graph import Graph
 from archiver.sources.webhooks.mattermost import Mattermost
 from archiver.sources.webhooks.product import Delivery
 from archiver.sources.webhooks.rocketchat import RocketChat
@@ -353,31 +349,6 @@ def _compared(event: Event) -> tuple[object, ...]:
 
 
 # --- Microsoft Graph ---------------------------------------------------------------------------------------------
-
-PRIVATE = rsa.generate_private_key(65537, 2048)
-
-
-def notified(text: str = "hello", change: str = "created", **more: Any) -> bytes:
-    content = (FIXTURES / "graph" / "message.json").read_text().replace("hello", text)
-    key, pad = bytes(range(32)), PKCS7(128).padder()
-    padded = pad.update(json.dumps(json.loads(content) | more).encode()) + pad.finalize()
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).encryptor()
-    data = encryptor.update(padded) + encryptor.finalize()
-    oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
-    encrypted = {
-        "data": b64encode(data).decode(),
-        "dataKey": b64encode(PRIVATE.public_key().encrypt(key, oaep)).decode(),
-        "dataSignature": b64encode(hmac.digest(key, data, "sha256")).decode(),
-    }
-    told = {"clientState": SECRET, "changeType": change, "encryptedContent": encrypted}
-    return json.dumps({"value": [told]}).encode()
-
-
-def graph(folder: Path, keys: Any) -> Graph:
-    path = folder / "graph.pem"
-    form = serialization.PrivateFormat.PKCS8
-    path.write_bytes(PRIVATE.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    return Graph(keys, "", path)
 
 
 class TestGraphSource(WebhookContract):
