@@ -86,10 +86,11 @@ class JanusPerformer:
         for each in self._talkers:
             await self._leave(*each)
         self.again = self._janus.logged().count("Retransmitting event")
-        figures = await asyncio.to_thread(self._stage.figures)
-        self.stated = figures["archiver_source_gaps_total"]
 
     async def stop(self) -> None:
+        """Late enough that what the metrics say, which is some seconds old, is of the talk's end."""
+        figures = await asyncio.to_thread(self._stage.figures)
+        self.stated = figures.get("archiver_source_gaps_total", -1.0)
         await self._go(list(self._talkers))
         await asyncio.to_thread(self._janus.stop)
 

@@ -30,7 +30,7 @@ def test_what_is_said_while_nobody_hears_is_lost_and_nothing_else() -> None:
     performer = JanusPerformer()
     print(hold(performer, mishaps=MISHAPS), len(performer.unheard), performer.stated)
     assert 0 < len(performer.unheard) < 200
-    assert performer.again > 0 and performer.stated <= len(performer.unheard)
+    assert performer.again > 0 and 0 <= performer.stated <= len(performer.unheard)
 
 
 def test_what_is_said_while_a_daemon_is_started_anew_waits_where_its_port_stays_open() -> None:
