@@ -188,6 +188,37 @@ def test_what_a_live_source_told_too_stays(call: Call, data: Path, tmp_path: Pat
     call("inspect", "--verify", ALICE)
 
 
+def test_what_another_backfill_told_too_stays_until_both_are_taken_back(call: Call, data: Path, tmp_path: Path) -> None:
+    ann, bob = written(tmp_path / "ann.ndjson", talk(8)), written(tmp_path / "bob.ndjson", talk(8, first=2))
+    call("backfill", ann)
+    call("backfill", bob)
+    both = listing(data)
+    cara = written(tmp_path / "cara.ndjson", talk(3, first=4))
+    assert json.loads(call("backfill", cara, "--json").stdout)["duplicates"] == 3
+    would = json.loads(call("backfill", "--undo", 1, "--dry-run", "--json").stdout)
+    assert (would["events"], would["shared"]) == (2, {"2": 6}) and listing(data) == both
+    assert "6 events would stay: backfill 2 told them too" in call("backfill", "--undo", 1, "--dry-run").stdout
+    first = undo(call, 1)
+    assert (first["events"], first["identities"], first["shared"], first["left"]) == (2, 2, {"2": 6}, [])
+    assert [words(each) for each in items(data)] == [list(range(2, 10))]
+    call("backfill", ann)
+    assert listing(data) == both, "the two come again, the others are known"
+    second = undo(call, 2)
+    assert (second["events"], second["shared"]) == (2, {"3": 3, "4": 3})
+    assert [words(each) for each in items(data)] == [list(range(8))]
+    undo(call, 4)
+    assert [words(each) for each in items(data)] == [[4, 5, 6]], "a run that brought nothing itself"
+    undo(call, 3)
+    assert listing(data) == []
+    with Spool.open(data) as spool:
+        assert spool.sources()[0].spooled == 0
+    call("inspect", "--verify", ALICE)
+
+
+def words(item: Path) -> list[int]:
+    return [int(line.rpartition(" ")[2]) for line in item.read_text().splitlines() if ": words " in line]
+
+
 def test_what_was_found_is_found_no_more(call: Call, data: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "a.ndjson", talk(4))
     for run in (1, 2):
@@ -220,7 +251,7 @@ def test_a_conflict_goes_with_what_it_was_in_conflict_with(call: Call, data: Pat
     with Spool.open(data) as spool:
         assert spool.conflicts() == []
     found = json.loads(call("backfill", other, "--json").stdout)
-    assert (found["accepted"], found["conflicts"]) == (2, 0)
+    assert (found["accepted"], found["duplicates"], found["conflicts"]) == (1, 1, 0), "what both told stayed"
     assert b"otherwise" in items(data)[0].read_bytes()
 
 
@@ -349,6 +380,25 @@ def test_undone_it_is_as_if_it_had_never_been(
     assert report.clean and names(undone / "data") == names(never / "data")
     _run(undone, undone / "wrong.ndjson")
     assert names(undone / "data") == once
+
+
+@pytest.mark.slow
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PIECES, PIECES, st.booleans())
+def test_of_two_runs_that_share_events_the_other_stays_whole(
+    tmp_path_factory: pytest.TempPathFactory,
+    one: list[tuple[str, int, bool]],
+    other: list[tuple[str, int, bool]],
+    is_first: bool,
+) -> None:
+    never, undone = tmp_path_factory.mktemp("never"), tmp_path_factory.mktemp("undone")
+    _run(never, written(never / "other.ndjson", _events(other)))
+    for name, pieces in (("one", one), ("other", other))[:: 1 if is_first else -1]:
+        _run(undone, written(undone / f"{name}.ndjson", _events(pieces)))
+    assert undoing.undo(load(), undone / "data", 1 if is_first else 2, "me", "wrong", 0).clean
+    assert names(undone / "data") == names(never / "data")
+    assert undoing.undo(load(), undone / "data", 2 if is_first else 1, "me", "wrong", 0).clean
+    assert names(undone / "data") == []
 
 
 def _events(pieces: Sequence[tuple[str, int, bool]]) -> list[Captured]:

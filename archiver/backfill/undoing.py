@@ -54,6 +54,8 @@ class Undone(Struct):
     identities: int = 0
     rooms: int = 0
     archived: int = 0
+    shared: dict[int, int] = field(default_factory=dict)
+    """Events that stay because another backfill told them too, by that one's number."""
     left: list[Left] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     """Rooms that stay as they are, and why."""
@@ -74,7 +76,7 @@ class Undo:
         self._whose = whose
         self._run = spool.backfill(run)[0]
         self._numbers = spool.brought_numbers(run)
-        self._report = Undone(run)
+        self._report = Undone(run, shared=spool.shared_events(run))
         self._keeping: set[int] = set()
 
     def plan(self) -> Undone:
@@ -91,6 +93,7 @@ class Undo:
         self._tell("undo begun", by, reason, now)
         spool.note_run(run, State.UNDOING, now)
         spool.close_feed(self._run.feed, now)
+        spool.hand_over(run)
         spool.drop_forgotten()
         spool.forget_inputs()
         for room in spool.rooms_of(self._run.feed):

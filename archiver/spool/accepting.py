@@ -83,7 +83,7 @@ class Step:
         self.touched: set[int] = set()
         self.reopened = False
         self.numbers = range(0)
-        self._again: list[int] = []
+        self.again: list[int] = []
         """Numbers of events that this batch tells again."""
 
     def run(self, size: int) -> Appended:
@@ -98,8 +98,8 @@ class Step:
             self._insert_blobs(unusual)
         cleaned = self._quarantine_cleaned(unusual, outcomes)
         self._quarantine_rejected(outcomes)
-        if self._live and self._again:
-            runs.stand_alone(self._connection, self._again)
+        if self._live and self.again:
+            runs.stand_alone(self._connection, self.again)
         conflicts = sum(outcome is Outcome.CONFLICT for outcome in dropped.values())
         counts = (len(accepted), len(dropped) - conflicts, conflicts, len(batch.rejected), cleaned)
         self._connection.execute(_COUNTED, (*counts, self._now, self._feed))
@@ -141,7 +141,7 @@ class Step:
             if number != base + i:
                 is_same = digest == d or self._same.get((k, d))
                 dropped[i] = Outcome.DUPLICATE if is_same else Outcome.CONFLICT
-        self._again = [known[k][0] for k, i, _ in found if dropped.get(i) is Outcome.DUPLICATE]
+        self.again = [known[k][0] for k, i, _ in found if dropped.get(i) is Outcome.DUPLICATE]
         # Conflicts wait until the events are in: the first of two may be in this very batch.
         self._conflicts = [(k, i, d, known[k][0]) for k, i, d in found if dropped.get(i) is Outcome.CONFLICT]
         if unjudged := {

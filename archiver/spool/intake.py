@@ -60,7 +60,9 @@ class Intake:
                     step = Step(transaction.connection, batch, feed, self.memory, same, terms)
                     result = step.run(len(items))
                     if backfill is not None:
-                        runs.record(transaction.connection, backfill, step.numbers, result.counts, result.outcomes)
+                        runs.record(
+                            transaction.connection, backfill, step.numbers, step.again, result.counts, result.outcomes
+                        )
             except Unjudged as unjudged:
                 same |= {pair: says_the_same(*both, self._others) for pair, both in unjudged.found.items()}
                 continue

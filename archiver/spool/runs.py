@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from archiver.events import Outcome
 from archiver.exceptions import UsageError
+from archiver.spool import sharing
 from archiver.spool.database import Connections
 from archiver.types import Delivery
 
@@ -142,13 +143,20 @@ def _run_from_row(row: tuple[object, ...]) -> Run:
 
 
 def record(
-    connection: sqlite3.Connection, step: Step, numbers: range, counts: tuple[int, ...], outcomes: Sequence[Outcome]
+    connection: sqlite3.Connection,
+    step: Step,
+    numbers: range,
+    again: Sequence[int],
+    counts: tuple[int, ...],
+    outcomes: Sequence[Outcome],
 ) -> None:
-    """Within the transaction that appends: numbers that its events may have, and what became of them."""
+    """Within the transaction that appends: numbers that its events may have, those it tells `again`, and what became of
+    all."""
     if numbers:
         first, last = numbers[0], numbers[-1]
         if not connection.execute(_GROWN, (step.run, first, last)).rowcount:
             connection.execute("INSERT INTO brought (run, first, last) VALUES (?, ?, ?)", (step.run, first, last))
+    sharing.note(connection, step.run, again)
     connection.executemany(_FAR, [(each.key, each.pieces, each.whole) for each in step.inputs])
     connection.execute(_COUNTED, (*counts, step.run))
     if step.tell is not None:

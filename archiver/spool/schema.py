@@ -588,6 +588,22 @@ def nicks(db: Database) -> None:
     db.execute("CREATE TABLE nick (nick TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (nick, place)) WITHOUT ROWID")
 
 
+@migrations()
+def events_of_several_runs(db: Database) -> None:
+    """What backfills told that the spool had already."""
+    _make(
+        db,
+        """
+        CREATE TABLE told_again (
+            run INTEGER NOT NULL REFERENCES backfill (n),
+            first INTEGER NOT NULL,
+            last INTEGER NOT NULL,
+            PRIMARY KEY (run, first)
+        ) STRICT, WITHOUT ROWID;
+        """,
+    )
+
+
 def bring_up_to_date(db: Database) -> None:
     """Apply what is missing; refuse a file that a newer version of the archiver has made."""
     _refuse_newer(db)

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from archiver.exceptions import UsageError
+from archiver.spool import sharing
 from archiver.spool.database import Connections
 from archiver.spool.journal import Tally, filing_from_row, known
 from archiver.spool.kept import WAKE
@@ -60,9 +61,9 @@ class Brought(Struct, frozen=True):
 
 
 def ranges(connections: Connections, run: int) -> Ranges:
+    """Of what a run brought, and no other told again."""
     with connections.reading() as connection:
-        rows = connection.execute("SELECT first, last FROM brought WHERE run = ? ORDER BY first", (run,))
-        return Ranges(tuple(rows.fetchall()))
+        return Ranges(tuple(sharing.brought(connection, run)))
 
 
 def rooms(connections: Connections, feed: int) -> Iterator[Room]:

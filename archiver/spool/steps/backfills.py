@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from archiver.spool import (
     nicks,
     runs,
+    sharing,
     undoing,
 )
 from archiver.spool.nicks import Nick
@@ -41,8 +42,16 @@ class Backfills(Opened):
         return runs.to_file(self._connections, run)
 
     def brought_numbers(self, run: int) -> undoing.Ranges:
-        """Numbers that the events which a backfill brought can have."""
+        """Numbers that the events can have which a backfill brought, and no other told again."""
         return undoing.ranges(self._connections, run)
+
+    def shared_events(self, run: int) -> dict[int, int]:
+        """How many of the events that a backfill brought others told again, by the first of these."""
+        return sharing.shared(self._connections, run)
+
+    def hand_over(self, run: int) -> None:
+        """What others told again of a backfill is theirs from now on."""
+        sharing.hand_over(self._connections, run)
 
     def rooms_of(self, feed: int) -> Iterator[Room]:
         """Those that a feed ever gave events."""
