@@ -65,6 +65,12 @@ def test_a_real_export_is_read_whole_and_people_known_by_mail() -> None:
     assert "🪪" in " ".join(each.event.data.message.text or "" for each in captured if each.event.data.message)
 
 
+def test_the_list_of_people_holds_no_messages() -> None:
+    """Whoever names the format has every file of a folder read."""
+    captured, rejected, _ = read(ADMIN / "users" / "usersList.json")
+    assert (captured, rejected) == ([], [])
+
+
 def chat(tmp_path: Path, *messages: dict[str, Any]) -> Path:
     path = tmp_path / "m.json"
     made = [

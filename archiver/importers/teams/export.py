@@ -19,7 +19,8 @@ from archiver.importers.protocol import Options, Reading
 from archiver.importers.teams.message import ChatMessage, Teller, normal
 from archiver.importers.telling import told
 
-_USERS = ("usersList.json", "../usersList.json", "../users/usersList.json", "../../users/usersList.json")
+_LIST = "usersList.json"
+_USERS = tuple(f"{where}{_LIST}" for where in ("", "../", "../users/", "../../users/"))
 
 
 class User(Struct):
@@ -43,6 +44,8 @@ class Teams:
         return head[:1] in (b"[", b"{") and b'"createddatetime"' in (lowered := head.lower()) and b'"body"' in lowered
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
+        if document.name == _LIST:
+            return  # whoever names the format has every file of a folder read: this one tells who people are
         source = options.source or f"teams:{options.network or 'teams'}"
         teller = Teller(source, _people(document), reading.nobody)
         number = 0
