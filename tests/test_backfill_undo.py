@@ -361,6 +361,38 @@ def test_with_another_directory_it_is_filed_anew(call: Call, data: Path, tmp_pat
     assert late["beyond"] == 1 and len(items(data, "robert")) == 1
 
 
+def test_filed_anew_again_and_again_and_taken_back_it_is_whole(call: Call, data: Path, tmp_path: Path) -> None:
+    path, decided = written(tmp_path / "a.ndjson", talk(4)), ("--by", "me", "--reason", "renamed", "--json")
+    robert, bob = (
+        f"[directory.people]\n'{ALICE}' = '{ALICE}'\n'{BOB}' = '{name}@example.org'\n" for name in ("robert", "bob")
+    )
+    call("backfill", path, config=bob)
+    for n in range(4):
+        done = json.loads(call("backfill", "--refile", 1, *decided, config=(robert, bob)[n % 2]).stdout)
+        assert (done["conversations"], done["beyond"]) == (1, 0)
+    undo(call, 1, config=bob)
+    assert listing(data) == []
+    refused = call("backfill", "--refile", 1, "--by", "me", "--reason", "x", status=2, config=bob)
+    assert "backfill 1 was taken back" in refused.stderr and "read the export again" in refused.stderr
+    call("backfill", path, config=bob)
+    for config in (robert, robert, bob):
+        done = json.loads(call("backfill", "--refile", 2, *decided, config=config).stdout)
+        assert (done["conversations"], done["beyond"]) == (1, 0)
+    assert (len(items(data)), len(items(data, "bob")), len(items(data, "robert"))) == (1, 1, 0)
+
+
+def test_what_stays_after_both_is_filed(call: Call, data: Path, tmp_path: Path) -> None:
+    """A version that was taken from somebody, and whose items all went, counts as never filed."""
+    robert = f"[directory.people]\n'{ALICE}' = '{ALICE}'\n'{BOB}' = 'robert@example.org'\n"
+    call("backfill", written(tmp_path / "a.ndjson", talk(4)))
+    call("backfill", "--refile", 1, "--by", "me", "--reason", "renamed", config=robert)
+    call("backfill", written(tmp_path / "b.ndjson", talk(4, first=2)), config=robert)
+    call("backfill", written(tmp_path / "c.ndjson", talk(4)), config=robert)
+    undo(call, 2, config=robert)
+    assert [len(items(data, who)) for who in ("alice", "bob", "robert")] == [1, 0, 1]
+    assert [words(each) for each in items(data)] == [[0, 1, 2, 3]]
+
+
 PIECES = st.lists(st.tuples(st.sampled_from(["ab", "c"]), st.integers(0, 12), st.booleans()), unique=True, max_size=8)
 
 

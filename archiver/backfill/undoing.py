@@ -19,11 +19,12 @@ from archiver.backfill.running import file_of
 from archiver.compliance.preserving import HeldStore, Keeper
 from archiver.config import Config
 from archiver.decisions.excluding import Whose
+from archiver.exceptions import UsageError
 from archiver.filing import sifting
 from archiver.filing.gathering import Tally
 from archiver.spool import Spool
 from archiver.spool.records import Entry, Room
-from archiver.spool.runs import State
+from archiver.spool.runs import Run, State
 from archiver.spool.undoing import MARK, Brought, events_of
 from archiver.store import MaildirStore
 from archiver.store.protocol import Where
@@ -258,7 +259,7 @@ def refile(config: Config, data: Path, number: int, by: str, reason: str, now: i
     with open_spool(config, data) as spool, spool.hold("backfill", f"archiver backfill --refile {number}"):
         spool.reap(now)
         spool.drop_forgotten()
-        feed, report = spool.backfill(number)[0].feed, Refiled(number)
+        feed, report = _standing(spool, number).feed, Refiled(number)
         spool.audit(Entry("refiled", f"backfill {number}", by, reason), now)
         for room in spool.rooms_of(feed):
             if not spool.lease_place(room.place, now):
@@ -269,3 +270,13 @@ def refile(config: Config, data: Path, number: int, by: str, reason: str, now: i
             report.conversations, report.beyond = report.conversations + again, report.beyond + beyond
         report.tally = file_of(config, data, spool, feed)
     return report
+
+
+def _standing(spool: Spool, number: int) -> Run:
+    run = spool.backfill(number)[0]
+    if run.state in (State.UNDOING, State.UNDONE):
+        raise UsageError(
+            f"backfill {number} was taken back: nothing of it is left to be filed anew",
+            hint="read the export again: archiver backfill PATH...",
+        )
+    return run

@@ -1,6 +1,6 @@
 """Events that several backfills told: each belongs to the one that brought it, and then to who told it again.
 
-Numbers of events are kept as ranges: what a run tells again mostly stands in a row. Holds no rule of what is taken back.
+Numbers of events are kept as ranges: what a run tells again mostly stands in a row. What is taken back, others say.
 """
 
 from __future__ import annotations

@@ -30,11 +30,13 @@ _FILINGS = "SELECT n, place, version, started, ended, part, events, attempts FRO
 _ROOMS = """SELECT place.n, source.name, conversation FROM feed_place JOIN place ON place.n = feed_place.place
     JOIN source ON source.n = place.source WHERE feed = ? AND place > ? ORDER BY place LIMIT ?"""
 _LIVE = frozenset({DeliveryState.FILED, DeliveryState.ATTEMPTED, DeliveryState.WITHHELD, DeliveryState.PARKED})
+FILED = DeliveryState.FILED
 MARK = "being taken back"
 """The reason that stands with deliveries while their items are taken out."""
 _SETTLED = "UPDATE filing SET state = 'filed', next_at = NULL, error = NULL, filed_at = ifnull(filed_at, ?) WHERE n = ?"
 _ALL_SUPERSEDED = """EXISTS (SELECT 1 FROM delivery WHERE filing = ?1 AND destination = 'history') AND NOT EXISTS
-    (SELECT 1 FROM delivery WHERE filing = ?1 AND destination = 'history' AND state <> 'superseded')"""
+    (SELECT 1 FROM delivery WHERE filing = ?1 AND destination = 'history' AND state <> 'superseded'
+        AND NOT (state = 'filed' AND name = ''))"""
 
 
 class Ranges(Struct, frozen=True):
@@ -89,7 +91,8 @@ def brought_to(connections: Connections, room: Room, numbers: Ranges) -> Brought
 
 
 def _is_live(filing: Filing) -> bool:
-    return any(each.state in _LIVE for each in filing.deliveries)
+    """A delivery that is filed without a name took an item from somebody, and gave none."""
+    return any(each.state in _LIVE and (each.name or each.state is not FILED) for each in filing.deliveries)
 
 
 def mark(connections: Connections, deliveries: Collection[int]) -> None:
