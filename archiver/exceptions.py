@@ -4,6 +4,7 @@
 `UsageError`       tell the user: a wrong argument, path or configuration (exit status 2)
 `EnvironmentFault` tell the operator: locked, full, not permitted (exit status 3)
 `TryLater`         retry: the spool can't take more just now (451, 503)
+`Unreadable`       leave this file alone and tell why; the rest goes on
 `EventError`       quarantine: this input can't be read; the rest goes on
 `ItemError`        park: this conversation can't be filed; the rest goes on
 `OverQuota`        the same, until there is room in that archive
@@ -46,6 +47,21 @@ class InUse(EnvironmentFault):
 
 class TryLater(EnvironmentFault):
     """The spool can't take more now; whoever sent it must keep it and come again."""
+
+
+class Unreadable(ArchiverError):
+    """A file of an input can't be read: it is left alone with this reason, and the rest goes on.
+
+    Where it is all that was asked for, its kind says whose fault that is.
+    """
+
+
+class NotThere(Unreadable, UsageError):
+    """It is gone, or isn't what it was taken for."""
+
+
+class NotPermitted(Unreadable, EnvironmentFault):
+    """The machine doesn't let us."""
 
 
 class EventError(ArchiverError):

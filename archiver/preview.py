@@ -20,9 +20,10 @@ from msgspec import Struct, field
 from archiver.addresses import folded, normal, place_of, placed
 from archiver.directory import Directory
 from archiver.events import SENT, Captured, Outcome, Rejected
-from archiver.exceptions import UsageError
+from archiver.exceptions import Unreadable, UsageError
 from archiver.exporting.durable import DurableFolder
 from archiver.importers import Document, Importer, Options, Reading
+from archiver.importers.leaving import Leave, Left, reason_of, unheeded
 from archiver.people import NOBODY, Wanted, completed
 from archiver.spool import Sealed, Spool, seal
 
@@ -88,6 +89,8 @@ class Preview(Struct):
     guessed: Counter[str] = field(default_factory=Counter)
     people: list[Person] = field(default_factory=list)
     rooms: list[Room] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    """What lies in the paths and is left alone; where several formats are read, told with the first."""
 
     def unmapped(self, *, strict: bool = False) -> list[Person]:
         """Who wrote, and whom the directory doesn't know, the most talkative first; if `strict`, derived ones too."""
@@ -103,15 +106,19 @@ def preview(
     directory: Directory,
     spool: Spool | None,
     show: Show = lambda place, done: None,
+    leave: Leave = unheeded,
 ) -> Preview:
     """Read everything and take nothing. `spool` is None where there is none yet: then everything is new."""
     reading = Reading(time.time_ns() // 1_000)
     counting = _Counting(directory)
     for document in documents:
         show(document.place, counting.found.bytes)
-        for batch in _batches(importer.read(document, options, reading)):
-            counting.add(batch)
-            counting.weigh([seal(each) for each in batch if isinstance(each, Captured)], spool)
+        try:
+            for batch in _batches(importer.read(document, options, reading)):
+                counting.add(batch)
+                counting.weigh([seal(each) for each in batch if isinstance(each, Captured)], spool)
+        except (Unreadable, OSError) as fault:
+            leave(document.place, reason_of(fault), is_fault=True)
         counting.found.documents += 1
         counting.found.bytes += document.size
     return counting.done(reading)

@@ -47,6 +47,13 @@ def test_the_script_keeps_log_and_report_and_speaks_only_of_trouble(tmp_path: Pa
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     (report,) = (tmp_path / "logs").glob("*.json")
     assert json.loads(report.read_text())["accepted"] == 1
+    (tmp_path / "in").mkdir()
+    path.rename(tmp_path / "in" / path.name)
+    (tmp_path / "in" / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    assert scripted(tmp_path, tmp_path / "in").stderr == ""
+    (tmp_path / "in" / "evil.db").write_bytes(bytes(range(256)))
+    left = scripted(tmp_path, tmp_path / "in")
+    assert left.returncode == 0 and left.stderr.startswith("Left alone: 1 file (of no known format), ")
     missing = scripted(tmp_path, tmp_path / "nowhere.ndjson")
     assert missing.returncode == 2 and "no such file" in missing.stderr
 

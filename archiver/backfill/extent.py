@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from msgspec import Struct
 
 from archiver.events import chunks, is_packed
+from archiver.exceptions import Unreadable
 from archiver.importers import Document, Importer
 from archiver.importers.document import Tree
 from archiver.importers.metering import Meter
@@ -69,13 +70,16 @@ def _unpacked(document: Document) -> int:
     size = document.size
     if size < SMALL:
         return size
-    with document.tree.open(document.within) as raw:
-        if not is_packed(raw.read(4)):
-            return size
     meter, sample = Meter(), 0
-    with meter.metered(document, whole=False).open() as stream:
-        for piece in chunks(stream, SMALL):
-            if isinstance(piece, str) or sample >= SAMPLE:
-                break
-            sample += len(piece)
+    try:
+        with document.tree.open(document.within) as raw:
+            if not is_packed(raw.read(4)):
+                return size
+        with meter.metered(document, whole=False).open() as stream:
+            for piece in chunks(stream, SMALL):
+                if isinstance(piece, str) or sample >= SAMPLE:
+                    break
+                sample += len(piece)
+    except (Unreadable, OSError):
+        return size  # the reading says so
     return max(size, size * sample // max(1, meter.seen))

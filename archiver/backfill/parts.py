@@ -54,7 +54,7 @@ _COUNTED = {
 
 class End(Struct, omit_defaults=True):
     """What is said of a document once it was read to its end. `whole` counts those that were before, and weren't looked
-    at again; `excluded` are events left out, by the exclusion's number."""
+    at again; `excluded` are events left out, by the exclusion's number; `broke_off` is why it ended before its end."""
 
     place: str = ""
     skipped: int = 0
@@ -62,6 +62,7 @@ class End(Struct, omit_defaults=True):
     ignored: dict[str, int] = field(default_factory=dict)
     guessed: dict[str, int] = field(default_factory=dict)
     excluded: dict[str, int] = field(default_factory=dict)
+    broke_off: str = ""
 
     def add(self, other: End) -> None:
         self.skipped += other.skipped
@@ -82,7 +83,8 @@ def end_of(passage: Passage) -> End:
             excluded[why.removeprefix(EXCLUDED)] = count
         else:
             ignored[why] = count
-    return End(passage.place, passage.skipped, int(passage.whole), ignored, dict(passage.guessed), excluded)
+    guessed, broke_off = dict(passage.guessed), passage.broke_off
+    return End(passage.place, passage.skipped, int(passage.whole), ignored, guessed, excluded, broke_off)
 
 
 class DocumentCounts(Counts, omit_defaults=True):

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from archiver.backfill.request import Request, manner
 from archiver.events import Captured, Rejected
+from archiver.exceptions import Unreadable
 from archiver.filing.sifting import LongSieve
 from archiver.filing.workers import Beat, Passage
 from archiver.importers import Document, Reading
+from archiver.importers.leaving import reason_of
 from archiver.importers.metering import Meter
 from archiver.importers.recognising import document_at
 from archiver.spool.runs import Far
@@ -24,6 +26,9 @@ from archiver.spool.runs import Far
 EXCLUDED = "excluded: "
 UNKNOWN = "of people the directory doesn't know"
 _PIECE = 1024 * 1024
+
+_PARENT = (BrokenPipeError, ConnectionResetError)
+"""The pipe to whoever asks for the pieces, no file."""
 
 BEAT = 0.25
 """Seconds between signs of life where nothing comes of what is read."""
@@ -39,12 +44,18 @@ def read(
     pulse = _Pulse(beat)
     keys = Keys(request, pulse.look_at)
     for document in documents:
-        key = keys.of(document)
-        far = had.get(key, Far(key, 0, whole=False))
-        passage = Passage(document.place, key, skipped=far.pieces, whole=far.whole)
-        if not far.whole:
-            metered = pulse.begin(passage, document, whole=bool(request.importer.marks))
-            yield from _document(request, metered, sieve, Reading(now), pulse)
+        passage = Passage(document.place)
+        try:
+            key = keys.of(document)
+            far = had.get(key, Far(key, 0, whole=False))
+            passage = Passage(document.place, key, skipped=far.pieces, whole=far.whole)
+            if not far.whole:
+                metered = pulse.begin(passage, document, whole=bool(request.importer.marks))
+                yield from _document(request, metered, sieve, Reading(now), pulse)
+        except (Unreadable, OSError) as fault:
+            if isinstance(fault, _PARENT):
+                raise
+            passage.broke_off, passage.complete = reason_of(fault), False
         yield passage, None
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct, field, structs
 
 from archiver.backfill.parts import OTHERS, Counts, End, Part, add_few
 from archiver.filing.gathering import Tally
+from archiver.importers.leaving import Leavings, Left
 from archiver.spool.runs import CameOfIt, Run
 
 MOST = 10_000
@@ -32,6 +33,8 @@ class DocumentReport(Counts):
     ignored: dict[str, int] = field(default_factory=dict)
     guessed: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    broke_off: str = ""
+    """Why it couldn't be read, or not to its end; what was read of it counts."""
 
 
 class ConversationReport(Counts):
@@ -66,20 +69,24 @@ class Report(Struct):
     """Events that this run had read already when it went on."""
     seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
+    left: list[Left] = field(default_factory=list)
+    """What lay in the paths and was left alone; of a command that reads several formats, in its first report."""
     documents: list[DocumentReport] = field(default_factory=list)
     conversations: list[ConversationReport] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """False where a person should look: exit status 1."""
-        return not (self.conflicts or self.quarantined or self.tally.parked or self.tally.failed)
+        found = self.conflicts or self.quarantined or self.tally.parked or self.tally.failed
+        return not (found or any(each.is_fault for each in self.left))
 
 
 class Findings:
     """Gathers a report while a backfill goes on. `before` are the parts it had when it was interrupted, `resumed` the
-    events in them."""
+    events in them, `leavings` what is left alone."""
 
-    def __init__(self, before: Iterable[Part] = (), resumed: int = 0) -> None:
+    def __init__(self, before: Iterable[Part] = (), resumed: int = 0, leavings: Leavings | None = None) -> None:
+        self._leavings = leavings or Leavings()
         self._documents: dict[str, DocumentReport] = {}
         self._conversations: dict[tuple[str, str], ConversationReport] = {}
         self._ends: dict[str, End] = {}
@@ -164,6 +171,7 @@ class Findings:
             resumed=self._resumed,
             seconds=seconds,
             tally=self._tally,
+            left=self._leavings.told,
             documents=list(self._documents.values()),
             conversations=sorted(
                 self._conversations.values(), key=lambda each: (-each.read, each.source, each.conversation)
@@ -173,5 +181,8 @@ class Findings:
     def _tell_end(self, document: DocumentReport, end: End) -> None:
         document.skipped, document.whole = max(0, end.skipped - self._own.get(end.place, 0)), end.whole > 0
         document.excluded = sum(end.excluded.values())
+        document.broke_off = end.broke_off
+        if end.broke_off:
+            self._leavings(end.place, end.broke_off, is_fault=True)
         add_few(document.ignored, end.ignored)
         add_few(document.guessed, end.guessed)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from archiver import __version__
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers import Document, Importer, Options
+from archiver.importers.leaving import Leave, Left
 from archiver.importers.recognising import Recognised, chosen, recognise
 from archiver.spool import Spool
 from archiver.spool.nicks import Nick
@@ -38,6 +39,8 @@ class Request(Struct, frozen=True):
     """Begin even where the disk seems to have too little room."""
     nicks: frozenset[Nick] = frozenset()
     """Whose mailbox the directory says for the nick alone, each with its place."""
+    left: tuple[Left, ...] = ()
+    """What is left alone of the paths, where formats were told by looking: stands in this run's report."""
 
 
 def check(request: Request) -> None:
@@ -67,13 +70,13 @@ def feed_name(request: Request) -> str:
     return f"import:{request.importer.name}:{blake2b(named, digest_size=6).hexdigest()}"
 
 
-def chosen_by(request: Request) -> tuple[Document, ...]:
-    return request.documents or chosen(request.importer, request.paths, Spool.exists)
+def chosen_by(request: Request, leave: Leave) -> tuple[Document, ...]:
+    return request.documents or chosen(request.importer, request.paths, Spool.exists, leave)
 
 
-def look(paths: Sequence[Path]) -> Recognised:
+def look(paths: Sequence[Path], leave: Leave) -> Recognised:
     """What the files are, by looking. A data directory among them is passed over: what was filed is no input."""
-    return recognise(paths, Spool.exists)
+    return recognise(paths, Spool.exists, leave)
 
 
 def description(request: Request) -> str:

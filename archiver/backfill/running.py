@@ -25,6 +25,7 @@ from archiver.filing.gathering import Tally
 from archiver.filing.pipeline import Filer, Journal
 from archiver.filing.sifting import LongSieve
 from archiver.filing.workers import Child, filer, lots, reader, serve
+from archiver.importers.leaving import Leavings
 from archiver.spool import Spool
 from archiver.spool.runs import Finished, Run, State
 from archiver.types import Delivery, Exclusion, Filing, Lease
@@ -42,7 +43,8 @@ _ENOUGH = 10_000
 def run(config: Config, data: Path, request: Request, show: Show = lambda progress: None) -> Report:
     """Read `request.paths` and file what they bring. Raises `InUse` while another backfill runs."""
     check(request)
-    started, documents = time.monotonic(), chosen_by(request)
+    started, leavings = time.monotonic(), Leavings(request.left)
+    documents = chosen_by(request, leavings)
     sizes = sizes_of(request.importer, documents)
     if not request.force:
         require_room(data, store_of(config, data).root, extent_of(request.importer, documents, request.paths))
@@ -54,7 +56,7 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
         with open_spool(config, data) as spool, spool.hold("backfill", description(request)):
             spool.reap(_now())
             moving.take_up(config, directory_of(config), spool, _now())
-            begun, findings = _append(spool, request, sizes, reader_, show)
+            begun, findings = _append(spool, request, leavings, sizes, reader_, show)
             reader_.close()
             spool.shrink()  # what the first half has cached is of no use to the second
             tally = _file(config, data, spool, begun, findings, children, show)
@@ -78,7 +80,7 @@ def _sieve(config: Config, data: Path) -> LongSieve:
 
 
 def _append(
-    spool: Spool, request: Request, sizes: Mapping[str, int], reader_: Child, show: Show
+    spool: Spool, request: Request, leavings: Leavings, sizes: Mapping[str, int], reader_: Child, show: Show
 ) -> tuple[Run, Findings]:
     """Everything read goes into the spool; only then is the feed closed, and what it brought is due."""
     named = ", ".join(map(str, request.paths))
@@ -86,7 +88,7 @@ def _append(
     run = spool.begin_run(feed.number, request.importer.name, map(str, request.paths), manner(request), _now())
     spool.note_nicks(request.nicks)
     reader_.send({} if request.reread else spool.inputs())
-    findings = Findings(_before(spool, run), run.accepted + run.duplicates + run.conflicts)
+    findings = Findings(_before(spool, run), run.accepted + run.duplicates + run.conflicts, leavings)
     writer = Writer(spool, feed.number, run.number, findings)
     try:
         _read(writer, reader_, Course(sizes), show)

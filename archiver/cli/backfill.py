@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import click
+from msgspec import structs
 
 from archiver import backfill as backfilling
 from archiver.backfill import Report, Request
 from archiver.cli.app import App, reads
-from archiver.cli.backfills import list_runs, refile, show_report, tell_report, undo
+from archiver.cli.backfills import left_lines, list_runs, refile, show_report, tell_report, undo
 from archiver.cli.decision import Text
-from archiver.cli.output import as_json, complain, counted, say, table
+from archiver.cli.output import as_json, complain, say, table
 from archiver.cli.preview import UNMAPPED, Manner, people_known, previews, tell_previews
 from archiver.cli.progress import shown
 from archiver.exceptions import InUse, UsageError
-from archiver.importers import IMPORTERS, Document, Options, importer
+from archiver.importers import IMPORTERS, Options, importer
+from archiver.importers.leaving import MEDIA, NO_FORMAT, Leavings, Left
 from archiver.importers.protocol import ZONE, date_option, zone_of
 from archiver.importers.text import CHARSET, charset_of
-from archiver.logs import plain
 from archiver.spool.locks import holder
 
 _POLL = 0.5
@@ -103,10 +104,10 @@ def backfill(
         return undo(app, undo_of, by, reason, dry=dry_run)
     options = Options(channel, network, zone, date, charset, source, owner)
     _check(options)
-    requests, unknown = _requests(what, options, jobs, reread=reread, force=force)
+    requests = _requests(what, options, jobs, reread=reread, force=force)
     config = app.config()
     if dry_run:
-        return tell_previews(app, previews(app, config, requests), unknown)
+        return tell_previews(app, previews(app, config, requests))
     manner = Manner(map_ or app.data / UNMAPPED, strict, placeholder, skip_unknown)
     requests = people_known(app, config, requests, manner)
     app.log(config, quiet=not app.json and sys.stderr.isatty())
@@ -115,7 +116,7 @@ def backfill(
         with shown() as show:
             run = partial(backfilling.run, config, app.data, request, show)
             reports.append(_in_turn(app, run, wait=not no_wait))
-    _tell_all(app, requests, reports, unknown)
+    _tell_all(app, requests, reports)
     return None if all(report.clean for report in reports) else click.get_current_context().exit(1)
 
 
@@ -125,28 +126,36 @@ def _formats(app: App) -> None:
     return table(("format", "reads"), [(each.name, each.title) for each in IMPORTERS.values()])
 
 
-def _requests(
-    what: tuple[str, ...], options: Options, jobs: int, *, reread: bool, force: bool
-) -> tuple[list[Request], tuple[Document, ...]]:
-    """A run for each format, and the documents of none."""
+def _requests(what: tuple[str, ...], options: Options, jobs: int, *, reread: bool, force: bool) -> list[Request]:
+    """A run for each format; the first tells what is left alone."""
     if not what:
         raise click.UsageError("name what to read: archiver backfill [FORMAT] PATH...")
     if what[0] in IMPORTERS:
         if len(what) == 1:
             raise click.UsageError(f"name the files to read: archiver backfill {what[0]} PATH...")
-        return [Request(importer(what[0]), tuple(map(Path, what[1:])), options, jobs, reread=reread, force=force)], ()
+        return [Request(importer(what[0]), tuple(map(Path, what[1:])), options, jobs, reread=reread, force=force)]
     paths = tuple(map(Path, what))
     for path in paths:
         backfilling.require(path, hint=f"name files that exist; formats: {', '.join(sorted(IMPORTERS))}")
-    seen = backfilling.look(paths)
+    leavings = Leavings()
+    seen = backfilling.look(paths, leavings)
     if not seen.found:
-        where = seen.unknown[0].place if seen.unknown else paths[0]
-        raise UsageError(f"{where}: no format is recognised", hint=f"name one: {', '.join(sorted(IMPORTERS))}")
-    found = (
+        raise _nothing(paths, leavings.told)
+    found = [
         Request(importer(name), paths, options, jobs, each, reread=reread, force=force)
         for name, each in seen.found.items()
-    )
-    return list(found), seen.unknown
+    ]
+    return [structs.replace(found[0], left=tuple(leavings.told)), *found[1:]]
+
+
+def _nothing(paths: Sequence[Path], left: Sequence[Left]) -> UsageError:
+    if left and left[0].is_fault:
+        return UsageError(f"{left[0].such[0]}: {left[0].why}", hint="there is nothing else to read")
+    if left and all(each.why not in (NO_FORMAT, MEDIA) for each in left):
+        said = "; ".join(left_lines(left))
+        return UsageError(f"{paths[0]}: nothing to read: {said}", hint="name the files themselves")
+    where = next((each.such[0] for each in left if each.why == NO_FORMAT), paths[0])
+    return UsageError(f"{where}: no format is recognised", hint=f"name one: {', '.join(sorted(IMPORTERS))}")
 
 
 def _in_turn(app: App, run: Callable[[], Report], *, wait: bool) -> Report:
@@ -180,13 +189,13 @@ def _check(options: Options) -> None:
     date_option(options)
 
 
-def _tell_all(app: App, requests: list[Request], reports: list[Report], unknown: tuple[Document, ...]) -> None:
+def _tell_all(app: App, requests: list[Request], reports: list[Report]) -> None:
     if app.json:
+        for line in (line for report in reports for line in left_lines(report.left) if MEDIA not in line):
+            complain(line)
         return as_json(reports if len(reports) > 1 else reports[0])
     for request, report in zip(requests, reports, strict=True):
         if len(requests) > 1:
             say(f"{request.importer.title}:")
         tell_report(report)
-    if unknown:
-        say(f"Left alone: {counted(len(unknown), 'file')} of no known format, such as {plain(unknown[0].place)}")
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -18,6 +18,8 @@ from archiver.backfill.undoing import Undone
 from archiver.cli.app import App
 from archiver.cli.output import as_json, counted, say, size, table, when
 from archiver.config import Config
+from archiver.importers.leaving import NAMED, Left
+from archiver.logs import plain
 from archiver.spool import Spool, missing
 from archiver.spool.locks import holder
 from archiver.spool.runs import Run, State
@@ -59,14 +61,14 @@ def show_report(app: App, number: int) -> None:
 
 def tell_report(report: Report, *, full: bool = False) -> None:
     """In sentences; documents and conversations one by one on a terminal and on request."""
-    _tell_sums(report)
+    _tell_sums(report, full=full)
     if full or sys.stdout.isatty():
         _tell_documents(report.documents)
         _tell_conversations(report.conversations)
     say(f"`archiver backfill --report {report.run}` shows this again.")
 
 
-def _tell_sums(report: Report) -> None:
+def _tell_sums(report: Report, *, full: bool) -> None:
     tally = report.tally
     read = report.accepted + report.duplicates + report.conflicts
     rate = f", {(read - report.resumed) / report.seconds:,.0f} a second" if report.seconds > 1 else ""
@@ -95,11 +97,21 @@ def _tell_sums(report: Report) -> None:
             say(f"  {counted(count, what)} {more}")
     for guess, count in sorted(report.guessed.items()):
         say(f"  guessed, {count:,} times: {guess}")
+    for line in left_lines(report.left, NAMED if full else 1):
+        say(f"  {line}")
+
+
+def left_lines(left: Sequence[Left], most: int = 1) -> Iterator[str]:
+    """What was left alone, a line for each reason; of each as many names."""
+    for each in left:
+        names = ", ".join(map(plain, each.such[:most]))
+        such = "such as " if each.count > most else ""
+        yield f"{'LEFT' if each.is_fault else 'Left'} alone: {counted(each.count, 'file')} ({each.why}), {such}{names}"
 
 
 def _tell_documents(documents: Sequence[DocumentReport]) -> None:
     """Those that ask for attention first."""
-    ranked = sorted(documents, key=lambda each: (-each.quarantined - each.conflict, each.whole))
+    ranked = sorted(documents, key=lambda each: (not each.broke_off, -each.quarantined - each.conflict, each.whole))
     rows = [(each.place, *_counts(each), _remarks(each)) for each in ranked[:_SHOWN]]
     say()
     table(("document", *_COUNTS, ""), rows, right=range(1, 1 + len(_COUNTS)))
@@ -124,7 +136,8 @@ def _counts(counts: Counts) -> tuple[int, ...]:
 
 def _remarks(document: DocumentReport) -> str:
     skipped = f"{document.skipped:,} had before" if document.skipped else ""
-    return "; ".join(filter(None, (skipped, _said(document.reasons), _said(document.ignored), _said(document.guessed))))
+    said = map(_said, (document.reasons, document.ignored, document.guessed))
+    return "; ".join(filter(None, (document.broke_off, skipped, *said)))
 
 
 def _said(reasons: dict[str, int]) -> str:

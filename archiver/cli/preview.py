@@ -16,10 +16,12 @@ from archiver.addresses import placed
 from archiver.assembly import directory_of, open_spool
 from archiver.backfill import Request, chosen_by
 from archiver.cli.app import App
+from archiver.cli.backfills import left_lines
 from archiver.cli.output import as_json, counted, say, size, table, when
 from archiver.config import Config
+from archiver.directory import Directory
 from archiver.exceptions import EnvironmentFault, UsageError
-from archiver.importers import Document
+from archiver.importers.leaving import Leavings
 from archiver.logs import plain
 from archiver.preview import Person, Preview, Room, Show
 from archiver.spool import Spool
@@ -33,10 +35,15 @@ def previews(app: App, config: Config, requests: Sequence[Request]) -> list[tupl
     """Each request read to its end."""
     directory = directory_of(config)
     with _known(app, config) as spool, _progress() as show:
-        return [
-            (each, previewing.preview(each.importer, chosen_by(each), each.options, directory, spool, show))
-            for each in requests
-        ]
+        return [(each, _preview(each, directory, spool, show)) for each in requests]
+
+
+def _preview(request: Request, directory: Directory, spool: Spool | None, show: Show) -> Preview:
+    leavings = Leavings(request.left)
+    documents = chosen_by(request, leavings)
+    found = previewing.preview(request.importer, documents, request.options, directory, spool, show, leavings)
+    found.left = leavings.told
+    return found
 
 
 @contextmanager
@@ -127,18 +134,15 @@ def _ask(asked: _Asked, path: Path) -> None:
     )
 
 
-def tell_previews(app: App, found: Sequence[tuple[Request, Preview]], unknown: Sequence[Document]) -> None:
+def tell_previews(app: App, found: Sequence[tuple[Request, Preview]]) -> None:
     if app.json:
-        return as_json(
-            {
-                "formats": [{"format": request.importer.name, **to_builtins(preview)} for request, preview in found],
-                "unknown": [each.place for each in unknown],
-            }
-        )
+        told = [{"format": request.importer.name, **to_builtins(preview)} for request, preview in found]
+        return as_json({"formats": told})
     for request, preview in found:
         _tell(request, preview)
-    if unknown:
-        say(f"Left alone: {counted(len(unknown), 'file')} of no known format, such as {unknown[0].place}")
+    for _, preview in found:
+        for line in left_lines(preview.left):
+            say(line)
     return say("Nothing was taken: this was a dry run.")
 
 

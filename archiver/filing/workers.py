@@ -122,7 +122,8 @@ class Passage(Struct):
 
     `count` are the pieces gone by, those left out and those `skipped` (the spool has them) too; `complete` says that
     none was left out yet. `whole` says that the spool has had it all, and it was not read. `ignored` and `guessed` are
-    said of it at its end. `seen` are the bytes of it that were read; no piece may have come of them yet.
+    said of it at its end, as is `broke_off`: why it couldn't be read to there. `seen` are the bytes of it that were
+    read; no piece may have come of them yet.
     """
 
     place: str
@@ -134,6 +135,7 @@ class Passage(Struct):
     whole: bool = False
     ignored: dict[str, int] = {}
     guessed: dict[str, int] = {}
+    broke_off: str = ""
 
 
 class _Lot(Struct, array_like=True):

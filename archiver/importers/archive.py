@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from archiver.events import DAMAGED, unpacked
-from archiver.exceptions import UsageError
+from archiver.exceptions import NotThere
 from archiver.importers.folder import open_file
 
 MEMBERS = 2_000_000
@@ -24,6 +24,7 @@ RATIO = 200
 """A member unpacks to at most so many times its size; text gains 5 to 20, real logs up to 100."""
 FREE = 16 * 1024 * 1024
 """Bytes that every member may unpack to, whatever its ratio."""
+ENCRYPTED = "encrypted"
 _SKIP = 1024 * 1024
 
 _ZIP = b"PK\x03\x04"
@@ -63,6 +64,7 @@ class Zip:
         path = Path(path)
         self.place = str(path)
         self.left_out: Counter[str] = Counter()
+        self.broken = ""
         try:
             self._file = zipfile.ZipFile(file or path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as fault:
@@ -75,7 +77,7 @@ class Zip:
     def _fit(self, name: str, info: zipfile.ZipInfo) -> bool:
         if name.endswith("/") or _hidden(name):
             return False
-        why = _why_not(name) or ("encrypted" if info.flag_bits & 1 else "")
+        why = _why_not(name) or (ENCRYPTED if info.flag_bits & 1 else "")
         if why:
             self.left_out[why] += 1
         return not why
@@ -280,8 +282,8 @@ def _why_not(name: str) -> str:
 
 def _check_count(path: Path, count: int) -> None:
     if count > MEMBERS:
-        raise UsageError(f"{path}: over {MEMBERS:,} files in one archive", hint="unpack it and name the folder")
+        raise NotThere(f"{path}: over {MEMBERS:,} files in one archive", hint="unpack it and name the folder")
 
 
-def _broken(path: Path, fault: Exception) -> UsageError:
-    return UsageError(f"{path}: can't be read as an archive: {fault}", hint="test it with unzip -t", path=str(path))
+def _broken(path: Path, fault: Exception) -> NotThere:
+    return NotThere(f"{path}: can't be read as an archive: {fault}", hint="test it with unzip -t", path=str(path))

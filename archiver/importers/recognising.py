@@ -8,16 +8,18 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import compress
 from pathlib import Path
 
 from msgspec import Struct
 
 from archiver.events import DAMAGED
-from archiver.exceptions import ArchiverError, UsageError
+from archiver.exceptions import ArchiverError, Unreadable, UsageError
 from archiver.importers import IMPORTERS
-from archiver.importers.archive import archive_at
+from archiver.importers.archive import ENCRYPTED, archive_at
 from archiver.importers.document import Document, Tree
 from archiver.importers.folder import Folder
+from archiver.importers.leaving import MEDIA, NO_FORMAT, Leave, reason_of, unheeded
 from archiver.importers.protocol import Importer
 
 HEAD = 4096
@@ -28,7 +30,7 @@ Foreign = Callable[[Path], bool]
 
 
 class Recognised(Struct, frozen=True):
-    """What is read by whom. `unknown` are documents of no known format: left alone, and said."""
+    """What is read by whom. `unknown` are documents of no known format: left alone, as is told."""
 
     found: dict[str, tuple[Document, ...]]
     unknown: tuple[Document, ...]
@@ -39,42 +41,66 @@ def document_at(path: Path) -> Document:
     return Document(Folder(path.parent), path.name, is_input)
 
 
-def documents_at(paths: Sequence[Path], foreign: Foreign = lambda folder: False) -> Iterator[Document]:
+def documents_at(
+    paths: Sequence[Path], foreign: Foreign = lambda folder: False, leave: Leave = unheeded
+) -> Iterator[Document]:
     """The files named, and those in the folders and archives named; archives in folders are looked into as well.
 
-    Raises `UsageError` for an archive that can't be read.
+    `leave` is told of what is left alone, archives that can't be read among it.
     """
     for path in paths:
         if path.is_dir():
-            yield from _in_folder(Folder(path, foreign))
-        elif (archive := archive_at(path)) is not None:
-            yield from _all(archive)
+            yield from _in_folder(Folder(path, foreign, leave), leave)
         else:
-            yield document_at(path)
+            yield from _at(path, document_at(path), leave)
 
 
-def _in_folder(folder: Folder) -> Iterator[Document]:
+def _in_folder(folder: Folder, leave: Leave) -> Iterator[Document]:
     for name in folder.names():
-        archive = archive_at(folder.path(name)) if _is_looked_into(name) else None
-        if archive is not None:
-            yield from _all(archive)
+        document = Document(folder, name, is_input)
+        if _is_looked_into(name):
+            yield from _at(folder.path(name), document, leave)
         else:
-            yield Document(folder, name, is_input)
+            yield document
+
+
+def _at(path: Path, document: Document, leave: Leave) -> Iterator[Document]:
+    """A file, or all in it if it is an archive."""
+    try:
+        archive = archive_at(path)
+    except Unreadable as fault:
+        leave(document.place, reason_of(fault), is_fault=True)
+        return
+    if archive is None:
+        yield document
+        return
+    yield from _all(archive)
+    for why, count in archive.left_out.items():
+        leave(document.place, f"in archives: {why}", is_fault=why == ENCRYPTED, count=count)
+    if archive.broken:
+        leave(document.place, archive.broken, is_fault=True)
 
 
 def _all(tree: Tree) -> Iterator[Document]:
     return (Document(tree, name, is_input) for name in tree.names())
 
 
-def chosen(importer: Importer, paths: Sequence[Path], foreign: Foreign = lambda folder: False) -> tuple[Document, ...]:
+def chosen(
+    importer: Importer,
+    paths: Sequence[Path],
+    foreign: Foreign = lambda folder: False,
+    leave: Leave = unheeded,
+) -> tuple[Document, ...]:
     """The documents that a format reads when it was named: every one, but for pictures and the like in folders."""
-    documents = documents_at(paths, foreign)
+    every = tuple(documents_at(paths, foreign, leave))
     if not importer.marks:
-        return tuple(each for each in documents if not _is_media(each, paths))
-    every = tuple(documents)
-    marked = tuple(each for each in every if each.name in importer.marks and importer.sniff(each, each.head(HEAD)))
+        is_media = [_is_media(each) and each.tree.path(each.within) not in paths for each in every]
+        for each in compress(every, is_media):
+            leave(each.place, MEDIA)
+        return tuple(each for each, is_none in zip(every, is_media, strict=True) if not is_none)
+    marked = tuple(each for each in every if each.name in importer.marks and _is_of(importer, each, leave))
     # A format may also come packed in single files, which no name marks.
-    marked = marked or tuple(each for each in every if importer.sniff(each, each.head(HEAD)))
+    marked = marked or tuple(each for each in every if _is_of(importer, each, leave))
     if not marked:
         raise UsageError(
             f"{', '.join(map(str, paths))}: no {importer.title} here",
@@ -83,14 +109,21 @@ def chosen(importer: Importer, paths: Sequence[Path], foreign: Foreign = lambda 
     return marked
 
 
-def _is_media(document: Document, named: Sequence[Path]) -> bool:
-    kind = (mimetypes.guess_type(document.name)[0] or "").partition("/")[0]
-    return kind in _NO_TEXT and document.tree.path(document.within) not in named
+def _is_of(importer: Importer, document: Document, leave: Leave = unheeded) -> bool:
+    try:
+        return importer.sniff(document, document.head(HEAD))
+    except (Unreadable, OSError) as fault:
+        leave(document.place, reason_of(fault), is_fault=True)
+        return False
 
 
-def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False) -> Recognised:
+def _is_media(document: Document) -> bool:
+    return (mimetypes.guess_type(document.name)[0] or "").partition("/")[0] in _NO_TEXT
+
+
+def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, leave: Leave = unheeded) -> Recognised:
     """Look at every document and tell who reads it."""
-    documents = list(documents_at(paths, foreign))
+    documents = list(documents_at(paths, foreign, leave))
     found: dict[str, list[Document]] = {}
     unknown: list[Document] = []
     covered: set[tuple[str, str]] = set()
@@ -100,8 +133,16 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False) ->
     for document in documents:
         if _is_below(document, covered):
             continue
-        name = guess(document)
-        found.setdefault(name.name, []).append(document) if name is not None else unknown.append(document)
+        try:
+            reader = guess(document)
+        except (Unreadable, OSError) as fault:
+            leave(document.place, reason_of(fault), is_fault=True)
+            continue
+        if reader is not None:
+            found.setdefault(reader.name, []).append(document)
+        else:
+            unknown.append(document)
+            leave(document.place, MEDIA if _is_media(document) else NO_FORMAT)
     return Recognised({name: tuple(each) for name, each in found.items()}, tuple(unknown))
 
 
@@ -109,7 +150,7 @@ def _marked(documents: Iterable[Document]) -> Iterator[tuple[Document, Importer]
     exports = [each for each in IMPORTERS.values() if each.marks]
     for document in documents:
         for importer in exports:
-            if document.name in importer.marks and importer.sniff(document, document.head(HEAD)):
+            if document.name in importer.marks and _is_of(importer, document):
                 yield document, importer
                 break
 
@@ -122,7 +163,7 @@ def _is_below(document: Document, covered: set[tuple[str, str]]) -> bool:
 
 
 def guess(document: Document) -> Importer | None:
-    """The first importer that takes a document for its own."""
+    """The first importer that takes a document for its own. Raises `Unreadable` or `OSError`."""
     head = document.head(HEAD)
     return next((each for each in IMPORTERS.values() if each.sniff(document, head)), None)
 

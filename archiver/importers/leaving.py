@@ -1,0 +1,65 @@
+"""What lies in an input and is left alone, with the reason: counted, and a few of each named. Looks at no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from msgspec import Struct, structs
+
+from archiver.exceptions import ArchiverError
+
+NAMED = 20
+"""Files of one reason that are named."""
+REASONS = 50
+OTHER = "for other reasons"
+NO_FORMAT = "of no known format"
+MEDIA = "pictures, sounds and the like, which go where a conversation names them"
+
+
+class Left(Struct):
+    """Files left alone for one reason. `is_fault`: they should have been read, and somebody should look."""
+
+    why: str
+    count: int = 0
+    is_fault: bool = False
+    such: list[str] = []
+
+
+class Leave(Protocol):
+    """Told of everything that is left alone."""
+
+    def __call__(self, place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None: ...
+
+
+class Leavings:
+    """Gathers what is told: a `Leave`."""
+
+    def __init__(self, before: Iterable[Left] = ()) -> None:
+        self._found = {each.why: structs.replace(each, such=list(each.such)) for each in before}
+
+    def __call__(self, place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None:
+        why = why if why in self._found or len(self._found) < REASONS else OTHER
+        left = self._found.setdefault(why, Left(why))
+        left.count += count
+        left.is_fault = left.is_fault or is_fault
+        if len(left.such) < NAMED:
+            left.such.append(place)
+
+    @property
+    def told(self) -> list[Left]:
+        """Those that ask for attention first."""
+        return sorted(self._found.values(), key=lambda each: not each.is_fault)
+
+
+def reason_of(fault: Exception) -> str:
+    """Why a file can't be read, without its place, which is told apart."""
+    if isinstance(fault, OSError):
+        return f"can't be read: {fault.strerror or fault}"
+    place = fault.facts.get("path") if isinstance(fault, ArchiverError) else None
+    said = str(fault).removeprefix(f"{place}: ")
+    return said if said.startswith("can't") else f"can't be read: {said}"
+
+
+def unheeded(place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None:
+    """A `Leave` where nobody asks."""
