@@ -7,6 +7,7 @@ import platform
 import signal
 import sqlite3
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -74,15 +75,26 @@ def proportional(pid: int) -> int:
 
 
 class Watch:
-    """Looks at a process tree again and again and keeps the largest sum; `with Watch(pid) as watch`."""
+    """Looks at a process tree again and again, `every` so many seconds; `with Watch(pid) as watch`.
 
-    def __init__(self, pid: int) -> None:
-        self.peak = 0
+    `taken` are seconds since the beginning, each with the bytes of memory (PSS) of all processes then.
+    """
+
+    def __init__(self, pid: int, every: float = _INTERVAL) -> None:
+        self.taken: list[tuple[float, int]] = []
         self.processes = 0
-        self.samples = 0
         self._pid = pid
+        self._every = every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
+
+    @property
+    def peak(self) -> int:
+        return max((size for _, size in self.taken), default=0)
+
+    @property
+    def samples(self) -> int:
+        return len(self.taken)
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -93,10 +105,10 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
+        began = time.monotonic()
         while True:
             pids = tree(self._pid)
-            self.peak = max(self.peak, sum(map(proportional, pids)))
+            self.taken.append((time.monotonic() - began, sum(map(proportional, pids))))
             self.processes = max(self.processes, len(pids))
-            self.samples += 1
-            if self._over.wait(_INTERVAL):
+            if self._over.wait(self._every):
                 return
