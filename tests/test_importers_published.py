@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from archiver.events import Captured, Event, Rejected
 from archiver.exceptions import EventError
 from archiver.importers import IMPORTERS, Options, Reading
-from archiver.importers.googlechat import time_of
+from archiver.importers.googlechat.message import time_of
 from archiver.importers.recognising import document_at
 
 DIRECT = FIXTURES / "googlechat" / "Groups" / "DM AbC"
@@ -84,6 +84,39 @@ def test_google_chat() -> None:
     events, rejected, reading, _ = read("googlechat", SPACE)
     assert kinds(events) == ["sent"] and events[0].data.conversation.topic == "Standup"
     assert reading.nobody == {"ci@acme.example"} and len(rejected) == 1
+
+
+def test_google_chat_tells_every_version_and_all_a_message_links_to(tmp_path: Path) -> None:
+    """Of an edited message only its first version has the date it was made."""
+
+    def at(minute: int) -> str:
+        return f"Friday, January 5, 2024 at 9:{minute:02}:00 AM UTC"
+
+    meet = {"video_call_metadata": {"meeting_space": {"meeting_url": "https://meet.google.com/a"}}}
+    drive = {"drive_metadata": {"id": "1x", "title": "Plan", "thumbnail_url": ""}}
+    tube = {"youtube_metadata": {"id": "yt", "start_time": 0}}
+    earlier = [{"created_date": at(1), "text": "frist"}, {"updated_date": at(2), "text": "first"}]
+    messages: list[dict[str, Any]] = [
+        {"updated_date": at(3), "text": "First", "previous_message_versions": earlier},
+        {"created_date": at(4), "annotations": [meet, {"start_index": 0, "length": 1, "format_metadata": {}}]},
+        {"created_date": at(5), "text": "see watch?v=yt", "annotations": [drive, tube]},
+        {"created_date": at(6), "text": "yes", "quoted_message_metadata": {"creator": {"name": "Bo"}, "text": "a\nb"}},
+        {"created_date": at(7), "deleted_date": at(8), "message_state": "DELETED"},
+        {"text": "when?"},
+    ]
+    made = [{"creator": {"email": "ann@x.org"}, "message_id": f"S/t/{n}"} | each for n, each in enumerate(messages)]
+    (tmp_path / "messages.json").write_text(json.dumps({"messages": made}))
+    events, rejected, _, _ = read("googlechat", tmp_path)
+    told = [(each.type.partition(".")[2], each.time.minute, each.data.message) for each in events]
+    assert [(kind, minute, message and message.text) for kind, minute, message in told] == [
+        *(("sent", 1, "frist"), ("edited", 2, "first"), ("edited", 3, "First")),
+        ("sent", 4, "[video call: https://meet.google.com/a]"),
+        ("sent", 5, "see watch?v=yt\nPlan (https://drive.google.com/open?id=1x)"),
+        ("sent", 6, "> Bo: a\n> b\nyes"),
+        *(("sent", 7, ""), ("retracted", 8, None)),
+    ]
+    assert [each.reason for each in rejected] == ["no date: ''"]
+    assert events[-1].archiverguessed is None
 
 
 @pytest.mark.parametrize(

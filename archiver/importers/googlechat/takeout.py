@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -29,44 +28,10 @@ from archiver.events import (
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
+from archiver.importers.googlechat.message import File, Line, Person, files_of, time_of, versions_of
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import Room, told
-
-_DATE = re.compile(r"(?:\w+, )?(\w+) (\d{1,2}), (\d{4}) at (\d{1,2}):(\d\d)(?::(\d\d))?\s?([AP]M)? UTC")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-class Person(Struct):
-    name: str | None = None
-    email: str | None = None
-    user_type: str | None = None
-
-
-class File(Struct):
-    original_name: str | None = None
-    export_name: str | None = None
-
-
-class Emoji(Struct, frozen=True):
-    unicode: str = ""
-
-
-class Reaction(Struct):
-    emoji: Emoji = Emoji()
-    reactor_emails: list[str] = []
-
-
-class Line(Struct):
-    message_id: str
-    created_date: str
-    creator: Person | None = None
-    text: str = ""
-    topic_id: str | None = None
-    updated_date: str | None = None
-    message_state: str | None = None
-    attached_files: list[File] = []
-    reactions: list[Reaction] = []
 
 
 class Group(Struct):
@@ -120,7 +85,7 @@ class _Chat:
         original = jsonfile.original(element)
         try:
             line = jsonfile.record(element, Line)
-            files = [self._file(each) for each in line.attached_files]
+            files = [self._file(each) for each in files_of(line)]
             events = list(self._events(line, tuple(each.attachment for each in files)))
         except (jsonfile.Broken, EventError) as fault:
             yield Rejected(original, position, str(fault), self.source)
@@ -138,21 +103,20 @@ class _Chat:
         return Room(self.source, Place(id=identity, kind="group", topic=topic))
 
     def _events(self, line: Line, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
-        room, at, key = self._room(line), time_of(line.created_date), line.message_id
+        room, key, versions = self._room(line), line.message_id, versions_of(line)
+        at, first = versions[0]
+        quote = line.quoted_message_metadata
         actor = self._person(line.creator) if line.creator is not None else None
-        yield room.event(
-            key,
-            SENT,
-            at,
-            actor,
-            message=Message(id=key, text=line.text, thread=line.topic_id),
-            attachments=attachments or None,
-        )
+        answered = quote.message_id if quote is not None else None
+        message = Message(id=key, text=first, in_reply_to=answered, thread=line.topic_id)
+        yield room.event(key, SENT, at, actor, message=message, attachments=attachments or None)
+        for number, (edited, text) in enumerate(versions[1:], 1):
+            changed = Message(id=key, text=text)
+            yield room.event(f"{key}/edited/{number}", EDITED, edited, actor, message=changed)
         if line.message_state == "DELETED":
-            yield room.event(f"{key}/deleted", RETRACTED, at, guessed="retracted", message=Message(id=key))
-        if line.updated_date:
-            changed = Message(id=key, text=line.text)
-            yield room.event(f"{key}/edited", EDITED, time_of(line.updated_date), actor, message=changed)
+            gone = time_of(line.deleted_date) if line.deleted_date else at
+            guessed = None if line.deleted_date else "retracted"
+            yield room.event(f"{key}/deleted", RETRACTED, gone, guessed=guessed, message=Message(id=key))
         for reaction in line.reactions:
             for email in reaction.reactor_emails:
                 name = reaction.emoji.unicode or "?"
@@ -175,18 +139,3 @@ class _Chat:
         if found.held is None:
             found = media(self._document, re.sub("[?&]", "_", name) or None, name=file.original_name)
         return found
-
-
-def time_of(text: str) -> datetime:
-    """`Thursday, November 3, 2016 at 11:59:50 AM UTC`; newer ones have U+202F before AM. Raises `EventError`."""
-    match = _DATE.fullmatch(text)
-    if match is None:
-        raise EventError(f"no date: {text!a}")
-    month, day, year, hour, minute, second, half = match.groups()
-    hours = int(hour) if half is None else int(hour) % 12 + (12 if half == "PM" else 0)
-    try:
-        return datetime(
-            int(year), _MONTHS.index(month[:3]) + 1, int(day), hours, int(minute), int(second or 0), tzinfo=UTC
-        )
-    except ValueError as fault:
-        raise EventError(f"no date: {text!a}") from fault
