@@ -103,8 +103,6 @@ def test_a_stranger_is_not_heard_and_janus_is_not_told_that_it_was(
     assert not post(source.address.port, path, posted("hello"), headers)
     complaints = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert not [each for each in complaints if each.name.startswith("uvicorn")]
-    ]
-    assert complaints == []
     assert spooled.records == []
     assert source.signs().refused == {"not authorized": 1} and source.signs().gaps == 0
 
