@@ -189,6 +189,7 @@ def test_what_global_relays_mail_lacks_is_told(tmp_path: Path) -> None:
     for text, reason in (
         (head + "\nx", "nothing says which channel it is of"),
         (head + "X-Mattermost-ChannelID: c1\n\nx", "no transcript in HTML"),
+        (channel, "its HTML lists nobody and no message"),
         (channel + broken.format("soon", who), "no time: 'soon'"),
         (channel + broken.format("2024-03-05T10:00:00", who), "a time without a zone: '2024-03-05T10:00:00'"),
         (channel + broken.format("2024-03-05T10:00:00Z", ""), "nothing says who"),
@@ -209,4 +210,4 @@ def test_any_transcript_of_global_relay_is_events_or_rejected(
     head = "X-GlobalRelay-MsgType: Mattermost\nX-Mattermost-ChannelID: c1\nContent-Type: text/html\n\n</table>"
     path.write_text(head + "".join(pieces))
     captured, rejected, _ = read("mattermost-globalrelay", path)
-    assert not captured and len(rejected) == "".join(pieces).count('<li class="message">')
+    assert not captured and len(rejected) == max(1, "".join(pieces).count('<li class="message">'))

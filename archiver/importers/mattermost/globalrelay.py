@@ -75,6 +75,8 @@ class _Channel:
         table, _, messages = pages[0].partition("</table>")
         self._members = [_fields(piece) for piece in table.split(_ROW)[1:]]
         self._messages = [_fields(piece.partition("</li>")[0]) for piece in messages.split(_MESSAGE)[1:]]
+        if not (self._members or self._messages):
+            raise EventError("its HTML lists nobody and no message")
         ended = _ENDED.search(table)
         self._ended = ended[1] if ended else ""
         self._room = Room(source, self._place(identity, header_text(mail.first("x-mattermost-channeltype")), mail))
