@@ -67,14 +67,26 @@ def spoilt_copy(path: Path, folder: Path, random: Random) -> Path:
 @contextmanager
 def no_longer_than(seconds: float) -> Iterator[None]:
     """Breaks off what hangs, with its traceback."""
+    with _broken_off(signal.ITIMER_REAL, signal.SIGALRM, seconds):
+        yield
 
+
+@contextmanager
+def no_more_work_than(seconds: float) -> Iterator[None]:
+    """Breaks off what takes more of the processor's time, with its traceback: however busy the machine is."""
+    with _broken_off(signal.ITIMER_PROF, signal.SIGPROF, seconds):
+        yield
+
+
+@contextmanager
+def _broken_off(timer: int, told_by: int, seconds: float) -> Iterator[None]:
     def late(number: int, frame: FrameType | None) -> None:
         raise AssertionError(f"still at work after {seconds} seconds")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(told_by, late)
+    signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(timer, 0)
+        signal.signal(told_by, before)

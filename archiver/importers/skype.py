@@ -37,14 +37,14 @@ from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import ENCRYPTED, Room, told
 
 _Time = Annotated[datetime, Meta(tz=True)]
-_QUOTE = re.compile(r"<quote\b[^>]*?\bmessageid=[\"'](\d+)[\"'].*?</quote>", re.DOTALL)
-_EDIT_MARK = re.compile(r"<e_m\b[^>]*>(?:</e_m>)?")
-_NAME = re.compile(r"<OriginalName\b[^>]*?\bv=\"([^\"]*)\"")
+_QUOTE = re.compile(r"<quote\b[^<>]*?\bmessageid=[\"'](\d+)[\"'].*?</quote>", re.DOTALL)
+_EDIT_MARK = re.compile(r"<e_m\b[^<>]*>(?:</e_m>)?")
+_NAME = re.compile(r"<OriginalName\b[^<>]*?\bv=\"([^\"]*)\"")
 _TARGET = re.compile(r"<target>([^<]*)</target>")
 _INITIATOR = re.compile(r"<initiator>([^<]*)</initiator>")
 _VALUE = re.compile(r"<value>([^<]*)</value>")
-_CALL = re.compile(r"<partlist\b[^>]*\btype=\"(started|ended|missed)\"")
-_CONTACT = re.compile(r"<c\b[^>]*?\bf=\"([^\"]*)\"")
+_CALL = re.compile(r"<partlist\b[^<>]*\btype=\"(started|ended|missed)\"")
+_CONTACT = re.compile(r"<c\b[^<>]*?\bf=\"([^\"]*)\"")
 _ENCRYPTED = "EndToEndEncryption/EncryptedText"
 _COMING = {"ThreadActivity/AddMember": JOINED, "ThreadActivity/DeleteMember": LEFT}
 

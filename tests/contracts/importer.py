@@ -15,16 +15,18 @@ from random import Random
 import msgspec
 import pytest
 from effort import examples
+from long_runs import PIECES, with_runs
 from msgspec import structs
-from spoiling import no_longer_than, spoilt_copy
+from spoiling import no_longer_than, no_more_work_than, spoilt_copy
 
 from archiver.backfill.extent import sizes_of
 from archiver.events import SECOND, Captured, Rejected, capture, guesses_of
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers import IMPORTERS, Document, Importer, Options, Reading
 from archiver.importers.archive import archive_at
+from archiver.importers.folder import Folder
 from archiver.importers.metering import Meter
-from archiver.importers.recognising import document_at, recognise
+from archiver.importers.recognising import HEAD, document_at, recognise
 
 RECEIVED = 1_800_000_000 * SECOND
 
@@ -224,6 +226,18 @@ class ImporterContract:
 
     def found(self, path: Path) -> Document | None:
         return next(iter(recognise((path,)).found.get(self.importer.name, ())), None)
+
+    @pytest.mark.parametrize("piece", PIECES)
+    def test_no_line_takes_long(self, piece: str, tmp_path: Path) -> None:
+        """A sample takes about a tenth of a second; a pattern that goes back and forth over such a line, minutes."""
+        for number, (path, options) in enumerate(self.samples[:3]):
+            copy = with_runs(path, tmp_path / str(number), piece)
+            within = self.document(path).within
+            document = Document(Folder(copy), within) if copy.is_dir() else document_at(copy)
+            reading = Reading(RECEIVED)
+            with no_more_work_than(6):
+                self.importer.sniff(document, document.head(HEAD))
+                assert list(self.importer.read(document, options, reading)) or reading.ignored
 
     def test_a_path_that_is_not_there_is_a_usage_error(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError):

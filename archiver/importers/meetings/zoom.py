@@ -27,12 +27,14 @@ DAY = 86_400 * SECOND
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>[0-5]\d):(?P<second>[0-5]\d)"
 _FROM = r"(?:From|from|Von|De|Da|Van|Från|Fra|Od|От|Kimden|Dari|Từ|自|從|从|來自|来自|送信者)"
 _TO = r"(?:to|To|an|An|à|À|a|para|per|naar|till|til|do|для|кому|kime|ke|đến|至|到|發送至|收信者)"
-_MARK = r"(?P<mark>\([^()\n]{1,60}\))?"
-_WHO, _WHOM = r"(?P<who>[^\t]{1,200}?)", r"(?P<whom>[^\t]{1,200}?)"
-_END = rf"[ \t]*{_MARK}[ \t]*:(?P<text>.*)"
+# Names begin and end with no blank, so that blanks between them divide in one way: else a line of blanks takes hours.
+_NAME = r"[^ \t](?:[^\t]{0,198}?[^ \t])??"
+_WHO, _WHOM = rf"(?P<who>{_NAME})", rf"(?P<whom>{_NAME})"
+_MARK = r"(?P<mark>\([^()\n]{1,60}\))"
+_END = rf"[ \t]*(?:{_MARK}[ \t]*)?:(?P<text>.*)"
 _FORMS = (
     # Two blanks stand round the names: so it is told in any language.
-    re.compile(rf"{_CLOCK}[ \t]+[^\s<*\[({{-]\S{{0,39}}  {_WHO}  \S{{1,40}}  {_WHOM}{_END}"),
+    re.compile(rf"{_CLOCK}[ \t]+[^\s<*\[({{-]\S{{0,39}} {{2,9}}{_WHO} {{2,9}}\S{{1,40}} {{2,9}}{_WHOM}{_END}"),
     re.compile(rf"{_CLOCK}[ \t]+{_FROM}[ \t]+{_WHO}[ \t]+{_TO}[ \t]+{_WHOM}{_END}"),
     re.compile(rf"{_CLOCK}[ \t]+{_FROM}[ \t]+{_WHO}{_END}"),
     re.compile(rf"{_CLOCK}\t[ \t]*{_WHO}:\t(?P<text>.*)"),

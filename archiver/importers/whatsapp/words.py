@@ -9,12 +9,14 @@ import re
 
 _WITH = "with|mit|con|avec|com|met|med|z|-|–"
 TITLE = re.compile(rf"(?:WhatsApp|Signal)[^-–]*? (?:{_WITH}) (?P<name>.+?)(?:\.txt|\.zip)?$")
-ATTACHED = re.compile(r"^(?P<note>.*?)[\u200e ]*<[^<>:]{2,30}[:：] ?(?P<file>[^<>/\\]+\.\w{1,5})>$", re.DOTALL)
+_BEFORE = r"(?<![\u200e ])[\u200e ]*"
+"""All the blanks before something: looked for from their first on only, else many of them take hours."""
+ATTACHED = re.compile(rf"^(?P<note>.*?){_BEFORE}<[^<>:]{{2,30}}[:：] ?(?P<file>[^<>/\\]+\.\w{{1,5}})>$", re.DOTALL)
 FILE = re.compile(r"^(?P<file>[^/\\\n]+\.\w{1,5}) \([^()]{3,40}\)(?:\n(?P<note>.*))?$", re.DOTALL)
 _LEFT_OUT = "omitted|weggelassen|omitid[oa]|ocultad[oa]|oculto|absente?|omis|omise|omess[oa]|weggelaten"
 OMITTED = re.compile(rf"^(?:<[^<>]{{3,40}}>|\w+ (?:{_LEFT_OUT}))$", re.IGNORECASE)
 _CHANGED = "edited|bearbeitet|editó|editado|modifié|modificato|bewerkt"
-EDITED = re.compile(rf"[\u200e ]*<[^<>]*\b(?:{_CHANGED})\b[^<>]*>$")
+EDITED = re.compile(rf"{_BEFORE}<[^<>]{{0,60}}\b(?:{_CHANGED})\b[^<>]{{0,60}}>$")
 CALL = re.compile(
     r"^(?:(?:missed )?(?:voice|video|group) call"
     r"|(?:verpasster )?(?:sprach|video|gruppen)anruf"
