@@ -14,6 +14,7 @@ from builders import say
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mishaps import on_a_small_disk
 
 from archiver import backfill
 from archiver.backfill import reading
@@ -366,3 +367,27 @@ def test_a_run_told_otherwise_is_another_one(data: Path) -> None:
         assert second != first and spool.backfill(first)[0].state is State.STOPPED
         spool.note_run(second, State.DONE, 3, b"{}")
         assert spool.begin_run(feed, "irc", ["/x"], "Asia/Taipei", 4).number not in (first, second)
+
+
+FULL = """
+import json, os, subprocess, sys
+from pathlib import Path
+from builders import say
+from archiver.events import ndjson
+
+os.chdir(sys.argv[1])
+Path("a.ndjson").write_bytes(ndjson([say("ann@example.org", f"{n} " + "x" * 500, n, id=str(n)) for n in range(12_000)]))
+command = [sys.executable, "-m", "archiver", "--data", "data", "backfill", "--force", "--json", "a.ndjson"]
+first = subprocess.run(command, capture_output=True, text=True)
+assert first.returncode == 3 and "full" in first.stderr, first
+assert "what was read is kept" in first.stderr and "the same command goes on" in first.stderr, first.stderr
+assert "nothing was changed" not in first.stderr
+subprocess.run(["mount", "-o", "remount,size=400m", "data"], check=True)
+report = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+assert (report["run"], report["accepted"]) == (1, 12_000) and report["resumed"] > 0, report
+"""
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_it_says_that_the_same_command_goes_on() -> None:
+    on_a_small_disk(FULL, "mkdir data && mount -t tmpfs -o size=6m none data")

@@ -133,6 +133,52 @@ def test_placeholders_are_taken_and_the_unknown_can_be_left_out(call: Call, chat
         assert sum(len(list(spool.events(room.place, 2**62))) for room in spool.rooms()) == 5
 
 
+def test_what_was_left_out_is_said_by_its_reason(call: Call, chat: Path) -> None:
+    said = call("backfill", "--skip-unknown", chat, config=OURS, status=1).stdout
+    assert "3 events of people the directory doesn't know, left out (--skip-unknown)" in said
+    assert "say nothing" not in said
+
+
+def test_a_dry_run_ends_as_the_run_would(call: Call, chat: Path, data: Path) -> None:
+    for options, config in ((("--strict",), ""), ((), OURS), (("--strict",), OURS)):
+        told = call("backfill", "--dry-run", *options, chat, config=config, status=2)
+        assert "this was a dry run" in told.stdout
+        assert "The run itself would stop: 2 people who wrote have no mailbox here" in told.stderr
+        assert (
+            "2 people"
+            in json.loads(call("backfill", "--dry-run", "--json", *options, chat, config=config, status=2).stdout)[
+                "stops"
+            ]
+        )
+        call("backfill", *options, "--map", data.parent / "map.csv", chat, config=config, status=2)
+    for options in (("--placeholder",), ("--skip-unknown",), ("--skip-unknown", "--strict")):
+        assert told_to_stop(call("backfill", "--dry-run", "--json", *options, chat, config=OURS)) == ""
+    assert not data.exists()
+
+
+def told_to_stop(result: Result) -> str:
+    return str(json.loads(result.stdout)["stops"])
+
+
+@pytest.mark.parametrize("more", ["--strict", "--skip-unknown"])
+def test_everybody_as_they_are_and_not_is_a_contradiction(call: Call, chat: Path, data: Path, more: str) -> None:
+    for dry in ((), ("--dry-run",)):
+        assert "contradicts" in call("backfill", "--placeholder", more, *dry, chat, config=OURS, status=2).stderr
+    assert not data.exists()
+
+
+def test_where_there_is_nothing_to_read_it_says_so_with_and_without_a_format(
+    call: Call, data: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no format is recognised" in call("backfill", empty, status=2).stderr
+    (empty / "picture.png").write_bytes(b"PNG")
+    for dry in ((), ("--dry-run",)):
+        assert "no file that could be of IRC" in call("backfill", "irc", *dry, empty, status=2).stderr
+    assert not Spool.exists(data)
+
+
 def test_strict_asks_about_everybody_whose_mailbox_is_only_derived(call: Call, chat: Path, tmp_path: Path) -> None:
     path = tmp_path / "sub" / "map.csv"
     call("backfill", "--strict", "--map", path, chat, status=2)

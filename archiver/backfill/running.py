@@ -19,7 +19,7 @@ from archiver.backfill.reporting import Findings, Report
 from archiver.backfill.request import Request, check, chosen_by, description, feed_name, manner
 from archiver.backfill.room import require_room
 from archiver.config import Config
-from archiver.exceptions import UsageError
+from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.filing import moving, sifting
 from archiver.filing.gathering import Tally
 from archiver.filing.pipeline import Filer, Journal
@@ -29,6 +29,8 @@ from archiver.importers.leaving import Leavings
 from archiver.spool import Spool
 from archiver.spool.runs import Finished, Run, State
 from archiver.types import Delivery, Exclusion, Filing, Lease
+
+_GOES_ON = "what was read is kept: once there is room and no lock, the same command goes on behind it"
 
 ALONE = 2_000
 """Fewer new events than this are filed by one process: more would hardly have begun."""
@@ -61,6 +63,8 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
             spool.shrink()  # what the first half has cached is of no use to the second
             tally = _file(config, data, spool, begun, findings, children, show)
             return _report(spool, begun, findings, tally, time.monotonic() - started)
+    except TryLater as fault:  # nobody tries again by himself here
+        raise EnvironmentFault(str(fault), hint=_GOES_ON, **fault.facts) from fault
     finally:
         for child in (reader_, *children):
             child.close()

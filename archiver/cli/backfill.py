@@ -102,13 +102,15 @@ def backfill(
         return refile(app, refile_of, by, reason)
     if undo_of is not None:
         return undo(app, undo_of, by, reason, dry=dry_run)
+    if placeholder and (strict or skip_unknown):
+        raise click.UsageError("--placeholder takes everybody: it contradicts --strict and --skip-unknown")
     options = Options(channel, network, zone, date, charset, source, owner)
     _check(options)
     requests = _requests(what, options, jobs, reread=reread, force=force)
     config = app.config()
-    if dry_run:
-        return tell_previews(app, previews(app, config, requests))
     manner = Manner(map_ or app.data / UNMAPPED, strict, placeholder, skip_unknown)
+    if dry_run:
+        return tell_previews(app, config, previews(app, config, requests), manner)
     requests = people_known(app, config, requests, manner)
     app.log(config, quiet=not app.json and sys.stderr.isatty())
     reports = []

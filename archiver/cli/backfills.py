@@ -13,6 +13,7 @@ from msgspec import structs
 
 from archiver.backfill import Report, undoing
 from archiver.backfill.parts import Counts
+from archiver.backfill.reading import UNKNOWN
 from archiver.backfill.reporting import ConversationReport, DocumentReport
 from archiver.backfill.undoing import Undone
 from archiver.cli.app import App
@@ -69,7 +70,7 @@ def tell_report(report: Report, *, full: bool = False) -> None:
 
 
 def _tell_sums(report: Report, *, full: bool) -> None:
-    tally = report.tally
+    tally, unknown = report.tally, report.ignored.get(UNKNOWN, 0)
     read = report.accepted + report.duplicates + report.conflicts
     rate = f", {(read - report.resumed) / report.seconds:,.0f} a second" if report.seconds > 1 else ""
     say(f"Read {counted(read, 'event')}: {report.accepted:,} new, {report.duplicates:,} known before{rate}.")
@@ -86,7 +87,8 @@ def _tell_sums(report: Report, *, full: bool) -> None:
         (tally.archived, "complete item", "archived"),
         (tally.withheld, "item", "withheld by the gate: `archiver status` says why"),
         (tally.unarchived, "complete item", "withheld from the archive: `archiver status` says why"),
-        (sum(report.ignored.values()), "line", "that say nothing, left out"),
+        (sum(report.ignored.values()) - unknown, "line", "that say nothing, left out"),
+        (unknown, "event", f"{UNKNOWN}, left out (--skip-unknown)"),
         (report.excluded, "event", "left out: `archiver exclusion list --all`"),
         (report.cleaned, "event", "mended: `archiver status --quarantine`"),
         (report.quarantined, "piece", "of input QUARANTINED: `archiver status --quarantine`"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from msgspec import Struct, structs, to_builtins
 from rich.console import Console
 
@@ -17,7 +18,7 @@ from archiver.assembly import directory_of, open_spool
 from archiver.backfill import Request, chosen_by
 from archiver.cli.app import App
 from archiver.cli.backfills import left_lines
-from archiver.cli.output import as_json, counted, say, size, table, when
+from archiver.cli.output import as_json, complain, counted, say, size, table, when
 from archiver.config import Config
 from archiver.directory import Directory
 from archiver.exceptions import EnvironmentFault, UsageError
@@ -82,7 +83,7 @@ def people_known(app: App, config: Config, requests: Sequence[Request], manner: 
     mailbox, and nothing is looked at unless `strict`.
     """
     directory = directory_of(config)
-    if not (manner.strict or (directory.has_bare if manner.placeholder else directory.names_people)):
+    if not (directory.has_bare if manner.placeholder else manner.strict or directory.names_people):
         return list(requests)
     found = previews(app, config, requests)
     asked = _asked(app, config, found, manner)
@@ -107,7 +108,7 @@ class _Asked(Struct):
 def _asked(app: App, config: Config, found: Sequence[tuple[Request, Preview]], manner: Manner) -> _Asked:
     """A nick that may be several people's is asked about in any manner: what is filed in the wrong mailbox was read."""
     unmapped = [each for _, preview in found for each in preview.unmapped(strict=manner.strict)]
-    if manner.placeholder or manner.skip:
+    if manner.placeholder or manner.skip or not (manner.strict or directory_of(config).names_people):
         unmapped = []
     with _known(app, config) as spool:
         used = spool.used_nicks() if spool is not None else ()
@@ -134,16 +135,22 @@ def _ask(asked: _Asked, path: Path) -> None:
     )
 
 
-def tell_previews(app: App, found: Sequence[tuple[Request, Preview]]) -> None:
+def tell_previews(app: App, config: Config, found: Sequence[tuple[Request, Preview]], manner: Manner) -> None:
+    """Exit status 2 where the run itself would stop, as it would."""
+    stops = _asked(app, config, found, manner).why
     if app.json:
         told = [{"format": request.importer.name, **to_builtins(preview)} for request, preview in found]
-        return as_json({"formats": told})
-    for request, preview in found:
-        _tell(request, preview)
-    for _, preview in found:
-        for line in left_lines(preview.left):
-            say(line)
-    return say("Nothing was taken: this was a dry run.")
+        as_json({"formats": told, "stops": stops})
+    else:
+        for request, preview in found:
+            _tell(request, preview)
+        for _, preview in found:
+            for line in left_lines(preview.left):
+                say(line)
+        say("Nothing was taken: this was a dry run.")
+    if stops:
+        complain(f"The run itself would stop: {stops}")
+        click.get_current_context().exit(2)
 
 
 def _tell(request: Request, preview: Preview) -> None:

@@ -97,7 +97,7 @@ def chosen(
         is_media = [_is_media(each) and each.tree.path(each.within) not in paths for each in every]
         for each in compress(every, is_media):
             leave(each.place, MEDIA)
-        return tuple(each for each, is_none in zip(every, is_media, strict=True) if not is_none)
+        return _some(tuple(each for each, is_none in zip(every, is_media, strict=True) if not is_none), importer, paths)
     marked = tuple(each for each in every if each.name in importer.marks and _is_of(importer, each, leave))
     # A format may also come packed in single files, which no name marks.
     marked = marked or tuple(each for each in every if _is_of(importer, each, leave))
@@ -115,6 +115,13 @@ def _is_of(importer: Importer, document: Document, leave: Leave = unheeded) -> b
     except (Unreadable, OSError) as fault:
         leave(document.place, reason_of(fault), is_fault=True)
         return False
+
+
+def _some(documents: tuple[Document, ...], importer: Importer, paths: Sequence[Path]) -> tuple[Document, ...]:
+    if not documents:
+        where = ", ".join(map(str, paths))
+        raise UsageError(f"{where}: no file that could be of {importer.title}", hint="name files, or their folder")
+    return documents
 
 
 def _is_media(document: Document) -> bool:
