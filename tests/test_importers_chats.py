@@ -374,6 +374,32 @@ def test_meta_tells_who_came_and_when_reactions_were_given(tmp_path: Path) -> No
     assert captured[1].time == 1_700_000_009_000_000 and captured[1].event.archiverguessed is None
 
 
+def test_encrypted_chats_of_messenger(tmp_path: Path) -> None:
+    """As Messenger's own download of them has it: other names, one file a chat, media beside it."""
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "1.jpeg").write_bytes(b"jpg")
+    first = {"senderName": "Ann", "timestamp": 1_700_000_000_000, "type": "text", "text": "Grüße", "isUnsent": False}
+    messages = [
+        first | {"media": [], "reactions": [{"actor": "Zoë", "reaction": "❤"}]},
+        first | {"type": "media", "text": "", "media": [{"uri": "./media/1.jpeg"}], "timestamp": 1_700_000_001_000},
+        first | {"type": "media", "text": "", "media": [{"uri": "Failed to download media"}], "senderName": "Zoë"},
+        first | {"text": "oops", "isUnsent": True, "timestamp": 1_700_000_002_000},
+    ]
+    path = tmp_path / "Zoë_40.json"
+    write(path, {"participants": ["Ann", "Zoë"], "threadName": "Zoë_40", "messages": messages})
+    (document,) = recognise((tmp_path,)).found["meta"]
+    reading = Reading(RECEIVED)
+    found = [each for each in IMPORTERS["meta"].read(document, Options(), reading) if isinstance(each, Captured)]
+    events = [each.event for each in found]
+    told = sorted((each.type.partition(".")[2], each.data.actor.address) for each in events if each.data.actor)
+    assert told == [("reacted", "Zoë"), ("retracted", "Ann"), *[("sent", "Ann")] * 3, ("sent", "Zoë")]
+    assert "Grüße" in texts(found)
+    files = {each.name: bool(e.attached) for e in found for each in e.event.data.attachments or ()}
+    assert files == {"1.jpeg": True, "Failed to download media": False}
+    places = {(each.event.source, each.event.data.conversation.id, each.event.data.conversation.kind) for each in found}
+    assert places == {("messenger:messenger", "Zoë_40", "im")}
+
+
 @given(st.text(max_size=20))
 def test_text_that_was_garbled_is_mended_and_other_text_stays(text: str) -> None:
     assert mended(text.encode().decode("latin-1")) == text

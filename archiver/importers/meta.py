@@ -1,4 +1,4 @@
-"""message_N.json of Instagram and Messenger downloads: a chat's messages, newest first -> events.
+"""message_N.json of Instagram and Messenger downloads, and the files of Messenger's encrypted chats -> events.
 
 There are no ids: an event's is its time, a digest of who said what, and which of several equal ones it is. People are
 known by their names alone. Texts are UTF-8 written as if it were Latin-1, and mended.
@@ -77,11 +77,39 @@ class Line(Struct):
     call_duration: int | None = None
 
 
+class Secret(Struct):
+    """A message of an encrypted chat, whose download has other names for the same."""
+
+    timestamp: int
+    senderName: str = ""
+    text: str | None = None
+    media: list[File] = []
+    reactions: list[Reaction] = []
+    isUnsent: bool = False
+
+    def plain(self) -> Line:
+        return Line(
+            timestamp_ms=self.timestamp,
+            sender_name=self.senderName,
+            content=self.text,
+            files=self.media,
+            reactions=self.reactions,
+            is_unsent=self.isUnsent,
+        )
+
+
 class Thread(Struct):
+    """`threadName` is that of an encrypted chat."""
+
     messages: list[Raw]
-    participants: list[Person] = []
+    participants: list[Person | str] = []
     title: str | None = None
     thread_path: str | None = None
+    threadName: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        return [mended(each if isinstance(each, str) else each.name) for each in self.participants]
 
 
 _CHATS = "messages"
@@ -90,14 +118,15 @@ _CHATS = "messages"
 
 class Meta:
     name = "meta"
-    title = "Instagram and Messenger downloads (message_1.json)"
+    title = "Instagram and Messenger downloads (message_1.json, encrypted chats)"
     partial_presence = True
     ordered = False
     marks: frozenset[str] = frozenset()
 
     def sniff(self, document: Document, head: bytes) -> bool:
         return head.lstrip().startswith(b"{") and (
-            b'"sender_name"' in head or (b'"participants"' in head and _NAME.fullmatch(document.name) is not None)
+            b'"sender_name"' in head
+            or (b'"participants"' in head and (b'"senderName"' in head or _NAME.fullmatch(document.name) is not None))
         )
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
@@ -127,9 +156,8 @@ class _Room:
         self._document = document
         self._reading = reading
         self._numbering = Numbering()
-        names = sorted({mended(each.name) for each in thread.participants})
-        people = tuple(Participant(address=name, name=name) for name in names if name)
-        where = thread.thread_path or document.folder or "chat"
+        people = tuple(Participant(address=name, name=name) for name in sorted(set(thread.names)) if name)
+        where = thread.thread_path or thread.threadName or document.folder or "chat"
         if len(people) == 2:
             place = Place(id=where, kind="im", participants=people)
         else:
@@ -138,7 +166,8 @@ class _Room:
 
     def line(self, raw: bytes, position: str) -> Iterator[Captured | Rejected]:
         try:
-            line = jsonfile.decoded(raw, Line)
+            is_secret = b'"senderName"' in raw
+            line = jsonfile.decoded(raw, Secret).plain() if is_secret else jsonfile.decoded(raw, Line)
             files = self._files(line)
             events = list(self._events(line, tuple(each.attachment for each in files)))
         except (jsonfile.Broken, EventError) as fault:
