@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from archiver.events import Rejected
 from archiver.exceptions import UsageError
 from archiver.importers import Options, Reading, importer
-from archiver.importers.archive import FREE, Tar, Zip, archive_at
+from archiver.importers.archive import FREE, HEADER, Tar, Zip, archive_at
 from archiver.importers.document import Document
 from archiver.importers.folder import Folder
 from archiver.importers.recognising import chosen, document_at, documents_at, recognise
@@ -101,6 +101,28 @@ def test_a_tar_that_swells_ends_there(packing: str, tmp_path: Path) -> None:
     tar = Tar(path)
     assert "refused as a bomb" in tar.broken and "c" not in list(tar.names())
     assert tar.open("a").read() == b"fair"
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE])
+@pytest.mark.parametrize("size", [HEADER + 1, 2**40, 2**62, 2**80, -600])
+def test_a_tar_that_lies_about_a_long_name_ends_there(kind: bytes, size: int, tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "a.tar", {"good": b"good"})
+    with path.open("r+b") as file:
+        file.seek(1024)
+        lie = tarfile.TarInfo("lie")
+        lie.type, lie.size = kind, size
+        file.write(lie.tobuf(tarfile.GNU_FORMAT))
+    tar = Tar(path)
+    assert list(tar.names()) == ["good"] and tar.broken
+
+
+def test_a_tar_of_names_within_names_ends_there(tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "a.tar", {"good": b"good"})
+    name = tarfile.TarInfo("name")
+    name.type = tarfile.GNUTYPE_LONGNAME
+    path.write_bytes(path.read_bytes()[:1024] + name.tobuf(tarfile.GNU_FORMAT) * 5_000)
+    tar = Tar(path)
+    assert list(tar.names()) == ["good"] and tar.broken
 
 
 def test_a_bomb_ends_where_it_swells(tmp_path: Path) -> None:

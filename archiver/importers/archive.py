@@ -12,7 +12,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from archiver.events import DAMAGED, unpacked
 from archiver.exceptions import NotThere
@@ -25,12 +25,14 @@ RATIO = 200
 FREE = 16 * 1024 * 1024
 """Bytes that every member may unpack to, whatever its ratio."""
 ENCRYPTED = "encrypted"
+HEADER = 1024 * 1024
+"""Bytes of a long name, or of a member's pax records: paths end at 4 KiB."""
 _SKIP = 1024 * 1024
 
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _TAR_MAGIC = slice(257, 262)
-_BROKEN = (*DAMAGED, tarfile.TarError, OSError, ValueError, OverflowError)
+_BROKEN = (*DAMAGED, tarfile.TarError, OSError, ValueError, OverflowError, RecursionError)
 
 
 def archive_at(path: Path, content: bytes | None = None) -> Zip | Tar | None:
@@ -124,7 +126,7 @@ class Tar:
     def _index(self) -> None:
         """What stands before a break counts; `broken` says where it ends."""
         try:
-            with tarfile.open(fileobj=self._stream, mode="r:", errorlevel=0) as index:
+            with tarfile.open(fileobj=cast(IO[bytes], _Headers(self._stream)), mode="r:", errorlevel=0) as index:
                 while (info := index.next()) is not None:
                     self._take(info)
                     index.members = []  # type: ignore[attr-defined]  # else it keeps every one it has met
@@ -200,6 +202,25 @@ class _Rewinding(_Readable):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+class _Headers(_Readable):
+    """A tar while it is indexed: `tarfile` reads a long name whole, however long its header says it is."""
+
+    def __init__(self, stream: _Rewinding) -> None:
+        self._stream = stream
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = self._stream.seek(offset, whence)
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= HEADER:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        self._stream.seek(self._at)
+        data = self._stream.read(size) or b""
+        self._at += len(data)
+        return data
 
 
 class _Slice(_Readable):
