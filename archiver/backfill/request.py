@@ -15,6 +15,7 @@ from msgspec import Struct
 from archiver import __version__
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers import Document, Importer, Options
+from archiver.importers.document import readable
 from archiver.importers.leaving import Leave, Left
 from archiver.importers.recognising import Recognised, chosen, recognise
 from archiver.spool import Spool
@@ -80,7 +81,7 @@ def look(paths: Sequence[Path], leave: Leave) -> Recognised:
 
 
 def description(request: Request) -> str:
-    return f"archiver backfill {request.importer.name} {request.paths[0]} (process {os.getpid()})"
+    return f"archiver backfill {request.importer.name} {readable(request.paths[0])} (process {os.getpid()})"
 
 
 def manner(request: Request) -> str:

@@ -25,6 +25,7 @@ from archiver.filing.gathering import Tally
 from archiver.filing.pipeline import Filer, Journal
 from archiver.filing.sifting import LongSieve
 from archiver.filing.workers import Child, filer, lots, reader, serve
+from archiver.importers.document import readable
 from archiver.importers.leaving import Leavings
 from archiver.spool import Spool
 from archiver.spool.runs import Finished, Run, State
@@ -87,9 +88,11 @@ def _append(
     spool: Spool, request: Request, leavings: Leavings, sizes: Mapping[str, int], reader_: Child, show: Show
 ) -> tuple[Run, Findings]:
     """Everything read goes into the spool; only then is the feed closed, and what it brought is due."""
-    named = ", ".join(map(str, request.paths))
-    feed = spool.open_feed(feed_name(request), "import", partial=request.importer.partial_presence, path=named)
-    run = spool.begin_run(feed.number, request.importer.name, map(str, request.paths), manner(request), _now())
+    paths = [readable(path) for path in request.paths]
+    feed = spool.open_feed(
+        feed_name(request), "import", partial=request.importer.partial_presence, path=", ".join(paths)
+    )
+    run = spool.begin_run(feed.number, request.importer.name, paths, manner(request), _now())
     spool.note_nicks(request.nicks)
     reader_.send({} if request.reread else spool.inputs())
     findings = Findings(_before(spool, run), run.accepted + run.duplicates + run.conflicts, leavings)

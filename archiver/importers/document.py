@@ -45,8 +45,14 @@ class Tree(Protocol):
         ...
 
 
+def readable(path: Path | str) -> str:
+    """A path as text: bytes in it that aren't UTF-8 as escapes. Equal for equal paths, so that it may go into ids."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class Document(Struct, frozen=True):
-    """One file of a tree. `name` is its last part, `place` says to people where it is.
+    """One file of a tree. `name` is its last part, `place` says to people where it is: both are text, as are `folders`,
+    where `within` may hold bytes that are none (PEP 383).
 
     `is_input` tells which files are themselves somebody's export or log, or an archive of such.
     """
@@ -57,23 +63,23 @@ class Document(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        return self.within.rpartition("/")[2]
+        return readable(self.within.rpartition("/")[2])
 
     @property
     def place(self) -> str:
         path = self.tree.path(self.within)
-        return str(path) if path is not None else f"{self.tree.place}/{self.within}"
+        return readable(path if path is not None else f"{self.tree.place}/{self.within}")
 
     @property
     def folders(self) -> tuple[str, ...]:
         """The names of the folders it lies in, outermost first, and of the archive it is in."""
         path = self.tree.path(self.within)
-        return path.absolute().parts[:-1] if path else PurePosixPath(self.place).parts[:-1]
+        return PurePosixPath(readable(path.absolute()) if path else self.place).parts[:-1]
 
     @property
     def folder(self) -> str:
         """The name of the folder it lies in, "" at the top of an archive."""
-        parts = PurePosixPath(self.within).parts[:-1] if self.tree.sealed else self.folders
+        parts = PurePosixPath(readable(self.within)).parts[:-1] if self.tree.sealed else self.folders
         return parts[-1] if parts else ""
 
     @property

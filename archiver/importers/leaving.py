@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct, structs
 
 from archiver.exceptions import ArchiverError
+from archiver.importers.document import readable
 
 NAMED = 20
 """Files of one reason that are named."""
@@ -39,6 +40,7 @@ class Leavings:
         self._found = {each.why: structs.replace(each, such=list(each.such)) for each in before}
 
     def __call__(self, place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None:
+        place, why = readable(place), readable(why)
         why = why if why in self._found or len(self._found) < REASONS else OTHER
         left = self._found.setdefault(why, Left(why))
         left.count += count

@@ -6,6 +6,7 @@ that of one event, and what it gives can pass between processes: so one may read
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Sealed(Struct, array_like=True, frozen=True, gc=False):
     shares: tuple[str, ...] = ()
     cleaned: str = ""
     original: bytes | None = None
-    attached: tuple[tuple[str, bytes | None, str], ...] = ()
+    attached: tuple[tuple[str, bytes | None, bytes], ...] = ()
     position: str = ""
 
     @property
@@ -75,7 +76,7 @@ def seal(captured: Captured) -> Sealed:
         "; ".join(captured.cleaned),
         (captured.body if captured.original is None else captured.original) if captured.cleaned else None,
         tuple(
-            (sha256, data, "") if isinstance(data, bytes) else (sha256, None, str(data))
+            (sha256, data, b"") if isinstance(data, bytes) else (sha256, None, os.fsencode(data))
             for sha256, data in captured.attached
         ),
         captured.position,
@@ -139,7 +140,7 @@ def _prepare_files(batch: Batch) -> None:
         if sealed.original is not None:
             batch.quarantine += _quarantine_entries(sealed.original, sealed.cleaned, sealed.where)
         for sha256, content, path in sealed.attached:
-            _prepare_blob(batch, i, sha256, Path(path) if content is None else content)
+            _prepare_blob(batch, i, sha256, Path(os.fsdecode(path)) if content is None else content)
 
 
 def _quarantine_entries(content: bytes, reason: str, position: str) -> list[files.Entry]:
