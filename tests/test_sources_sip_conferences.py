@@ -23,6 +23,7 @@ from archiver.sources.sip.hep import read_packet
 from archiver.sources.sip.remembering import Remembered
 from archiver.sources.sip.roster import User, read_report
 from archiver.sources.sip.source import SipSource
+from archiver.sources.sip.tracking import Tracking
 
 CEM = "sip:cem@c.example"
 
@@ -218,6 +219,31 @@ def test_nobody_puts_themselves_into_a_conference(told: tuple[bytes, ...]) -> No
         "ann@a.example",
         "bob@b.example",
     }
+
+
+@pytest.mark.parametrize("within", ["", "t9"])
+def test_nobody_makes_a_conference_of_somebody_else_to_be_in_their_talk(within: str) -> None:
+    """Who calls a friend, who says that he is a conference, may call him Bob; or one that there is."""
+    for claimed in (BOB, FOCUS):
+        stream = Stream().take(*meet("c1", ANN))
+        leg: dict[str, Any] = {"call": "evil", "author": CEM, "to": claimed}
+        sent = request("INVITE", "", to_tag=within, **leg).replace(
+            f"INVITE {claimed}".encode(), b"INVITE sip:x@x.example"
+        )
+        stream.take(sent, answer(200, "INVITE", headers=f"Contact: <{claimed}>;isfocus\r\n", **leg))
+        stream.take(*say("m1", ANN, "between us", to=claimed))
+        assert "cem" not in [who for _, who in moves(stream)]
+        kind = stream.events[-1].data.conversation.kind
+        assert (stream.texts, kind) == (["between us"], "im" if claimed == BOB else "conference")
+
+
+def test_only_who_may_be_one_is_a_conference() -> None:
+    stream = Stream()
+    stream.tracking = Tracking(addresses=("*@conf.example",))
+    stream.take(*meet("c1", ANN), *meet("c2", ANN, to=BOB), *say("m1", ANN, "hi", to=BOB))
+    assert moves(stream) == [("+", "ann")] and stream.events[-1].data.conversation.kind == "im"
+    stream.take(*roster(1, ANN, CEM, author=BOB, entity=BOB))
+    assert isinstance(stream.records[-1], Rejected)
 
 
 def test_people_are_called_what_the_conference_calls_them() -> None:

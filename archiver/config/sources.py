@@ -341,6 +341,14 @@ class SipTable(Struct, frozen=True):
         tuple[str, ...],
         Setting([], settings.networks, "Networks of capture agents that are let in, as 10.0.0.0/8; none: any."),
     ]
+    conference: Annotated[
+        tuple[str, ...],
+        Setting(
+            ["*"],
+            settings.several(settings.pattern, "addresses"),
+            "Addresses that may be conferences, as *@conf.example.org; * stands for anything.",
+        ),
+    ]
     key: Annotated[tuple[SecretTable, ...], Setting([], Tables(SecretTable, _one_each), "")]
 
     @property

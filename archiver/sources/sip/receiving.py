@@ -52,10 +52,14 @@ class Limits(Struct, frozen=True):
 
 
 class Access(Struct, frozen=True):
-    """`clients` are networks in CIDR form, none for any; `keys` are HEP's (chunk 14), of which one is needed."""
+    """`clients` are networks in CIDR form, none for any; `keys` are HEP's (chunk 14), of which one is needed.
+
+    `conferences` are patterns of addresses that are believed to be one where they say so.
+    """
 
     clients: tuple[str, ...] = ()
     keys: tuple[Secret, ...] = ()
+    conferences: tuple[str, ...] = ("*",)
 
 
 class Intake:
@@ -73,7 +77,7 @@ class Intake:
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.lost = 0
-        self.tracking = Tracking(time.monotonic(), memory.kept)
+        self.tracking = Tracking(time.monotonic(), memory.kept, access.conferences)
         self._memory = memory
         self._source = source
         self._networks = [ip_network(each) for each in access.clients]

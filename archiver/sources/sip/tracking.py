@@ -52,12 +52,12 @@ class _Exchange(Struct):
 class Tracking:
     """`lost` counts, by capture agent, what is known to have happened and was never seen.
 
-    `kept` are the conferences of an earlier life.
+    `kept` are the conferences of an earlier life, `addresses` patterns of who may be one.
     """
 
-    def __init__(self, now: float = 0.0, kept: Iterable[Conference] = ()) -> None:
+    def __init__(self, now: float = 0.0, kept: Iterable[Conference] = (), addresses: Iterable[str] = ("*",)) -> None:
         self.lost: Counter[int] = Counter()
-        self._dialogs = Dialogs(self.lost, now, kept)
+        self._dialogs = Dialogs(self.lost, now, kept, addresses)
         self._copies = Copies()
         self._waiting: OrderedDict[Key, _Exchange] = OrderedDict()
         self._bytes = 0
