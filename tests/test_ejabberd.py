@@ -89,6 +89,28 @@ class TestMishaps(MishapContract):
             wait(lambda: len(archiver.texts()) >= 152, server.logged)
         assert [each[:3] for each in archiver.texts()[:150]] == [f"{number:03d}" for number in range(150)]
 
+    def test_segments_that_somebody_took_away_hide_no_others(self, tmp_path: Path, archiver: Archiver) -> None:
+        """A new one must not be numbered like one that was taken."""
+        archiver.stop()
+        with self.running(tmp_path, archiver) as server:
+            wait(lambda: "is handed to the archiver" in server.logged())
+            server.kill()
+            for each in server.queue.glob("*.ndjson"):
+                each.unlink()
+            (server.queue / "position").write_text("7 100\n")
+            (server.directory / "archive.sqlite").unlink()
+            server.start()
+            with people(server.port) as them:
+                ann = them.log_in("ann")
+                for number in range(5):
+                    ann.say("bob@localhost", body(f"{number}"))
+                ann.settle()
+            server.kill()
+            (server.directory / "archive.sqlite").unlink()
+            server.start()
+            archiver.start()
+            archiver.until(5, server)
+
     def test_a_record_that_is_refused_waits_for_room_to_be_set_aside(self, tmp_path: Path) -> None:
         small = Archiver(tmp_path, limits=Limits(body=20_000, unpacked=20_000))
         small.start()
@@ -144,6 +166,23 @@ class TestMishaps(MishapContract):
             with people(server.port) as them:
                 them.log_in("ann").say("bob@localhost", body("hello"))
                 archiver.until(1, server)
+
+    def test_a_module_that_is_begun_anew_goes_on(
+        self, server: Ejabberd, archiver: Archiver, all_of_them: People
+    ) -> None:
+        """While people talk: what falls into that moment is filled in, and the room tells who is there."""
+        ann, bob = together(all_of_them, "ann", "bob")
+        for number in range(90):
+            if number in (30, 60):
+                wait(lambda: len(archiver.texts()) > 2 * number - 40, server.logged)  # noqa: B023
+                server.told("restart_module", host="localhost", module="mod_archiver")
+            ann.say(ROOM, body(f"room {number:02d}"), "groupchat", id=f"r{number}")
+            bob.say("ann@localhost", body(f"pair {number:02d}"), id=f"p{number}")
+        expected = sorted(f"{place} {number:02d}" for place in ("room", "pair") for number in range(90))
+        wait(lambda: len(archiver.texts()) >= 180, server.logged, 60)
+        assert archiver.texts_after(182, server) == expected
+        here = [each.data.conversation.participants for each in archiver.events if each.source == f"xmpp:{ROOMS}"]
+        assert sum(len(each or ()) == 2 for each in here) >= 2, "after each start"
 
     def test_hosts_that_share_a_server_are_captured_each(self, tmp_path: Path, archiver: Archiver) -> None:
         hosts = ("localhost", "second.localhost")

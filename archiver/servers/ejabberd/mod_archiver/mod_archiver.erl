@@ -86,8 +86,8 @@ safely(Host, Otherwise, Fun) ->
 
 %% Changes when nobody can know any longer who is in which room: each then tells it anew.
 epoch(Host) ->
-    {Begun, Counters} = persistent_term:get({?MODULE, Host}),
-    {Begun, counters:get(Counters, 2)}.
+    {_, Counters} = persistent_term:get({?MODULE, Host}),
+    {Counters, counters:get(Counters, 2)}.
 
 %% How many records the queues of this server hold: a token may be that of several hosts.
 waiting() ->

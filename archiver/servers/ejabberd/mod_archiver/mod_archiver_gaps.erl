@@ -1,7 +1,7 @@
 %% What was said while this module wasn't there, or its queue full: read from the server's own archive (mod_mam in SQL).
 %%
-%% A minute before is read again, for clocks that were set. What comes twice has the same id, and harms nothing. Who came
-%% and went isn't in the archive.
+%% A minute before is read again, for clocks that were set. What comes twice has the same id, and harms nothing. Who
+%% came and went isn't in the archive.
 -module(mod_archiver_gaps).
 
 -export([start_link/2]).
@@ -24,7 +24,8 @@ fill(Host, Since) ->
             ?INFO_MSG("Reading the archive of ~ts from ~ts on, for what was not captured",
                       [Host, calendar:system_time_to_rfc3339(From, [{offset, "Z"}])]),
             Count = pages(Host, From * 1000000, erlang:system_time(microsecond), 0, 0),
-            ?INFO_MSG("Read ~b rows of the archive of ~ts (~b records are waiting)", [Count, Host, mod_archiver:waiting()]);
+            ?INFO_MSG("Read ~b rows of the archive of ~ts (~b records are waiting)",
+                      [Count, Host, mod_archiver:waiting()]);
         _ -> exit("mod_mam doesn't keep it in SQL, so what this module misses is not filled in")
     end.
 
@@ -84,7 +85,8 @@ record(Host, User, _Time, Peer, Xml, _Kind, _Nick) ->
 
 %% What one sends to oneself is there twice: as sent, and as got, from a client.
 own(Record, From, Xml) ->
-    case jid:tolower(jid:decode(fxml:get_tag_attr_s(<<"from">>, fxml_stream:parse_element(Xml)))) == jid:tolower(From) of
+    Sender = jid:decode(fxml:get_tag_attr_s(<<"from">>, fxml_stream:parse_element(Xml))),
+    case jid:tolower(Sender) == jid:tolower(From) of
         true -> passed;
         false -> Record
     end.

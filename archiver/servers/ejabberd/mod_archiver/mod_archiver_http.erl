@@ -47,7 +47,8 @@ family(_) -> [].
 %% By an authority that ejabberd itself trusts, and for the name or number in the address (RFC 9110, 4.3.4). OTP checks
 %% no numbers by itself, nor knows a certificate whose names are marked as critical.
 trusted(Identity) ->
-    [{verify, verify_peer}, {cacertfile, ejabberd_option:ca_file()}, {depth, 10}, {verify_fun, {fun is_trusted/3, Identity}}].
+    [{verify, verify_peer}, {cacertfile, ejabberd_option:ca_file()}, {depth, 10},
+     {verify_fun, {fun is_trusted/3, Identity}}].
 
 %% The header of that record isn't where ejabberd runs, only where Erlang is developed.
 is_trusted(_, {bad_cert, _} = Why, _) -> {fail, Why};

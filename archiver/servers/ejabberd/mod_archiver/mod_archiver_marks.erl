@@ -4,7 +4,7 @@
 
 -export([open/2, gap/1, filled/1, lost/2, keep/1]).
 
-%% `gap` is when what is missing begins, undefined if nothing is; `again` when what went missing since it is being filled.
+%% `gap` is when what is missing begins, undefined if nothing is; `again` when what went missing since then.
 -record(marks, {path, gap, again}).
 
 %% `Days` is how far back to look where nothing is known of what was captured before.

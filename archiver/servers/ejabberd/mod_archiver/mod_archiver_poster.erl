@@ -65,7 +65,8 @@ replied({ok, 413, _, _}, _Lines, Number, _Place, Posting) when Number > 1 ->
 replied({ok, 413, _, _}, Line, 1, Place, #posting{queue = Queue} = Posting) ->
     case mod_archiver:set_aside(Queue, Line, 1, Place) of
         {ok, Count} ->
-            ?ERROR_MSG("A record is larger than the archiver takes: it is kept in refused.ndjson, with ~b in all", [Count]),
+            ?ERROR_MSG("A record is larger than the archiver takes: it is kept in refused.ndjson, with ~b in all",
+                       [Count]),
             go_on(Posting);
         {error, Why} -> fail("413", ["it is too large, and can't be kept in refused.ndjson: ", Why], undefined, Posting)
     end;

@@ -15,7 +15,7 @@
 
 %% `segments` are those that are there, in order; the first is being read from `offset` on, the last written up to
 %% `written`, by `file`. `bytes` and `waiting` are what is left to take.
--record(queue, {directory, most, segments = [], offset = 0, file, written = 0, bytes = 0, waiting = 0,
+-record(queue, {directory, most, number = 0, segments = [], offset = 0, file, written = 0, bytes = 0, waiting = 0,
                 refused = 0, is_full = false, not_before = erlang:monotonic_time(millisecond)}).
 
 %% Opens what an earlier process left. What it wrote last may be cut off: nothing is added behind it.
@@ -34,7 +34,9 @@ found(#queue{directory = Directory} = Queue, Names) ->
     Sizes = [counted(path(Each, Queue), Start) || {Each, Start} <- lists:zip(Left, starts(From, length(Left)))],
     {Lines, Bytes} = lists:unzip(Sizes),
     {Aside, _} = counted(aside(Queue), 0),
-    Queue#queue{segments = Left, offset = From, bytes = lists:sum(Bytes), waiting = lists:sum(Lines), refused = Aside}.
+    % Numbers go on from the highest that was ever known: what is below the position is taken for taken.
+    Queue#queue{number = lists:max([Segment | There]), segments = Left, offset = From, bytes = lists:sum(Bytes),
+                waiting = lists:sum(Lines), refused = Aside}.
 
 is_segment(Name) -> re:run(Name, "^[0-9]{10}\\.ndjson$", [{capture, none}]) == match.
 
@@ -73,11 +75,11 @@ path(Segment, #queue{directory = Directory}) ->
 
 aside(#queue{directory = Directory}) -> filename:join(Directory, "refused.ndjson").
 
-begin_segment(#queue{segments = Segments} = Queue) ->
+begin_segment(#queue{number = Before, segments = Segments} = Queue) ->
     close(Queue),
-    Number = lists:last([0 | Segments]) + 1,
+    Number = Before + 1,
     case file:open(path(Number, Queue), [append, raw, binary]) of
-        {ok, File} -> {ok, Queue#queue{segments = Segments ++ [Number], file = File, written = 0}};
+        {ok, File} -> {ok, Queue#queue{number = Number, segments = Segments ++ [Number], file = File, written = 0}};
         {error, Why} -> {error, reason(Why)}
     end.
 
@@ -125,8 +127,8 @@ synced(Lines, Size, #queue{file = File, written = Written, bytes = Bytes, waitin
 
 failed(Queue) -> Queue#queue{not_before = erlang:monotonic_time(millisecond) + ?REST}.
 
-%% Half a line may stand there. Where it can't be taken off again, nothing is added behind it. Where all was taken, another
-%% segment is begun later, so that this one goes: its room may be what is lacking.
+%% Half a line may stand there. Where it can't be taken off again, nothing is added behind it. Where all was taken,
+%% another segment is begun later, so that this one goes: its room may be what is lacking.
 cut_back(#queue{segments = [_], offset = Written, written = Written} = Queue) when Written > 0 -> left(Queue);
 cut_back(#queue{file = File, written = Written} = Queue) ->
     case file:position(File, Written) of
@@ -177,12 +179,14 @@ ends(Text, Count) -> lists:sublist([At || {At, 1} <- binary:matches(Text, <<"\n"
 passed(#queue{segments = [Segment | Later], offset = Offset, bytes = Bytes} = Queue) ->
     Rest = filelib:file_size(path(Segment, Queue)) - Offset,
     Rest > 0 andalso
-        ?WARNING_MSG("~b bytes at the end of ~ts are no whole record: they are passed over", [Rest, path(Segment, Queue)]),
+        ?WARNING_MSG("~b bytes at the end of ~ts are no whole record: they are passed over",
+                     [Rest, path(Segment, Queue)]),
     _ = file:delete(path(Segment, Queue)),
     placed(Queue#queue{segments = Later, offset = 0, bytes = Bytes - max(0, Rest)}).
 
 %% Up to there all is safe elsewhere. A place that can't be written down only means that some is sent again.
-taken(Count, {Segment, End}, #queue{segments = [Segment | _], offset = Offset, bytes = Bytes, waiting = Waiting} = Queue) ->
+taken(Count, {Segment, End}, #queue{segments = [Segment | _], offset = Offset} = Queue) ->
+    #queue{bytes = Bytes, waiting = Waiting} = Queue,
     placed(Queue#queue{offset = End, bytes = Bytes - (End - Offset), waiting = Waiting - Count}).
 
 placed(#queue{directory = Directory, segments = [Segment | _], offset = Offset} = Queue) ->

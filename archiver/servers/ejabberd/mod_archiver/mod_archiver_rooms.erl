@@ -1,4 +1,4 @@
-%% What is said and what happens in a room: called in the room's own process, whose dictionary holds what is known of it.
+%% What is said and what happens in a room: called in the room's process, whose dictionary holds what is known of it.
 %%
 %% No hook tells what became of somebody's wish to come, go or be called otherwise, nor who was kicked. But a room tells
 %% each of its people of themselves (XEP-0045: status 110), once, and with their real address: that is what counts.
@@ -41,7 +41,8 @@ said(#message{from = From} = Message, State, Nick) ->
     Shown = xmpp:set_from(Message, jid:replace_resource(State#state.jid, Nick)),
     mod_archiver_users:says_something(Shown) andalso
         tell(<<"room-message">>, mod_archiver_users:time(Message),
-             #{nick => Nick, jid => bare(From), key => mod_archiver_users:key(Message), stanza => mod_archiver_users:text(Shown)}).
+             #{nick => Nick, jid => bare(From), key => mod_archiver_users:key(Message),
+               stanza => mod_archiver_users:text(Shown)}).
 
 invited(By, To, Reason) ->
     get(?MODULE) =/= undefined andalso
@@ -129,7 +130,8 @@ shown(Nick, _To) -> jid:replace_resource((get(?MODULE))#room.jid, Nick).
 
 %% What the room itself says, to all who are there.
 proclaimed(#message{type = groupchat, body = [_ | _], subject = []} = Message) ->
-    tell(<<"room-message">>, now_(), #{stanza => mod_archiver_users:text(xmpp:set_from(Message, (get(?MODULE))#room.jid))});
+    Shown = xmpp:set_from(Message, (get(?MODULE))#room.jid),
+    tell(<<"room-message">>, now_(), #{stanza => mod_archiver_users:text(Shown)});
 proclaimed(_) -> ok.
 
 %% --- what is known of the room

@@ -31,8 +31,8 @@ is_known(#message{type = groupchat}) -> true;
 is_known(#message{to = #jid{luser = <<>>}}) -> true;
 is_known(#message{meta = Meta}) -> is_map_key(archiver_told, Meta) orelse is_map_key(from_offline, Meta).
 
-%% What users of ours send is told there, also where one of ejabberd's own programs sends it for them; carbons and results
-%% of the archive come from users, too.
+%% What users of ours send is told there, also where ejabberd sends it for them by its interface for programs; carbons
+%% and results of the archive come from users, too.
 is_captured(#jid{luser = User, lserver = Host}) -> User =/= <<>> andalso gen_mod:is_loaded(Host, mod_archiver).
 
 %% What its receiver's block list refuses reaches nobody, nor the archive.
@@ -58,7 +58,9 @@ time(_) -> erlang:system_time(microsecond).
 %% Is this the address of a room of this server, or of somebody in one?
 room(#jid{lserver = Domain}) ->
     try ejabberd_router:host_of_route(Domain) of
-        Host -> gen_mod:is_loaded(Host, mod_muc) andalso lists:member(Domain, gen_mod:get_module_opt_hosts(Host, mod_muc))
+        Host ->
+            gen_mod:is_loaded(Host, mod_muc) andalso
+                lists:member(Domain, gen_mod:get_module_opt_hosts(Host, mod_muc))
     catch error:_ -> false % of another server
     end;
 room(undefined) -> false.
