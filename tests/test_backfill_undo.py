@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from archiver.config import load
 from archiver.events import Captured, ndjson
 from archiver.importers import importer
 from archiver.spool import Spool
+from archiver.spool.likeness import differs_in_files
 from archiver.spool.runs import State
 
 Call = Callable[..., Result]
@@ -197,7 +199,7 @@ def test_what_another_backfill_told_too_stays_until_both_are_taken_back(call: Ca
     assert json.loads(call("backfill", cara, "--json").stdout)["duplicates"] == 3
     would = json.loads(call("backfill", "--undo", 1, "--dry-run", "--json").stdout)
     assert (would["events"], would["shared"]) == (2, {"2": 6}) and listing(data) == both
-    assert "6 events would stay: backfill 2 told them too" in call("backfill", "--undo", 1, "--dry-run").stdout
+    assert "6 events that backfill 2 told too: not taken back" in call("backfill", "--undo", 1, "--dry-run").stdout
     first = undo(call, 1)
     assert (first["events"], first["identities"], first["shared"], first["left"]) == (2, 2, {"2": 6}, [])
     assert [words(each) for each in items(data)] == [list(range(2, 10))]
@@ -445,3 +447,37 @@ def _events(pieces: Sequence[tuple[str, int, bool]]) -> list[Captured]:
 
 def _run(data: Path, path: Path) -> None:
     backfill.run(load(), data / "data", backfill.Request(importer("events"), (path,), jobs=1))
+
+
+def test_a_file_that_was_missing_comes_once_the_run_is_taken_back(call: Call, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "tg").mkdir()
+    shared = {"id": 1, "type": "message", "date_unixtime": "1714557600", "from": "Eve", "from_id": "user1", "text": "x"}
+    said = {**shared, "id": 2, "from": "Bob", "from_id": "user2", "text": "y"}
+    room = {"name": "Room", "type": "private_group", "id": 1}
+    messages = [{**shared, "file": "files/a.pdf", "media_type": "video_file"}, said]
+    (tmp_path / "tg" / "result.json").write_text(json.dumps({**room, "messages": messages}))
+    call("backfill", tmp_path / "tg")
+    (tmp_path / "tg" / "files").mkdir()
+    (tmp_path / "tg" / "files" / "a.pdf").write_bytes(b"%PDF the paper")
+    call("backfill", "--reread", tmp_path / "tg", status=1)
+    told = call("status", "--conflicts", status=1).stdout
+    assert "has files that the first lacks" in told and "`archiver backfill --undo 1`" in told
+    (conflict,) = json.loads(call("status", "--conflicts", "--json", status=1).stdout)
+    assert (conflict["run"], conflict["why"]) == (1, "has files that the first lacks")
+    undo(call, 1)
+    call("backfill", tmp_path / "tg")
+    assert json.loads(call("status", "--conflicts", "--json").stdout) == []
+    (item,) = data.glob("mail/telegram/user1/.*/*/*")
+    (part,) = [each for each in message_from_bytes(item.read_bytes()).walk() if each.get_filename() == "a.pdf"]
+    assert part.get_payload(decode=True) == b"%PDF the paper"
+
+
+def test_what_files_tell_apart() -> None:
+    def shared(*digests: str, text: str = "x") -> bytes:
+        files = [{"name": "a.pdf", "sha256": each * 64} for each in digests] or [{"name": "a.pdf"}]
+        return say(ALICE, text, 0, id="1", attachments=files).body
+
+    assert differs_in_files(shared(), shared("a")) == "has files that the first lacks"
+    assert differs_in_files(shared("a", "b"), shared("b")) == "lacks files that the first has"
+    assert differs_in_files(shared("a"), shared("b")) == "has other files"
+    assert differs_in_files(shared(), shared("a", text="other")) == differs_in_files(shared("a"), shared("a")) == ""

@@ -199,7 +199,7 @@ def _tell_undone(report: Undone, *, dry: bool) -> None:
         if count:
             say(f"  {counted(count, one)} {more}")
     for other, count in report.shared.items():
-        say(f"  {counted(count, 'event')} {'would stay' if dry else 'stay'}: backfill {other} told them too")
+        say(f"  {counted(count, 'event')} that backfill {other} told too: not taken back")
     for left in report.left:
         say(f"STAYS, {left.why}: {left.mailbox}: {left.folder}/{left.name}")
     for kept in report.kept:

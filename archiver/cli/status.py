@@ -18,6 +18,7 @@ from archiver.events import SECOND
 from archiver.exceptions import EnvironmentFault
 from archiver.filing import moving
 from archiver.spool import Spool
+from archiver.spool.likeness import ADDS_FILES
 from archiver.spool.records import Feed, Kept, Reading
 from archiver.spool.watermark import SILENCE
 from archiver.store import Usage
@@ -272,8 +273,11 @@ def _conflicts(app: App, spool: Spool, now: int) -> None:
     found = spool.conflicts(limit=_MOST)
     if app.json:
         return as_json([msgspec.to_builtins(c) | {"kept": _body(c.kept), "other": _body(c.other)} for c in found])
-    table(("when (UTC)", "source", "id", "came with"), [(when(c.at), c.source, c.id, c.feed) for c in found])
+    columns = ("when (UTC)", "source", "id", "came with", "")
+    table(columns, [(when(c.at), c.source, c.id, c.feed, c.why) for c in found])
     say("\nThe first stays filed, the second is kept aside; `--json` shows both.") if found else None
+    for run in sorted({c.run for c in found if c.run is not None and c.why == ADDS_FILES}):
+        say(f"For files that the first lacks: `archiver backfill --undo {run}`, then read the export again.")
     return _of(len(found), spool.totals().conflicts)
 
 

@@ -19,6 +19,8 @@ from archiver.spool.batch import Sealed
 Others = Callable[[str, str], Iterable[str]]
 """Source and address -> the other addresses by which the same person is known."""
 
+ADDS_FILES = "has files that the first lacks"
+LACKS_FILES = "lacks files that the first has"
 _GUESSED_TIMES = frozenset({"sent", "edited", "retracted", "reacted"})
 _MOST = 64
 """Ways of calling its people that are tried of one event."""
@@ -40,6 +42,20 @@ def says_the_same(again: Sealed, first: First, others: Others) -> bool:
         return any(identity.digest(each, again.time) == first.digest for each in _called_otherwise(event, others))
     time = first.time if _GUESSED_TIMES & guesses_of([event.archiverguessed or ""]).keys() else again.time
     return identity.digest(_as_known_to(_decode(first.body), event, others), time) == first.digest
+
+
+def differs_in_files(kept: bytes, other: bytes) -> str:
+    """What of shared files alone tells two events of one identity apart, where nothing else does."""
+    first, second = _decode(kept), _decode(other)
+    alike = structs.replace(first, data=structs.replace(first.data, attachments=second.data.attachments))
+    if first.time != second.time or identity.digest(alike, 0) != identity.digest(second, 0):
+        return ""
+    had, has = _contents(first), _contents(second)
+    return "" if had == has else ADDS_FILES if had < has else LACKS_FILES if has < had else "has other files"
+
+
+def _contents(event: Event) -> set[str]:
+    return {each.sha256 for each in event.data.attachments or () if each.sha256}
 
 
 def nobody_else(source: str, address: str) -> tuple[str, ...]:

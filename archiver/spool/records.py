@@ -195,7 +195,8 @@ class Quarantined(Struct, frozen=True):
 
 
 class Conflict(Struct, frozen=True):
-    """Two events under one identity: `kept` is the first (None if it was forgotten), `other` the one kept aside."""
+    """Two events under one identity: `kept` is the first (None if it was forgotten), `other` the one kept aside.
+    `why` tells what their files alone differ in, "" where more does; `run` is the backfill that brought the first."""
 
     number: int
     source: str
@@ -204,6 +205,8 @@ class Conflict(Struct, frozen=True):
     kept: bytes | None
     other: bytes
     at: int
+    run: int | None = None
+    why: str = ""
 
 
 class Stranger(Struct, frozen=True):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archiver.spool.database import Connections
+from archiver.spool.likeness import differs_in_files
 from archiver.spool.records import (
     Conflict,
     Kept,
@@ -103,11 +104,12 @@ def quarantined(connections: Connections, *, limit: int) -> list[Quarantined]:
 def conflicts(connections: Connections, *, limit: int) -> list[Conflict]:
     with connections.reading() as connection:
         rows = connection.execute(
-            """SELECT conflict.n, source, id, feed.name, kept, other, at
+            """SELECT conflict.n, source, id, feed.name, kept, other, at,
+                (SELECT run FROM brought WHERE event BETWEEN first AND last LIMIT 1)
             FROM conflict JOIN feed ON feed.n = conflict.feed ORDER BY conflict.n DESC LIMIT ?""",
             (limit,),
         )
-        return [Conflict(*row) for row in rows]
+        return [Conflict(*row, why="" if row[4] is None else differs_in_files(row[4], row[5])) for row in rows]
 
 
 def strangers(connections: Connections, *, limit: int) -> list[Stranger]:
