@@ -109,7 +109,10 @@ def conflicts(connections: Connections, *, limit: int) -> list[Conflict]:
             FROM conflict JOIN feed ON feed.n = conflict.feed ORDER BY conflict.n DESC LIMIT ?""",
             (limit,),
         )
-        return [Conflict(*row, why="" if row[4] is None else differs_in_files(row[4], row[5])) for row in rows]
+        return [
+            Conflict(n, source, id_, feed, kept, other, at, run, "" if kept is None else differs_in_files(kept, other))
+            for n, source, id_, feed, kept, other, at, run in rows
+        ]
 
 
 def strangers(connections: Connections, *, limit: int) -> list[Stranger]:
