@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from archiver.addresses import folded, normal, place_of, placed
 from archiver.directory import Directory
-from archiver.events import SENT, Captured, Outcome, Rejected
+from archiver.events import DAMAGED, SENT, Captured, Outcome, Rejected
 from archiver.exceptions import Unreadable, UsageError
 from archiver.exporting.durable import DurableFolder
 from archiver.importers import Document, Importer, Options, Reading
@@ -117,7 +117,7 @@ def preview(
             for batch in _batches(importer.read(document, options, reading)):
                 counting.add(batch)
                 counting.weigh([seal(each) for each in batch if isinstance(each, Captured)], spool)
-        except (Unreadable, OSError) as fault:
+        except (*DAMAGED, Unreadable, OSError) as fault:
             leave(document.place, reason_of(fault), is_fault=True)
         counting.found.documents += 1
         counting.found.bytes += document.size

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from click.testing import CliRunner, Result
 from archiver.backfill import reading
 from archiver.cli import main
 from archiver.events import ndjson
+from archiver.importers import IMPORTERS
 from archiver.importers.folder import Folder
 from archiver.importers.leaving import NAMED, REASONS, Leavings
 
@@ -215,3 +217,45 @@ def test_what_is_left_alone_has_bounds() -> None:
     assert max(len(each.such) for each in leavings.told) == NAMED
     assert leavings.told[0].is_fault
     assert [each.count for each in Leavings(leavings.told).told] == [each.count for each in leavings.told]
+
+
+def spoil(path: Path, name: str) -> Path:
+    """A member of a zip loses the mark of its header (APPNOTE 4.3.7)."""
+    with zipfile.ZipFile(path) as file:
+        at = file.getinfo(name).header_offset
+    raw = bytearray(path.read_bytes())
+    raw[at : at + 4] = b"XXXX"
+    path.write_bytes(raw)
+    return path
+
+
+def test_a_spoilt_member_does_not_stop_the_rest_of_its_archive(call: Call, folder: Path, tmp_path: Path) -> None:
+    talk(folder / "b.ndjson", "b")
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as file:
+        for each in sorted(folder.iterdir()):
+            file.write(each, each.name)
+    path = spoil(tmp_path / "some.zip", "b.ndjson")
+    report = read(call, path, 1)
+    assert report["accepted"] == 3 and left(report) == {"can't be read: damaged": (1, ["b.ndjson"])}
+
+
+@pytest.mark.parametrize("name", sorted(IMPORTERS))
+def test_no_format_is_stopped_by_a_spoilt_member(name: str, call: Call, tmp_path: Path) -> None:
+    marks = sorted(IMPORTERS[name].marks) or ["a.txt"]
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as file:
+        file.writestr("first", "\0")
+        file.writestr(marks[0], "[]")
+    path = spoil(tmp_path / "some.zip", marks[0])
+    found = CliRunner().invoke(main, ["--data", str(tmp_path / "data"), "backfill", name, str(path)])
+    assert found.exit_code == (2 if IMPORTERS[name].marks and f"no {IMPORTERS[name].title} here" in found.stderr else 1)
+    assert found.exception is None or isinstance(found.exception, SystemExit)
+
+
+def test_a_spoilt_day_does_not_stop_the_rest_of_its_export(call: Call, tmp_path: Path) -> None:
+    export = Path(__file__).parent.parent / "fixtures" / "slack" / "plan8"
+    path = Path(shutil.make_archive(str(tmp_path / "slack"), "zip", export))
+    spoil(path, "random/2018-01-20.json")
+    report = read(call, path, 1)
+    (document,) = report["documents"]
+    assert document["new"] > 10 and document["quarantined"] == 1
+    assert any(why.startswith("damaged: ") for why in document["reasons"])

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
-from archiver.events import chunks, is_packed
+from archiver.events import DAMAGED, chunks, is_packed
 from archiver.exceptions import Unreadable
 from archiver.importers import Document, Importer
 from archiver.importers.document import Tree
@@ -80,6 +80,6 @@ def _unpacked(document: Document) -> int:
                 if isinstance(piece, str) or sample >= SAMPLE:
                     break
                 sample += len(piece)
-    except (Unreadable, OSError):
+    except (*DAMAGED, Unreadable, OSError):
         return size  # the reading says so
     return max(size, size * sample // max(1, meter.seen))

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from archiver.backfill.request import Request, manner
-from archiver.events import Captured, Rejected
+from archiver.events import DAMAGED, Captured, Rejected
 from archiver.exceptions import Unreadable
 from archiver.filing.sifting import LongSieve
 from archiver.filing.workers import Beat, Passage
@@ -52,7 +52,7 @@ def read(
             if not far.whole:
                 metered = pulse.begin(passage, document, whole=bool(request.importer.marks))
                 yield from _document(request, metered, sieve, Reading(now), pulse)
-        except (Unreadable, OSError) as fault:
+        except (*DAMAGED, Unreadable, OSError) as fault:
             if isinstance(fault, _PARENT):
                 raise
             passage.broke_off, passage.complete = reason_of(fault), False

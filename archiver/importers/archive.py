@@ -101,7 +101,7 @@ class Zip:
         try:
             member = cast(BinaryIO, self._file.open(info))
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as fault:
-            raise _broken(Path(f"{self.place}/{name}"), fault) from fault
+            return cast(BinaryIO, io.BufferedReader(_Spoilt(f"the archive is damaged here: {fault}")))
         return _bounded(member, info.compress_size)
 
 
@@ -247,6 +247,19 @@ class _Slice(_Readable):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+class _Spoilt(_Readable):
+    """A member that can't be opened: damage like any other, told where it is read."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return 0
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        raise EOFError(self._why)
 
 
 class _Bounded(_Readable):

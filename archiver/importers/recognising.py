@@ -149,8 +149,15 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, le
             found.setdefault(reader.name, []).append(document)
         else:
             unknown.append(document)
-            leave(document.place, MEDIA if _is_media(document) else NO_FORMAT)
+            _leave_unknown(document, leave)
     return Recognised({name: tuple(each) for name, each in found.items()}, tuple(unknown))
+
+
+def _leave_unknown(document: Document, leave: Leave) -> None:
+    if document.size and not document.head(1):
+        leave(document.place, "can't be read: damaged", is_fault=True)
+    else:
+        leave(document.place, MEDIA if _is_media(document) else NO_FORMAT)
 
 
 def _marked(documents: Iterable[Document]) -> Iterator[tuple[Document, Importer]]:
