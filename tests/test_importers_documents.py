@@ -22,6 +22,7 @@ from archiver.importers import Options, Reading, importer
 from archiver.importers.archive import FREE, HEADER, Tar, Zip, archive_at
 from archiver.importers.document import Document
 from archiver.importers.folder import Folder
+from archiver.importers.leaving import Leavings
 from archiver.importers.recognising import chosen, document_at, documents_at, recognise
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -123,6 +124,35 @@ def test_a_tar_of_names_within_names_ends_there(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1024] + name.tobuf(tarfile.GNU_FORMAT) * 5_000)
     tar = Tar(path)
     assert list(tar.names()) == ["good"] and tar.broken
+
+
+@pytest.mark.parametrize("spoilt", [b"\0" * 8 + b"x" * 504, b"x" * 512])
+def test_a_tar_with_a_spoilt_header_ends_there_and_says_so(spoilt: bytes, tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "a.tar", {"good": b"good", "lost": b"lost"})
+    assert not Tar(path).broken
+    with path.open("r+b") as file:
+        file.seek(1024)
+        file.write(spoilt)
+    tar = Tar(path)
+    assert list(tar.names()) == ["good"] and "no mark of the end" in tar.broken
+
+
+def test_a_tar_cut_between_its_members_says_so(tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "a.tar", {"good": b"good", "lost": b"lost"})
+    path.write_bytes(path.read_bytes()[:1024])
+    tar = Tar(path)
+    assert list(tar.names()) == ["good"] and "no mark of the end" in tar.broken
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.tar.zst", "a.ndjson.zst"])
+def test_what_is_damaged_from_its_start_on_is_no_unknown_format(name: str, tmp_path: Path) -> None:
+    pack = PACK[Path(name).suffix]
+    (tmp_path / name).write_bytes(pack(EVENTS.read_bytes())[:40])
+    leavings = Leavings()
+    seen = recognise((tmp_path,), leave=leavings)
+    assert not seen.found and not seen.unknown
+    (left,) = leavings.told
+    assert left.is_fault and "damaged or ends early" in left.why and left.such == [str(tmp_path / name)]
 
 
 def test_a_bomb_ends_where_it_swells(tmp_path: Path) -> None:

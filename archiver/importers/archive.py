@@ -125,11 +125,13 @@ class Tar:
 
     def _index(self) -> None:
         """What stands before a break counts; `broken` says where it ends."""
+        headers = _Headers(self._stream)
         try:
-            with tarfile.open(fileobj=cast(IO[bytes], _Headers(self._stream)), mode="r:", errorlevel=0) as index:
+            with tarfile.open(fileobj=cast(IO[bytes], headers), mode="r:", errorlevel=0) as index:
                 while (info := index.next()) is not None:
                     self._take(info)
                     index.members = []  # type: ignore[attr-defined]  # else it keeps every one it has met
+            headers.require_end()
         except _BROKEN as fault:
             self.broken = f"the archive is damaged or ends early: {fault}"
 
@@ -209,6 +211,12 @@ class _Headers(_Readable):
 
     def __init__(self, stream: _Rewinding) -> None:
         self._stream = stream
+        self._last = b""
+
+    def require_end(self) -> None:
+        """That a block of zeros was read last: `tarfile` takes anything for the end that is no header."""
+        if self._last != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no header follows, and no mark of the end")
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._at = self._stream.seek(offset, whence)
@@ -218,9 +226,9 @@ class _Headers(_Readable):
         if not 0 <= size <= HEADER:
             raise tarfile.ReadError(f"a header of {size:,} bytes")
         self._stream.seek(self._at)
-        data = self._stream.read(size) or b""
-        self._at += len(data)
-        return data
+        self._last = self._stream.read(size) or b""
+        self._at += len(self._last)
+        return self._last
 
 
 class _Slice(_Readable):

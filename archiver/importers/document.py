@@ -105,6 +105,12 @@ class Document(Struct, frozen=True):
                 head += piece
         return head[:size]
 
+    def damage(self) -> str:
+        """Why not even its beginning can be read; "" where it can."""
+        with self.open() as stream:
+            first = next(chunks(stream, 1), b"")
+        return first if isinstance(first, str) else ""
+
     def beside(self, relative: str) -> Document | None:
         """Another file, by its path from this one's folder; None where there is none or it leads out of the tree.
 

@@ -142,11 +142,14 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, le
             continue
         try:
             reader = guess(document)
+            damage = document.damage() if reader is None else ""
         except (Unreadable, OSError) as fault:
             leave(document.place, reason_of(fault), is_fault=True)
             continue
         if reader is not None:
             found.setdefault(reader.name, []).append(document)
+        elif damage:
+            leave(document.place, damage, is_fault=True)
         else:
             unknown.append(document)
             _leave_unknown(document, leave)
