@@ -92,6 +92,11 @@ class Preview(Struct):
     left: list[Left] = field(default_factory=list)
     """What lies in the paths and is left alone; where several formats are read, told with the first."""
 
+    @property
+    def clean(self) -> bool:
+        """False where a person should look, as of the run's report."""
+        return not (self.conflicts or self.rejected or any(each.is_fault for each in self.left))
+
     def unmapped(self, *, strict: bool = False) -> list[Person]:
         """Who wrote, and whom the directory doesn't know, the most talkative first; if `strict`, derived ones too."""
         unknown = [each for each in self.people if each.mailbox is None or (strict and each.derived)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def told(call: Call, *arguments: object, **more: Any) -> dict[str, Any]:
 
 
 def test_a_dry_run_says_what_would_come_and_takes_nothing(call: Call, chat: Path, data: Path) -> None:
-    found = told(call, chat)
+    found = told(call, chat, status=1)
     assert (found["format"], found["events"], found["new"], found["known"]) == ("events", 5, 5, 0)
     assert found["types"] == {"message.sent": 4, "participant.joined": 1}
     assert sum(found["rejected"].values()) == 1
@@ -70,7 +71,7 @@ def test_a_dry_run_says_what_would_come_and_takes_nothing(call: Call, chat: Path
     assert found["rooms"][0]["last"] - found["rooms"][0]["first"] == 10_000_000
     assert {each["address"]: each["mailbox"] for each in found["people"]}["bob"] == "bob@one"
     assert not data.exists()
-    text = call("backfill", "--dry-run", chat).stdout
+    text = call("backfill", "--dry-run", chat, status=1).stdout
     assert "5 events: 5 new, 0 known, 0 in conflict" in text and "this was a dry run" in text
     assert not data.exists()
 
@@ -79,8 +80,8 @@ def test_what_is_known_and_what_contradicts_it_is_told_apart(call: Call, chat: P
     call("backfill", chat, status=1)
     other = tmp_path / "other.ndjson"
     other.write_bytes(ndjson([say("bob", "changed", 5, id="2", room="ab"), say("bob", "new", 30, id="6", room="ab")]))
-    assert [told(call, chat)[name] for name in ("new", "known", "conflicts")] == [0, 5, 0]
-    assert [told(call, other)[name] for name in ("new", "known", "conflicts")] == [1, 0, 1]
+    assert [told(call, chat, status=1)[name] for name in ("new", "known", "conflicts")] == [0, 5, 0]
+    assert [told(call, other, status=1)[name] for name in ("new", "known", "conflicts")] == [1, 0, 1]
 
 
 def test_what_comes_twice_in_what_is_read_counts_once(
@@ -91,7 +92,7 @@ def test_what_comes_twice_in_what_is_read_counts_once(
     (tmp_path / "1.ndjson").write_bytes(ndjson(first))
     (tmp_path / "2.ndjson").write_bytes(ndjson([other, *first[1:], say("ann@a.example", "more", 9, id="9")]))
     paths = (tmp_path / "1.ndjson", tmp_path / "2.ndjson")
-    would = told(call, *paths)
+    would = told(call, *paths, status=1)
     assert [would[name] for name in ("new", "known", "conflicts", "at_most")] == [5, 3, 1, False]
     done = json.loads(call("backfill", *paths, "--json", status=1).stdout)
     assert [done[name] for name in ("accepted", "duplicates", "conflicts")] == [5, 3, 1]
@@ -152,8 +153,22 @@ def test_a_dry_run_ends_as_the_run_would(call: Call, chat: Path, data: Path) -> 
         )
         call("backfill", *options, "--map", data.parent / "map.csv", chat, config=config, status=2)
     for options in (("--placeholder",), ("--skip-unknown",), ("--skip-unknown", "--strict")):
-        assert told_to_stop(call("backfill", "--dry-run", "--json", *options, chat, config=OURS)) == ""
+        assert told_to_stop(call("backfill", "--dry-run", "--json", *options, chat, config=OURS, status=1)) == ""
     assert not data.exists()
+
+
+def test_a_dry_run_of_a_damaged_archive_says_so_by_its_status(call: Call, chat: Path, tmp_path: Path) -> None:
+    path = tmp_path / "all.tar"
+    (tmp_path / "good.ndjson").write_bytes(ndjson([say("bob", "hi", 5, id="2", room="ab")]))
+    with tarfile.open(path, "w") as file:
+        file.add(tmp_path / "good.ndjson", "good.ndjson")
+        lost_from = file.offset
+        file.add(chat, "lost.ndjson")
+    path.write_bytes(path.read_bytes()[: lost_from + 100])
+    for how in ((), ("--dry-run",)):
+        found = json.loads(call("backfill", *how, "--json", path, status=1).stdout)
+        (left,) = (found["formats"][0] if how else found)["left"]
+        assert left["is_fault"] and "damaged or ends early" in left["why"] and left["such"] == [str(path)]
 
 
 def told_to_stop(result: Result) -> str:

@@ -136,7 +136,7 @@ def _ask(asked: _Asked, path: Path) -> None:
 
 
 def tell_previews(app: App, config: Config, found: Sequence[tuple[Request, Preview]], manner: Manner) -> None:
-    """Exit status 2 where the run itself would stop, as it would."""
+    """Exit status 2 where the run itself would stop, 1 where it would have something to look at, as it would."""
     stops = _asked(app, config, found, manner).why
     if app.json:
         told = [{"format": request.importer.name, **to_builtins(preview)} for request, preview in found]
@@ -151,6 +151,8 @@ def tell_previews(app: App, config: Config, found: Sequence[tuple[Request, Previ
     if stops:
         complain(f"The run itself would stop: {stops}")
         click.get_current_context().exit(2)
+    if not all(preview.clean for _, preview in found):
+        click.get_current_context().exit(1)
 
 
 def _tell(request: Request, preview: Preview) -> None:
