@@ -12,7 +12,9 @@ import os
 import shutil
 import sqlite3
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -68,6 +70,14 @@ while size := sys.stdin.buffer.read(2):
 """
 
 
+@cache
+def _modules() -> TemporaryDirectory[str]:
+    """The module as it is installed: compiled once a run, and gone with it."""
+    made = TemporaryDirectory(prefix="modules-of-ejabberd-")
+    compiled(MODULES["ejabberd"], Path(made.name))
+    return made
+
+
 class Ejabberd(XmppServer):
     name = "ejabberd"
     logs = ("ejabberd.log", "out.log")
@@ -115,13 +125,10 @@ class Ejabberd(XmppServer):
         anybody.write_text(ANYBODY.format(python=sys.executable))
         anybody.chmod(0o755)
         configuration.write_text(self._written(anybody, with_module))
-        contributed = self.directory / "modules"
-        if with_module and not contributed.exists():
-            compiled(MODULES["ejabberd"], contributed)
         environment = os.environ | {
             "EJABBERD_CONFIG_PATH": str(configuration),
             "EJABBERD_LOG_PATH": str(self.directory / "ejabberd.log"),
-            "CONTRIB_MODULES_PATH": str(contributed),
+            "CONTRIB_MODULES_PATH": _modules().name,
             "ERL_LIBS": os.pathsep.join(glob.glob(LIBRARIES)),
             "ERL_CRASH_DUMP_BYTES": "0",
             "HOME": str(self.directory),
