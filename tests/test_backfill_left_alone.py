@@ -23,7 +23,7 @@ from archiver.cli import main
 from archiver.events import ndjson
 from archiver.importers import IMPORTERS
 from archiver.importers.folder import Folder
-from archiver.importers.leaving import NAMED, REASONS, Leavings
+from archiver.importers.leaving import MEDIA, NAMED, NO_FORMAT, REASONS, Leavings
 
 Call = Callable[..., Result]
 
@@ -95,22 +95,22 @@ def test_what_is_no_export_is_told_and_kept(call: Call, folder: Path) -> None:
     said = call("backfill", "--json", folder)
     report = json.loads(said.stdout)
     assert left(report) == {
-        "of no known format": (2, ["evil.db", "x.ndjson"]),
+        NO_FORMAT: (2, ["evil.db", "x.ndjson"]),
         "neither files nor folders": (2, ["pipe.ndjson", "socket.ndjson"]),
-        "pictures, sounds and the like, which go where a conversation names them": (1, ["photo.jpg"]),
+        MEDIA: (1, ["photo.jpg"]),
     }
     assert json.loads(call("backfill", "--report", 1, "--json").stdout)["left"] == report["left"]
-    assert "2 files (of no known format), " in call("backfill", "--report", 1).stdout
-    assert "Left alone: 2 files (of no known format)" in said.stderr and "photo" not in said.stderr
-    assert "Left alone: 2 files (of no known format)" in call("backfill", folder).stdout
-    assert "Left alone: 2 files (of no known format)" in call("backfill", "--dry-run", folder).stdout
+    assert "2 files (of no known format" in call("backfill", "--report", 1).stdout
+    assert "Left alone: 2 files (of no known format" in said.stderr and "photo" not in said.stderr
+    assert "Left alone: 2 files (of no known format" in call("backfill", folder).stdout
+    assert "Left alone: 2 files (of no known format" in call("backfill", "--dry-run", folder).stdout
 
 
 def test_what_is_left_alone_is_told_by_the_first_of_several_runs(call: Call, folder: Path) -> None:
     (folder / "evil.db").write_bytes(bytes(range(256)))
     (folder / "b.log").write_text("2020-01-01 10:00:00\tann\thi\n2020-01-01 10:00:01\tbob\tho\n")
     first, second = json.loads(call("backfill", "--json", "--channel", "#x", folder).stdout)
-    assert left(first) == {"of no known format": (1, ["evil.db"])} and not second["left"]
+    assert left(first) == {NO_FORMAT: (1, ["evil.db"])} and not second["left"]
 
 
 @pytest.mark.parametrize("named", [(), ("events",)])
@@ -201,6 +201,15 @@ def test_what_may_not_be_read_is_told(call: Call, folder: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "open", opened)
     monkeypatch.setattr(os, "scandir", scanned)
     assert left(read(call, folder, 1)) == {"can't be read: Permission denied": (2, ["locked", "b.ndjson"])}
+
+
+def test_what_is_named_and_may_not_be_read_is_the_machines_fault(
+    call: Call, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = talk(tmp_path / "b.ndjson", "b")
+    monkeypatch.setattr(os, "access", lambda path, how, **more: path != second)
+    assert f"{second}: Permission denied" in call("backfill", folder, second, status=3).stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_path_that_is_not_there_is_a_mistake_before_anything_begins(call: Call, folder: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_script_keeps_log_and_report_and_speaks_only_of_trouble(tmp_path: Pa
     assert scripted(tmp_path, tmp_path / "in").stderr == ""
     (tmp_path / "in" / "evil.db").write_bytes(bytes(range(256)))
     left = scripted(tmp_path, tmp_path / "in")
-    assert left.returncode == 0 and left.stderr.startswith("Left alone: 1 file (of no known format), ")
+    assert left.returncode == 0 and left.stderr.startswith("Left alone: 1 file (of no known format")
     missing = scripted(tmp_path, tmp_path / "nowhere.ndjson")
     assert missing.returncode == 2 and "no such file" in missing.stderr
 

@@ -55,11 +55,17 @@ def require(path: Path, hint: str = "name files or folders that exist") -> None:
     try:
         mode = path.stat().st_mode
     except PermissionError as fault:
-        raise EnvironmentFault(f"{path}: {fault.strerror}", hint="check its permissions", path=str(path)) from fault
+        raise _refused(path, str(fault.strerror)) from fault
     except OSError as fault:
         raise UsageError(f"{path}: {_NO_FILE.get(fault.errno or 0, fault.strerror)}", hint=hint) from fault
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UsageError(f"{path}: neither a file nor a folder", hint="save what it gives as a file, and name that")
+    if not os.access(path, os.R_OK):
+        raise _refused(path, os.strerror(errno.EACCES))
+
+
+def _refused(path: Path, why: str) -> EnvironmentFault:
+    return EnvironmentFault(f"{path}: {why}", hint="check its permissions", path=str(path))
 
 
 _NO_FILE = {errno.ENOENT: "no such file"}

@@ -14,8 +14,8 @@ NAMED = 20
 """Files of one reason that are named."""
 REASONS = 50
 OTHER = "for other reasons"
-NO_FORMAT = "of no known format"
-MEDIA = "pictures, sounds and the like, which go where a conversation names them"
+NO_FORMAT = "of no known format; taken only where a conversation names them"
+MEDIA = "pictures, sounds and the like; taken where a conversation names them"
 
 
 class Left(Struct):
