@@ -53,7 +53,7 @@ TAKEN = '<recv response="100" optional="true"/><recv response="200" rrs="true"/>
 TELL = send("MESSAGE", 1, "number [call_number]") + TAKEN
 HEAR = '<recv request="MESSAGE"/>' + reply(";tag=b[call_number]")
 CALL = send("INVITE", 1) + TAKEN + send("ACK", 1, within=True)
-CALL += send("BYE", 2, within=True) + TAKEN
+CALL += '<pause milliseconds="200"/>' + send("BYE", 2, within=True) + TAKEN  # one worker must not overtake the other
 TAKE = '<recv request="INVITE"/>' + reply(";tag=b[call_number]")
 TAKE += '<recv request="ACK"/><recv request="BYE"/>' + reply()
 
