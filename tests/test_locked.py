@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from archiver.events import SECOND, Captured, Rejected
 from archiver.exceptions import TryLater
 from archiver.spool import Spool, seal
+from archiver.spool.beside import Beside
 from archiver.spool.records import Entry, Exported, LocalCopy, Reading, Room
 from archiver.spool.runs import Far, State, Step
 from archiver.spool.undoing import Ranges
@@ -67,6 +68,7 @@ class Scene:
         self.spool.keep_local([copy_of(self.leases["old"], "old")], START)
         rows = self.spool._connections.db
         rows.execute("INSERT INTO whisper VALUES (?, 1, ?)", (self.lease().place, '["a@x","b@x"]'))
+        rows.execute("INSERT INTO told_again VALUES (?, 1, 1)", (self.run,))
         rows.execute("INSERT INTO roster VALUES (?, ?, ?, ?)", (self.leases["free"].place, 2**60, 2**60, b"{}"))
 
     def copy(self, data: Path) -> Scene:
@@ -206,6 +208,8 @@ READS: dict[str, Callable[[Scene], object]] = {
     "parts_of_run": lambda s: list(s.spool.parts_of_run(s.run)),
     "backfill": lambda s: s.spool.backfill(s.run),
     "shared_events": lambda s: s.spool.shared_events(s.run),
+    "beside": lambda s: s.spool.beside("test:one", "old", 9),
+    "said": lambda s: s.spool.said(1, Beside(1, START, START, ()), 9),
     "used_nicks": lambda s: s.spool.used_nicks(),
     "inputs": lambda s: s.spool.inputs(),
     "to_file": lambda s: s.spool.to_file(s.run),

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from msgspec import Struct, field, structs
 
 from archiver.backfill.parts import OTHERS, Counts, End, Part, add_few
+from archiver.backfill.resemblance import Resemblance
 from archiver.filing.gathering import Tally
 from archiver.importers.leaving import Leavings, Left
 from archiver.spool.runs import CameOfIt, Run
@@ -73,6 +74,7 @@ class Report(Struct):
     """What lay in the paths and was left alone; of a command that reads several formats, in its first report."""
     documents: list[DocumentReport] = field(default_factory=list)
     conversations: list[ConversationReport] = field(default_factory=list)
+    resembling: list[Resemblance] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:

@@ -13,12 +13,14 @@ from archiver.assembly import archive_of, directory_of, open_spool, store_of, te
 from archiver.backfill import reading
 from archiver.backfill.appending import Writer
 from archiver.backfill.extent import extent_of, sizes_of
-from archiver.backfill.parts import Part, part_filed
+from archiver.backfill.parts import OTHERS, Part, part_filed
 from archiver.backfill.progress import Course, Progress, Show, Stage
 from archiver.backfill.reporting import Findings, Report
 from archiver.backfill.request import Request, check, chosen_by, description, feed_name, manner
+from archiver.backfill.resemblance import ROOMS, resembling
 from archiver.backfill.room import require_room
 from archiver.config import Config
+from archiver.decisions.excluding import Whose
 from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.filing import moving, sifting
 from archiver.filing.gathering import Tally
@@ -63,7 +65,8 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
             reader_.close()
             spool.shrink()  # what the first half has cached is of no use to the second
             tally = _file(config, data, spool, begun, findings, children, show)
-            return _report(spool, begun, findings, tally, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            return _report(spool, sifting.whose_of(config), begun, findings, tally, seconds)
     except TryLater as fault:  # nobody tries again by himself here
         raise EnvironmentFault(str(fault), hint=_GOES_ON, **fault.facts) from fault
     finally:
@@ -124,10 +127,12 @@ def _read(writer: Writer, reader_: Child, course: Course, show: Show) -> None:
     writer.flush()
 
 
-def _report(spool: Spool, run: Run, findings: Findings, tally: Tally, seconds: float) -> Report:
+def _report(spool: Spool, whose: Whose, run: Run, findings: Findings, tally: Tally, seconds: float) -> Report:
     """Kept with the run, whatever becomes of the terminal."""
     findings.came(spool.came_of_it(run.feed, run.began))
     report = findings.report(run, tally, seconds)
+    rooms = [(each.source, each.conversation) for each in report.conversations if each.new and each.source != OTHERS]
+    report.resembling = list(resembling(spool, whose, run.number, rooms[:ROOMS]))
     spool.note_run(run.number, State.DONE, _now(), msgspec.json.encode(report))
     return report
 

@@ -99,6 +99,11 @@ def _tell_sums(report: Report, *, full: bool) -> None:
             say(f"  {counted(count, what)} {more}")
     for guess, count in sorted(report.guessed.items()):
         say(f"  guessed, {count:,} times: {guess}")
+    for each in report.resembling:
+        here, there = f"{each.conversation} of {each.source}", f"{each.other_conversation} of {each.other_source}"
+        say(f"  LOOKS LIKE the same chat from another tool: {plain(here)}, and {plain(there)}:")
+        alike = f"{each.alike:,} of {counted(each.compared, 'message')}"
+        say(f"    {alike} have people, minute and text in common, under other ids")
     for line in left_lines(report.left, NAMED if full else 1):
         say(f"  {line}")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from archiver.spool import (
+    beside,
     nicks,
     runs,
     sharing,
     undoing,
 )
+from archiver.spool.beside import Beside
 from archiver.spool.nicks import Nick
 from archiver.spool.records import (
     Room,
@@ -86,6 +88,14 @@ class Backfills(Opened):
     def forget_inputs(self) -> None:
         """Whatever was read to its end before is read again."""
         undoing.forget_inputs(self._connections)
+
+    def beside(self, source: str, conversation: str, most: int) -> Beside | None:
+        """The largest conversation of a room, with the rooms that were filed beside it."""
+        return beside.beside(self._connections, source, conversation, most)
+
+    def said(self, place: int, found: Beside, most: int) -> list[tuple[int, int, bytes]]:
+        """Numbers, times and bodies of what a room has of that time."""
+        return beside.said(self._connections, place, found, most)
 
     def used_nicks(self) -> frozenset[Nick]:
         """Those that backfills used as the directory has them alone, each with its place."""
