@@ -39,7 +39,7 @@ from archiver.importers.whatsapp import words
 from archiver.importers.whatsapp.dates import day_of
 from archiver.importers.whatsapp.line import MARKS, Start, start
 from archiver.importers.whatsapp.notices import YOU, Notice, notice
-from archiver.importers.whatsapp.survey import WRITTEN_BY_IT, Survey, author_of, bare, surveyed, system_text
+from archiver.importers.whatsapp.survey import WRITTEN_BY_IT, Survey, author_of, bare, surveyed, system_text, title_of
 
 MESSAGE_LIMIT = 512 * 1024
 NOT_UNDERSTOOD = "notices of the system that aren't understood"
@@ -130,7 +130,7 @@ class _Chat:
         self._count = 0
 
     def _placed(self, options: Options) -> Place:
-        title = options.channel or _title(self._document)
+        title = options.channel or title_of(self._document)
         people = sorted(self._survey.authors)
         if not self._survey.grouped and len(people) <= 2:
             owner = {options.owner} if options.owner and len(people) < 2 else set()
@@ -293,13 +293,3 @@ def _person(name: str) -> Participant:
     name = bare(name).removeprefix("~").strip(MARKS + " \u00a0\u202f") or "?"
     number = re.sub(r"[\s()\-\u2011]", "", name)
     return Participant(address=number if re.fullmatch(r"\+\d{5,20}", number) else name, name=name)
-
-
-def _title(document: Document) -> str:
-    """The chat's name: in the file's, or that of the folder or archive it lies in."""
-    for name in (document.name, *reversed(document.folders)):
-        match = words.TITLE.search(name)
-        if match is not None:
-            return match["name"]
-    stem = document.name.rpartition(".")[0] or document.name
-    return stem if stem != "_chat" else document.folder or stem

@@ -1,4 +1,4 @@
-"""A first look over an exported chat: in which order its dates are, who writes, and whether it is a group."""
+"""A first look over an exported chat: the order of its dates, who writes, whether it is a group, what it is called."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from archiver.importers.text import Charset, text_lines
 from archiver.importers.whatsapp.dates import Orders
 from archiver.importers.whatsapp.line import MARKS, start
 from archiver.importers.whatsapp.notices import QUOTES, notice
+from archiver.importers.whatsapp.words import TITLE
 
 DAY = 86_400 * SECOND
 WRITTEN_BY_IT = "\u200e"
@@ -68,3 +69,13 @@ def system_text(text: str) -> str:
 
 def bare(text: str) -> str:
     return text.strip(MARKS + " \t\r\n")
+
+
+def title_of(document: Document) -> str:
+    """The chat's name: in the file's, or that of the folder or archive it lies in."""
+    for name in (document.name, *reversed(document.folders)):
+        match = TITLE.search(name)
+        if match is not None:
+            return match["name"]
+    stem = document.name.rpartition(".")[0] or document.name
+    return stem if stem != "_chat" else document.folder or stem
