@@ -65,8 +65,9 @@ class Slack:
     marks = frozenset(("users.json",))
 
     def sniff(self, document: Document, head: bytes) -> bool:
-        has_list = any(document.beside(name) is not None for name in _LISTS)
-        return document.name in self.marks and has_list and head.lstrip().startswith(b"[")
+        if document.name not in self.marks or not head.lstrip().startswith(b"["):
+            return False
+        return any(document.beside(name) is not None for name in _LISTS)
 
     def read(self, document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
         faults: list[Rejected] = []
