@@ -172,7 +172,9 @@ appended(Lines, #state{queue = Queue} = State) ->
         {refused, Why, Next} -> {false, woken(refused(State#state{queue = Next}, Why))}
     end.
 
-refused(#state{is_refusing = true} = State, _) -> State;
+%% Each time it is noted: an archive that is being read already isn't read up to now.
+refused(#state{is_refusing = true, marks = Marks} = State, _) ->
+    State#state{marks = mod_archiver_marks:lost(erlang:system_time(second), Marks)};
 refused(#state{host = Host, directory = Directory, marks = Marks, counters = Counters} = State, Why) ->
     ?ERROR_MSG("The archiver's queue for ~ts in ~ts takes no more: ~ts. What is said meanwhile is filled in from the "
                "server's archive later, who comes and goes is lost", [Host, Directory, Why]),
@@ -193,9 +195,10 @@ handle_cast({lost, Time}, #state{marks = Marks, counters = Counters} = State) ->
     counters:add(Counters, 2, 1),
     {noreply, State#state{marks = mod_archiver_marks:lost(Time, Marks)}}.
 
-handle_info(keep, #state{marks = Marks} = State) ->
+handle_info(keep, State) ->
     _ = erlang:send_after(?KEEP, self(), keep),
-    {noreply, (opened(State))#state{marks = mod_archiver_marks:keep(Marks)}};
+    #state{marks = Marks} = Opened = opened(State),
+    {noreply, Opened#state{marks = mod_archiver_marks:keep(Marks)}};
 handle_info(look, State) ->
     _ = erlang:send_after(?LOOK, self(), look),
     {noreply, filling(State)};
