@@ -185,6 +185,7 @@ def full(archive: Archive) -> Archive:
     other = say(BOB, f"other {SECRET}", 15 * DAY + 1, id="late2", room="late")
     archive.spool.append([other, bad, nick], feed, now=NOW)
     archive.spool.close_feed(feed, NOW)
+    archive.spool.note_nicks([(NICK, "net"), ("other", "net")])
     assert len(archive.spool.conflicts()) == 1
     for each in searchers(archive):
         each.keep_up(60)
@@ -211,6 +212,7 @@ def test_nothing_is_left_in_any_file(full: Archive) -> None:
     assert (report.conflicts, report.quarantined, report.blobs) == (1, 2, 1)
     assert journal_is_true(full)
     assert list(full.store.items(BOB, FOLDER)) == []
+    assert full.spool.used_nicks() == {("other", "net")}
 
 
 def test_what_the_spool_still_has_makes_the_items_that_stand_there(full: Archive) -> None:

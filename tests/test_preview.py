@@ -105,6 +105,7 @@ def test_what_comes_twice_in_what_is_read_counts_once(
 
 def test_unknown_authors_stop_the_run_until_the_map_is_filled_in(call: Call, chat: Path, data: Path) -> None:
     refused = call("backfill", chat, config=OURS, status=2)
+    assert "or say --placeholder or --skip-unknown" in refused.output
     path = data / "people-to-map.csv"
     assert "2 people who wrote have no mailbox here" in refused.output and str(path) in refused.output
     assert not Spool.exists(data)
@@ -264,6 +265,7 @@ def test_a_bare_nick_holds_until_it_comes_from_a_second_place(call: Call, data: 
     for more in ((), ("--placeholder",), ("--skip-unknown",)):
         refused = call("backfill", "irc", "--network", "oftc", *more, other, config=bare, status=2)
         assert "maybe of several people (john@oftc …)" in refused.output
+        assert "or say --placeholder" not in refused.output, "that helps nothing here"
     assert [row[0] for row in rows(data / "people-to-map.csv")] == ["john@oftc"]
     told_apart = bare.replace("people = {", "people = {'john@oftc' = 'other@corp.org', ")
     call("backfill", "irc", "--network", "oftc", other, config=told_apart)

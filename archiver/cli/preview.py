@@ -99,10 +99,11 @@ def _as_known(request: Request, preview: Preview, manner: Manner) -> Request:
 
 
 class _Asked(Struct):
-    """Whose mailboxes are asked for, and why; nobody's, where the run may begin."""
+    """Whose mailboxes are asked for, and why; nobody's, where the run may begin. `else_` is what helps as well."""
 
     people: list[Person]
     why: str
+    else_: str
 
 
 def _asked(app: App, config: Config, found: Sequence[tuple[Request, Preview]], manner: Manner) -> _Asked:
@@ -121,7 +122,8 @@ def _asked(app: App, config: Config, found: Sequence[tuple[Request, Preview]], m
         first = ", ".join(dict.fromkeys(placed(each.source, each.address) for each in several[:3]))
         why = "[directory] has nicks without their place that come from several, maybe of several people"
         whys.append(f"{why} ({first} …)")
-    return _Asked(unmapped + several, "; ".join(whys))
+    else_ = "" if several else "; or say --placeholder or --skip-unknown"
+    return _Asked(unmapped + several, "; ".join(whys), else_)
 
 
 def _ask(asked: _Asked, path: Path) -> None:
@@ -129,10 +131,7 @@ def _ask(asked: _Asked, path: Path) -> None:
         previewing.ask_for(asked.people, path)
     except OSError as fault:
         raise EnvironmentFault(f"{path}: {fault.strerror}", hint="say with --map where it can be written") from fault
-    raise UsageError(
-        f"nothing was taken: {asked.why}",
-        hint=f"{previewing.explain_filling(path)}; or say --placeholder or --skip-unknown",
-    )
+    raise UsageError(f"nothing was taken: {asked.why}", hint=f"{previewing.explain_filling(path)}{asked.else_}")
 
 
 def tell_previews(app: App, config: Config, found: Sequence[tuple[Request, Preview]], manner: Manner) -> None:
