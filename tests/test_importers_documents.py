@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -16,14 +17,15 @@ from contracts.importer import RECEIVED
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.events import Rejected
-from archiver.exceptions import UsageError
-from archiver.importers import Options, Reading, importer
-from archiver.importers.archive import FREE, HEADER, Tar, Zip, archive_at
+from archiver.events import Captured, Rejected
+from archiver.exceptions import EnvironmentFault, UsageError
+from archiver.importers import Options, Reading, importer, sqlitefile
+from archiver.importers.archive import HEADER, Tar, Zip, archive_at
 from archiver.importers.document import Document
 from archiver.importers.folder import Folder
 from archiver.importers.leaving import Leavings
 from archiver.importers.recognising import chosen, document_at, documents_at, recognise
+from archiver.importers.swelling import FREE, RATIO
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 DAY = FIXTURES / "irc" / "2016-12-19_20.raw.txt"
@@ -164,6 +166,52 @@ def test_a_bomb_ends_where_it_swells(tmp_path: Path) -> None:
             pass
     *_, last = importer("events").read(bomb, Options(), Reading(RECEIVED))
     assert isinstance(last, Rejected) and "refused as a bomb" in last.reason
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+def test_a_packed_file_that_swells_ends_there(packing: str, tmp_path: Path) -> None:
+    event = EVENTS.read_bytes().splitlines(keepends=True)[0]
+    path = tmp_path / f"a.ndjson{packing}"
+    path.write_bytes(PACK[packing](event + b"\n" * (FREE * 3)))
+    first, last = importer("events").read(document_at(path), Options(), Reading(RECEIVED))
+    assert isinstance(first, Captured)
+    assert isinstance(last, Rejected) and "refused as a bomb" in last.reason
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+def test_what_is_packed_well_is_no_bomb(packing: str, tmp_path: Path) -> None:
+    """A log in which the same is said for days: 100 to 1."""
+    line, noise = b"10:00 <ann> is anybody here?\n" * 400, random.Random(1)
+    content = b"".join(line + noise.randbytes(60) for _ in range(2 * FREE // len(line)))
+    path = tmp_path / f"a.log{packing}"
+    path.write_bytes(PACK[packing](content))
+    assert 50 < len(content) / path.stat().st_size < RATIO
+    with document_at(path).open() as stream:
+        assert stream.read() == content
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+def test_a_database_that_swells_is_told_and_fills_no_disk(packing: str, tmp_path: Path) -> None:
+    path = tmp_path / f"chat.db{packing}"
+    path.write_bytes(PACK[packing](sqlitefile.MAGIC + b"\0" * (FREE * 3)))
+    leavings = Leavings()
+    assert not recognise((path,), leave=leavings).found
+    (left,) = leavings.told
+    assert left.is_fault and "refused as a bomb" in left.why
+
+
+def test_a_full_temporary_folder_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "chat.db.gz"
+    path.write_bytes(gzip.compress(sqlitefile.MAGIC + bytes(8192)))
+    copy = Path.open
+
+    def full(self: Path, *how: Any, **more: Any) -> Any:
+        return copy(Path("/dev/full") if self.name == "copy" else self, *how, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(EnvironmentFault, match="No space left") as raised:
+        recognise((path,))
+    assert "TMPDIR" in raised.value.hint
 
 
 def test_members_that_lead_out_are_left_out(tmp_path: Path) -> None:

@@ -17,13 +17,10 @@ from typing import IO, BinaryIO, cast
 from archiver.events import DAMAGED, unpacked
 from archiver.exceptions import NotThere
 from archiver.importers.folder import open_file
+from archiver.importers.swelling import bounded
 
 MEMBERS = 2_000_000
 """Files in one archive: years of a large workspace are some hundred thousand."""
-RATIO = 200
-"""A member unpacks to at most so many times its size; text gains 5 to 20, real logs up to 100."""
-FREE = 16 * 1024 * 1024
-"""Bytes that every member may unpack to, whatever its ratio."""
 ENCRYPTED = "encrypted"
 HEADER = 1024 * 1024
 """Bytes of a long name, or of a member's pax records: paths end at 4 KiB."""
@@ -102,7 +99,7 @@ class Zip:
             member = cast(BinaryIO, self._file.open(info))
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as fault:
             return cast(BinaryIO, io.BufferedReader(_Spoilt(f"the archive is damaged here: {fault}")))
-        return _bounded(member, info.compress_size)
+        return bounded(member, info.compress_size)
 
 
 class Tar:
@@ -119,7 +116,7 @@ class Tar:
         opened = begin or (lambda: open_file(path))
         with opened() as file:
             packed = file.seek(0, io.SEEK_END)
-        self._stream = _Rewinding(lambda: _bounded(unpacked(opened()), packed))
+        self._stream = _Rewinding(lambda: bounded(unpacked(opened()), packed))
         self._members: dict[str, tuple[int, int]] = {}
         self._index()
 
@@ -268,37 +265,6 @@ class _Spoilt(_Readable):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         raise EOFError(self._why)
-
-
-class _Bounded(_Readable):
-    """A member of a zip, or a whole tar, that ends with an error where it unpacks to more than its size allows."""
-
-    def __init__(self, file: BinaryIO, packed: int) -> None:
-        self._file = file
-        self._limit = max(FREE, packed * RATIO)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = self._file.seek(offset, whence)
-        return self._at
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        try:
-            data = self._file.read(len(buffer))
-        except zipfile.BadZipFile as fault:
-            raise EOFError(str(fault)) from fault
-        self._at += len(data)
-        if self._at > self._limit:
-            raise EOFError(f"it unpacks to over {RATIO} times its size: refused as a bomb")
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _bounded(file: BinaryIO, packed: int) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(_Bounded(file, packed)))
 
 
 def _name_of(info: zipfile.ZipInfo) -> str:

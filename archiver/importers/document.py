@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from archiver.events import DAMAGED, chunks, date_of, unpacked
 from archiver.exceptions import UsageError
+from archiver.importers.swelling import bounded
 
 CONTENT_LIMIT = 64 * 1024 * 1024
 """Bytes of a file inside an archive that is taken as an attachment: it is held in memory once."""
@@ -92,8 +93,10 @@ class Document(Struct, frozen=True):
         return date_of(self.tree.path(self.within) or Path(self.within))
 
     def open(self) -> BinaryIO:
-        """Its bytes, unpacked where the first of them say gzip or Zstandard."""
-        return unpacked(self.tree.open(self.within))
+        """Its bytes, unpacked where the first of them say gzip or Zstandard, and no further than `swelling` allows."""
+        stream = self.tree.open(self.within)
+        content = unpacked(stream)
+        return content if content is stream else bounded(content, self.size)
 
     def head(self, size: int) -> bytes:
         """Its first bytes; fewer where it is damaged."""

@@ -149,18 +149,11 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, le
         if reader is not None:
             found.setdefault(reader.name, []).append(document)
         elif damage:
-            leave(document.place, damage, is_fault=True)
+            leave(document.place, f"can't be read: {damage}", is_fault=True)
         else:
             unknown.append(document)
-            _leave_unknown(document, leave)
+            leave(document.place, MEDIA if _is_media(document) else NO_FORMAT)
     return Recognised({name: tuple(each) for name, each in found.items()}, tuple(unknown))
-
-
-def _leave_unknown(document: Document, leave: Leave) -> None:
-    if document.size and not document.head(1):
-        leave(document.place, "can't be read: damaged", is_fault=True)
-    else:
-        leave(document.place, MEDIA if _is_media(document) else NO_FORMAT)
 
 
 def _marked(documents: Iterable[Document]) -> Iterator[tuple[Document, Importer]]:

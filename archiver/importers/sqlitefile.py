@@ -7,16 +7,17 @@ schema. Nothing here knows a format.
 
 from __future__ import annotations
 
-import shutil
+import errno
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from archiver.events import chunks
+from archiver.exceptions import EnvironmentFault, Unreadable
 from archiver.importers.document import Document
 from archiver.importers.metering import BUFFER, read_up_to
 
@@ -126,34 +127,66 @@ def opened(document: Document) -> Iterator[Database]:
 
 
 def tables_of(document: Document, head: bytes) -> dict[str, tuple[str, ...]]:
-    """Its tables and their columns; none where it is no database."""
+    """Its tables and their columns; none where it is no database. Raises `Unreadable` for a broken one."""
     if not head.startswith(MAGIC):
         return {}
     try:
         with opened(document) as database:
             return database.tables
-    except Broken:
-        return {}
+    except Broken as fault:
+        raise Unreadable(f"{document.place}: {fault}", path=document.place) from fault
+
+
+def is_copied(document: Document) -> bool:
+    """Whether it is a database that can't be opened where it lies: it takes its size, unpacked, in the temporary
+    folder."""
+    is_database = document.head(len(MAGIC)) == MAGIC
+    return is_database and (_place(document) is None or _log_of(document) is not None)
+
+
+def _place(document: Document) -> Path | None:
+    """Where it lies on disk and is not packed."""
+    with document.tree.open(document.within) as stream:
+        is_plain = stream.read(len(MAGIC)) == MAGIC
+    return document.tree.path(document.within) if is_plain else None
+
+
+def _log_of(document: Document) -> Path | None:
+    path = document.tree.path(document.within)
+    log = path.with_name(path.name + "-wal") if path is not None else None
+    return log if log is not None and log.is_file() and log.stat().st_size > 0 else None
 
 
 def _readable(document: Document, folder: Path) -> Path:
     """Where it can be opened: itself, or a copy in `folder`."""
-    path = document.tree.path(document.within)
-    with document.tree.open(document.within) as stream:
-        is_plain = stream.read(len(MAGIC)) == MAGIC
-    log = path.with_name(path.name + "-wal") if path is not None else None
-    is_logged = log is not None and log.is_file() and log.stat().st_size > 0
-    if path is not None and is_plain and not is_logged:
-        return path
+    place, log = _place(document), _log_of(document)
+    if place is not None and log is None:
+        return place
+    if document.head(len(MAGIC)) != MAGIC:
+        raise Broken(document.damage() or "no SQLite database")
     copy = folder / "copy"
-    with copy.open("wb") as target, document.open() as stream:
+    with document.open() as stream:
+        _copy(stream, copy)
+    if log is not None:
+        with log.open("rb") as stream:
+            _copy(stream, folder / "copy-wal")
+    return copy
+
+
+def _copy(stream: BinaryIO, copy: Path) -> None:
+    with _room_in(copy.parent), copy.open("wb") as target:
         for piece in chunks(stream, CHUNK):
             if isinstance(piece, str):
                 raise Broken(piece)
             target.write(piece)
-    with copy.open("rb") as stream:
-        if stream.read(len(MAGIC)) != MAGIC:
-            raise Broken("no SQLite database")
-    if log is not None and is_logged:
-        shutil.copyfile(log, folder / "copy-wal")
-    return copy
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        hint = "make room there, or name another folder as TMPDIR; a copy of the unpacked database has to fit"
+        raise EnvironmentFault(f"{folder.parent}: {fault.strerror}", hint=hint) from fault
