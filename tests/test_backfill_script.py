@@ -7,11 +7,13 @@ import gzip
 import hashlib
 import json
 import os
+import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +113,32 @@ def test_room_is_asked_for_on_each_disk(
         free(patched, {data: data_free, mail: mail_free})
         room.require_room(data, mail / "not" / "there", extent)
     assert not fault or fault in str(raised.value)
+
+
+def test_the_copy_of_a_database_needs_room_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(room, "gettempdir", lambda: str(temporary))
+    with monkeypatch.context() as patched:
+        free(patched, {tmp_path: 99 * GIB, temporary: 3 * GIB})
+        room.require_room(tmp_path, tmp_path / "mail", Extent(4 * GIB, 0, 3 * GIB))
+        with pytest.raises(EnvironmentFault, match=r"tmp: 4\.0 GiB are likely to be needed"):
+            room.require_room(tmp_path, tmp_path / "mail", Extent(4 * GIB, 0, 4 * GIB))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_only_a_database_that_is_not_opened_where_it_lies_counts_as_copied(packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE t (noise)")
+        database.execute("INSERT INTO t VALUES (?)", (random.Random(1).randbytes(2 * SMALL),))
+    size = path.stat().st_size
+    if packed:
+        path.write_bytes(zstandard.compress(path.read_bytes()))
+    found = extent_of(IMPORTERS["imessage"], (document_at(path),), (path,))
+    assert found.copied == (pytest.approx(size, rel=0.01) if packed else 0)
 
 
 def test_on_one_disk_both_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

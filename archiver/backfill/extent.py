@@ -13,6 +13,7 @@ from archiver.exceptions import Unreadable
 from archiver.importers import Document, Importer
 from archiver.importers.document import Tree
 from archiver.importers.metering import Meter
+from archiver.importers.sqlitefile import is_copied
 
 SAMPLE = 32 * 1024 * 1024
 """Bytes unpacked to learn how well a file is packed."""
@@ -23,10 +24,12 @@ _TEXT = re.compile(r"|\.(bson|chatlog|csv|db|eml|gz|html?|jsonl?|log|mbox|ndjson
 
 
 class Extent(Struct, frozen=True):
-    """Bytes of an input: of its documents, unpacked, and of the files beside them."""
+    """Bytes of an input: of its documents, unpacked, and of the files beside them. `copied` are those of the largest
+    database that has to be copied to be opened."""
 
     text: int
     media: int
+    copied: int = 0
 
 
 def sizes_of(importer: Importer, documents: Sequence[Document]) -> dict[str, int]:
@@ -44,7 +47,10 @@ def extent_of(importer: Importer, documents: Sequence[Document], paths: Sequence
     chosen = {document.place: document for document in documents}
     files = {each.place: each for each in _beside(importer, documents, paths) if each.place not in chosen}
     texts = [*chosen.values(), *(each for each in files.values() if importer.marks and _is_text(each))]
-    return Extent(sum(map(_unpacked, texts)), sum(each.size for each in files.values() if not _is_text(each)))
+    sizes = [(each, _unpacked(each)) for each in texts]
+    copied = max((size for each, size in sizes if size >= SMALL and is_copied(each)), default=0)
+    media = sum(each.size for each in files.values() if not _is_text(each))
+    return Extent(sum(size for _, size in sizes), media, copied)
 
 
 def _beside(importer: Importer, documents: Iterable[Document], paths: Sequence[Path]) -> Iterator[Document]:
