@@ -297,6 +297,17 @@ def test_a_longer_version_and_an_overlapping_one_keep_the_identities(tmp_path: P
     assert [each.event.id for each in crlf] == identities
 
 
+def test_a_last_line_without_its_end_is_read_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "#c.2024-05-01.log"
+    path.write_text("2024-05-01T10:00:00  <ann> hello\n2024-05-01T10:01:00  <bob> hi th")
+    half = read(path, Options())
+    path.write_text("2024-05-01T10:00:00  <ann> hello\n2024-05-01T10:01:00  <bob> hi there\n")
+    whole = read(path, Options())
+    assert [each.event.data.message.text for each in half if each.event.data.message] == ["hello", "hi th"]
+    assert [each.event.data.message.text for each in whole if each.event.data.message] == ["hello", "hi there"]
+    assert half[0].event.id == whole[0].event.id and half[1].event.id != whole[1].event.id, "docs/formats.md says so"
+
+
 def test_the_same_words_in_one_minute_are_two_events(tmp_path: Path) -> None:
     one, two, three = log(tmp_path, "[10:00] <a> hi\n[10:00] <a> hi\n[10:01] <a> hi\n")
     assert two.event.id == one.event.id + "-2"
