@@ -44,7 +44,7 @@ WATCHING = 2
 """Seconds between looks whether a live source broke."""
 PURGING = 600
 """Seconds between looks whether another hour's retention is due."""
-TRIMMING = 30
+TRIMMING = 10
 """Seconds between two times that freed memory is given back: what filing leaves behind would add up for hours."""
 INDEXING = 10
 """Seconds between looks whether the search index has something to take in."""
