@@ -88,24 +88,16 @@ class Ejabberd(XmppServer):
         hosts: tuple[str, ...] = (HOST,),
         storage: str = "sql",
         more: str = "",
-        disk: int | None = None,
         **settings: Any,
     ) -> None:
-        """`more` is for the configuration's top. `disk` puts the queue on one of its own, of so many KiB, which goes
-        with the server."""
+        """`more` is for the configuration's top."""
         super().__init__(*arguments, **settings)
-        self.hosts, self.storage, self.more, self.disk = hosts, storage, more, disk
+        self.hosts, self.storage, self.more = hosts, storage, more
         self.http = free_port()
 
     @property
-    def queue(self) -> Path:
-        """A disk of its own is seen by the server alone."""
-        seen = Path(f"/proc/{self._process.pid}/root") if self.disk and self._process else Path("/")
-        return seen / self._folder.relative_to("/") / HOST
-
-    @property
-    def _folder(self) -> Path:
-        return self.directory / "spool" / "archiver"
+    def folder(self) -> Path:
+        return self.directory / "spool" / "archiver" / HOST
 
     def told(self, command: str, **arguments: str) -> None:
         """What its own interface for programs is asked."""
@@ -134,15 +126,7 @@ class Ejabberd(XmppServer):
             "HOME": str(self.directory),
         }
         spool = f'"{self.directory / "spool"}"'
-        return [*self._on_disk(), erl, "-noinput", "-mnesia", "dir", spool, "-s", "ejabberd"], environment
-
-    def _on_disk(self) -> list[str]:
-        if self.disk is None:
-            return []
-        self._folder.mkdir(parents=True, exist_ok=True)
-        unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
-        mount = f'mount -t tmpfs -o size={self.disk}k tmpfs "$0" && exec "$@"'
-        return [*unshare, "sh", "-c", mount, str(self._folder)]
+        return [erl, "-noinput", "-mnesia", "dir", spool, "-s", "ejabberd"], environment
 
     def _written(self, anybody: Path, with_module: bool) -> str:
         options = "".join(f", {name}: {value}" for name, value in self.options.items())

@@ -61,7 +61,7 @@ class Prosody(XmppServer):
             (self.directory / "plugins" / f"mod_{name}.lua").write_text(source)
 
     @property
-    def queue(self) -> Path:
+    def folder(self) -> Path:
         return self.directory / "data" / "archiver"
 
     def command(self, *, with_module: bool) -> tuple[list[str], dict[str, str] | None]:

@@ -3,6 +3,7 @@ anew as often as need be, on the same ports and data."""
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -35,19 +36,27 @@ class XmppServer(ABC):
         *,
         options: Mapping[str, object] | None = None,
         scheme: str = "http",
+        disk: int | None = None,
     ) -> None:
-        """`options` are the module's own, by the names they have in all servers."""
+        """`options` are the module's own, by the names they have in all servers. `disk` puts the queue on one of its
+        own, of so many KiB, which goes with the server."""
         self.directory = directory
         self.port, self.component = free_port(), free_port()
         self.listener = listener
-        self.options, self.scheme = dict(options or {}), scheme
+        self.options, self.scheme, self.disk = dict(options or {}), scheme, disk
         (directory / "token").write_text(token + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     @abstractmethod
+    def folder(self) -> Path:
+        """The folder that the module's queue is in, as the server sees it."""
+
+    @property
     def queue(self) -> Path:
-        """The folder that the module's queue is in."""
+        """The same: a disk of its own is seen by the server alone."""
+        seen = Path(f"/proc/{self._process.pid}/root") if self.disk and self._process else Path("/")
+        return seen / self.folder.relative_to("/")
 
     @property
     def archive(self) -> Path:
@@ -60,8 +69,17 @@ class XmppServer(ABC):
     def start(self, *, with_module: bool = True) -> None:
         command, environment = self.command(with_module=with_module)
         with (self.directory / "out.log").open("ab") as out:
+            command = [*self._on_disk(), *command]
             self._process = subprocess.Popen(command, cwd=self.directory, env=environment, stdout=out, stderr=out)
         wait(lambda: is_open(self.port), self.logged)
+
+    def _on_disk(self) -> list[str]:
+        if self.disk is None:
+            return []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+        mount = f'mount -t tmpfs -o size={self.disk}k tmpfs "$0" && exec "$@"'
+        return [*unshare, "sh", "-c", mount, str(self.folder)]
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None:
