@@ -55,6 +55,8 @@ modules:
   mod_mam: {{ db_type: {storage}, default: always, clear_archive_on_room_destroy: false }}
   mod_muc:
     host: rooms.@HOST@
+    # Mnesia may lose a room that was made just before a kill; and mod_mam lets none be made anew over an archive.
+    db_type: sql
     access_admin: admins
     default_room_options: {{ mam: true, persistent: true, anonymous: false, allow_user_invites: true }}
   {module}
