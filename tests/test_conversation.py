@@ -393,6 +393,16 @@ def test_who_stayed_over_a_cut_and_left_later_saw_everything_until_then() -> Non
     assert view_of(second, "b") == ["a04", "b2", "a05", "a06", "a07", "a08", "a09", "gone"]
 
 
+def test_who_was_silent_for_long_saw_no_more_until_another_took_their_name() -> None:
+    """That somebody else is called so now ends a presence that had run out hours before."""
+    events = [say("b", "hi", 0, id="b1"), *(say("a", "x", n * 5 * MINUTE, id=f"a{n:02}") for n in range(1, 20))]
+    events += [say("c", "hm", 90 * MINUTE, id="c1"), rename("c", "b", 98 * MINUTE, id="named")]
+    (made,) = cut(events, partial=True)
+    first = next(p for p in made.participations if p.addresses == ("b",))
+    seen = [c.event.id for i, c in enumerate(made.events) if first.mask >> i & 1]
+    assert seen == ["b1", *(f"a{n:02}" for n in range(1, 7))]
+
+
 # Missed
 
 

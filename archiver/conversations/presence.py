@@ -158,7 +158,7 @@ class Attendance:
         self.past = [interval for interval in self.past if interval.last is None or interval.last >= ordinal]
         if self._stays is not None:
             for address in [a for a, interval in self.here.items() if self._ran_out(interval, time)]:
-                self._run_out(address, following - 1)
+                self._end(address, following - 1, None, time)
 
     def intervals(self) -> Iterator[Interval]:
         """All that have not been pruned, the ended ones first; inferred presences with the time they ran out."""
@@ -186,39 +186,37 @@ class Attendance:
         """The interval of an address, unless it ran out before: a roster of this time wouldn't have it either."""
         interval = self.here.get(address)
         if interval is not None and self._ran_out(interval, time):
-            self._run_out(address, ordinal - 1)
+            self._end(address, ordinal - 1, None, time)
             return None
         return interval
-
-    def _run_out(self, address: str, last: int) -> None:
-        interval = self.here[address]
-        self._end(address, last, None)
-        interval.until = (interval.acted or 0) + (self._stays or 0)
 
     def _begin(self, who: Participant, ordinal: int, time: int, joined: int | None) -> Interval:
         self._snapshot = None
         if who.address in self._former:
-            self._part_from(who.address, ordinal)
+            self._part_from(who.address, ordinal, time)
         interval = self.here[who.address] = Interval(who, ordinal, joined)
         interval.since = time
         return interval
 
-    def _part_from(self, address: str, ordinal: int) -> None:
+    def _part_from(self, address: str, ordinal: int, time: int) -> None:
         """Someone else bears `address` now: who bore it before goes on without it."""
         self._former.discard(address)
         for current, interval in list(self.here.items()):
             if address in interval.addresses[:-1]:
-                self._end(current, ordinal - 1, None)
+                self._end(current, ordinal - 1, None, time)
                 rest = self.here[current] = Interval.carried(interval.presence())
                 rest.addresses, rest.first, rest.joined = (current,), ordinal, None
 
-    def _end(self, address: str, last: int, left: int | None) -> None:
+    def _end(self, address: str, last: int, left: int | None, time: int) -> None:
+        """It lasted up to event `last`; one that ran out before `time`, that of the event which ends it, up to then."""
         interval = self.here.pop(address, None)
         if interval is None:
             return
         self._snapshot = None
         interval.last, interval.left = last, left
-        interval.until = None  # what an earlier cut foresaw: since then they did something, or they wouldn't be here
+        # Else what an earlier cut foresaw stays: since then they did something.
+        ran_out = self._ran_out(interval, time)
+        interval.until = (interval.acted or 0) + (self._stays or 0) if ran_out else None
         if last >= interval.first:
             self.past.append(interval)
 
@@ -229,7 +227,7 @@ class Attendance:
         seen = {who.address for who in (data.actor, data.subject if event.type == LEFT else None) if who is not None}
         if data.conversation.kind != "im":  # both parties of a one-to-one always are present
             for address in [a for a in self.here if a not in named and a not in seen]:
-                self._end(address, ordinal - 1, None)
+                self._end(address, ordinal - 1, None, time)
         for who in snapshot:
             interval = self._still_here(who.address, time, ordinal) or self._begin(who, ordinal, time, None)
             if who.name is not None:
@@ -246,7 +244,7 @@ class Attendance:
             return
         if self._still_here(who.address, time, ordinal) is None:
             self._begin(who, ordinal, time, None)
-        self._end(who.address, ordinal, time)
+        self._end(who.address, ordinal, time, time)
 
     def _invite(self, event: Event, who: Participant, time: int, ordinal: int) -> None:
         if event.data.subject is None or self._still_here(who.address, time, ordinal) is not None:
@@ -260,7 +258,7 @@ class Attendance:
         actor = event.data.actor
         if actor is None or who.address == actor.address:
             return
-        self._end(who.address, ordinal - 1, None)
+        self._end(who.address, ordinal - 1, None, time)
         interval = self.here.pop(actor.address)
         self._snapshot = None
         self._former.add(actor.address)
