@@ -64,7 +64,7 @@ def test_the_same_again_is_known_by_whatever_path(folder: Path, tmp_path: Path) 
     assert (again["accepted"], again["skipped"]) == (0, 1)
     assert archiver(tmp_path, "backfill", folder, status=1)["skipped"] == 1
     assert archiver(tmp_path, "backfill", "--runs")[0]["paths"]
-    assert archiver(tmp_path, "backfill", "--dry-run", folder)["formats"][0]["known"] == 1
+    assert archiver(tmp_path, "backfill", "--dry-run", folder, status=1)["formats"][0]["known"] == 1
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as file:
         file.add(path.parent, LATIN)
     packed = archiver(tmp_path, "backfill", tmp_path / "a.tar.gz")

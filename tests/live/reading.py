@@ -20,7 +20,8 @@ from system.archives import FOLDER, parsed, text_of
 from live.model import Seen, plain
 from live.script import REACTIONS
 
-TOKEN = re.compile(r"q\d{4}[a-j]")
+TOKEN = re.compile(r"(?<![\w$-])q\d{4}[a-j](?![\w-])")
+"""Not within an id that a server made by chance."""
 _ENTRY = re.compile(r"\d\d:\d\d:\d\d (.*)")
 _NOTE = "    - "
 _PRIVATE = ", only to "

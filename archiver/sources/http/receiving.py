@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 from msgspec import Struct
@@ -19,6 +19,8 @@ from archiver.sources.http.replies import Refusal, try_later
 FIRST_SECONDS = 30.0
 LEAST_RATE = 16 * 1024
 """A sender must come to this many bytes a second, after the first half minute."""
+LINGERING, LINGER_SECONDS = 4, 1.0
+"""How many times the largest body, and how long, is read on of one that is refused as too large."""
 _STEP = 256 * 1024
 _MAGIC = {"gzip": GZIP_MAGIC, "x-gzip": GZIP_MAGIC, "zstd": ZSTD_MAGIC}
 CODINGS = "gzip, zstd, identity"
@@ -69,9 +71,12 @@ class Share:
 
 async def body_of(request: Request, limits: Limits, share: Share) -> bytes:
     """As it was sent, still packed."""
-    _check_length(request, limits)
     body, began = bytearray(), time.monotonic()
     stream = request.stream()
+    if _stated(request) > limits.body:
+        if "expect" not in request.headers:
+            await _pass_over(stream, limits)
+        raise too_large(limits)
     try:
         while True:
             async with asyncio.timeout(FIRST_SECONDS + len(body) / LEAST_RATE - (time.monotonic() - began)):
@@ -81,6 +86,7 @@ async def body_of(request: Request, limits: Limits, share: Share) -> bytes:
             share.take(len(chunk))
             body += chunk
             if len(body) > limits.body:
+                await _pass_over(stream, limits)
                 raise too_large(limits)
     except TimeoutError:
         detail = f"a body must come at {LEAST_RATE:,} bytes a second at the least"
@@ -89,10 +95,21 @@ async def body_of(request: Request, limits: Limits, share: Share) -> bytes:
         raise Refusal(HTTPStatus.BAD_REQUEST, "broken off", "the body ended early") from None
 
 
-def _check_length(request: Request, limits: Limits) -> None:
+def _stated(request: Request) -> int:
+    """Bytes of the body, as far as its header says."""
     stated = request.headers.get("content-length", "0")
-    if stated.isdecimal() and int(stated) > limits.body:
-        raise too_large(limits)
+    return int(stated[:20]) if stated.isdecimal() else 0
+
+
+async def _pass_over(stream: AsyncIterator[bytes], limits: Limits) -> None:
+    """Read on for a moment: who is cut off while it still sends may never see why (RFC 9112, 9.6)."""
+    left = LINGERING * limits.body
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(LINGER_SECONDS):
+            async for chunk in stream:
+                left -= len(chunk)
+                if left < 0:
+                    return
 
 
 def too_large(limits: Limits) -> Refusal:
