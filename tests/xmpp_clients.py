@@ -11,6 +11,7 @@ from uuid import uuid4
 from xml.etree.ElementTree import fromstring
 
 from slixmpp import JID, ClientXMPP, ComponentXMPP
+from slixmpp.exceptions import PresenceError
 
 PATIENCE = 20.0
 T = TypeVar("T")
@@ -129,7 +130,17 @@ class Person:
             if called:
                 await self._join_called(f"{room}/{nick}", called)
                 return
-            await muc.join_muc_wait(JID(room), nick, maxstanzas=0, timeout=PATIENCE)
+            # A server that has just begun may know its users before it knows what they may do.
+            for _ in range(50):
+                try:
+                    await muc.join_muc_wait(JID(room), nick, maxstanzas=0, timeout=PATIENCE)
+                except PresenceError as refused:
+                    if "denied by service policy" not in str(refused.text):
+                        raise
+                    await asyncio.sleep(0.1)
+                else:
+                    return
+            raise AssertionError(f"{room} can't be made")
 
         self._people.run(joining())
 
