@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,27 @@ class TestCapture(CaptureContract):
 
 class TestMishaps(MishapContract):
     server_type = Ejabberd
+
+    def test_a_full_disk_loses_nothing_and_stops_nobody(self, tmp_path: Path, archiver: Archiver) -> None:
+        """What doesn't fit is filled in from the server's archive, once there is room again; also what is said while
+        that is being read already."""
+        archiver.stop()
+        with self.running(tmp_path, archiver, disk=64) as server, people(server.port) as them:
+            ann, bob = them.log_in("ann"), them.log_in("bob")
+            for number in range(100):
+                ann.say("bob@localhost", body(f"{number:03d} " + "x" * 600))
+            wait(lambda: "no space left on device" in server.logged().lower(), server.logged)
+            wait(lambda: "Reading the archive" in server.logged(), server.logged)
+            time.sleep(2)  # archives may know whole seconds only
+            for number in range(100, 120):
+                ann.say("bob@localhost", body(f"{number:03d} " + "x" * 600))
+            bob.say("ann@localhost", body("chat goes on"))
+            bob.settle()
+            archiver.start()
+            wait(lambda: len(archiver.texts()) >= 121, server.logged, 90)
+            ann.say("bob@localhost", body("and so does the archiver"))
+            wait(lambda: len(archiver.texts()) >= 122, server.logged)
+        assert [each[:3] for each in archiver.texts()[:120]] == [f"{number:03d}" for number in range(120)]
 
     def test_segments_that_somebody_took_away_hide_no_others(self, tmp_path: Path, archiver: Archiver) -> None:
         """A new one must not be numbered like one that was taken."""
