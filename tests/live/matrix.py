@@ -31,7 +31,6 @@ class MatrixPerformer:
     abilities = tuple(each for each in Ability if each is not Ability.PRIVATE)
     kinds: Mapping[str, str] = {PAIR: "im", ROOM: "group"}
     late_names = True
-    """What was missed and looked up later may stand under the name its author has by then."""
 
     async def prepare(self, stage: Stage) -> str:
         self._stage = stage

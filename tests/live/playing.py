@@ -26,6 +26,8 @@ class Performer(Protocol):
     """What the system can; steps that need another are left out of its talk."""
     kinds: Mapping[str, str]
     """The talks it holds, and what each is to the archiver: `{PAIR: "im", ROOM: "group"}`, or a conference."""
+    late_names: bool
+    """Whether what was missed, and looked up later, may stand under the name its author has by then."""
 
     async def prepare(self, stage: Stage) -> str:
         """First of all: take ports and relays from the stage; what the configuration needs, as `[[source]]` tables.
@@ -163,7 +165,7 @@ def _check(performer: Performer, stage: Stage, steps: Sequence[Step], exact: boo
     with dovecot(stage.data / "mail") as server:
         for who, due in expected.items():
             found = _settled(server, performer.mailbox(who))
-            if getattr(performer, "late_names", False):
+            if performer.late_names:
                 found, due = replace(found, seen=_by_address(found.seen)), _by_address(due)
             assert_same(found, due, who, exact)
             assert_in_its_place(found, steps, who, performer)
