@@ -112,11 +112,13 @@ def zoned(stated: datetime, options: Options) -> tuple[datetime, str | None]:
 
 def fold_guess(local: datetime, zone: tzinfo) -> str | None:
     """The mark of a local time that came twice, as summer time ended: its first is meant, or with `fold` its second."""
-    first, second = zone.utcoffset(local.replace(fold=0)), zone.utcoffset(local.replace(fold=1))
-    # Where it began there is a gap: nobody's clock showed those times.
-    if first is None or second is None or first <= second:
+    offset, other = zone.utcoffset(local), zone.utcoffset(local.replace(fold=1 - local.fold))
+    if offset == other or offset is None or other is None:
         return None
-    return "second-hour" if local.fold else "zone-fold"
+    if local.fold:
+        return "second-hour" if offset < other else None
+    # Where it began there is a gap: nobody's clock showed those times.
+    return "zone-fold" if offset > other else None
 
 
 def in_turn(local: datetime, zone: tzinfo, now: int) -> datetime:
