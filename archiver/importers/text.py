@@ -57,7 +57,8 @@ def text_lines(document: Document, charset: Charset, limit: int = LINE_LIMIT) ->
     """The lines of a document without their ends; none is longer than `limit` bytes."""
     with document.open() as stream:
         for number, raw, fault in lines(stream, limit):
-            yield TextLine(number, raw, *charset.decoded(raw), fault)
+            text, needed = charset.decoded(raw)
+            yield TextLine(number, raw, text, needed, fault)
 
 
 def charset_in(several: Iterable[TextLine]) -> Charset | None:

@@ -215,6 +215,7 @@ class _Log:
         reading: Reading,
     ) -> None:
         self._document = document
+        self._file = document.place
         self._dialect = dialect
         self._charset = charset
         self._source, self._place = place
@@ -236,7 +237,7 @@ class _Log:
                     raise EventError(fault)
                 captured = self._read(number, raw, text, charset)
             except EventError as reason:
-                yield Rejected(raw, f"{self._document.place}:{number}", str(reason), self._source)
+                yield Rejected(raw, f"{self._file}:{number}", str(reason), self._source)
                 continue
             if captured is None:
                 self._reading.ignored["lines of the system"] += 1
@@ -267,7 +268,7 @@ class _Log:
             archivercharset=charset.name if charset is not None else None,
             archiverguessed=self._guessed if charset is None else guess_mark(self._guessed, charset.guess),
         )
-        position = f"{self._document.place}:{number}"
+        position = f"{self._file}:{number}"
         return capture(
             event, received=self._reading.received, original=raw, notes=undecodable(event), position=position
         )
