@@ -125,6 +125,18 @@ def test_a_broken_archive_does_not_stop_the_rest(named: tuple[str, ...], call: C
     assert "can't be read as an archive" in call("backfill", path, status=2).stderr  # it is all that was asked for
 
 
+@pytest.mark.parametrize("named", [(), *((name,) for name in sorted(IMPORTERS))])
+def test_an_encrypted_archive_says_so_and_what_to_do(named: tuple[str, ...], call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "locked.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("users.json", "[]")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # APPNOTE 4.4.4: encrypted
+    path.write_bytes(content)
+    said = call("backfill", *named, path, status=2).stderr
+    assert f"{path}: in archives: encrypted; unpack them with the password, and name the folder" in said
+
+
 @pytest.mark.parametrize("named", [(), ("events",)])
 def test_a_file_that_vanishes_does_not_stop_the_rest(
     named: tuple[str, ...], call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -65,3 +65,13 @@ def reason_of(fault: Exception) -> str:
 
 def unheeded(place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None:
     """A `Leave` where nobody asks."""
+
+
+def both(first: Leave, second: Leave) -> Leave:
+    """Tells two."""
+
+    def leave(place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None:
+        for each in (first, second):
+            each(place, why, is_fault=is_fault, count=count)
+
+    return leave

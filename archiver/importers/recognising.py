@@ -19,10 +19,11 @@ from archiver.importers import IMPORTERS
 from archiver.importers.archive import ENCRYPTED, archive_at
 from archiver.importers.document import Document, Tree
 from archiver.importers.folder import Folder
-from archiver.importers.leaving import MEDIA, NO_FORMAT, Leave, reason_of, unheeded
+from archiver.importers.leaving import MEDIA, NO_FORMAT, Leave, Leavings, both, reason_of, unheeded
 from archiver.importers.protocol import Importer
 
 HEAD = 4096
+LOCKED = f"in archives: {ENCRYPTED}; unpack them with the password, and name the folder"
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.zst", ".tzst")
 _NO_TEXT = frozenset({"image", "audio", "video", "font"})
 
@@ -76,7 +77,8 @@ def _at(path: Path, document: Document, leave: Leave) -> Iterator[Document]:
         return
     yield from _all(archive)
     for why, count in archive.left_out.items():
-        leave(document.place, f"in archives: {why}", is_fault=why == ENCRYPTED, count=count)
+        is_locked = why == ENCRYPTED
+        leave(document.place, LOCKED if is_locked else f"in archives: {why}", is_fault=is_locked, count=count)
     if archive.broken:
         leave(document.place, archive.broken, is_fault=True)
 
@@ -91,22 +93,41 @@ def chosen(
     foreign: Foreign = lambda folder: False,
     leave: Leave = unheeded,
 ) -> tuple[Document, ...]:
-    """The documents that a format reads when it was named: every one, but for pictures and the like in folders."""
+    """The documents that a format reads when it was named: every one, but for pictures and the like in folders.
+
+    Raises `UsageError` where there is none, which says what was left alone though it should have been read.
+    """
+    leavings = Leavings()
+    leave = both(leave, leavings)
     every = tuple(documents_at(paths, foreign, leave))
-    if not importer.marks:
-        is_media = [_is_media(each) and each.tree.path(each.within) not in paths for each in every]
-        for each in compress(every, is_media):
-            leave(each.place, MEDIA)
-        return _some(tuple(each for each, is_none in zip(every, is_media, strict=True) if not is_none), importer, paths)
+    found = _marked_of(importer, every, leave) if importer.marks else _no_media(every, paths, leave)
+    if not found:
+        raise _none_of(importer, paths, leavings)
+    return found
+
+
+def _marked_of(importer: Importer, every: tuple[Document, ...], leave: Leave) -> tuple[Document, ...]:
     marked = tuple(each for each in every if each.name in importer.marks and _is_of(importer, each, leave))
     # A format may also come packed in single files, which no name marks.
-    marked = marked or tuple(each for each in every if _is_of(importer, each, leave))
-    if not marked:
-        raise UsageError(
-            f"{', '.join(map(str, paths))}: no {importer.title} here",
-            hint=f"name the folder or archive that holds {' or '.join(sorted(importer.marks))}",
-        )
-    return marked
+    return marked or tuple(each for each in every if _is_of(importer, each, leave))
+
+
+def _no_media(every: tuple[Document, ...], paths: Sequence[Path], leave: Leave) -> tuple[Document, ...]:
+    is_media = [_is_media(each) and each.tree.path(each.within) not in paths for each in every]
+    for each in compress(every, is_media):
+        leave(each.place, MEDIA)
+    return tuple(each for each, is_none in zip(every, is_media, strict=True) if not is_none)
+
+
+def _none_of(importer: Importer, paths: Sequence[Path], leavings: Leavings) -> UsageError:
+    where = ", ".join(map(str, paths))
+    said = f"no {importer.title} here" if importer.marks else f"no file that could be of {importer.title}"
+    marks = " or ".join(sorted(importer.marks))
+    hint = f"name the folder or archive that holds {marks}" if marks else "name files, or their folder"
+    fault = next((each for each in leavings.told if each.is_fault), None)
+    if fault is not None:
+        hint = f"{fault.such[0]}: {fault.why}"
+    return UsageError(f"{where}: {said}", hint=hint)
 
 
 def _is_of(importer: Importer, document: Document, leave: Leave = unheeded) -> bool:
@@ -115,13 +136,6 @@ def _is_of(importer: Importer, document: Document, leave: Leave = unheeded) -> b
     except (Unreadable, OSError) as fault:
         leave(document.place, reason_of(fault), is_fault=True)
         return False
-
-
-def _some(documents: tuple[Document, ...], importer: Importer, paths: Sequence[Path]) -> tuple[Document, ...]:
-    if not documents:
-        where = ", ".join(map(str, paths))
-        raise UsageError(f"{where}: no file that could be of {importer.title}", hint="name files, or their folder")
-    return documents
 
 
 def _is_media(document: Document) -> bool:
