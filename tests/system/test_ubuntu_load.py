@@ -37,7 +37,7 @@ BARE = re.compile(rb"^=== (?P<nick>\S+) (?P<text>(?!.*(?:has (?:joined|left|quit
 """As the earliest logs tell actions, and much of what the system says."""
 CLOCK = re.compile(rb"^\[\d\d:\d\d\]")
 DAY = 24 * 60
-SURE, DOUBT = 10, 120
+SURE, DOUBT = 10, 60
 """Minutes: who spoke twice within so many was there between; who did nothing for so many can't be said to be there."""
 MAILBOXES = 1_000
 
@@ -104,7 +104,7 @@ def seen(logs: Sequence[Sequence[Line]]) -> tuple[list[str], dict[str, Seen]]:
 
     In any case its own, and those in the minutes between two of one nick's own that are `SURE` apart at most, with
     nothing else of it between. None that lies over `DOUBT` behind everything that its nicks did, or those that they
-    were before or came to be; but who changes a nick may have been there since they did something last.
+    were before or came to be.
     """
     told = [line for log in logs for line in log if line.said is not None]
     numbers = sorted(range(len(told)), key=lambda number: told[number].at)
@@ -114,14 +114,11 @@ def seen(logs: Sequence[Sequence[Line]]) -> tuple[list[str], dict[str, Seen]]:
     number = 0
     for log in logs:
         last: dict[str, Line] = {}
-        acted: dict[str, int] = {}
         same = renamed(log)
         for line in log:
             for nick in line.nicks:
                 for owner in map(owner_of, same.get(nick.casefold(), (nick,))):
-                    since = acted.get(owner, line.at) if len(line.nicks) == 2 else line.at
-                    acts.setdefault(owner, set()).update(range(since, line.at + 1))
-                    acted[owner] = line.at
+                    acts.setdefault(owner, set()).add(line.at)
             if line.said is not None:
                 (nick,) = line.nicks
                 if line.sure:
