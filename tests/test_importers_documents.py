@@ -31,6 +31,10 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 DAY = FIXTURES / "irc" / "2016-12-19_20.raw.txt"
 EVENTS = FIXTURES / "events" / "poll.ndjson"
 FILES = {"b/two.txt": b"two" * 1000, "one.txt": b"one", "b/c/three.txt": b""}
+DATABASES = (
+    ("imessage", FIXTURES / "copyleft" / "imessage" / "macos" / "chat.db"),
+    ("xmpp", FIXTURES / "xmpp" / "prosody.sqlite"),
+)
 PACK = {".gz": gzip.compress, ".zst": zstandard.compress, ".tar": bytes}
 
 
@@ -302,3 +306,30 @@ def test_a_damaged_file_beside_an_export_can_not_be_had(tmp_path: Path) -> None:
         file.writestr("menu.txt", "soup and bread")
     path.write_bytes(path.read_bytes().replace(b"soup", b"sous", 1))
     assert Document(Zip(path), "export.txt").content_of("menu.txt") is None
+
+
+@pytest.mark.parametrize("name", ["chat.db.gz", "chat.db", "some.zip"])
+def test_a_packed_database_is_unpacked_once_to_be_looked_at(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many formats look at it; and anew once it has changed."""
+    path, copied, copy = tmp_path / name, 0, sqlitefile._copy
+
+    def counted(*arguments: Any) -> None:
+        nonlocal copied
+        copied += 1
+        copy(*arguments)
+
+    def put(database: Path) -> None:
+        content = database.read_bytes()
+        if name == "some.zip":
+            zip_of(path, {"chat.db": content})
+        else:
+            path.write_bytes(gzip.compress(content))
+
+    monkeypatch.setattr(sqlitefile, "_copy", counted)
+    for count, (format_, database) in enumerate(DATABASES, 1):
+        put(database)
+        for _ in range(2):
+            assert list(recognise((path,)).found) == [format_]
+        assert copied == count

@@ -29,6 +29,8 @@ STEPS = 100_000
 FEWEST = 20_000_000
 STEPS_A_BYTE = 100
 """Steps of SQLite's machine that reading may take: far more than any file needs whose rows lie in it once."""
+Tables = dict[str, tuple[str, ...]]
+"""Names of tables, with those of their columns."""
 _DAMAGED = (sqlite3.Error, OverflowError, UnicodeDecodeError)
 """What a damaged file raises: the last where the name of a column is."""
 
@@ -44,7 +46,7 @@ class Database:
         self._connection = connection
         self._document = document
         self._steps = FEWEST + STEPS_A_BYTE * size
-        self.tables: dict[str, tuple[str, ...]] = {}
+        self.tables: Tables = {}
         for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
             if isinstance(name, str) and not str(sql).lstrip().upper().startswith("CREATE VIRTUAL"):
                 columns = connection.execute("SELECT name FROM pragma_table_info(?)", (name,)).fetchall()
@@ -126,15 +128,33 @@ def opened(document: Document) -> Iterator[Database]:
             connection.close()
 
 
-def tables_of(document: Document, head: bytes) -> dict[str, tuple[str, ...]]:
+_LAST: dict[tuple[object, ...], Tables] = {}
+"""What was looked at last: each format looks at the same, and what is packed is unpacked to be looked at."""
+
+
+def tables_of(document: Document, head: bytes) -> Tables:
     """Its tables and their columns; none where it is no database. Raises `Unreadable` for a broken one."""
     if not head.startswith(MAGIC):
         return {}
+    stamp = _stamp(document)
+    if stamp not in _LAST:
+        try:
+            with opened(document) as database:
+                _LAST.clear()
+                _LAST[stamp] = database.tables
+        except Broken as fault:
+            raise Unreadable(f"{document.place}: {fault}", path=document.place) from fault
+    return _LAST[stamp]
+
+
+def _stamp(document: Document) -> tuple[object, ...]:
+    """Equal while nothing changed it, or the archive it lies in; what lies in memory only equals itself."""
+    file, log = document.tree.path(document.within) or Path(document.tree.place), _log_of(document)
     try:
-        with opened(document) as database:
-            return database.tables
-    except Broken as fault:
-        raise Unreadable(f"{document.place}: {fault}", path=document.place) from fault
+        states = [each.stat() for each in (file, log) if each is not None]
+    except OSError:
+        return (object(),)
+    return document.place, *((each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in states)
 
 
 def is_copied(document: Document) -> bool:
