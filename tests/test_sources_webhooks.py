@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from archiver.config import parse
-from archiver.config.sources import PRODUCTS
+from archiver.config.sources.posted import PRODUCTS
 from archiver.daemon.sources import sources_of
 from archiver.events import SECOND, Captured, Event, Participant, Rejected
 from archiver.importers import IMPORTERS, Options, Reading

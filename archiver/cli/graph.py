@@ -10,7 +10,7 @@ import click
 from archiver.cli.app import App
 from archiver.cli.output import as_json, say
 from archiver.config import Config
-from archiver.config.sources import WebhookTable
+from archiver.config.sources.posted import WebhookTable
 from archiver.daemon.sources import secret_of
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.logs import plain

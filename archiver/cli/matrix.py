@@ -15,7 +15,7 @@ from rich.console import Console
 from archiver.cli.app import App
 from archiver.cli.output import as_json, complain, counted, say
 from archiver.config import Config
-from archiver.config.sources import MatrixTable
+from archiver.config.sources.servers import MatrixTable
 from archiver.daemon.sources import ledger_of
 from archiver.exceptions import UsageError
 from archiver.logs import plain

@@ -9,7 +9,7 @@ import click
 from archiver.cli.app import App
 from archiver.cli.output import as_json, say
 from archiver.config import Config
-from archiver.config.sources import XmppTable
+from archiver.config.sources.posted import XmppTable
 from archiver.exceptions import UsageError
 from archiver.servers import MODULES, compiled, copy
 

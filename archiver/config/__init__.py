@@ -35,7 +35,9 @@ from archiver.config.archiving import (
     unreachable,
 )
 from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Variants, Wrong
-from archiver.config.sources import SOURCES, Smtp, SourceTable, apart, coherent, mail_faults
+from archiver.config.sources import SOURCES, SourceTable, coherent
+from archiver.config.sources.listening import apart
+from archiver.config.sources.mail import Smtp
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.store.template import check_template
 from archiver.types import Mailbox
@@ -303,7 +305,7 @@ class Config(Struct, frozen=True):
     notice: Annotated[Notice, Setting({}, Table(Notice), "")]
     retention: Annotated[tuple[Retention, ...], Setting([], Tables(Retention, unreachable), "")]
     retention_label: Annotated[tuple[RetentionLabel, ...], Setting([], Tables(RetentionLabel, labelled_once), "")]
-    smtp: Annotated[Smtp, Setting({}, Table(Smtp, mail_faults), "")]
+    smtp: Annotated[Smtp, Setting({}, Table(Smtp, Smtp.faults), "")]
     web: Annotated[Web, Setting({}, Table(Web, _paired), "")]
     source: Annotated[tuple[SourceTable, ...], Setting([], Variants(SOURCES, coherent), "")]
     monitor: Annotated[Monitor, Setting({}, Table(Monitor), "")]

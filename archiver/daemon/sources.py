@@ -11,19 +11,11 @@ from msgspec import Struct, structs
 
 from archiver.config import Config
 from archiver.config.settings import Endpoint
-from archiver.config.sources import (
-    HttpTable,
-    JanusTable,
-    Mail,
-    MailTable,
-    MatrixTable,
-    Posted,
-    SecretTable,
-    SipTable,
-    TokenTable,
-    WebhookTable,
-    XmppTable,
-)
+from archiver.config.sources.listening import Certified
+from archiver.config.sources.mail import Mail, MailTable
+from archiver.config.sources.posted import HttpTable, Posted, WebhookTable, XmppTable
+from archiver.config.sources.secrets import SecretTable, TokenTable
+from archiver.config.sources.servers import JanusTable, MatrixTable, SipTable
 from archiver.exceptions import EnvironmentFault
 from archiver.sources import smtp
 from archiver.sources.access import Access
@@ -81,7 +73,7 @@ def _mail(mail: Mail, name: str = "mail") -> Source:
     addresses = [_address(mail.listen, local=False)]
     if mail.lmtp is not None:
         addresses.append(_address(mail.lmtp, local=True))
-    tls = _tls(mail.certificate, mail.key, None)
+    tls = _tls(mail)
     return MailSource(
         name,
         tuple(addresses),
@@ -130,7 +122,7 @@ def memory_of(table: XmppTable, data: Path) -> Path:
 
 def _posted(table: Posted) -> dict[str, Any]:
     limits = http.Limits(table.max_size, 4 * table.max_size, events=table.max_events, connections=table.connections)
-    tls = _tls(table.certificate, table.key, table.client_ca)
+    tls = _tls(table, table.client_ca)
     return {"tls": tls, "limits": limits, "blocking": table.blocking}
 
 
@@ -140,7 +132,7 @@ def _webhook(table: WebhookTable) -> Source:
         place(table.listen),
         lambda keys: _PRODUCTS[table.product](keys, table),
         tuple(map(secret_of, table.secret)),
-        tls=_tls(table.certificate, table.key, None),
+        tls=_tls(table),
         limits=http.Limits(table.max_size, table.max_size, connections=table.connections),
         blocking=table.blocking,
     )
@@ -180,7 +172,7 @@ def _janus(table: JanusTable, data: Path) -> Source:
         custom=Custom(table.people, table.together, table.screens),
         memory=partial(janus.Remembered, data / "sources" / f"janus-{table.name}.db"),
         api=Api(table.api) if table.api else None,
-        tls=_tls(table.certificate, table.key, None),
+        tls=_tls(table),
         limits=http.Limits(table.max_size, 4 * table.max_size, connections=table.connections),
     )
 
@@ -200,7 +192,7 @@ def _matrix(table: MatrixTable, data: Path) -> Source:
         ledger_of(table, data).parent,
         most=table.max_file,
         network=table.network,
-        tls=_tls(table.certificate, table.key, None),
+        tls=_tls(table),
         limits=http.Limits(table.max_size, table.max_size, memory=4 * table.max_size),
     )
 
@@ -213,10 +205,10 @@ def place(endpoint: Endpoint) -> Address:
     return Address(path=Path(endpoint.path)) if endpoint.path else Address(endpoint.host, endpoint.port)
 
 
-def _tls(certificate: str | None, key: str | None, clients: str | None) -> Tls | None:
-    if certificate is None or key is None:
+def _tls(table: Certified, clients: str | None = None) -> Tls | None:
+    if table.certificate is None or table.key is None:
         return None
-    return Tls(Path(certificate), Path(key), Path(clients) if clients is not None else None)
+    return Tls(Path(table.certificate), Path(table.key), Path(clients) if clients is not None else None)
 
 
 _KINDS: dict[type, Callable[..., Source]] = {

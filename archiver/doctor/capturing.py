@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archiver.config import Config
-from archiver.config.sources import JanusTable, MatrixTable, Posted, WebhookTable, XmppTable
+from archiver.config.sources.posted import Posted, WebhookTable, XmppTable
+from archiver.config.sources.servers import JanusTable, MatrixTable
 from archiver.daemon.sources import memory_of, sources_of
 from archiver.doctor.finding import Check, Finding, Verdict
 from archiver.events import SECOND

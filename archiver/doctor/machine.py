@@ -13,7 +13,7 @@ from pathlib import Path
 from archiver.assembly import archive_of, store_of
 from archiver.config import Config
 from archiver.config.settings import Endpoint
-from archiver.config.sources import SipTable
+from archiver.config.sources.servers import SipTable
 from archiver.doctor.finding import Check, Finding, Verdict, judged
 from archiver.spool.locks import holder
 

@@ -1,0 +1,72 @@
+"""What the tables of sources share: where they listen, under which certificate, how much they take. One record of
+each, and the settings that several spell out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from msgspec import Struct
+
+from archiver.config import settings
+from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting
+
+plain_name = settings.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain name of a-z, 0-9, . and -")
+NAME = Setting(REQUIRED, plain_name, "Its name, unlike any other of its type.")
+CONNECTIONS = Setting(200, settings.whole(1, 10_000), "Connections at once.")
+BLOCKING = Setting(False, settings.boolean, "Whether critical mode puts off events of archived conversations.")
+
+
+def kind(name: str, what: str) -> Setting:
+    return Setting(REQUIRED, settings.choice(name), f"{name}: {what}")
+
+
+def at(place: str) -> Setting:
+    return Setting(place, settings.endpoint, "Where to listen: host:port or a socket's path.")
+
+
+def certificate_for(why: str) -> Setting:
+    return Setting("", settings.optional(settings.path), f"PEM file of its certificate, for {why}.")
+
+
+class Listening(Struct, frozen=True):
+    """What listens. Who inherits says where by default: `listen: Annotated[Endpoint, at("127.0.0.1:8026")]`."""
+
+    listen: Endpoint
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        """Where it listens, by key."""
+        return (("listen", self.listen),)
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the table as a whole: key, value and why."""
+        yield from ()
+
+
+class Certified(Listening, frozen=True):
+    """What can listen under a certificate of its own."""
+
+    certificate: Annotated[str | None, certificate_for("TLS")]
+    key: Annotated[str | None, Setting("", settings.optional(settings.path), "PEM file of the certificate's key.")]
+
+    def faults(self) -> Iterator[Fault]:
+        if bool(self.certificate) != bool(self.key):
+            yield "certificate", self.certificate or "", "needs its key, and the key its certificate"
+
+
+def only_here(place: Endpoint) -> bool:
+    """Whether none but this machine can reach it."""
+    return bool(place.path) or place.host in ("localhost", "::1") or place.host.startswith("127.")
+
+
+def apart(places: Sequence[tuple[str, Endpoint]]) -> Iterator[Fault]:
+    """Two that want to listen on one place. `places` are all there are, each with its dotted key."""
+    seen: dict[Endpoint, str] = {}
+    for key, place in places:
+        if place.port == 0 and not place.path:
+            continue
+        if place in seen:
+            yield key, place.path or f"{place.host}:{place.port}", f"is {seen[place]} already"
+        seen.setdefault(place, key)
