@@ -35,7 +35,6 @@ class TestBigBlueButton(ImporterContract):
         *((path, Options()) for path in (SAMPLE, POLLS, LAYOUT, TWICE, WEBCAM)),
         (AUDIO, Options(date="2011-02-02")),
     )
-    golden = True
 
 
 def take(path: Path, options: Options | None = None) -> tuple[list[Captured | Rejected], Counter[str]]:
@@ -85,6 +84,7 @@ def count(path: Path, name: str) -> int:
     return len(re.findall(rf'eventname="{name}"', path.read_text()))
 
 
+@pytest.mark.counted("bigbluebutton")
 @pytest.mark.parametrize(
     ("path", "events", "chats", "polls"),
     [(SAMPLE, 120, 2, 2), (POLLS, 114, 0, 4), (LAYOUT, 120, 3, 0), (TWICE, 38, 0, 0)],

@@ -31,19 +31,16 @@ META = FIXTURES / "meta" / "message_1.json"
 class TestDiscord(ImporterContract):
     importer = IMPORTERS["discord"]
     samples = tuple((path, Options()) for path in DISCORD)
-    golden = True
 
 
 class TestTelegram(ImporterContract):
     importer = IMPORTERS["telegram"]
     samples = tuple((path, Options(zone="America/Argentina/Buenos_Aires")) for path in TELEGRAM)
-    golden = True
 
 
 class TestMeta(ImporterContract):
     importer = IMPORTERS["meta"]
     samples = ((META, Options()),)
-    golden = True
 
 
 Read = tuple[list[Captured], list[Rejected], Reading]
@@ -76,6 +73,7 @@ def texts(captured: list[Captured]) -> list[str | None]:
 # Discord
 
 
+@pytest.mark.counted("discord")
 @pytest.mark.parametrize("path", DISCORD)
 def test_discord_messages_are_there_once(path: Path) -> None:
     raw = json.loads(path.read_text())["messages"]
@@ -185,6 +183,7 @@ def test_discord_tells_what_is_forwarded_commanded_and_renamed(tmp_path: Path) -
 # Telegram
 
 
+@pytest.mark.counted("telegram")
 def test_telegram_messages_are_there_once() -> None:
     raw = json.loads(TELEGRAM[0].read_text())["messages"]
     captured, rejected, reading = read("telegram", TELEGRAM[0], Options(zone="America/Argentina/Buenos_Aires"))
@@ -305,6 +304,7 @@ def test_telegram_tells_all_that_a_message_shows_and_who_was_there_from_the_star
 # Instagram and Messenger
 
 
+@pytest.mark.counted("meta")
 def test_metas_sample_is_read_whole() -> None:
     raw = json.loads(META.read_text())["messages"]
     captured, rejected, reading = read("meta", META)

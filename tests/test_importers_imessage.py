@@ -28,7 +28,6 @@ START = 721_692_800
 class TestIMessage(ImporterContract):
     importer = IMPORTERS["imessage"]
     samples = ((MAC.parent, Options(owner="me@example.com")), (PHONE.parent, Options()))
-    golden = True
 
 
 Read = tuple[list[Captured], list[Rejected], Reading]
@@ -41,6 +40,7 @@ def read(path: Path, options: Options | None = None) -> Read:
     return captured, [each for each in found if isinstance(each, Rejected)], reading
 
 
+@pytest.mark.counted("imessage")
 @pytest.mark.parametrize("path", [MAC, PHONE])
 def test_every_message_is_there_once(path: Path) -> None:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as base:

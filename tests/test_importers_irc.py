@@ -36,7 +36,6 @@ class TestIrc(ImporterContract):
         (FIXTURES / "irc" / "ubuntu-meeting.0.ascii.txt", Options(network="libera")),
         *((FIXTURES / "copyleft" / "irc" / name, Options(channel="#pov")) for name in CLIENTS),
     )
-    golden = True
     golden_samples = samples[len(DAYS) :]
 
 
@@ -74,6 +73,7 @@ def count(path: Path, pattern: bytes) -> int:
     return len(re.findall(pattern, path.read_bytes(), re.MULTILINE))
 
 
+@pytest.mark.counted("irc")
 @pytest.mark.parametrize(
     ("day", "messages", "acts", "system"),
     [

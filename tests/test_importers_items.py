@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
 from collections import Counter
+from email import message_from_bytes
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,6 +43,20 @@ class TestItems(ImporterContract):
     importer = ITEMS
     samples = tuple((named(path, n), Options()) for n, path in enumerate(sorted(EXPECTED.glob("*.eml"))))
     brings_marks = True
+
+
+@pytest.mark.counted("items")
+def test_every_line_of_an_items_attachment_is_there_once() -> None:
+    for path, options in TestItems.samples:
+        (packed,) = [
+            part.get_payload(decode=True)
+            for part in message_from_bytes(path.read_bytes()).walk()
+            if (part.get_filename() or "").endswith(".ndjson.gz")
+        ]
+        lines = [json.loads(line) for line in gzip.decompress(packed).splitlines()]  # type: ignore[arg-type]
+        ids = [each["id"] for each in lines if each["type"] != "archiver.roster"]
+        found = list(ITEMS.read(document_at(path), options, Reading(RECEIVED)))
+        assert [each.event.id for each in found if isinstance(each, Captured)] == ids and len(found) == len(ids) > 0
 
 
 def test_a_header_field_makes_no_item(tmp_path: Path) -> None:

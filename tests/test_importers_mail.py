@@ -34,7 +34,6 @@ class TestMail(ImporterContract):
         (MADE / "lync-archiving.eml", Options(source="lync:example.org")),
         (REAL[0], Options()),
     )
-    golden = True
 
 
 def read(path: Path) -> tuple[list[Captured], list[Rejected], Reading]:
@@ -49,6 +48,7 @@ def live(content: bytes) -> list[Captured | Rejected]:
     return list(read_mail(content, source=SOURCE, received=RECEIVED))
 
 
+@pytest.mark.counted("mail")
 def test_an_mbox_says_what_pythons_own_reader_finds() -> None:
     box = mailbox.mbox(BOX)
     # Python begins a mail at every "From ": the line without a date is text of the first one here.

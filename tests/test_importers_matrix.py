@@ -27,7 +27,6 @@ SPEC = sorted((MATRIX / "spec").glob("m.*.json"))
 class TestMatrix(ImporterContract):
     importer = IMPORTERS["matrix"]
     samples = ((MATRIX / "element", Options()), (HISTORY, Options(network="hs.example")))
-    golden = True
 
 
 Read = tuple[list[Captured], list[Rejected], Reading]
@@ -57,6 +56,7 @@ def dump(path: Path, *events: Any) -> Path:
     return path
 
 
+@pytest.mark.counted("matrix")
 def test_everything_of_elements_export_is_there_once() -> None:
     raw = json.loads(ELEMENT.read_text())["messages"]
     captured, rejected, reading = read(ELEMENT)

@@ -23,7 +23,6 @@ DIRECT = FIXTURES / "mattermost" / "direct"
 class TestMattermost(ImporterContract):
     importer = IMPORTERS["mattermost"]
     samples = ((EXPORT, Options()), (DIRECT, Options(network="hogwarts")))
-    golden = True
 
 
 def read(path: Path) -> tuple[list[Captured], list[Rejected], Reading]:
@@ -33,6 +32,7 @@ def read(path: Path) -> tuple[list[Captured], list[Rejected], Reading]:
     return captured, [each for each in found if isinstance(each, Rejected)], reading
 
 
+@pytest.mark.counted("mattermost")
 @pytest.mark.parametrize("path", [EXPORT, DIRECT / "export.json"])
 def test_every_post_of_a_real_export_is_there_once(path: Path) -> None:
     raw = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]

@@ -27,19 +27,16 @@ XML = FIXTURES / "mattermost" / "actiance" / "actiance_export.xml"
 class TestMattermostTable(ImporterContract):
     importer = IMPORTERS["mattermost-csv"]
     samples = ((FOLDER, Options()),)
-    golden = True
 
 
 class TestMattermostActiance(ImporterContract):
     importer = IMPORTERS["mattermost-actiance"]
     samples = ((XML.parent, Options()),)
-    golden = True
 
 
 class TestMattermostGlobalRelay(ImporterContract):
     importer = IMPORTERS["mattermost-globalrelay"]
     samples = tuple((path, Options()) for path in MAILS)
-    golden = True
 
 
 def read(name: str, path: Path) -> tuple[list[Captured], list[Rejected], Reading]:
@@ -49,6 +46,7 @@ def read(name: str, path: Path) -> tuple[list[Captured], list[Rejected], Reading
     return captured, [each for each in found if isinstance(each, Rejected)], reading
 
 
+@pytest.mark.counted("mattermost-csv")
 def test_every_row_is_there_once() -> None:
     with TABLE.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -107,6 +105,7 @@ def test_any_table_is_events_or_rejected(tmp_path_factory: pytest.TempPathFactor
     assert captured or rejected or not "".join(pieces).strip()
 
 
+@pytest.mark.counted("mattermost-actiance")
 def test_every_element_of_actiances_is_there_once() -> None:
     root = ElementTree.parse(XML).getroot()
     count = {tag: sum(1 for _ in root.iter(tag)) for tag in ("Message", "ParticipantEntered", "ParticipantLeft")}
@@ -149,6 +148,7 @@ def test_both_forms_give_a_post_one_identity() -> None:
     assert all(table[each].time == xml[each].time for each in both)
 
 
+@pytest.mark.counted("mattermost-globalrelay")
 def test_every_line_of_global_relays_transcripts_is_there_once() -> None:
     for path in MAILS:
         raw = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)

@@ -35,7 +35,6 @@ class TestWebVtt(ImporterContract):
         (ZOOM_VTT, Options()),
         *((MEETINGS / "captions" / f"{name}.vtt", TAIPEI) for name in ("comments", "cue_tags", "using_identifiers")),
     )
-    golden = True
 
 
 class TestZoomChat(ImporterContract):
@@ -45,13 +44,11 @@ class TestZoomChat(ImporterContract):
         (SAVED, Options(zone="Europe/Berlin", owner="ann@example.org")),
         (NIGHT, Options()),
     )
-    golden = True
 
 
 class TestJigasi(ImporterContract):
     importer = IMPORTERS["jigasi"]
     samples = ((MEETINGS / "jigasi.json", Options()),)
-    golden = True
 
 
 def read(
@@ -78,6 +75,7 @@ def said(captured: list[Captured]) -> list[tuple[str, str, str]]:
 # WebVTT.
 
 
+@pytest.mark.counted("webvtt")
 @pytest.mark.parametrize("path", sorted((MEETINGS / "captions").glob("*.vtt")), ids=lambda path: path.stem)
 def test_every_cue_of_real_captions_is_there_once(path: Path) -> None:
     arrows = path.read_bytes().count(b"-->")
@@ -202,6 +200,7 @@ def test_any_captions_are_events_or_rejected(tmp_path_factory: pytest.TempPathFa
 # Zoom's chat.
 
 
+@pytest.mark.counted("zoomchat")
 def test_a_saved_chat_and_its_whisper() -> None:
     captured, rejected, reading = read("zoomchat", SAVED, Options(zone="Europe/Berlin"))
     assert not rejected
@@ -280,6 +279,7 @@ def test_any_chat_is_events_or_rejected(tmp_path_factory: pytest.TempPathFactory
 # Jigasi.
 
 
+@pytest.mark.counted("jigasi")
 def test_a_transcript_of_jigasi_is_read_whole() -> None:
     raw = json.loads((MEETINGS / "jigasi.json").read_text())
     spoken = {each["message_id"] for each in raw["events"] if each["event"] == "SPEECH"}

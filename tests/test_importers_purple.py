@@ -32,13 +32,11 @@ OWN = "notices of Pidgin's own"
 class TestPidgin(ImporterContract):
     importer = IMPORTERS["pidgin"]
     samples = samples(PIDGIN)
-    golden = True
 
 
 class TestAdium(ImporterContract):
     importer = IMPORTERS["adium"]
     samples = (*samples(ADIUM), (OLDER, Options(zone="America/New_York")))
-    golden = True
 
 
 def read(name: str, path: Path, options: Options | None = None) -> tuple[list[Event], list[Rejected], Reading]:
@@ -48,6 +46,7 @@ def read(name: str, path: Path, options: Options | None = None) -> tuple[list[Ev
     return captured, [each for each in found if isinstance(each, Rejected)], reading
 
 
+@pytest.mark.counted("pidgin")
 @pytest.mark.parametrize("path", PIDGIN, ids=lambda path: path.parent.name[:12])
 def test_every_line_of_a_real_pidgin_log_is_there_once(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if '<font size="2">(' in line]
@@ -60,6 +59,7 @@ def test_every_line_of_a_real_pidgin_log_is_there_once(path: Path) -> None:
     assert len(events) + reading.ignored[OWN] + len(strange) == len(lines)
 
 
+@pytest.mark.counted("adium")
 @pytest.mark.parametrize("path", ADIUM, ids=lambda path: path.name[:12])
 def test_every_message_of_a_real_adium_log_is_there_once(path: Path) -> None:
     raw = path.read_text()

@@ -26,7 +26,6 @@ MESSAGES = "rocketchat_message.bson"
 class TestRocketChat(ImporterContract):
     importer = IMPORTERS["rocketchat"]
     samples = ((DUMP, Options()),)
-    golden = True
 
 
 def read(folder: Path) -> tuple[list[Captured], list[Rejected], Reading]:
@@ -40,6 +39,7 @@ def collection(name: str) -> list[dict[str, Any]]:
     return bson.decode_all((DUMP / name).read_bytes())
 
 
+@pytest.mark.counted("rocketchat")
 def test_every_message_of_a_real_dump_is_there_once() -> None:
     raw = collection(MESSAGES)
     captured, rejected, reading = read(DUMP)

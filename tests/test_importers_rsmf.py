@@ -27,7 +27,6 @@ RAW = json.loads((UNPACKED / "rsmf_manifest.json").read_text())
 class TestRsmf(ImporterContract):
     importer = RSMF
     samples = ((PACKED, Options()), (UNPACKED, Options(network="case")))
-    golden = True
 
 
 def read(path: Path) -> tuple[list[Captured], list[Rejected], Reading]:
@@ -38,6 +37,7 @@ def read(path: Path) -> tuple[list[Captured], list[Rejected], Reading]:
     return captured, [each for each in found if isinstance(each, Rejected)], reading
 
 
+@pytest.mark.counted("rsmf")
 @pytest.mark.parametrize("path", [PACKED, UNPACKED], ids=["packed", "unpacked"])
 def test_every_event_of_the_manifest_is_there(path: Path) -> None:
     captured, rejected, reading = read(path)

@@ -26,7 +26,6 @@ UNICODE = FIXTURES / "slack" / "unicode.zip"
 class TestSlack(ImporterContract):
     importer = SLACK
     samples = ((PLAN8, Options()), (UNICODE, Options(network="acme")), (DUMP, Options()))
-    golden = True
 
 
 def read(path: Path, options: Options | None = None) -> tuple[list[Captured], list[Rejected], Reading]:
@@ -41,6 +40,7 @@ def raw_messages(path: Path) -> list[dict[str, Any]]:
     return [each for day in path.glob("*/*.json") for each in json.loads(day.read_text())]
 
 
+@pytest.mark.counted("slack")
 @pytest.mark.parametrize("path", [PLAN8, DUMP])
 def test_every_message_of_a_real_export_is_there_once(path: Path) -> None:
     captured, rejected, reading = read(path)

@@ -33,7 +33,6 @@ ANSWERS = tuple(
 class TestTeams(ImporterContract):
     importer = TEAMS
     samples = ((ADMIN, Options()), *((path, CHANNEL) for path in ANSWERS))
-    golden = True
 
 
 def read(path: Path, options: Options = CHANNEL) -> tuple[list[Captured], list[Rejected], Reading]:
@@ -44,6 +43,7 @@ def read(path: Path, options: Options = CHANNEL) -> tuple[list[Captured], list[R
     return captured, [each for each in found if isinstance(each, Rejected)], reading
 
 
+@pytest.mark.counted("teams")
 def test_a_real_export_is_read_whole_and_people_known_by_mail() -> None:
     raw = json.loads(MESSAGES.read_text("utf-8-sig"))
     said = [each for each in raw if each["MessageType"] == "message"]

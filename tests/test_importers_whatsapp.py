@@ -29,13 +29,11 @@ TAIPEI = Options(zone="Asia/Taipei")
 class TestWhatsApp(ImporterContract):
     importer = IMPORTERS["whatsapp"]
     samples = tuple((path, TAIPEI) for path in (*MINER, IPHONE.parent, *HALVES, POKEMON))
-    golden = True
 
 
 class TestSignal(ImporterContract):
     importer = IMPORTERS["signal"]
     samples = ((FIXTURES / "signal" / "chat-miner-test_export.txt", Options()),)
-    golden = True
 
 
 def read(path: Path, options: Options | None = None) -> tuple[list[Captured], list[Rejected], Reading]:
@@ -66,6 +64,7 @@ def test_five_date_forms_of_one_chat_give_the_same_conversation() -> None:
     assert told[0][-1][1].isoformat() == "2021-12-30T22:01:00+00:00"
 
 
+@pytest.mark.counted("whatsapp")
 @pytest.mark.parametrize("path", [*HALVES, POKEMON])
 def test_a_real_chat_is_read_whole(path: Path) -> None:
     begins = re.findall(r"^\S{10}, \d\d:\d\d - ([^:\n]+): ", path.read_text(), re.MULTILINE)
@@ -75,6 +74,7 @@ def test_a_real_chat_is_read_whole(path: Path) -> None:
     assert sum(reading.ignored.values()) == (2 if path is POKEMON else 0)
 
 
+@pytest.mark.counted("signal")
 def test_signals_sample_is_read_whole() -> None:
     ((path, options),) = TestSignal.samples
     found = list(IMPORTERS["signal"].read(document_at(path), options, Reading(RECEIVED)))

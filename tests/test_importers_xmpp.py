@@ -29,7 +29,6 @@ XEPS = sorted((XMPP / "xeps").rglob("*.xml"))
 class TestXmpp(ImporterContract):
     importer = IMPORTERS["xmpp"]
     samples = tuple((path, Options()) for path in (EXPORT, PROSODY, EJABBERD, JULIET))
-    golden = True
 
 
 Read = tuple[list[Captured], list[Rejected], Reading]
@@ -56,6 +55,7 @@ def said(number: int, inner: str, attributes: str = "from='ann@a.example/x' to='
     return f"<message xmlns='jabber:client' id='m{number}' {attributes}>{inner}{stamp}</message>"
 
 
+@pytest.mark.counted("xmpp")
 @pytest.mark.parametrize("path", [PROSODY, EJABBERD])
 def test_every_message_of_an_sql_archive_is_there_once(path: Path) -> None:
     with sqlite3.connect(path) as base:

@@ -51,11 +51,11 @@ EXPECTED = FIXTURES / "expected" / "imported"
 class ImporterContract:
     importer: Importer
     samples: tuple[tuple[Path, Options], ...]
-    golden = False
-    """Whether all that its samples give stands in fixtures/expected/imported (scripts/refresh_fixtures writes it)."""
-
     golden_samples: tuple[tuple[Path, Options], ...] = ()
-    """Which of them that is, where it would be too much of all."""
+    """Which of them stand in fixtures/expected/imported with all they give, where it would be too much of all.
+
+    Only scripts/refresh_fixtures writes it.
+    """
 
     brings_marks = False
     """Whether its events were made by others, and bear what those guessed."""
@@ -74,8 +74,7 @@ class ImporterContract:
         return b"".join(line + b"\n" for line in lines)
 
     def test_its_samples_give_what_is_expected(self) -> None:
-        if self.golden:
-            assert self.told() == (EXPECTED / f"{self.importer.name}.ndjson").read_bytes()
+        assert self.told() == (EXPECTED / f"{self.importer.name}.ndjson").read_bytes()
 
     def document(self, path: Path) -> Document:
         """A file, or the one export in a folder or archive."""
