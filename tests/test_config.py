@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from archiver.config import Config, keys, load, parse, settings
+from archiver.config import Config, keys, load, parse, quantities, settings, values
 from archiver.config.archiving import meet
-from archiver.config.settings import Endpoint, Wrong
 from archiver.config.templates import collide
+from archiver.config.values import Endpoint, Wrong
 from archiver.exceptions import ConfigError
 
 calm = profile(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -286,12 +286,12 @@ def test_a_pool_without_keys_of_its_own_is_only_a_name():
 
 
 def test_days_as_toml_writes_them_or_in_quotes():
-    assert settings.last_day("1970-01-01") == 86_400 * 1_000_000
-    assert settings.last_day(date(2027, 3, 31)) == settings.last_day("2027-03-31")
-    assert settings.day(settings.last_day("2027-03-31")) == "2027-03-31"
+    assert quantities.last_day("1970-01-01") == 86_400 * 1_000_000
+    assert quantities.last_day(date(2027, 3, 31)) == quantities.last_day("2027-03-31")
+    assert quantities.day(quantities.last_day("2027-03-31")) == "2027-03-31"
     for wrong in ("", "2027-02-30", 20270331, datetime(2027, 3, 31), None):
         with pytest.raises(Wrong, match="must be"):
-            settings.last_day(wrong)
+            quantities.last_day(wrong)
 
 
 signs = st.text("ab*?", max_size=4)
@@ -347,12 +347,12 @@ def test_a_file_that_is_not_there_or_no_file(tmp_path):
     [("10m", 600), ("1h30m", 5400), ("1h 30m", 5400), ("90 s", 90), ("1500ms", 1.5), ("1w", 604_800)],
 )
 def test_durations(text, seconds):
-    assert settings.duration("0s", "366d")(text) == seconds * 1_000_000
+    assert quantities.duration("0s", "366d")(text) == seconds * 1_000_000
 
 
 @pytest.mark.parametrize(("text", "count"), [("0B", 0), ("5MiB", 5 << 20), ("5MB", 5_000_000), ("64KiB", 65_536)])
 def test_sizes(text, count):
-    assert settings.size("0B", "1GiB")(text) == count
+    assert quantities.size("0B", "1GiB")(text) == count
 
 
 @pytest.mark.parametrize(
@@ -365,12 +365,12 @@ def test_sizes(text, count):
     ],
 )
 def test_endpoints(text, endpoint):
-    assert settings.endpoint(text) == endpoint
+    assert values.endpoint(text) == endpoint
 
 
 def test_locales_come_out_in_babels_name():
-    assert settings.locale("zh-TW") == "zh_Hant_TW"
-    assert settings.locale("de") == "de"
+    assert values.locale("zh-TW") == "zh_Hant_TW"
+    assert values.locale("de") == "de"
 
 
 anything = st.recursive(
@@ -402,7 +402,7 @@ def test_any_value_of_any_key_is_taken_or_named(key, value):
 @calm
 @given(st.text(max_size=30))
 def test_readers_raise_nothing_but_wrong(text):
-    for read in (settings.zone, settings.locale, settings.folder, settings.address, settings.domain, settings.endpoint):
+    for read in (values.zone, values.locale, values.folder, values.address, values.domain, values.endpoint):
         try:
             assert read(text) is not None
         except Wrong as wrong:

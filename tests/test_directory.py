@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from archiver.addresses import LONGEST, normal, place_of
 from archiver.assembly import directory_of
 from archiver.config import CSV_READERS, load
-from archiver.config.settings import last_day
+from archiver.config.quantities import last_day
 from archiver.directory import Directory
 from archiver.exceptions import ConfigError
 from archiver.people import Person, read_people

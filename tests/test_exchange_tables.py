@@ -11,7 +11,7 @@ from builders import DAY, MINUTE, say
 from test_policy import ALL, EVERYTHING, NOW, ask, finding
 
 from archiver.config import load, parse
-from archiver.config.settings import last_day
+from archiver.config.quantities import last_day
 from archiver.decisions.capability import parse as version_of
 from archiver.decisions.capability import products, supports
 from archiver.decisions.policy import Configuration, Policy, Rules

@@ -17,7 +17,7 @@ from archiver import doctor
 from archiver.assembly import directory_of
 from archiver.cli import main
 from archiver.config import Config, load, parse
-from archiver.config.settings import last_day
+from archiver.config.quantities import last_day
 from archiver.daemon.job import Job
 from archiver.events import ndjson
 from archiver.exceptions import ConfigError

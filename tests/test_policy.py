@@ -14,7 +14,7 @@ from msgspec import structs
 
 from archiver.assembly import archiving_of, terms_of
 from archiver.config import keys, load, parse
-from archiver.config.settings import last_day
+from archiver.config.quantities import last_day
 from archiver.decisions import gate, policy
 from archiver.decisions.policy import (
     Asked,

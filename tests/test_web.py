@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from archiver import inspection
 from archiver.cli.output import size
-from archiver.config.settings import password as read_password
+from archiver.config.values import password as read_password
 from archiver.events import SECOND, moment
 from archiver.inspection.lines import line_of
 from archiver.rendering import lines_of

@@ -15,7 +15,7 @@ from archiver.cli.app import App
 from archiver.cli.output import age, as_json, say, size
 from archiver.cli.searching import Look
 from archiver.config import Config
-from archiver.config.settings import Wrong, endpoint
+from archiver.config.values import Wrong, endpoint
 from archiver.events import SECOND
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.spool import Spool, clock

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from archiver.config import settings, templates
+from archiver.config import quantities, settings, templates, values
 from archiver.config.archiving import (
     Archiving,
     Notice,
@@ -34,10 +34,11 @@ from archiver.config.archiving import (
     moving_faults,
     unreachable,
 )
-from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting, Table, Tables, Variants, Wrong
+from archiver.config.settings import REQUIRED, Setting, Table, Tables, Variants
 from archiver.config.sources import SOURCES, SourceTable, coherent
 from archiver.config.sources.listening import apart
 from archiver.config.sources.mail import Smtp
+from archiver.config.values import Endpoint, Fault, Wrong
 from archiver.exceptions import ConfigError, EnvironmentFault
 from archiver.store.template import check_template
 from archiver.types import Mailbox
@@ -53,36 +54,34 @@ class Store(Struct, frozen=True):
     """Where items go, how they lie there, and what the store says it is."""
 
     version: Annotated[
-        str, Setting("15.2.2562.17", settings.text, "What the mail store says it is; any form a server gives it in.")
+        str, Setting("15.2.2562.17", values.text, "What the mail store says it is; any form a server gives it in.")
     ]
     pairing: Annotated[
         str,
         Setting(
             "",
-            settings.choice("", "online", "cross-premises"),
+            values.choice("", "online", "cross-premises"),
             'How chat and Exchange Online are paired, which opens what holds only then: "online" (both online) or '
             '"cross-premises"; empty: not at all.',
         ),
     ]
-    mail: Annotated[
-        str, Setting("{data}/mail/{domain}/{local}", settings.text, "Path of a mailbox: its Maildir++ root.")
-    ]
+    mail: Annotated[str, Setting("{data}/mail/{domain}/{local}", values.text, "Path of a mailbox: its Maildir++ root.")]
     archive: Annotated[
-        str, Setting("{data}/archive/{domain}/{local}", settings.text, "Path of a mailbox's compliance archive.")
+        str, Setting("{data}/archive/{domain}/{local}", values.text, "Path of a mailbox's compliance archive.")
     ]
     layout: Annotated[
         str,
-        Setting("maildir++", settings.choice("maildir++", because={"fs": _FS}), "How folders lie below a mailbox."),
+        Setting("maildir++", values.choice("maildir++", because={"fs": _FS}), "How folders lie below a mailbox."),
     ]
     folder_encoding: Annotated[
         str,
-        Setting("utf-7", settings.choice("utf-7", "utf-8"), "How the mail server spells folder names on disk."),
+        Setting("utf-7", values.choice("utf-7", "utf-8"), "How the mail server spells folder names on disk."),
     ]
     owner: Annotated[
         str,
         Setting(
             "",
-            settings.matching(r"[A-Za-z0-9_.-]{0,64}", "must be a user's name or number"),
+            values.matching(r"[A-Za-z0-9_.-]{0,64}", "must be a user's name or number"),
             "User that owns what is filed; empty: the archiver's own.",
         ),
     ]
@@ -90,29 +89,29 @@ class Store(Struct, frozen=True):
         str,
         Setting(
             "",
-            settings.matching(r"[A-Za-z0-9_.-]{0,64}", "must be a group's name or number"),
+            values.matching(r"[A-Za-z0-9_.-]{0,64}", "must be a group's name or number"),
             "Group of what is filed; empty: the archiver's own.",
         ),
     ]
-    mode: Annotated[int, Setting("0600", settings.mode, "File mode of items, in octal; folders get the x bits.")]
+    mode: Annotated[int, Setting("0600", quantities.mode, "File mode of items, in octal; folders get the x bits.")]
 
 
 class MailboxTable(Struct, frozen=True):
     """What one mailbox has of its own; what it doesn't say is as for all."""
 
-    address: Annotated[str, Setting(REQUIRED, settings.address, "The mailbox.")]
-    version: Annotated[str | None, Setting("", settings.optional(settings.text), "Version of its store.")]
-    locale: Annotated[str | None, Setting("", settings.optional(settings.locale), "Language of its items.")]
-    zone: Annotated[str | None, Setting("", settings.optional(settings.zone), "Time zone of its items.")]
+    address: Annotated[str, Setting(REQUIRED, values.address, "The mailbox.")]
+    version: Annotated[str | None, Setting("", values.optional(values.text), "Version of its store.")]
+    locale: Annotated[str | None, Setting("", values.optional(values.locale), "Language of its items.")]
+    zone: Annotated[str | None, Setting("", values.optional(values.zone), "Time zone of its items.")]
     folder: Annotated[
         str | None,
-        Setting("", settings.optional(settings.folder), "Name of its Conversation History; empty: as its locale says."),
+        Setting("", values.optional(values.folder), "Name of its Conversation History; empty: as its locale says."),
     ]
     exchange_archiving: Annotated[
         str | None,
         Setting(
             "",
-            settings.optional(settings.exchange_archiving),
+            values.optional(values.exchange_archiving),
             "Where it is archived (ExchangeArchivingPolicy): uninitialized (as its holds say), local, mailbox or none.",
         ),
     ]
@@ -120,17 +119,17 @@ class MailboxTable(Struct, frozen=True):
         str | None,
         Setting(
             "",
-            settings.optional(settings.choice("legacy", "migrating", "mailbox")),
+            values.optional(values.choice("legacy", "migrating", "mailbox")),
             "Its move to another store: legacy (archived locally), migrating (in both) or mailbox (moved).",
         ),
     ]
     migration_ends: Annotated[
         int | None,
-        Setting("", settings.optional(settings.last_day), "Last day of its migration, UTC; required while migrating."),
+        Setting("", values.optional(quantities.last_day), "Last day of its migration, UTC; required while migrating."),
     ]
     quota: Annotated[
         int | None,
-        Setting("", settings.optional(settings.size("1MiB", "100TiB")), "What it may hold; over it, items wait."),
+        Setting("", values.optional(quantities.size("1MiB", "100TiB")), "What it may hold; over it, items wait."),
     ]
 
     @property
@@ -141,8 +140,8 @@ class MailboxTable(Struct, frozen=True):
 class Rewrite(Struct, frozen=True):
     """A system's domain, and the one of its people's mailboxes."""
 
-    source: Annotated[str, Setting(REQUIRED, settings.domain, "Domain that a source uses.", "from")]
-    target: Annotated[str, Setting(REQUIRED, settings.domain, "Domain of its people's mailboxes.", "to")]
+    source: Annotated[str, Setting(REQUIRED, values.domain, "Domain that a source uses.", "from")]
+    target: Annotated[str, Setting(REQUIRED, values.domain, "Domain of its people's mailboxes.", "to")]
 
 
 def _distinct(rules: Sequence[Rewrite]) -> Iterator[Fault]:
@@ -157,16 +156,16 @@ def _distinct(rules: Sequence[Rewrite]) -> Iterator[Fault]:
 class People(Struct, frozen=True):
     """Whose mailbox an address is. As soon as domains or people are named, only those are ours."""
 
-    domains: Annotated[tuple[str, ...], Setting([], settings.domains, "Domains whose addresses have mailboxes here.")]
+    domains: Annotated[tuple[str, ...], Setting([], values.domains, "Domains whose addresses have mailboxes here.")]
     people: Annotated[
         tuple[tuple[str, str], ...],
-        Setting({}, settings.people, 'Exact map: "address as the source has it" = "mailbox".'),
+        Setting({}, values.people, 'Exact map: "address as the source has it" = "mailbox".'),
     ]
     rewrite: Annotated[
         tuple[Rewrite, ...], Setting([], Tables(Rewrite, _distinct), "Domains of a source that stand for another.")
     ]
     file: Annotated[
-        str, Setting("", settings.text, "CSV of address,mailbox and any other key of [[mailbox]], beside this file.")
+        str, Setting("", values.text, "CSV of address,mailbox and any other key of [[mailbox]], beside this file.")
     ]
 
     @property
@@ -179,30 +178,33 @@ class People(Struct, frozen=True):
 class Conversations(Struct, frozen=True):
     """What bounds a conversation, and when it is ready. Times in microseconds."""
 
-    idle: Annotated[int, Setting("10m", settings.duration("1s", "7d"), "A pause this long ends a conversation.")]
-    span: Annotated[int, Setting("12h", settings.duration("1m", "31d"), "So does this time from its first event on.")]
+    idle: Annotated[int, Setting("10m", quantities.duration("1s", "7d"), "A pause this long ends a conversation.")]
+    span: Annotated[int, Setting("12h", quantities.duration("1m", "31d"), "So does this time from its first event on.")]
     silence: Annotated[
-        int, Setting("4h", settings.duration("1m", "31d"), "An open session counts as ended after this silence.")
+        int, Setting("4h", quantities.duration("1m", "31d"), "An open session counts as ended after this silence.")
     ]
     tail: Annotated[
-        int, Setting("5m", settings.duration("0s", "1h"), "What comes this long after a session's end belongs to it.")
+        int, Setting("5m", quantities.duration("0s", "1h"), "What comes this long after a session's end belongs to it.")
     ]
     lateness: Annotated[
-        int, Setting("2m", settings.duration("0s", "1h"), "How late an event of a live source may come.")
+        int, Setting("2m", quantities.duration("0s", "1h"), "How late an event of a live source may come.")
     ]
-    part_events: Annotated[int, Setting(1000, settings.whole(1, 100_000), "Events in one part of a conversation.")]
-    part_bytes: Annotated[int, Setting("5MiB", settings.size("1KiB", "256MiB"), "Bytes of events in one part.")]
+    part_events: Annotated[int, Setting(1000, quantities.whole(1, 100_000), "Events in one part of a conversation.")]
+    part_bytes: Annotated[int, Setting("5MiB", quantities.size("1KiB", "256MiB"), "Bytes of events in one part.")]
     continuation: Annotated[
-        int, Setting("7d", settings.duration("0s", "366d"), "How long a filed conversation can still be continued.")
+        int, Setting("7d", quantities.duration("0s", "366d"), "How long a filed conversation can still be continued.")
     ]
     partial_leave: Annotated[
         int,
         Setting(
-            "30m", settings.duration("1m", "7d"), "Who was silent this long has left, where a source records no leaves."
+            "30m",
+            quantities.duration("1m", "7d"),
+            "Who was silent this long has left, where a source records no leaves.",
         ),
     ]
     missed_quiet: Annotated[
-        int, Setting("60m", settings.duration("0s", "7d"), "Who acted this long before a conversation didn't miss it.")
+        int,
+        Setting("60m", quantities.duration("0s", "7d"), "Who acted this long before a conversation didn't miss it."),
     ]
 
 
@@ -216,38 +218,38 @@ def _ordered(record: Conversations) -> Iterator[Fault]:
 class Transcript(Struct, frozen=True):
     """How items read where a mailbox doesn't say."""
 
-    locale: Annotated[str, Setting("en", settings.locale, "Language of items.")]
-    zone: Annotated[str, Setting("UTC", settings.zone, "Time zone of items; never the machine's.")]
-    show_retracted: Annotated[bool, Setting(False, settings.boolean, "Whether retracted text stays readable.")]
+    locale: Annotated[str, Setting("en", values.locale, "Language of items.")]
+    zone: Annotated[str, Setting("UTC", values.zone, "Time zone of items; never the machine's.")]
+    show_retracted: Annotated[bool, Setting(False, values.boolean, "Whether retracted text stays readable.")]
     max_attachment: Annotated[
-        int, Setting("25MiB", settings.size("0B", "1GiB"), "Larger files are named in the item, and kept beside it.")
+        int, Setting("25MiB", quantities.size("0B", "1GiB"), "Larger files are named in the item, and kept beside it.")
     ]
 
 
 class History(Struct, frozen=True):
     """The user's own Conversation History."""
 
-    enabled: Annotated[bool, Setting(True, settings.boolean, "Whether Conversation History is filed at all.")]
+    enabled: Annotated[bool, Setting(True, values.boolean, "Whether Conversation History is filed at all.")]
 
 
 class Web(Struct, frozen=True):
     """The page of `archiver inspect --web`."""
 
-    listen: Annotated[Endpoint, Setting("127.0.0.1:8026", settings.endpoint, "Where the page listens.")]
+    listen: Annotated[Endpoint, Setting("127.0.0.1:8026", values.endpoint, "Where the page listens.")]
     hosts: Annotated[
-        tuple[str, ...], Setting([], settings.several(settings.domain, "names"), "Names the page may be called by.")
+        tuple[str, ...], Setting([], values.several(values.domain, "names"), "Names the page may be called by.")
     ]
-    user: Annotated[str, Setting("", settings.text, "Who may enter with the password.")]
+    user: Annotated[str, Setting("", values.text, "Who may enter with the password.")]
     password: Annotated[
         str,
         Setting(
             "",
-            settings.password,
+            values.password,
             "Its hash, as `archiver inspect --web --make-password` prints it; needed off loopback.",
         ),
     ]
-    certificate: Annotated[str, Setting("", settings.text, "PEM file of the certificate; needed off loopback.")]
-    key: Annotated[str, Setting("", settings.text, "PEM file of its key.")]
+    certificate: Annotated[str, Setting("", values.text, "PEM file of the certificate; needed off loopback.")]
+    key: Annotated[str, Setting("", values.text, "PEM file of its key.")]
 
 
 def _paired(record: Web) -> Iterator[Fault]:
@@ -263,24 +265,24 @@ class Monitor(Struct, frozen=True):
 
     listen: Annotated[
         Endpoint | None,
-        Setting("", settings.optional(settings.endpoint), "Where /health, /ready and /metrics answer; empty: nowhere."),
+        Setting("", values.optional(values.endpoint), "Where /health, /ready and /metrics answer; empty: nowhere."),
     ]
 
 
 class Schedule(Struct, frozen=True):
     """The scheduled job."""
 
-    every: Annotated[int, Setting("60s", settings.duration("1s", "1d"), "How often ripe conversations are filed.")]
+    every: Annotated[int, Setting("60s", quantities.duration("1s", "1d"), "How often ripe conversations are filed.")]
 
 
 class Log(Struct, frozen=True):
     """What the archiver says of its work, on standard error."""
 
     format: Annotated[
-        str, Setting("auto", settings.choice("auto", "json", "console"), "auto: console where a terminal looks on.")
+        str, Setting("auto", values.choice("auto", "json", "console"), "auto: console where a terminal looks on.")
     ]
     level: Annotated[
-        str, Setting("info", settings.choice("debug", "info", "warning", "error"), "The least level that is written.")
+        str, Setting("info", values.choice("debug", "info", "warning", "error"), "The least level that is written.")
     ]
 
 
@@ -436,7 +438,7 @@ def _nearest(key: str) -> str:
     last = plain.rpartition(".")[2]
     near = get_close_matches(plain, known, 1, 0.75) or [name for name in known if name.rpartition(".")[2] == last][:1]
     near = near or get_close_matches(last, [name.rpartition(".")[2] for name in known], 1)
-    return settings.did_you_mean(near)
+    return values.did_you_mean(near)
 
 
 class Documented(NamedTuple):

@@ -13,12 +13,13 @@ from typing import Annotated, Protocol
 
 from msgspec import Struct
 
-from archiver.config import settings
-from archiver.config.settings import REQUIRED, Fault, Setting, Tables
+from archiver.config import quantities, values
+from archiver.config.settings import REQUIRED, Setting, Tables
+from archiver.config.values import Fault
 
-_quota = settings.size("1MiB", "1024TiB")
+_quota = quantities.size("1MiB", "1024TiB")
 _NAMING = {"name", "sources", "pools"}
-_name = settings.matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must be a plain name of letters, digits and . _ -")
+_name = values.matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must be a plain name of letters, digits and . _ -")
 
 
 class Configuration(Struct, frozen=True, kw_only=True):
@@ -28,7 +29,7 @@ class Configuration(Struct, frozen=True, kw_only=True):
         str,
         Setting(
             "none",
-            settings.choice("none", "im", "im+conference"),
+            values.choice("none", "im", "im+conference"),
             "What is archived at all: none, im (group IM too) or im+conference (EnableArchiving).",
         ),
     ]
@@ -36,7 +37,7 @@ class Configuration(Struct, frozen=True, kw_only=True):
         bool,
         Setting(
             False,
-            settings.boolean,
+            values.boolean,
             "Whether mailboxes get their archive, as their holds say (EnableExchangeArchiving); else the local one.",
         ),
     ]
@@ -44,34 +45,34 @@ class Configuration(Struct, frozen=True, kw_only=True):
         bool,
         Setting(
             False,
-            settings.boolean,
+            values.boolean,
             "Critical mode: rather no conversation than one not archived (BlockOnArchiveFailure).",
         ),
     ]
     failure_after: Annotated[
         int,
-        Setting("15m", settings.duration("0s", "7d"), "How long archiving may fail before critical mode begins."),
+        Setting("15m", quantities.duration("0s", "7d"), "How long archiving may fail before critical mode begins."),
     ]
     cache_purge_hours: Annotated[
         int,
         Setting(
             24,
-            settings.whole(4, 168),
+            quantities.whole(4, 168),
             "Hours after which a conversation that nobody has archived is dropped (CachePurgingInterval).",
         ),
     ]
-    purge: Annotated[bool, Setting(False, settings.boolean, "Whether the archive is purged every day (EnablePurging).")]
+    purge: Annotated[bool, Setting(False, values.boolean, "Whether the archive is purged every day (EnablePurging).")]
     keep_days: Annotated[
         int,
-        Setting(14, settings.whole(1, 2562), "Age in days that is purged (KeepArchivingDataForDays)."),
+        Setting(14, quantities.whole(1, 2562), "Age in days that is purged (KeepArchivingDataForDays)."),
     ]
     purge_exported_only: Annotated[
         bool,
-        Setting(
-            False, settings.boolean, "Purge only what is that old and was exported too (PurgeExportedArchivesOnly)."
-        ),
+        Setting(False, values.boolean, "Purge only what is that old and was exported too (PurgeExportedArchivesOnly)."),
     ]
-    purge_hour: Annotated[int, Setting(2, settings.whole(0, 23), "Hour of the day of the purge, UTC (PurgeHourOfDay).")]
+    purge_hour: Annotated[
+        int, Setting(2, quantities.whole(0, 23), "Hour of the day of the purge, UTC (PurgeHourOfDay).")
+    ]
 
 
 class Scoped(Configuration, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ class Pool(Scoped, frozen=True, kw_only=True):
     name: Annotated[str, Setting(REQUIRED, _name, "Name of a pool of sources.")]
     sources: Annotated[
         tuple[str, ...],
-        Setting(REQUIRED, settings.patterns, "The sources in it; * stands for anything, ? for one character."),
+        Setting(REQUIRED, values.patterns, "The sources in it; * stands for anything, ? for one character."),
     ]
 
 
@@ -99,7 +100,7 @@ class Site(Scoped, frozen=True, kw_only=True):
     """Pools under one name; with keys of its own, the configuration of those that have none, whole."""
 
     name: Annotated[str, Setting(REQUIRED, _name, "Name of a site.")]
-    pools: Annotated[tuple[str, ...], Setting(REQUIRED, settings.names, "The pools in it.")]
+    pools: Annotated[tuple[str, ...], Setting(REQUIRED, values.names, "The pools in it.")]
 
 
 class Archiving(Configuration, frozen=True, kw_only=True):
@@ -123,11 +124,11 @@ class Policy(Struct, frozen=True, kw_only=True):
     internal: Annotated[
         bool,
         Setting(
-            False, settings.boolean, "Archive conversations in which everybody has a mailbox here (ArchiveInternal)."
+            False, values.boolean, "Archive conversations in which everybody has a mailbox here (ArchiveInternal)."
         ),
     ]
     external: Annotated[
-        bool, Setting(False, settings.boolean, "Archive those in which somebody has none (ArchiveExternal).")
+        bool, Setting(False, values.boolean, "Archive those in which somebody has none (ArchiveExternal).")
     ]
 
 
@@ -136,7 +137,7 @@ class SitePolicy(Policy, frozen=True, kw_only=True):
 
 
 class UserPolicy(Policy, frozen=True, kw_only=True):
-    address: Annotated[str, Setting(REQUIRED, settings.address, "The mailbox this is for.")]
+    address: Annotated[str, Setting(REQUIRED, values.address, "The mailbox this is for.")]
 
 
 class Policies(Policy, frozen=True, kw_only=True):
@@ -149,10 +150,10 @@ class Policies(Policy, frozen=True, kw_only=True):
 class Notice(Struct, frozen=True):
     """What people are told who are archived."""
 
-    subject: Annotated[str, Setting("Your conversations are archived", settings.text, "Subject of the notice.")]
+    subject: Annotated[str, Setting("Your conversations are archived", values.text, "Subject of the notice.")]
     text: Annotated[
         str,
-        Setting("", settings.prose, "What who is archived is told, once, in Conversation History; empty: nothing."),
+        Setting("", values.prose, "What who is archived is told, once, in Conversation History; empty: nothing."),
     ]
 
 
@@ -160,18 +161,16 @@ class Retention(Struct, frozen=True, kw_only=True):
     """How long items stay in one folder of some mailboxes."""
 
     mailbox: Annotated[
-        str, Setting("*", settings.pattern, "Mailboxes it is for; * stands for anything. The first that fits is used.")
+        str, Setting("*", values.pattern, "Mailboxes it is for; * stands for anything. The first that fits is used.")
     ]
     folder: Annotated[
-        str, Setting(REQUIRED, settings.choice("history", "archive"), "history (the owner's own) or archive.")
+        str, Setting(REQUIRED, values.choice("history", "archive"), "history (the owner's own) or archive.")
     ]
     days: Annotated[
-        int, Setting(REQUIRED, settings.whole(1, 36_525), "Days after its last event at which an item is purged.")
+        int, Setting(REQUIRED, quantities.whole(1, 36_525), "Days after its last event at which an item is purged.")
     ]
-    hour: Annotated[int, Setting(2, settings.whole(0, 23), "Hour of the day of the purge, UTC.")]
-    exported_only: Annotated[
-        bool, Setting(False, settings.boolean, "Purge only what is that old and was exported too.")
-    ]
+    hour: Annotated[int, Setting(2, quantities.whole(0, 23), "Hour of the day of the purge, UTC.")]
+    exported_only: Annotated[bool, Setting(False, values.boolean, "Purge only what is that old and was exported too.")]
 
 
 class RetentionLabel(Struct, frozen=True, kw_only=True):
@@ -181,12 +180,12 @@ class RetentionLabel(Struct, frozen=True, kw_only=True):
         str,
         Setting(
             REQUIRED,
-            settings.matching(r"[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,100}", "must be an IMAP keyword: one plain word"),
+            values.matching(r"[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,100}", "must be an IMAP keyword: one plain word"),
             "An IMAP keyword on an item, which goes before [[retention]].",
         ),
     ]
     days: Annotated[
-        int, Setting(REQUIRED, settings.whole(0, 36_525), "Days such an item stays: longer or shorter; 0: for good.")
+        int, Setting(REQUIRED, quantities.whole(0, 36_525), "Days such an item stays: longer or shorter; 0: for good.")
     ]
 
 
@@ -301,7 +300,7 @@ def moving_faults(facts: Moving) -> Iterator[Fault]:
     if facts.migration == "migrating" and facts.migration_ends is None:
         yield "migration_ends", "", "is missing: both stores at once is a state of migration, and must have an end"
     if facts.migration != "migrating" and facts.migration_ends is not None:
-        yield "migration_ends", settings.day(facts.migration_ends), 'needs migration = "migrating"'
+        yield "migration_ends", quantities.day(facts.migration_ends), 'needs migration = "migrating"'
     if (facts.exchange_archiving, facts.migration) in _FORBIDDEN:
         why = _FORBIDDEN[facts.exchange_archiving, facts.migration]
         yield (

@@ -10,12 +10,12 @@ from typing import Any, cast
 from msgspec import Struct, structs
 
 from archiver.config import Config
-from archiver.config.settings import Endpoint
 from archiver.config.sources.listening import Certified
 from archiver.config.sources.mail import Mail, MailTable
 from archiver.config.sources.posted import HttpTable, Posted, WebhookTable, XmppTable
 from archiver.config.sources.secrets import SecretTable, TokenTable
 from archiver.config.sources.servers import JanusTable, MatrixTable, SipTable
+from archiver.config.values import Endpoint
 from archiver.exceptions import EnvironmentFault
 from archiver.sources import smtp
 from archiver.sources.access import Access

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from archiver.assembly import archive_of, store_of
 from archiver.config import Config
-from archiver.config.settings import Endpoint
 from archiver.config.sources.servers import SipTable
+from archiver.config.values import Endpoint
 from archiver.doctor.finding import Check, Finding, Verdict, judged
 from archiver.spool.locks import holder
 

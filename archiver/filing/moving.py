@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from archiver.assembly import said_in
 from archiver.config import Config
-from archiver.config.settings import day
+from archiver.config.quantities import day
 from archiver.decisions.policy import is_overdue
 from archiver.directory import Directory
 from archiver.exceptions import ConfigError

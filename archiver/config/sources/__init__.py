@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from archiver.config.settings import Endpoint, Fault
 from archiver.config.sources.mail import MailTable
 from archiver.config.sources.posted import HttpTable, WebhookTable, XmppTable
 from archiver.config.sources.servers import JanusTable, MatrixTable, SipTable
+from archiver.config.values import Endpoint, Fault
 
 
 class SourceTable(Protocol):

@@ -9,25 +9,26 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from archiver.config import settings
-from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting
+from archiver.config import quantities, values
+from archiver.config.settings import REQUIRED, Setting
+from archiver.config.values import Endpoint, Fault
 
-plain_name = settings.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain name of a-z, 0-9, . and -")
+plain_name = values.matching(r"[a-z0-9][a-z0-9.-]{0,39}", "must be a short plain name of a-z, 0-9, . and -")
 NAME = Setting(REQUIRED, plain_name, "Its name, unlike any other of its type.")
-CONNECTIONS = Setting(200, settings.whole(1, 10_000), "Connections at once.")
-BLOCKING = Setting(False, settings.boolean, "Whether critical mode puts off events of archived conversations.")
+CONNECTIONS = Setting(200, quantities.whole(1, 10_000), "Connections at once.")
+BLOCKING = Setting(False, values.boolean, "Whether critical mode puts off events of archived conversations.")
 
 
 def kind(name: str, what: str) -> Setting:
-    return Setting(REQUIRED, settings.choice(name), f"{name}: {what}")
+    return Setting(REQUIRED, values.choice(name), f"{name}: {what}")
 
 
 def at(place: str) -> Setting:
-    return Setting(place, settings.endpoint, "Where to listen: host:port or a socket's path.")
+    return Setting(place, values.endpoint, "Where to listen: host:port or a socket's path.")
 
 
 def certificate_for(why: str) -> Setting:
-    return Setting("", settings.optional(settings.path), f"PEM file of its certificate, for {why}.")
+    return Setting("", values.optional(values.path), f"PEM file of its certificate, for {why}.")
 
 
 class Listening(Struct, frozen=True):
@@ -49,7 +50,7 @@ class Certified(Listening, frozen=True):
     """What can listen under a certificate of its own."""
 
     certificate: Annotated[str | None, certificate_for("TLS")]
-    key: Annotated[str | None, Setting("", settings.optional(settings.path), "PEM file of the certificate's key.")]
+    key: Annotated[str | None, Setting("", values.optional(values.path), "PEM file of the certificate's key.")]
 
     def faults(self) -> Iterator[Fault]:
         if bool(self.certificate) != bool(self.key):

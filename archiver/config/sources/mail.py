@@ -5,42 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from archiver.config import settings
-from archiver.config.settings import Endpoint, Fault, Setting
+from archiver.config import quantities, values
+from archiver.config.settings import Setting
 from archiver.config.sources.listening import CONNECTIONS, NAME, Certified, certificate_for, kind, only_here
 from archiver.config.sources.secrets import SECRETS, SecretTable
+from archiver.config.values import Endpoint, Fault
 
 
 class Mail(Certified, frozen=True):
     """A mail intake, wherever it is configured."""
 
-    listen: Annotated[Endpoint, Setting("127.0.0.1:8025", settings.endpoint, "Where to listen for SMTP.")]
+    listen: Annotated[Endpoint, Setting("127.0.0.1:8025", values.endpoint, "Where to listen for SMTP.")]
     lmtp: Annotated[
         Endpoint | None,
-        Setting("", settings.optional(settings.endpoint), "Where to listen for LMTP: host:port or a socket's path."),
+        Setting("", values.optional(values.endpoint), "Where to listen for LMTP: host:port or a socket's path."),
     ]
     certificate: Annotated[str | None, certificate_for("STARTTLS")]
-    require_tls: Annotated[bool, Setting(False, settings.boolean, "Whether mail is only taken after STARTTLS.")]
+    require_tls: Annotated[bool, Setting(False, values.boolean, "Whether mail is only taken after STARTTLS.")]
     login: Annotated[tuple[SecretTable, ...], SECRETS]
     clients: Annotated[
         tuple[str, ...],
-        Setting([], settings.networks, "Networks of clients that are let in, as 10.0.0.0/8; none: any."),
+        Setting([], values.networks, "Networks of clients that are let in, as 10.0.0.0/8; none: any."),
     ]
-    max_size: Annotated[int, Setting("64MiB", settings.size("64KiB", "1GiB"), "Larger mail is refused.")]
+    max_size: Annotated[int, Setting("64MiB", quantities.size("64KiB", "1GiB"), "Larger mail is refused.")]
     connections: Annotated[int, CONNECTIONS]
     events: Annotated[
         str,
         Setting(
             "direct",
-            settings.choice("direct", "all", "none"),
+            values.choice("direct", "all", "none"),
             "Whose attached events are believed: of mail no server passed on, of all, of none.",
         ),
     ]
     blocking: Annotated[
         bool,
-        Setting(
-            False, settings.boolean, "Whether critical mode answers mail of archived conversations with try later."
-        ),
+        Setting(False, values.boolean, "Whether critical mode answers mail of archived conversations with try later."),
     ]
 
     @property
@@ -59,7 +58,7 @@ class Mail(Certified, frozen=True):
 class Smtp(Mail, frozen=True):
     """Journal intake as it works without any configuration."""
 
-    enabled: Annotated[bool, Setting(True, settings.boolean, "Whether to take journalled mail.")]
+    enabled: Annotated[bool, Setting(True, values.boolean, "Whether to take journalled mail.")]
 
 
 class MailTable(Mail, frozen=True):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from archiver.config import settings
-from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting
+from archiver.config import quantities, values
+from archiver.config.settings import REQUIRED, Setting
 from archiver.config.sources.listening import BLOCKING, CONNECTIONS, NAME, Certified, at, kind
 from archiver.config.sources.secrets import SECRETS, TOKENS, SecretTable, TokenTable
+from archiver.config.values import Endpoint, Fault
 
 PRODUCTS = ("slack", "bigbluebutton", "graph", "mattermost", "rocketchat", "zulip")
 """Whose webhooks are understood."""
@@ -19,11 +20,11 @@ class Posted(Certified, frozen=True):
 
     client_ca: Annotated[
         str | None,
-        Setting("", settings.optional(settings.path), "PEM file; only who has a certificate by one of these may talk."),
+        Setting("", values.optional(values.path), "PEM file; only who has a certificate by one of these may talk."),
     ]
     token: Annotated[tuple[TokenTable, ...], TOKENS]
-    max_size: Annotated[int, Setting("16MiB", settings.size("64KiB", "256MiB"), "Larger requests are refused.")]
-    max_events: Annotated[int, Setting(10_000, settings.whole(1, 100_000), "Requests with more events are refused.")]
+    max_size: Annotated[int, Setting("16MiB", quantities.size("64KiB", "256MiB"), "Larger requests are refused.")]
+    max_events: Annotated[int, Setting(10_000, quantities.whole(1, 100_000), "Requests with more events are refused.")]
     connections: Annotated[int, CONNECTIONS]
     blocking: Annotated[bool, BLOCKING]
 
@@ -51,7 +52,7 @@ class XmppTable(Posted, frozen=True):
     listen: Annotated[Endpoint, at("127.0.0.1:8028")]
     conference: Annotated[
         tuple[str, ...],
-        Setting([], settings.several(settings.pattern, "hosts"), "Hosts whose rooms are web conferences; * as above."),
+        Setting([], values.several(values.pattern, "hosts"), "Hosts whose rooms are web conferences; * as above."),
     ]
 
 
@@ -60,26 +61,26 @@ class WebhookTable(Certified, frozen=True):
 
     type: Annotated[str, kind("webhook", "what a product posts by itself.")]
     name: Annotated[str, NAME]
-    product: Annotated[str, Setting(REQUIRED, settings.choice(*PRODUCTS), "Whose webhook it is.")]
+    product: Annotated[str, Setting(REQUIRED, values.choice(*PRODUCTS), "Whose webhook it is.")]
     listen: Annotated[Endpoint, at("127.0.0.1:8027")]
     secret: Annotated[tuple[SecretTable, ...], SECRETS]
     network: Annotated[
         str,
-        Setting("", settings.text, "What its source is called, as with --network of a backfill; empty: its own id."),
+        Setting("", values.text, "What its source is called, as with --network of a backfill; empty: its own id."),
     ]
     url: Annotated[
         str,
         Setting(
             "",
-            settings.text,
+            values.text,
             "How the product reaches it: bigbluebutton's checksum and `archiver graph subscribe` need it.",
         ),
     ]
     decryption_key: Annotated[
         str | None,
-        Setting("", settings.optional(settings.path), "PEM file of the key that graph's subscription encrypts to."),
+        Setting("", values.optional(values.path), "PEM file of the key that graph's subscription encrypts to."),
     ]
-    max_size: Annotated[int, Setting("4MiB", settings.size("64KiB", "64MiB"), "Larger requests are refused.")]
+    max_size: Annotated[int, Setting("4MiB", quantities.size("64KiB", "64MiB"), "Larger requests are refused.")]
     connections: Annotated[int, CONNECTIONS]
     blocking: Annotated[bool, BLOCKING]
 

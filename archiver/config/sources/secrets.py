@@ -7,12 +7,13 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from archiver.config import settings
-from archiver.config.settings import REQUIRED, Fault, Setting, Tables
+from archiver.config import quantities, values
+from archiver.config.settings import REQUIRED, Setting, Tables
 from archiver.config.sources.listening import plain_name
+from archiver.config.values import Fault
 
-_digest = settings.matching(r"[0-9a-fA-F]{64}", "must be a SHA-256 digest: 64 hexadecimal digits")
-_variable = settings.matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "must be the name of an environment variable")
+_digest = values.matching(r"[0-9a-fA-F]{64}", "must be a SHA-256 digest: 64 hexadecimal digits")
+_variable = values.matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "must be the name of an environment variable")
 
 
 class SecretTable(Struct, frozen=True):
@@ -21,10 +22,10 @@ class SecretTable(Struct, frozen=True):
     name: Annotated[str, Setting(REQUIRED, plain_name, "Whose it is.")]
     sha256: Annotated[
         str | None,
-        Setting("", settings.optional(_digest), "SHA-256 of the secret (hex); or else `file` or `env`."),
+        Setting("", values.optional(_digest), "SHA-256 of the secret (hex); or else `file` or `env`."),
     ]
-    file: Annotated[str | None, Setting("", settings.optional(settings.path), "File that holds it.")]
-    env: Annotated[str | None, Setting("", settings.optional(_variable), "Environment variable that holds it.")]
+    file: Annotated[str | None, Setting("", values.optional(values.path), "File that holds it.")]
+    env: Annotated[str | None, Setting("", values.optional(_variable), "Environment variable that holds it.")]
 
 
 class TokenTable(SecretTable, frozen=True):
@@ -32,9 +33,9 @@ class TokenTable(SecretTable, frozen=True):
 
     sources: Annotated[
         tuple[str, ...],
-        Setting(REQUIRED, settings.patterns, "What it may write: sources; * stands for anything, ? for one character."),
+        Setting(REQUIRED, values.patterns, "What it may write: sources; * stands for anything, ? for one character."),
     ]
-    rate: Annotated[int, Setting(0, settings.whole(0, 1_000_000), "Events a second that it may send; 0: any number.")]
+    rate: Annotated[int, Setting(0, quantities.whole(0, 1_000_000), "Events a second that it may send; 0: any number.")]
 
 
 def _one_each(tokens: Sequence[SecretTable]) -> Iterator[Fault]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from archiver.config import settings
-from archiver.config.settings import REQUIRED, Endpoint, Fault, Setting
+from archiver.config import quantities, values
+from archiver.config.settings import REQUIRED, Setting
 from archiver.config.sources.listening import CONNECTIONS, NAME, Certified, Listening, at, kind, only_here
 from archiver.config.sources.secrets import SECRETS, SecretTable
+from archiver.config.values import Endpoint, Fault
 
 _PEOPLE = ("name", "id", "display", "opaque_id")
-_web = settings.matching(r"https?://[A-Za-z0-9.:\[\]-]{1,255}/?", "must be as https://matrix.example.org")
-_api = settings.matching(
+_web = values.matching(r"https?://[A-Za-z0-9.:\[\]-]{1,255}/?", "must be as https://matrix.example.org")
+_api = values.matching(
     r"(https?://[A-Za-z0-9.:\[\]-]{1,255}(/[A-Za-z0-9._-]{1,100})*)?/?", "must be as http://127.0.0.1:8088/janus"
 )
 
@@ -28,20 +29,20 @@ class JanusTable(Certified, frozen=True):
         str,
         Setting(
             "name",
-            settings.choice(*_PEOPLE),
+            values.choice(*_PEOPLE),
             "What is somebody's address: name (a TextRoom's username, a VideoRoom's display name), id (the username, "
             "a VideoRoom's participant id), display or opaque_id.",
         ),
     ]
     together: Annotated[
         bool,
-        Setting(False, settings.boolean, "Whether a VideoRoom and a TextRoom of one number are one conference."),
+        Setting(False, values.boolean, "Whether a VideoRoom and a TextRoom of one number are one conference."),
     ]
     screens: Annotated[
         tuple[str, ...],
         Setting(
             ["*screen*"],
-            settings.several(settings.pattern, "descriptions"),
+            values.several(values.pattern, "descriptions"),
             "Descriptions of streams that are shared screens; * stands for anything.",
         ),
     ]
@@ -53,7 +54,7 @@ class JanusTable(Certified, frozen=True):
             "Janus' HTTP API, as http://127.0.0.1:8088/janus: asked what rooms are called, and who is in them.",
         ),
     ]
-    max_size: Annotated[int, Setting("4MiB", settings.size("64KiB", "64MiB"), "Larger deliveries are refused.")]
+    max_size: Annotated[int, Setting("4MiB", quantities.size("64KiB", "64MiB"), "Larger deliveries are refused.")]
     connections: Annotated[int, CONNECTIONS]
 
     @property
@@ -74,17 +75,17 @@ class MatrixTable(Certified, frozen=True):
     name: Annotated[str, NAME]
     homeserver: Annotated[str, Setting(REQUIRED, _web, "The homeserver's address, as https://matrix.example.org.")]
     registration: Annotated[
-        str, Setting(REQUIRED, settings.path, "The registration, as `archiver matrix register` makes it.")
+        str, Setting(REQUIRED, values.path, "The registration, as `archiver matrix register` makes it.")
     ]
     listen: Annotated[Endpoint, at("127.0.0.1:8029")]
     network: Annotated[
         str,
-        Setting("", settings.text, "What its source is called; empty: the server that each room was made on."),
+        Setting("", values.text, "What its source is called; empty: the server that each room was made on."),
     ]
     max_file: Annotated[
-        int, Setting("64MiB", settings.size("1B", "4GiB"), "Larger files are only described, not fetched.")
+        int, Setting("64MiB", quantities.size("1B", "4GiB"), "Larger files are only described, not fetched.")
     ]
-    max_size: Annotated[int, Setting("64MiB", settings.size("8MiB", "1GiB"), "Larger transactions are refused.")]
+    max_size: Annotated[int, Setting("64MiB", quantities.size("8MiB", "1GiB"), "Larger transactions are refused.")]
 
     @property
     def blocking(self) -> bool:
@@ -98,17 +99,17 @@ class SipTable(Listening, frozen=True):
     type: Annotated[str, kind("sip", "messages and calls of SIP, by HEPv3.")]
     name: Annotated[str, NAME]
     listen: Annotated[
-        Endpoint, Setting("127.0.0.1:9060", settings.endpoint, "Where to listen, over UDP and TCP: host:port.")
+        Endpoint, Setting("127.0.0.1:9060", values.endpoint, "Where to listen, over UDP and TCP: host:port.")
     ]
     clients: Annotated[
         tuple[str, ...],
-        Setting([], settings.networks, "Networks of capture agents that are let in, as 10.0.0.0/8; none: any."),
+        Setting([], values.networks, "Networks of capture agents that are let in, as 10.0.0.0/8; none: any."),
     ]
     conference: Annotated[
         tuple[str, ...],
         Setting(
             ["*"],
-            settings.several(settings.pattern, "addresses"),
+            values.several(values.pattern, "addresses"),
             "Addresses that may be conferences, as *@conf.example.org; * stands for anything.",
         ),
     ]
