@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiver.config import CSV_READERS, Config, content_of, templates
+from archiver.config import Config, content_of, templates
 from archiver.config.archiving import Configuration, Policy, Scoped, moving_faults
+from archiver.config.mailboxes import CSV_READERS
 from archiver.conversations.rules import Rules
 from archiver.decisions import gate, policy, retention
 from archiver.directory import Directory

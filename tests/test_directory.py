@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from archiver.addresses import LONGEST, normal, place_of
 from archiver.assembly import directory_of
-from archiver.config import CSV_READERS, load
+from archiver.config import load
+from archiver.config.mailboxes import CSV_READERS
 from archiver.config.quantities import last_day
 from archiver.directory import Directory
 from archiver.exceptions import ConfigError
