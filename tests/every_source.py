@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
+from tls_strangers import files as tls_files
 
 from archiver.addresses import normal
 from archiver.assembly import terms_of
@@ -44,8 +45,13 @@ NAMES = (
 
 
 def tables(folder: Path) -> dict[str, Any]:
-    """One source of each type, a second one of mail that asks for a log-in, and a neighbour with a token of its own."""
+    """One source of each type, a second one of mail that asks for a log-in, and a neighbour with a token of its own.
+
+    Those called secure are under TLS, which asks for a certificate where it can.
+    """
     secret, file = folder / "secret", folder / "matrix.yaml"
+    tls = tls_files(folder)
+    own = {key: tls[key] for key in ("certificate", "key")}
     secret.write_text(SECRET)
     registration.save(file, registration.written(MATRIX, "hs.test"))
 
@@ -61,6 +67,8 @@ def tables(folder: Path) -> dict[str, Any]:
         "smtp": {"listen": HERE, "max_size": SMALL},
         "source": [
             source("smtp", "guarded", login=named),
+            source("smtp", "secure", **own),
+            source("http", "secure", token=token(SECRET, "test:secure"), **tls),
             source("http", "gateway", max_size=SMALL, token=token(SECRET, "test:gateway")),
             source("http", "neighbour", token=token(OTHER, "test:neighbour")),
             source("webhook", "slack", product="slack", secret=named, max_size=SMALL),

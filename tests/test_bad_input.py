@@ -20,6 +20,7 @@ from janus_builder import log_in
 from sip_builder import ANN, FOCUS, answer, hep, report, request
 from structlog.testing import capture_logs
 from test_sources_webhooks import signed
+from tls_strangers import ALWAYS, ASKED, Stranger
 from xmpp_builder import body, message, ndjson
 
 from archiver.sources import connection, serving
@@ -139,6 +140,29 @@ def by_mail(name: str, *said: str) -> Attack:
     return attack
 
 
+def by_handshake(stranger: Stranger) -> Attack:
+    """The alert."""
+
+    def attack(at: Everything) -> str:
+        return stranger.meet(socket.create_connection(("127.0.0.1", at.port("http:secure")), timeout=30))
+
+    return attack
+
+
+def by_starttls(stranger: Stranger) -> Attack:
+    """The alert."""
+
+    def attack(at: Everything) -> str:
+        client = socket.create_connection(("127.0.0.1", at.port("smtp:secure")), timeout=30)
+        with client.makefile("rb", buffering=0) as replies:
+            replies.readline()
+            client.sendall(b"HELO me\r\nSTARTTLS\r\n")
+            assert replies.readline().startswith(b"250") and replies.readline().startswith(b"220")
+        return stranger.meet(client)
+
+    return attack
+
+
 def by_datagram(*packets: bytes) -> Attack:
     """Nobody answers a datagram."""
 
@@ -221,6 +245,14 @@ ITEMS = [
     Bad("a slow packet", "sip:proxy", by_stream("sip:proxy", hep(request(), key=KEY)[:-9]), "closed", "too slow"),
     Bad("another's source", "http:gateway", to_gateway(FOR_NEIGHBOUR), NOT_THEIRS, "another's source"),
     Bad("another's source", "xmpp:server", to_xmpp(FORGED), NOT_THEIRS, "another's source"),
+]
+ITEMS += [
+    Bad(f"TLS, {what}", "http:secure", by_handshake(stranger), stranger.told, stranger.counted)
+    for what, stranger in (ASKED | ALWAYS).items()
+]
+ITEMS += [
+    Bad(f"STARTTLS, {what}", "smtp:secure", by_starttls(stranger), stranger.told, stranger.counted)
+    for what, stranger in ALWAYS.items()
 ]
 
 

@@ -17,15 +17,17 @@ from typing import Any
 import pytest
 import trustme
 import zstandard
-from contracts.source import SourceContract, Spooled
+from contracts.source import SourceContract, Spooled, eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from structlog.testing import capture_logs
+from tls_strangers import ALWAYS, ASKED, Stranger
+from tls_strangers import files as tls_files
 
 from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater, UsageError
-from archiver.sources import serving
+from archiver.sources import handshake, serving
 from archiver.sources.cloudevents import BATCH, LINES, ONE
 from archiver.sources.credentials import digest_of
 from archiver.sources.http import receiving, reception
@@ -600,6 +602,9 @@ class TestTls:
         client.close()
         return status
 
+    def connected(self, source: HttpSource) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", source.address.port), timeout=20)
+
     def trusting(self, authority: trustme.CA) -> ssl.SSLContext:
         context = ssl.create_default_context()
         authority.configure_trust(context)
@@ -628,6 +633,34 @@ class TestTls:
         known = self.trusting(authority)
         authority.issue_cert("gateway").configure_cert(known)
         assert self.say(source, known) == 200
+
+    @pytest.mark.parametrize("stranger", (ASKED | ALWAYS).values(), ids=(ASKED | ALWAYS).keys())
+    def test_who_fails_is_told_why_counted_and_told_of(
+        self, start: Start, tmp_path: Path, spooled: Spooled, stranger: Stranger
+    ) -> None:
+        named = {key: Path(path) for key, path in tls_files(tmp_path).items()}
+        source = start(tls=Tls(named["certificate"], named["key"], named["client_ca"]))
+        with capture_logs() as logs:
+            assert [stranger.meet(self.connected(source)) for _ in range(3)] == [stranger.told] * 3
+            assert eventually(lambda: source.signs().refused == {stranger.counted: 3})
+        (line,) = logs
+        assert line["event"] == "request_refused" and line["reason"] == stranger.counted
+        assert line["client"] == "127.0.0.1" and line["source"] == "http:test"
+
+    def test_who_begins_and_goes_no_further_is_given_up(
+        self, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And not counted where nothing at all was said, nor where the client went by itself."""
+        monkeypatch.setattr(handshake, "SECONDS", 0.3)
+        named = tls_files(tmp_path)
+        source = start(tls=Tls(Path(named["certificate"]), Path(named["key"])))
+        self.connected(source).close()
+        with self.connected(source) as silent, self.connected(source) as slow, self.connected(source) as leaving:
+            for each in (slow, leaving):
+                each.sendall(b"\x16\3\1\2\0\1")  # the beginning of a ClientHello
+            leaving.close()
+            assert silent.recv(1) == slow.recv(1) == b""
+        assert source.signs().refused == {"TLS: too slow": 1}
 
     def test_a_renewed_certificate_is_taken_up_and_a_half_renewed_one_is_not(
         self, start: Start, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

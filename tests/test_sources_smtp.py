@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 import trustme
-from contracts.source import SourceContract, Spooled
+from contracts.source import SourceContract, Spooled, eventually
+from structlog.testing import capture_logs
+from tls_strangers import ALWAYS, ASKED, Stranger
+from tls_strangers import files as tls_files
 
 from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater, UsageError
@@ -658,6 +661,23 @@ class TestAccess:
             secure.sendall(b"EHLO me\r\nDATA\r\n")
             replies = secure.recv(4096) + secure.recv(4096)
             assert b"354" not in replies
+
+    @pytest.mark.parametrize("local", [False, True], ids=["SMTP", "LMTP"])
+    @pytest.mark.parametrize("stranger", (ASKED | ALWAYS).values(), ids=(ASKED | ALWAYS).keys())
+    def test_who_fails_at_starttls_is_told_why_counted_and_told_of(
+        self, start: Start, tmp_path: Path, stranger: Stranger, local: bool
+    ) -> None:
+        named = {key: Path(path) for key, path in tls_files(tmp_path).items()}
+        access = Access(tls=Tls(named["certificate"], named["key"], named["client_ca"]))
+        source = start(Address(local=local), access=access)
+        with capture_logs() as logs:
+            for _ in range(12):
+                with Client(source, "LHLO me" if local else "EHLO me") as client:
+                    assert client.say("STARTTLS").startswith("220")
+                    assert stranger.meet(client.socket) == stranger.told
+            assert eventually(lambda: source.signs().refused == {stranger.counted: 12})
+        assert {each["event"] for each in logs} == {"mail_refused"} and len(logs) == 10
+        assert logs[0]["reason"] == stranger.counted and logs[0]["client"] == "127.0.0.1"
 
     @pytest.mark.parametrize("password", [None, "", "wrong", SECRET[:-1], SECRET + "x", digest_of(SECRET).hex()])
     def test_only_who_logs_in(self, start: Start, spooled: Spooled, certificate: Any, password: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, AnyStr
 
 import structlog
 from aiosmtpd.lmtp import LMTP
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
 
 if TYPE_CHECKING:
     from archiver.sources.smtp import Intake
@@ -64,7 +64,8 @@ class _Hooks:
     """What aiosmtpd asks of a handler. The reply to an exception of ours is never a permanent one."""
 
     async def handle_exception(self, error: Exception) -> str:
-        log.error("mail_connection_failed", exc_info=error)
+        if not isinstance(error, TLSSetupException):  # told where it failed
+            log.error("mail_connection_failed", exc_info=error)
         return LATER
 
     async def handle_EHLO(

@@ -10,8 +10,9 @@ import os
 import select
 import socket
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -33,6 +34,26 @@ class Address(Struct, frozen=True):
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return str(self.path) if self.path else f"{host}:{self.port}"
+
+
+class Accepted(NamedTuple):
+    """A client's connection, and the host it comes from: "" at a socket file."""
+
+    connection: socket.socket
+    client: str
+
+
+ACCEPTED: ContextVar[Accepted | None] = ContextVar("accepted", default=None)
+"""Whose connection this task was begun for: what asyncio keeps to itself until TLS stands."""
+
+
+class Listening(socket.socket):
+    """asyncio begins a task for each client right after it was accepted, in a copy of the context then."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        connection, peer = super().accept()
+        ACCEPTED.set(Accepted(connection, peer[0] if isinstance(peer, tuple) else ""))
+        return connection, peer
 
 
 def bind(address: Address) -> list[socket.socket]:
@@ -100,7 +121,7 @@ def _at_port(host: str, port: int, bound: list[socket.socket]) -> None:
         if (handed := _handed(family, place)) is not None:
             bound.append(handed)
             continue
-        listening = socket.socket(family, kind, protocol)
+        listening = Listening(family, kind, protocol)
         bound.append(listening)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -118,7 +139,7 @@ def _handed(family: int, place: tuple[Any, ...]) -> socket.socket | None:
     count = os.environ.get("LISTEN_FDS", "")
     for number in range(_FIRST, _FIRST + int(count) if count.isdecimal() else _FIRST):
         os.set_inheritable(number, False)
-        handed = socket.socket(fileno=os.dup(number))
+        handed = Listening(fileno=os.dup(number))
         if handed.family == family and handed.getsockname()[:2] == place[:2] and _listens(handed):
             handed.setblocking(False)
             return handed
@@ -133,7 +154,7 @@ def _listens(handed: socket.socket) -> bool:
 def _at_path(path: Path, mode: int) -> socket.socket:
     _refuse_taken(path)
     path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX)
+    listening = Listening(socket.AF_UNIX)
     try:
         listening.bind(str(path))
         path.chmod(mode)

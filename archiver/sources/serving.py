@@ -35,6 +35,8 @@ IDLE_SECONDS = 30
 
 Refuse = Callable[[str, int, str], None]
 """Is told of what no application is asked about: the reason, the status it was answered with, and by whom it came."""
+NO_STATUS = 0
+"""Where TLS didn't come to stand: it has words of its own."""
 
 
 class Serving:
@@ -51,7 +53,9 @@ class Serving:
     ) -> None:
         self._bound = bound
         self._tls = tls
-        self._context = context_of(tls) if tls is not None else None
+        self._context = (
+            context_of(tls, lambda reason, client: refuse(reason, NO_STATUS, client)) if tls is not None else None
+        )
         self._server = uvicorn.Server(
             uvicorn.Config(
                 _Guarded(app, refuse),

@@ -163,8 +163,8 @@ class Intake:
         self.access = access
         self._events = events
         self.door = Doorkeeper(access)
-        self.tls = context_of(access.tls) if access.tls is not None else None
         self.refused: Counter[str] = Counter()
+        self.tls = context_of(access.tls, self.refuse) if access.tls is not None else None
         self._fresh: asyncio.Task[None] | None = None
         self.source = source
         self.hostname = hostname

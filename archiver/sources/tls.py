@@ -10,6 +10,7 @@ import structlog
 from msgspec import Struct
 
 from archiver.exceptions import EnvironmentFault
+from archiver.sources.handshake import Context, Refuse
 
 log = structlog.get_logger("archiver.sources")
 
@@ -26,9 +27,9 @@ class Tls(Struct, frozen=True):
     clients: Path | None = None
 
 
-def context_of(tls: Tls) -> ssl.SSLContext:
+def context_of(tls: Tls, refuse: Refuse = lambda reason, client: None) -> ssl.SSLContext:
     """Raises `EnvironmentFault` where the files can't be used."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = Context(refuse)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, tls)
     if tls.clients is not None:
