@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-import msgspec
 from msgspec import Struct
 
-from archiver.backfill.parts import Part, Read, end_of, part_read
+from archiver.backfill.parts import Read, Told, end_of, part_read
 from archiver.backfill.reporting import Findings
 from archiver.events import Outcome, Rejected
 from archiver.filing.workers import Lot, Passage
@@ -65,16 +64,10 @@ class Writer:
         some = self._take()
         spans = self._passed(len(some))
         far = {each.key: each for span, taken in spans if (each := span.far(taken)) is not None}
-        part = Part()
-
-        def tell(outcomes: Sequence[Outcome]) -> bytes:
-            nonlocal part
-            part = part_read(_read(spans, some, outcomes))
-            return msgspec.json.encode(part)
-
-        done = self._spool.append(some, self._feed, backfill=Step(self._run, tuple(far.values()), tell))
+        told = Told[Sequence[Outcome]](lambda outcomes: part_read(_read(spans, some, outcomes)))
+        done = self._spool.append(some, self._feed, backfill=Step(self._run, tuple(far.values()), told))
         self._pace.measured(len(some), done.held)
-        self._findings.add(part)
+        self._findings.add(told.part)
         for span, taken in spans:
             span.first, span.waiting = span.first + taken, span.waiting - taken
 

@@ -6,8 +6,10 @@ A part is kept in the transaction of what it tells, so that a run that was inter
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
 
+import msgspec
 from msgspec import Struct, field
 
 from archiver.backfill.reading import EXCLUDED
@@ -17,6 +19,7 @@ from archiver.filing.workers import Passage
 from archiver.spool import Sealed
 from archiver.types import Delivery, DeliveryState, Destination, Filing
 
+T = TypeVar("T")
 OTHERS = "(others)"
 _REASONS = 5
 
@@ -108,6 +111,18 @@ class Part(Struct, omit_defaults=True):
     rooms: list[RoomCounts] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     tally: Tally | None = None
+
+
+class Told(Generic[T]):
+    """Tells the spool, within a transaction, the part that comes of its results; `part` is the one told last."""
+
+    def __init__(self, part_of: Callable[[T], Part]) -> None:
+        self.part = Part()
+        self._part_of = part_of
+
+    def __call__(self, results: T) -> bytes:
+        self.part = self._part_of(results)
+        return msgspec.json.encode(self.part)
 
 
 class Read(Struct):

@@ -13,7 +13,7 @@ from archiver.assembly import archive_of, directory_of, open_spool, store_of, te
 from archiver.backfill import reading
 from archiver.backfill.appending import Writer
 from archiver.backfill.extent import extent_of, sizes_of
-from archiver.backfill.parts import OTHERS, Part, part_filed
+from archiver.backfill.parts import OTHERS, Part, Told, part_filed
 from archiver.backfill.progress import Course, Progress, Show, Stage
 from archiver.backfill.reporting import Findings, Report
 from archiver.backfill.request import Request, check, chosen_by, description, feed_name, manner
@@ -186,15 +186,9 @@ class _Watched:
         self._done = 0
 
     def finish(self, filings: Sequence[Filing], now: int, *, gone: Iterable[int]) -> None:
-        part = Part()
-
-        def tell(ended: Sequence[Delivery]) -> bytes:
-            nonlocal part
-            part = part_filed(filings, ended)
-            return msgspec.json.encode(part)
-
-        self._spool.finish(filings, now, gone=gone, backfill=Finished(self._run, tell))
-        self._findings.add(part)
+        told = Told[Sequence[Delivery]](lambda ended: part_filed(filings, ended))
+        self._spool.finish(filings, now, gone=gone, backfill=Finished(self._run, told))
+        self._findings.add(told.part)
         self._done += sum(number >= self._first for filing in filings for number in filing.events)
         done = min(self._done, self._total)
         self._show(Progress(Stage.FILING, done, self._total, events=done))
