@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plistlib
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from archiver.events import Captured, Event, Rejected
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.imessage.body import text_of
-from archiver.importers.imessage.edits import versions_of
+from archiver.importers.imessage.edits import PARTS, history_of
 from archiver.importers.recognising import document_at
 
 MADE = FIXTURES / "copyleft" / "imessage"
@@ -27,7 +28,11 @@ START = 721_692_800
 
 class TestIMessage(ImporterContract):
     importer = IMPORTERS["imessage"]
-    samples = ((MAC.parent, Options(owner="me@example.com")), (PHONE.parent, Options()))
+    samples = (
+        (MAC.parent, Options(owner="me@example.com")),
+        (PHONE.parent, Options()),
+        (FIXTURES / "imessage" / "chat.db", Options()),
+    )
 
 
 Read = tuple[list[Captured], list[Rejected], Reading]
@@ -57,6 +62,23 @@ def test_every_message_is_there_once(path: Path) -> None:
     assert captured[0].event.time.isoformat() == "2025-01-01T00:00:00+00:00"
     assert {each.event.archiverguessed for each in captured} == {"owner=me; epoch"}
     assert sum(reading.marks.values()) == count + reacted
+
+
+@pytest.mark.counted("imessage")
+def test_every_part_of_a_message_is_there_once() -> None:
+    path = FIXTURES / "imessage" / "chat.db"
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as base:
+        rows = base.execute("SELECT guid, date_edited, message_summary_info FROM message").fetchall()
+    parts = [plistlib.loads(summary) for _, _, summary in rows if summary]
+    edits = sum(
+        len(texts) - 1 for each in parts for number, texts in each["ec"].items() if int(number) not in each["rp"]
+    )
+    whole = sum(len(each["rp"]) == len(each["otr"]) for each in parts)
+    some = sum(len(each["rp"]) for each in parts if len(each["rp"]) < len(each["otr"]))
+    captured, rejected, _ = read(path)
+    types = Counter(each.event.type for each in captured)
+    assert not rejected and min(edits, whole, some) > 0
+    assert types == {"message.sent": len(rows) + some, "message.edited": edits, "message.retracted": some + whole}
 
 
 def body(text: str) -> bytes:
@@ -167,9 +189,75 @@ def test_what_an_edited_message_said_before(tmp_path: Path) -> None:
     assert {message and message.id for _, _, message in told[:3]} == {"G1"}
 
 
+def parted(lengths: list[int], unsent: list[int] | None = None, **edits: list[tuple[int, str]]) -> bytes:
+    """A summary of several parts, as long as `lengths` say; `p1` has the texts of part 1, by seconds."""
+    told = {key[1:]: [{"d": float(START + at), "t": body(text)} for at, text in said] for key, said in edits.items()}
+    ranges = {str(n): {"lo": sum(lengths[:n]), "le": length} for n, length in enumerate(lengths)}
+    return plistlib.dumps({"ec": told, "otr": ranges, "rp": unsent or []}, fmt=plistlib.FMT_BINARY)
+
+
+EDITED = (START + 90) * 10**9
+SEVERAL = (
+    # Between two pictures: the second text was edited, then the first, and the second again.
+    (
+        "one!\r\ufffcthree\ufffc",
+        parted([4, 1, 3, 1], p0=[(1, "one"), (30, "one!")], p2=[(1, "two"), (20, "too"), (40, "three")]),
+        ["sent one|two", "edited one|too", "edited one!|too", "edited one!|three"],
+    ),
+    # Texts beside each other, the one between was unsent; units are UTF-16's.
+    ("🦆 hi\rho", parted([6, 1, 2], [1]), ["sent 🦆 hi|ho", "sent/1 ", "retracted/1"]),
+    (
+        "now\rho",
+        parted([4, 9, 2], [1], p0=[(1, "then"), (20, "now")], p1=[(1, "secret"), (15, "known")]),
+        ["sent then|ho", "sent/1 known", "retracted/1", "edited now|ho"],
+    ),
+    # All of it was unsent.
+    ("", parted([4, 1], [0, 1], p0=[(1, "gone"), (9, "went")]), ["sent went", "retracted"]),
+    # What doesn't fit says only what stands there now.
+    ("else", parted([4, 3], p0=[(1, "a"), (9, "b")]), ["sent else", "edited else"]),
+    # A preview is a part without a text.
+    ("\ufffcb", parted([1, 4], p1=[(1, "a"), (9, "b")]), ["sent a", "edited b"]),
+    ("one", parted([3] * (PARTS + 1), p0=[(1, "a"), (9, "b")]), ["sent a", "edited one"]),
+)
+
+
+@pytest.mark.parametrize(("text", "packed", "expected"), SEVERAL)
+def test_a_message_of_several_parts(text: str, packed: bytes, expected: list[str], tmp_path: Path) -> None:
+    row = {"date_edited": EDITED, "message_summary_info": packed}
+    for number, said in enumerate(({"text": text}, {"text": None, "attributedBody": body(text) if text else None})):
+        found = []
+        for each in events(database(tmp_path / f"{number}.db", row | said)):
+            message = each.data.message
+            assert message is not None
+            words = f" {message.text}".replace("\n", "|") if message.text is not None else ""
+            found.append(f"{each.type.partition('.')[2]}{message.id.removeprefix('G1')}{words}")
+        assert found == expected
+
+
+def test_all_parts_of_a_text_are_there_in_their_order(tmp_path: Path) -> None:
+    (told,) = events(database(tmp_path / "chat.db", {"attributedBody": body("\ufffca\r\r\nb\ufffc\ufffcc\n\ufffc")}))
+    assert told.data.message is not None and told.data.message.text == "a\n\nb\nc"
+
+
+KEYS = st.sampled_from(["0", "1", "le", "d", "t"])
+LEAVES = st.integers() | st.floats() | st.text(max_size=3) | st.binary(max_size=3)
+TREES = st.recursive(LEAVES, lambda some: st.lists(some, max_size=2) | st.dictionaries(KEYS, some, max_size=3))
+
+
+@given(st.dictionaries(st.sampled_from(["ec", "otr", "rp"]), TREES), st.text(max_size=5))
+def test_any_list_is_a_history_or_none(tree: dict[str, Any], text: str) -> None:
+    try:
+        packed = plistlib.dumps(tree, fmt=plistlib.FMT_BINARY)
+    except (OverflowError, UnicodeEncodeError):
+        return
+    found = history_of(packed, text)
+    assert found is None or found.edits or found.unsent or found.first is not None
+
+
 @given(st.binary(max_size=120) | st.binary(max_size=40).map(lambda tail: summary("a", "b")[:60] + tail))
-def test_any_summary_is_versions_or_none(blob: bytes) -> None:
-    assert isinstance(versions_of(blob), list)
+def test_any_summary_is_a_history_or_none(blob: bytes) -> None:
+    found = history_of(blob, "b")
+    assert found is None or found.first in ("a", "b")
 
 
 def test_attachments_lie_beside_it_and_nowhere_else(tmp_path: Path) -> None:

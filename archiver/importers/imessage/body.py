@@ -28,6 +28,12 @@ def text_of(body: bytes) -> str | None:
     return None
 
 
+def plain(text: str) -> str:
+    """The words of a text, without the marks that stand for attachments: what is on both sides of one is two lines."""
+    lines = (piece.replace("\r\n", "\n").replace("\r", "\n").strip("\n") for piece in text.split(OBJECT))
+    return "\n".join(filter(None, lines))
+
+
 def _string(body: bytes, at: int) -> str | None:
     """A length of one byte, of two behind 0x81, of four behind 0x82, and as many bytes of UTF-8."""
     width = {0x81: 2, 0x82: 4}.get(body[at] if at < len(body) else -1, 0)

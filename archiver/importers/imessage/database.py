@@ -31,7 +31,7 @@ from archiver.events import (
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile, sqlitefile
 from archiver.importers.document import Document
-from archiver.importers.imessage.edits import Version, versions_of
+from archiver.importers.imessage.edits import Version, history_of
 from archiver.importers.imessage.row import OPTIONAL, Row
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
@@ -191,30 +191,40 @@ class _Phone:
     def _said(self, row: Row, room: Room, at: datetime, files: list[Media]) -> Iterator[Event]:
         guid, actor = str(row.guid), self._author(row)
         words = "[text that can't be read]" if row.is_unreadable else row.words
-        if isinstance(row.subject, str) and row.subject:
-            words = f"{row.subject}\n{words}"
+        subject = f"{row.subject}\n" if isinstance(row.subject, str) and row.subject else ""
         answered = str(row.thread_originator_guid) if row.thread_originator_guid else None
-        versions = versions_of(row.message_summary_info) if row.date_edited and words else []
-        first = versions[0].text if versions else words
-        message = Message(guid, first, in_reply_to=answered, thread=answered)
+        history = history_of(row.message_summary_info, row.whole) if row.date_edited else None
+        first = history.first if history is not None else words
+        message = Message(guid, f"{subject}{first}", in_reply_to=answered, thread=answered)
         shared = tuple(each.attachment for each in files) or None
         yield room.event(guid, SENT, at, actor, message=message, attachments=shared)
-        is_gone = bool(row.date_edited) and not words and not files
-        if row.date_retracted or is_gone:
+        if history is not None and history.unsent and history.left:
+            yield from self._unsent(row, room, at, actor, history.unsent)
+        elif row.date_retracted or (row.date_edited and not subject and not words and not files):
             gone = self._time(row.date_retracted or row.date_edited)
             yield room.event(f"{guid}/retracted", RETRACTED, gone, actor, message=Message(guid))
-        elif len(versions) > 1:
-            yield from self._edits(guid, room, actor, versions, words)
+            return
+        if history is not None and (history.edits or history.unsent):
+            yield from self._edits(guid, room, actor, history.edits, subject)
         elif row.date_edited:
             edited = self._time(row.date_edited)
-            yield room.event(f"{guid}/edited", EDITED, edited, actor, message=Message(guid, words))
+            yield room.event(f"{guid}/edited", EDITED, edited, actor, message=Message(guid, f"{subject}{words}"))
 
-    def _edits(self, guid: str, room: Room, actor: Participant, versions: list[Version], words: str) -> Iterator[Event]:
-        """The last one is what the message says now."""
-        texts = [*(each.text for each in versions[1:-1]), words]
-        for number, (version, text) in enumerate(zip(versions[1:], texts, strict=True), 1):
-            at = self._time(round(version.at * 1_000_000_000))
-            yield room.event(f"{guid}/edited/{number}", EDITED, at, actor, message=Message(guid, text))
+    def _edits(
+        self, guid: str, room: Room, actor: Participant, versions: tuple[Version, ...], subject: str
+    ) -> Iterator[Event]:
+        for number, (at, text) in enumerate(versions, 1):
+            message = Message(guid, f"{subject}{text}")
+            when = self._time(round(at * 1_000_000_000))
+            yield room.event(f"{guid}/edited/{number}", EDITED, when, actor, message=message)
+
+    def _unsent(self, row: Row, room: Room, at: datetime, actor: Participant, parts: dict[int, str]) -> Iterator[Event]:
+        """Each such part as a message of its own that was taken back: the others stand."""
+        gone = self._time(row.date_retracted or row.date_edited)
+        for number, text in sorted(parts.items()):
+            identity = f"{row.guid}/{number}"
+            yield room.event(identity, SENT, at, actor, message=Message(identity, text))
+            yield room.event(f"{identity}/retracted", RETRACTED, gone, actor, message=Message(identity))
 
     def _reacted(self, row: Row, room: Room, at: datetime, kind: int) -> Iterator[Event]:
         target = str(row.associated_message_guid).rpartition("/")[2].removeprefix("bp:")

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from archiver.importers.imessage.body import OBJECT, text_of
+from archiver.importers.imessage.body import plain, text_of
 
 OPTIONAL = (
     *("attributedBody", "date_edited", "date_retracted", "associated_message_guid", "associated_message_type"),
@@ -40,12 +40,16 @@ class Row(Struct, frozen=True):
     message_summary_info: Any = None
 
     @property
-    def words(self) -> str:
-        """Without the marks that stand for attachments."""
+    def whole(self) -> str:
+        """All its parts, one behind the other, with a mark for each attachment."""
         said = self.text if isinstance(self.text, str) and self.text else None
         if said is None and isinstance(self.attributedBody, bytes):
             said = text_of(self.attributedBody)
-        return (said or "").replace(OBJECT, "").strip("\n")
+        return said or ""
+
+    @property
+    def words(self) -> str:
+        return plain(self.whole)
 
     @property
     def is_unreadable(self) -> bool:
