@@ -12,6 +12,7 @@ from contracts.importer import FIXTURES, RECEIVED, ImporterContract
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.conversations.rules import order
 from archiver.events import Captured, Rejected
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.meta import mended
@@ -254,6 +255,37 @@ def test_telegram_groups_files_polls_and_service_lines(tmp_path: Path) -> None:
     assert [each.event.data.subject.address for each in captured[5:7] if each.event.data.subject] == ["user1", "New"]
     assert reading.ignored == {"pin_message of Telegram": 1, "reactions without who gave them": 1}
     assert captured[0].event.data.conversation.id == "5"
+
+
+def test_telegram_tells_the_result_of_a_poll_that_was_closed(tmp_path: Path) -> None:
+    asked = {
+        "question": "Lunch?",
+        "total_voters": 3,
+        "answers": [{"text": "yes", "voters": 2}, {"text": "no", "voters": 1}],
+    }
+    path = telegram(
+        tmp_path,
+        {"text": "", "poll": asked | {"closed": False}},
+        {"text": "", "poll": asked | {"closed": True}},
+        {
+            "text": "",
+            "poll": {"question": "Tea?", "closed": True, "answers": [{"text": "yes", "voters": 1}, {"text": "?"}]},
+        },
+    )
+    captured, rejected, reading = read("telegram", path)
+    assert not rejected and reading.ignored == {"votes in polls that are open": 3}
+    polls = [(each.event, each.event.data.poll) for each in captured if each.event.data.poll]
+    assert [event.id for event, _ in polls] == [
+        "5/1/poll",
+        "5/2/poll",
+        "5/2/poll/closed",
+        "5/3/poll",
+        "5/3/poll/closed",
+    ]
+    closed = [(poll.tally, poll.options) for event, poll in polls if event.type == "poll.closed" and poll]
+    assert closed == [((2, 1), ("yes", "no")), (None, ("yes", "?"))]
+    assert [event.archiverguessed for event, _ in polls] == [None, None, "closed", None, "closed"]
+    assert sorted(captured, key=order) == captured, "what is closed comes behind what is asked"
 
 
 def test_telegram_accounts_have_many_chats(tmp_path: Path) -> None:

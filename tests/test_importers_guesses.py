@@ -44,6 +44,23 @@ TELEGRAM = {
         }
     ],
 }
+POLL = {
+    "name": "Walk",
+    "type": "private_group",
+    "id": 5,
+    "messages": [
+        {
+            "id": 1,
+            "type": "message",
+            "date": "2020-02-20T10:00:00",
+            "date_unixtime": "1582192800",
+            "from": "Ann",
+            "from_id": "user1",
+            "text": "",
+            "poll": {"question": "When?", "closed": True, "answers": [{"text": "now", "voters": 2}]},
+        }
+    ],
+}
 MAIL = b"From: ann@example.org\nTo: bob@example.org\nSubject: hi\n"
 
 
@@ -108,6 +125,7 @@ CASES = (
         "author",
     ),
     Case("telegram", "result.json", json.dumps(TELEGRAM).encode(), "person"),
+    Case("telegram", "result.json", json.dumps(POLL).encode(), "closed"),
     Case(
         "imessage",
         str(IMESSAGE),

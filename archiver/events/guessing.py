@@ -27,6 +27,7 @@ GUESSES = {
     "edited": "When messages were edited is not known: it stands at the time of the message",
     "retracted": "When messages were deleted is not known: it stands at the time of the message",
     "reacted": "When reactions were given is not known: they stand at the time of the message",
+    "closed": "When polls were closed is not known: it stands at the time of the message",
     "author": "Who wrote a message was told by the names alone",
     "person": "Who is meant by a name is not certain",
     "owner": "Whose the export is was not said: its owner stands as “{value}”",

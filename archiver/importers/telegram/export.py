@@ -16,6 +16,7 @@ from archiver.events import (
     EDITED,
     JOINED,
     LEFT,
+    POLL_CLOSED,
     POLL_OPENED,
     REACTED,
     SENT,
@@ -36,7 +37,7 @@ from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading, zone_of, zoned
-from archiver.importers.telegram.line import Line, plain
+from archiver.importers.telegram.line import Line, Question, plain
 from archiver.importers.telling import Room, told
 
 _CHATS = ("", "chats.list.item", "left_chats.list.item")
@@ -185,10 +186,20 @@ class _Room:
             changed = Message(id=key, text=text)
             yield self._room.event(f"{key}/edited", EDITED, edited, actor, guessed=guessed, message=changed)
         if line.poll is not None:
-            options = tuple(plain(each.text) for each in line.poll.answers)
-            poll = Poll(id=key, question=plain(line.poll.question), options=options)
-            yield room.event(f"{key}/poll", POLL_OPENED, at, actor, poll=poll)
+            yield from self._asked(line.poll, room, key, at, actor)
         yield from self._reactions(line, room, key, at)
+
+    def _asked(self, asked: Question, room: Room, key: str, at: datetime, actor: Participant | None) -> Iterator[Event]:
+        """Of one that is still open, how often each was chosen so far is no result."""
+        options = tuple(plain(each.text) for each in asked.answers)
+        poll = Poll(id=key, question=plain(asked.question), options=options)
+        yield room.event(f"{key}/poll", POLL_OPENED, at, actor, poll=poll)
+        if asked.closed:
+            mark = guess_mark(room.guessed, "closed")
+            result = structs.replace(poll, tally=asked.tally)
+            yield self._room.event(f"{key}/poll/closed", POLL_CLOSED, at, None, guessed=mark, poll=result)
+        elif votes := sum(asked.tally or ()):
+            self._reading.ignored["votes in polls that are open"] += votes
 
     def _reactions(self, line: Line, room: Room, key: str, at: datetime) -> Iterator[Event]:
         """Only the latest of each kind are told with who gave them."""

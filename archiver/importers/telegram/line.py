@@ -21,12 +21,24 @@ class Piece(Struct):
 
 
 class Answer(Struct):
+    """`voters` is how many chose it, up to the export."""
+
     text: Any = ""
+    voters: int | None = None
 
 
 class Question(Struct):
+    """When it was `closed` isn't told."""
+
     question: Any = ""
+    closed: bool = False
     answers: list[Answer] = []
+
+    @property
+    def tally(self) -> tuple[int, ...] | None:
+        """By answer; None where it isn't told of each."""
+        counts = tuple(each.voters for each in self.answers if each.voters is not None)
+        return counts if len(counts) == len(self.answers) else None
 
 
 class Recent(Struct):
