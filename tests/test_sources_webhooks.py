@@ -7,6 +7,7 @@ import hmac
 import http.client
 import json
 import time
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
@@ -479,6 +480,29 @@ class TestZulipSource(TokenContract):
         topic, direct = map(event_of, spooled.records)
         assert (topic.source, topic.id) == ("zulip:zulip", "5/lunch/112")
         assert (direct.id, direct.data.conversation.kind) == ("9 26/112", "im")
+
+
+# --- strangers ---------------------------------------------------------------------------------------------------
+
+LARGE = 4 << 20
+"""Bytes that a delivery may have by default."""
+
+
+@pytest.mark.parametrize("many", [b"{},", b"[],", b'{"clientState":"x"},', b'"",', b"1,", b'{"a":{}},'])
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_what_a_stranger_sends_costs_little(product: str, many: bytes, tmp_path: Path) -> None:
+    """Of millions of values nothing is made before it is known who sent them."""
+    known = {"mattermost": Mattermost, "rocketchat": RocketChat, "zulip": Zulip, "slack": Slack}
+    others = {"bigbluebutton": partial(BigBlueButton, url=URL), "graph": partial(graph, tmp_path)}
+    made: Any = (known | others)[product]((SECRET.encode(),))
+    body = b'{"token":"x","value":[' + many * (LARGE // len(many)) + b"1]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal):
+            made.admit(Delivery("", {}, body, 0))
+        assert tracemalloc.get_traced_memory()[1] < 2 * LARGE
+    finally:
+        tracemalloc.stop()
 
 
 # --- configuration -----------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Struct
 
 from archiver.events import Captured, Event, Rejected, capture
 from archiver.exceptions import EventError
@@ -14,6 +16,12 @@ from archiver.sources.webhooks.product import Delivery
 from archiver.sources.webhooks.signing import Keys, forged, same
 
 _FIELDS = 40
+
+
+class Borne(Struct):
+    """All that is read of a delivery before anybody knows who sent it: a stranger's may be made to cost much."""
+
+    token: str = ""
 
 
 class Tokened:
@@ -31,10 +39,10 @@ class Tokened:
     def admit(self, delivery: Delivery) -> str | None:
         """What can't be read has no token: nothing says that it comes from the product."""
         try:
-            token = _fields(delivery.body).get("token")
+            token = _token(delivery.body)
         except EventError as fault:
             raise forged(f"a delivery of {self.title} with its token") from fault
-        if not isinstance(token, str) or not same(token, as_one_of=[key.decode() for key in self._keys]):
+        if not same(token, as_one_of=[key.decode() for key in self._keys]):
             raise forged(f"a delivery of {self.title} with a token that is known here")
         return None
 
@@ -54,11 +62,28 @@ class Tokened:
         raise NotImplementedError
 
 
+def _token(body: bytes) -> str:
+    with _told():
+        return msgspec.json.decode(body, type=Borne).token if _is_json(body) else _form(body).get("token", "")
+
+
 def _fields(body: bytes) -> dict[str, Any]:
-    """A JSON object, or a form of which each field is a text."""
+    with _told():
+        return msgspec.json.decode(body, type=dict[str, Any]) if _is_json(body) else dict(_form(body))
+
+
+def _is_json(body: bytes) -> bool:
+    return body.lstrip().startswith(b"{")
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """Each field is a text."""
+    return dict(parse_qsl(body.decode(), max_num_fields=_FIELDS))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        if body.lstrip().startswith(b"{"):
-            return msgspec.json.decode(body, type=dict[str, Any])
-        return dict(parse_qsl(body.decode(), max_num_fields=_FIELDS))
+        yield
     except (msgspec.DecodeError, ValueError, RecursionError) as fault:
         raise EventError(f"neither JSON nor a form: {fault}") from fault
