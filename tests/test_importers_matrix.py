@@ -278,6 +278,16 @@ def test_who_is_banned_or_declines_has_left_and_a_new_name_is_no_event(tmp_path:
     assert captured[-1].event.data.actor.name == "Aa"  # type: ignore[union-attr]
 
 
+def test_a_name_stands_from_when_it_was_given_and_the_one_before_it_until_then(tmp_path: Path) -> None:
+    """Though the event that gave the first is from before the file."""
+    renamed = event(5, type="m.room.member", state_key="@ann:example.org", sender="@ann:example.org")
+    renamed["content"] = {"membership": "join", "displayname": "Anna"}
+    renamed["unsigned"] = {"prev_content": {"membership": "join", "displayname": "Ann"}}
+    talk = [event(n, sender="@ann:example.org") for n in (3, 4, 6)]
+    captured, _, _ = read(dump(tmp_path / "d.json", *talk, renamed))
+    assert [each.event.data.actor.name for each in captured] == ["Ann", "Ann", "Anna"]  # type: ignore[union-attr]
+
+
 def test_a_redacted_edit_or_state_retracts_no_message(tmp_path: Path) -> None:
     edit = event(2, content={"body": "x", "m.relates_to": {"rel_type": "m.replace", "event_id": "$e1"}})
     name = event(3, type="m.room.name", state_key="", content={"name": "n"})

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -419,6 +420,29 @@ def test_what_a_homeserver_never_told_is_found_and_told(start, homeserver, spool
     assert until(lambda: spooled.texts[-1] == "on its way") and spooled.texts.count("on its way") == 1
     left_kept = start()._reception.translator._rooms.get(ROOM).room.membership_before("@bob:hs.test", 2e12)
     assert left_kept == "leave", "what was known later stays"
+
+
+def test_what_was_never_told_stands_under_the_names_of_then(start, homeserver, spooled, monkeypatch):
+    """Also where a name was told and forgotten by a restart, or given while who is asked wasn't there."""
+    monkeypatch.setattr(gaps, "GAPS", 0.1)
+    ann, bob, first, lost_1 = called("Ann"), member("@bob:hs.test"), said("first"), said("lost 1")
+    anna, lost_2, left, annie = called("Anna"), said("lost 2"), member("@bob:hs.test", "leave"), called("Annie")
+    back = member("@bob:hs.test") | {"unsigned": {"prev_content": {"membership": "leave"}}}
+    lost_3, annette = said("lost 3"), called("Annette")
+    last = said("last") | {"sender": "@bob:hs.test", "origin_server_ts": time.time_ns() // 1_000_000}
+    shown = [CREATED, ann, bob, first, lost_1, anna, lost_2, left, back, lost_3, annette, last]
+    homeserver.answers["/messages"] = (200, {"chunk": shown[::-1]})
+    for at, state in ((lost_1, [CREATED, ann, bob]), (back, [CREATED, annie, back])):
+        homeserver.answers[f"/context/{quote(at['event_id'], safe='')}?"] = (200, {"state": state})
+    put(start(), CREATED, ann, bob, first, anna, left, annie, back, annette)
+    put(start(), last)
+    assert until(lambda: "lost 3" in spooled.texts)
+    said_by = {e.data.message.text: e.data.actor.name for e in events_of(spooled) if e.type == "message.sent"}
+    assert said_by == {"first": "Ann", "last": None, "lost 1": "Ann", "lost 2": "Anna", "lost 3": "Annie"}
+
+
+def called(name: str) -> dict[str, Any]:
+    return member("@ann:hs.test", displayname=name)
 
 
 def test_what_was_quarantined_is_not_found_again_and_again(start, homeserver, spooled, monkeypatch):

@@ -7,6 +7,7 @@ room's state, its edits and its redactions, never for its messages.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from math import nextafter
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -107,14 +108,15 @@ class Room:
             self._visibility.note(at, line.text("history_visibility"))
 
     def _note_member(self, line: Line, who: str, at: float) -> None:
-        membership = line.text("membership")
+        membership, before = line.text("membership"), inner(line.unsigned, "prev_content")
         self._memberships.setdefault(who, Past()).note(at, membership)
         if membership in _CAME:
             self._people.add(who)
-            before = inner(line.unsigned, "prev_content")
             self.direct = self.direct or True in ((line.content or {}).get("is_direct"), before.get("is_direct"))
-        if line.text("displayname"):
-            self._called.setdefault(who, Past()).note(at, line.text("displayname"))
+        # The name until then as well: the event that gave it may be from before all that is known.
+        for when, name in ((nextafter(at, 0), text(before, "displayname")), (at, line.text("displayname"))):
+            if name:
+                self._called.setdefault(who, Past()).note(when, name)
 
     def membership_before(self, who: str, at: float) -> str | None:
         known = self._memberships.get(who)

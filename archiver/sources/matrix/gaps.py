@@ -10,14 +10,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import dropwhile
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from archiver.events import SECOND
 from archiver.exceptions import TryLater
 from archiver.importers import jsonfile
-from archiver.importers.matrix.event import text
+from archiver.importers.matrix.event import inner, text
 from archiver.sources.http.replies import Refusal
 from archiver.sources.matrix.homeserver import Homeserver, No, NotNow
 from archiver.sources.matrix.turns import Turns
@@ -38,13 +40,24 @@ Known = Callable[[Sequence[str]], Awaitable[Collection[str]]]
 """Which of these events were told."""
 
 
-async def missing(homeserver: Homeserver, room: str, user: str, known: Known, *, deep: bool) -> list[Any]:
-    """Events that stand after one that was told, and weren't; oldest first. Raises `NotNow` and `No`.
+ASKED = 10
+"""How often it is asked, for one look, what a room was like."""
+
+
+class Missing(Struct, frozen=True):
+    """What wasn't told, and all that stands from the first of it on; oldest first."""
+
+    events: list[dict[str, Any]]
+    since: list[dict[str, Any]]
+
+
+async def missing(homeserver: Homeserver, room: str, user: str, known: Known, *, deep: bool) -> Missing:
+    """Events that stand after one that was told, and weren't. Raises `NotNow` and `No`.
 
     What is older than all that was told is from before the service: a saved history has it. Where not `deep`, a page
     of which all was told is the last.
     """
-    found: list[tuple[Any, bool]] = []
+    found: list[tuple[dict[str, Any], bool]] = []
     since: str | None = None
     for _ in range(PAGES):
         page = await homeserver.messages(room, user, since, PAGE)
@@ -55,7 +68,22 @@ async def missing(homeserver: Homeserver, room: str, user: str, known: Known, *,
         if since is None or (not deep and len(told) == len(events)):
             break
     last = max((index for index, (_, was) in enumerate(found) if was), default=0)
-    return [each for each, was in found[:last] if not was][::-1]
+    stretch = list(dropwhile(lambda each: each[1], found[:last][::-1]))
+    return Missing([each for each, was in stretch if not was], [each for each, _ in stretch])
+
+
+async def context_of(
+    homeserver: Homeserver, room: str, user: str, first: str, since: Sequence[dict[str, Any]]
+) -> list[Any]:
+    """Names, members and the rest as they were at the `first` event, and what changed `since`.
+
+    What is known of the room is from later. A user isn't shown what changes while they aren't there: where they come
+    back, it is asked anew.
+    """
+    changes = [each for each in since if isinstance(each.get("state_key"), str)]
+    back = [text(each, "event_id") for each in changes if is_return(each, user)]
+    states = [await homeserver.state_at(room, event, user) for event in (first, *back[-ASKED:])]
+    return [each for state in (*states, changes) for each in state]
 
 
 class Gaps:
@@ -100,8 +128,8 @@ class Gaps:
 
         found = await missing(self._homeserver, room, user, known, deep=room not in self._seen_through)
         self._seen_through.add(room)
-        events = [each for each in found if _since(each, self._turns.clock()) > YOUNG]
-        if len(events) < len(found):
+        events = [each for each in found.events if _since(each, self._turns.clock()) > YOUNG]
+        if len(events) < len(found.events):
             self._active.setdefault(room, user)  # these may be on their way: seen to the next time
         if not events:
             return
@@ -109,11 +137,18 @@ class Gaps:
         opened = await self._turns.work(partial(self._turns.translator.open, f"gap {room}", body, is_late=True))
         if opened is not None and opened.lines:
             log.warning("never told by the homeserver", source=self._turns.source, room=room, events=len(opened.lines))
-            # Names and the rest as they were then: what is known of the room is from later.
-            context = await self._homeserver.state_at(room, opened.lines[0].event_id, user)
+            context = await context_of(self._homeserver, room, user, opened.lines[0].event_id, found.since)
             await self._turns.take_in(opened, context)
 
 
 def _since(event: dict[str, Any], now: int) -> float:
     at = event.get("origin_server_ts")
     return now / SECOND - at / 1_000 if isinstance(at, int | float) else 0.0
+
+
+def is_return(event: dict[str, Any], user: str) -> bool:
+    """Whether by this they come into the room."""
+    if event.get("type") != "m.room.member" or event.get("state_key") != user:
+        return False
+    before = inner(event.get("unsigned"), "prev_content")
+    return text(event.get("content"), "membership") == "join" != text(before, "membership")

@@ -182,7 +182,9 @@ class Translator:
         for element in found.context:
             with suppress(EventError):
                 line = line_of(element)
-                self._rooms.get(line.room_id or "").room.note(line)
+                met = self._rooms.get(line.room_id or "")
+                met.noted += 1
+                met.room.note(line)
         for line in lines:
             met = self._rooms.get(line.room_id or "")
             room, met.noted = met.room, met.noted + 1
