@@ -86,10 +86,9 @@ def to_slack(content: bytes, ago: float = 0, secret: str = SECRET) -> Attack:
     return attack
 
 
-def to_xmpp(*records: dict[str, Any], token: str = SECRET) -> Attack:
-    return lambda at: posted(
-        at, "xmpp:server", "/records", ndjson(*records), token=token, Content_Type="application/x-ndjson"
-    )
+def to_xmpp(*records: dict[str, Any], token: str = SECRET, content: bytes = b"") -> Attack:
+    said = content or ndjson(*records)
+    return lambda at: posted(at, "xmpp:server", "/records", said, token=token, Content_Type="application/x-ndjson")
 
 
 def to_matrix(content: bytes, token: str = MATRIX.hs_token) -> Attack:
@@ -188,6 +187,7 @@ class Bad(NamedTuple):
 MAIL = ("MAIL FROM:<ann@a.example>", "RCPT TO:<journal@x.example>", "DATA")
 LARGE = b"x" * 70_000
 LINES = "application/x-ndjson"
+EMPTY = b"\n" * 30_000
 QUARANTINED = '"quarantined":1'
 HEAD = f"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nContent-Type: {LINES}\r\n".encode()
 SHORT = b"Content-Length: 50\r\n\r\n{"
@@ -222,6 +222,8 @@ ITEMS = [
     Bad("replayed signature", "webhook:slack", to_slack(b"{}", ago=600), "403", "replayed"),
     Bad("oversized", "http:gateway", to_gateway(LARGE), TOO_LARGE, "too large"),
     Bad("oversized", "xmpp:server", to_xmpp({"a": "x" * 70_000}), TOO_LARGE, "too large"),
+    Bad("empty lines", "http:gateway", to_gateway(EMPTY, media_type=LINES), TOO_LARGE, "too large"),
+    Bad("empty lines", "xmpp:server", to_xmpp(content=EMPTY), TOO_LARGE, "too large"),
     Bad("oversized", "webhook:slack", to_slack(LARGE), "413", "too large"),
     Bad("oversized", "janus:meeting", to_janus("/events", b"x" * (5 << 20)), "", "too large"),
     Bad("oversized", "matrix:office", to_matrix(b"x" * (9 << 20)), "M_TOO_LARGE", "too large"),

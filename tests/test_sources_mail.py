@@ -389,12 +389,15 @@ class TestCarriedEvents:
         assert isinstance(records[-1], Rejected)
         assert "damaged" in records[-1].reason
 
-    def test_a_file_that_unpacks_without_end_stops_and_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "UNPACKED_LIMIT", 1_000_000)
+    @pytest.mark.parametrize(("limit", "of"), [("UNPACKED_LIMIT", "bytes"), ("LINES_LIMIT", "lines")])
+    def test_a_file_that_unpacks_without_end_stops_and_is_kept(
+        self, limit: str, of: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, limit, 1_000_000)
         mail = carrying(gzip.compress(b"\n" * 50_000_000), "application/gzip", "bomb.ndjson.gz")
         record = refused(mail)
         assert record.content == mail.as_bytes()
-        assert "unpacks to more than 1,000,000 bytes" in record.reason
+        assert f"unpacks to more than 1,000,000 {of}" in record.reason
 
     @pytest.mark.parametrize(
         ("media_type", "content"),

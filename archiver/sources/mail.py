@@ -39,6 +39,9 @@ _SUFFIXES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
 UNPACKED_LIMIT = 1024 * 1024 * 1024
 """Bytes that one event attachment may unpack to: a few kilobytes of mail can stand for terabytes."""
 
+LINES_LIMIT = 10_000_000
+"""Lines that it may have: no event is so short that there would be as many, and an empty one takes time as well."""
+
 UNREADABLE_LIMIT = 1_000
 """Pieces of one mail's attachments that are set aside one by one: a few kilobytes can stand for millions of them."""
 
@@ -206,12 +209,16 @@ class _Bounded(io.RawIOBase):
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._left = UNPACKED_LIMIT
+        self._lines = LINES_LIMIT
 
     def read1(self, size: int = -1) -> bytes:
         chunk: bytes = self._stream.read1(size)  # type: ignore[attr-defined]
         self._left -= len(chunk)
         if self._left < 0:
             raise EventError(f"an attachment unpacks to more than {UNPACKED_LIMIT:,} bytes")
+        self._lines -= chunk.count(b"\n")
+        if self._lines < 0:
+            raise EventError(f"an attachment unpacks to more than {LINES_LIMIT:,} lines")
         return chunk
 
 

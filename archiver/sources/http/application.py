@@ -19,7 +19,7 @@ from archiver.events import Captured, Rejected
 from archiver.exceptions import EventError
 from archiver.sources import cloudevents
 from archiver.sources.http.description import document
-from archiver.sources.http.receiving import Limits, body_of, coding_of, too_large, unpack
+from archiver.sources.http.receiving import Limits, body_of, bound_lines, coding_of, too_large, unpack
 from archiver.sources.http.reception import Pieces, Reception, authorized
 from archiver.sources.http.replies import Refusal, reported
 from archiver.sources.http.senders import Known, Senders
@@ -61,6 +61,8 @@ class Intake(Reception):
 
     def _read(self, content: bytes, media_type: str, sender: Known) -> Pieces:
         """Blocks: to be called in a thread. All of it, since a request is refused whole or not at all."""
+        if media_type == cloudevents.LINES:
+            bound_lines(content, self.limits)
         found = cloudevents.pieces(content, media_type, name=f"from {sender.name}", received=self._clock())
         try:
             pieces = list(islice(found, self.limits.events + 1))

@@ -21,6 +21,8 @@ LEAST_RATE = 16 * 1024
 """A sender must come to this many bytes a second, after the first half minute."""
 LINGERING, LINGER_SECONDS = 4, 1.0
 """How many times the largest body, and how long, is read on of one that is refused as too large."""
+LINES = 2
+"""How many lines to an event a body may have."""
 _STEP = 256 * 1024
 _MAGIC = {"gzip": GZIP_MAGIC, "x-gzip": GZIP_MAGIC, "zstd": ZSTD_MAGIC}
 CODINGS = "gzip, zstd, identity"
@@ -115,6 +117,12 @@ async def _pass_over(stream: AsyncIterator[bytes], limits: Limits) -> None:
 def too_large(limits: Limits) -> Refusal:
     detail = f"at most {limits.body:,} bytes, {limits.unpacked:,} unpacked, and {limits.events:,} events in one request"
     return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large", detail)
+
+
+def bound_lines(content: bytes, limits: Limits) -> None:
+    """An empty line is no event and takes as long to pass over: a packed body may have millions of them."""
+    if content.count(b"\n") > LINES * limits.events:
+        raise too_large(limits)
 
 
 def coding_of(request: Request) -> str:

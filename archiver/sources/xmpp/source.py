@@ -21,7 +21,7 @@ from archiver.events import SECOND, Captured, Event, Outcome, Rejected
 from archiver.exceptions import EventError, TryLater
 from archiver.importers.protocol import Reading
 from archiver.importers.telling import told
-from archiver.sources.http.receiving import Limits, body_of, coding_of, too_large, unpack
+from archiver.sources.http.receiving import Limits, body_of, bound_lines, coding_of, too_large, unpack
 from archiver.sources.http.reception import Pieces, Reception, authorized
 from archiver.sources.http.replies import BLOCKED_LATER, Refusal, try_later
 from archiver.sources.http.senders import Known, Senders
@@ -113,6 +113,7 @@ class Intake(Reception):
             body = await body_of(request, self.limits, share)
             content = await self.in_thread(unpack, body, coding, self.limits)
             share.take(len(content) - len(body))
+            bound_lines(content, self.limits)
             lines = [line for line in content.split(b"\n") if line.strip()]
             if len(lines) > self.limits.events:
                 raise too_large(self.limits)
