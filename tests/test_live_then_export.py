@@ -18,7 +18,7 @@ import bson
 import pytest
 from builders import BASE, say
 from click.testing import CliRunner
-from graph_builder import STATE, graph, notified
+from graph_builder import FIXTURES, STATE, graph, notified
 
 from archiver import config as configuration
 from archiver.assembly import open_spool
@@ -232,6 +232,21 @@ def test_years_later_the_time_of_a_reaction_is_in_doubt(tmp_path: Path, export: 
     house.hear(slack_live())
     house.forget()
     assert house.outcomes(slack_export(export), 1) == (0, 3, 1)
+
+
+def test_an_edit_that_is_delivered_again_is_the_same(tmp_path: Path) -> None:
+    """Rocket.Chat tries again where a reply is lost, and doesn't say when a message was changed."""
+    post = json.loads((FIXTURES / "rocketchat" / "post.json").read_text()) | {"isEdited": True}
+
+    def edited(at: int, text: str) -> Captured:
+        delivery = Delivery("", {}, json.dumps(post | {"text": text}).encode(), at * SECOND)
+        (piece,) = RocketChat((b"secret",)).read(delivery)
+        assert isinstance(piece, Captured)
+        return piece
+
+    house = House(tmp_path, {})
+    assert outcome(house, edited(AT, "hullo"), edited(AT + 9, "hullo")) == "duplicate"
+    assert outcome(house, edited(AT, "hullo"), edited(AT + 9, "hi")) == "conflict"
 
 
 # --- what is the same, event by event

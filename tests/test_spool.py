@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from archiver.events import SECOND, Captured, Outcome
+from archiver.events import SECOND, Captured, Outcome, capture
 from archiver.exceptions import EnvironmentFault, InUse, UsageError
 from archiver.spool import FOREVER, Spool, identity
 from archiver.types import Delivery, DeliveryState, Destination, Filing, Lease
@@ -66,6 +67,22 @@ def test_a_duplicate_within_one_batch(spool: Spool) -> None:
     one, two = say("ann@x", "one", 1), say("ann@x", "two", 2)
     result = spool.append([one, two, one], feed)
     assert result.outcomes == (Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.DUPLICATE)
+
+
+def test_a_time_that_nobody_can_mean_is_the_same_whenever_it_comes(spool: Spool) -> None:
+    """Another stands in its place each time: that of its receipt."""
+
+    def told(time: str, received: int, text: str = "hello") -> Captured:
+        said = json.loads(say("ann@x", text, 1, id="m").body)
+        return capture(json.dumps(said | {"time": time}).encode(), received=START + received * SECOND)
+
+    feed = spool.open_feed("f", "import").number
+    first, again = told("0001-01-01T00:00:00Z", 1), told("0001-01-01T00:00:00Z", 90)
+    assert first.time != again.time
+    assert spool.append([first], feed).outcomes == (Outcome.CLEANED,)
+    assert spool.append([again], feed).outcomes == (Outcome.DUPLICATE,)
+    others = [told("0002-01-01T00:00:00Z", 99), told("0001-01-01T00:00:00Z", 99, "other")]
+    assert spool.append(others, feed).outcomes == (Outcome.CONFLICT, Outcome.CONFLICT)
 
 
 def test_other_content_under_one_identity_is_kept_aside_once(spool: Spool) -> None:

@@ -40,8 +40,19 @@ def says_the_same(again: Sealed, first: First, others: Others) -> bool:
     event = _decode(again.body)
     if first.body is None:
         return any(identity.digest(each, again.time) == first.digest for each in _called_otherwise(event, others))
-    time = first.time if _GUESSED_TIMES & guesses_of([event.archiverguessed or ""]).keys() else again.time
-    return identity.digest(_as_known_to(_decode(first.body), event, others), time) == first.digest
+    known = _decode(first.body)
+    unknown = _is_guessed(event) or _is_guessed(known) or _is_mended_alike(event, known)
+    time = first.time if unknown else again.time
+    return identity.digest(_as_known_to(known, event, others), time) == first.digest
+
+
+def _is_guessed(event: Event) -> bool:
+    return bool(_GUESSED_TIMES & guesses_of([event.archiverguessed or ""]).keys())
+
+
+def _is_mended_alike(event: Event, first: Event) -> bool:
+    """What stands for a time that nobody can mean is its receipt's or its neighbour's: another each time it comes."""
+    return event.archivertime is not None and event.archivertime == first.archivertime
 
 
 def differs_in_files(kept: bytes, other: bytes) -> str:

@@ -41,7 +41,7 @@ class RocketChat(Tokened):
         identity = posted.message_id
         if posted.isEdited:
             changed = Message(id=identity, text=posted.text)
-            yield room.event(f"{identity}/edited", EDITED, moment(received), actor, message=changed)
+            yield room.event(f"{identity}/edited", EDITED, moment(received), actor, message=changed, guessed="sent")
             return
         said = Message(id=identity, text=posted.text, in_reply_to=posted.tmid, thread=posted.tmid)
         yield room.event(identity, SENT, posted.timestamp, actor, message=said)
