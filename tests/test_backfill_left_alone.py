@@ -112,6 +112,57 @@ def test_what_is_left_alone_is_told_by_the_first_of_several_runs(call: Call, fol
     assert left(first) == {NO_FORMAT: (1, ["evil.db"])} and not second["left"]
 
 
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+WITH_FILES = {
+    "whatsapp": FIXTURES / "copyleft" / "whatsapp" / "ios-export",
+    "imessage": FIXTURES / "copyleft" / "imessage" / "macos",
+    "mattermost": FIXTURES / "mattermost" / "direct",
+    "googlechat": FIXTURES / "googlechat" / "Groups" / "DM AbC",
+}
+
+
+@pytest.mark.parametrize("name", WITH_FILES)
+def test_what_came_with_an_export_is_not_left_alone_on_any_night(name: str, call: Call, tmp_path: Path) -> None:
+    root = tmp_path / "Groups"
+    shutil.copytree(WITH_FILES[name], root / "DM AbC")
+    kept = {"imessage": "Attachments", "mattermost": "data"}.get(name, "")
+    (root / "DM AbC" / kept).mkdir(exist_ok=True)
+    if name != "whatsapp":
+        (root / "DM AbC" / kept / "plan.pdf").write_bytes(b"%PDF-1.4\n")
+        (root / "DM AbC" / kept / "forwarded.eml").write_bytes(b"From: a@example.org\nSubject: x\n\ny\n")
+    (root / "stray.pdf").write_bytes(b"%PDF-1.4\n")
+    for night in range(2):
+        report = read(call, root)
+        assert left(report) == {NO_FORMAT: (1, ["stray.pdf"])}
+        assert report["skipped"] == night
+
+
+def test_what_tells_when_a_meeting_began_is_not_left_alone(call: Call, tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "meetings", tmp_path / "in")
+    told = [name for _, names in left(read(call, tmp_path / "in" / "graph")).values() for name in names]
+    assert "callTranscript.json" not in told and "content.vtt" not in told
+
+
+def test_a_chat_tells_of_its_own_files_alone(call: Call, tmp_path: Path) -> None:
+    """A file that nobody names is told, though it lies beside; a log that somebody names is read all the same."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "WhatsApp Chat with Eve.txt").write_text(
+        "25/06/20, 10:00 - Eve: plan.pdf (file attached)\n25/06/20, 10:01 - Eve: ann.ndjson (file attached)\n"
+        "25/06/20, 10:02 - Eve: DOC-20200625-WA0001.eml (file attached)\n"
+    )
+    (folder / "DOC-20200625-WA0001.eml").write_bytes(b"From: a@example.org\nSubject: x\n\ny\n")
+    for name in ("plan.pdf", "other.pdf"):
+        (folder / name).write_bytes(b"%PDF-1.4\n")
+    talk(folder / "ann.ndjson", "ann")
+    reports = json.loads(call("backfill", "--json", folder).stdout)
+    assert {each["documents"][0]["place"].rpartition("/")[2] for each in reports} == {
+        "ann.ndjson",
+        "WhatsApp Chat with Eve.txt",
+    }
+    assert left(reports[0]) == {NO_FORMAT: (1, ["other.pdf"])}
+
+
 @pytest.mark.parametrize("named", [(), ("events",)])
 def test_a_broken_archive_does_not_stop_the_rest(named: tuple[str, ...], call: Call, folder: Path) -> None:
     path = Path(shutil.make_archive(str(folder / "broken"), "zip", folder))

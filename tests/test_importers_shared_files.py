@@ -15,7 +15,8 @@ from contracts.importer import RECEIVED
 from archiver.events import Captured, ndjson
 from archiver.importers import Options, Reading, importer
 from archiver.importers.document import Document
-from archiver.importers.recognising import documents_at, guess
+from archiver.importers.leaving import Leavings
+from archiver.importers.recognising import chosen, documents_at, guess, recognise
 
 REFUSED = (
     "../ann/private.json",
@@ -158,3 +159,90 @@ def test_where_only_files_lie_one_may_be_of_any_kind(tmp_path: Path) -> None:
     assert other.shared("log.ndjson", "data", only_files=True) is not None
     assert other.shared("data/log.ndjson") is None
     assert other.shared("../data/log.ndjson", "data", only_files=True) is None
+
+
+def discord(paths: tuple[str, ...]) -> dict[str, Any]:
+    said = {
+        "type": "Default",
+        "author": {"id": "1", "name": "Eve"},
+        "content": "see",
+        "timestamp": "2024-01-01T00:00:00+00:00",
+    }
+    sent = [said | {"id": str(n), "attachments": [{"url": each}]} for n, each in enumerate(paths)]
+    return {"guild": {"id": "1", "name": "g"}, "channel": {"id": "2", "type": "GuildTextChat"}, "messages": sent}
+
+
+def meta(paths: tuple[str, ...]) -> dict[str, Any]:
+    sent = [{"sender_name": "Eve", "timestamp_ms": 10**12 + n, "files": [{"uri": p}]} for n, p in enumerate(paths)]
+    return {"participants": [{"name": "Eve"}, {"name": "Bob"}], "messages": sent}
+
+
+def from_the_root(paths: tuple[str, ...]) -> dict[str, Any]:
+    return meta(tuple(f"your_activity/messages/inbox/eve/{each}" for each in paths))
+
+
+def googlechat(paths: tuple[str, ...]) -> dict[str, Any]:
+    sent = {"creator": {"email": "eve@example.org"}, "created_date": "Friday, January 5, 2024 at 9:00:00 AM UTC"}
+    files = ([{"original_name": each, "export_name": each}] for each in paths)
+    return {"messages": [sent | {"message_id": f"a/b/{n}", "attached_files": each} for n, each in enumerate(files)]}
+
+
+MAIL = b"From: ann@example.org\nTo: bob@example.org\nDate: Thu, 20 Feb 2020 10:00:00 +0000\nSubject: hi\n\nprivate\n"
+SENT = {
+    "mail.eml": MAIL,
+    "talk.vtt": b"WEBVTT\n\n00:00.000 --> 00:01.000\n<v Ann>hi</v>\n",
+    "2020-02-20.log": b"[10:00] <ann> hi\n",
+    "result.json": json.dumps(telegram(("x",))).encode(),
+    "page.pdf": b"%PDF-1.4\n",
+    "photo.jpg": b"\xff\xd8\xff",
+    "broken.gz": b"\x1f\x8b\x08broken",
+}
+KEEPERS = (
+    ("telegram", "eve/result.json", telegram, "files/"),
+    ("telegram", "eve/result.json", telegram, "chats/chat_01/files/"),
+    ("discord", "eve/chat.json", discord, "chat.json_Files/"),
+    ("meta", "messages/inbox/eve/message_1.json", meta, "files/"),
+    ("meta", "messages/inbox/eve/message_1.json", from_the_root, "photos/"),
+    ("googlechat", "Groups/DM eve/messages.json", googlechat, ""),
+)
+OTHERS = ("../ann/mail.eml", "{}../ann.eml", "{}ann/mail.eml", "{}to_ann", "{}.hidden.eml")
+"""Beside the folder of what was sent, below a folder in it, by a link out of it, hidden."""
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "within", "write", "folder"), KEEPERS, ids=[f"{each[0]} {each[3]}" for each in KEEPERS]
+)
+def test_what_was_sent_may_be_of_any_kind_where_nothing_else_lies(
+    name: str, within: str, write: Any, folder: str, packed: bool, named: bool, tmp_path: Path
+) -> None:
+    """It is attached, and neither input nor left alone; another's export is neither had nor hidden."""
+    path = tmp_path / "in" / within
+    kept, ann = path.parent / folder, path.parent.parent / "ann"
+    for each in (kept / "ann", ann):
+        each.mkdir(parents=True)
+    for sent, content in SENT.items():
+        (kept / sent).write_bytes(content)
+    theirs = [ann / "mail.eml", kept / "ann" / "mail.eml", *([kept.parent / "ann.eml"] if folder else ())]
+    for each in (*theirs, kept / ".hidden.eml"):
+        each.write_bytes(MAIL)
+    if not packed:
+        (kept / "to_ann").symlink_to(ann / "mail.eml")
+    paths = (*(f"{folder}{each}" for each in SENT), *(each.format(folder) for each in OTHERS))
+    path.write_bytes(json.dumps(write(paths)).encode())
+    root = Path(shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path / "in")) if packed else tmp_path / "in"
+    leavings = Leavings()
+    if named:
+        documents = [each for each in chosen(importer(name), (root,), leave=leavings) if each.name == path.name]
+    else:
+        found = recognise((root,), leave=leavings).found
+        assert len(found.pop("mail")) == len(theirs)
+        ((format_, documents),) = [(key, list(value)) for key, value in found.items()]
+        assert format_ == name
+    (document,) = documents
+    pieces = list(importer(name).read(document, Options(), Reading(RECEIVED)))
+    captured = [each for each in pieces if isinstance(each, Captured) and each.event.type == "message.sent"]
+    captured.sort(key=lambda each: each.time)
+    assert [bool(each.attached) for each in captured] == [True] * len(SENT) + [False] * len(OTHERS)
+    assert {each.why for each in leavings.told} <= {"links that lead out of the folder", "links to files"}

@@ -6,6 +6,7 @@ presence is partial. Of an edited message only the last text is there; what was 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -40,6 +41,7 @@ _RENAMED = "Changed the channel name: "
 """How the exporter tells that in every language of Discord's."""
 _COMING = {"RecipientAdd": JOINED, "GuildMemberJoin": JOINED, "RecipientRemove": LEFT}
 _DIRECT = frozenset(("DirectTextChat", "DirectGroupTextChat"))
+KEPT = re.compile(r"[^/]+\.json_Files/[^/]+")
 
 
 class Author(Struct):
@@ -159,6 +161,9 @@ class Discord:
     ordered = False
     marks: frozenset[str] = frozenset()
 
+    def kept(self, document: Document) -> re.Pattern[str]:
+        return KEPT
+
     def sniff(self, document: Document, head: bytes) -> bool:
         return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and b'"guild"' in head and b'"channel"' in head
 
@@ -270,5 +275,5 @@ class _Room:
     def _file(self, file: File) -> Media:
         """On disk where the export brought the files along, else a link."""
         if "://" not in file.url:
-            return media(self._document, file.url, name=file.fileName)
+            return media(self._document, file.url, name=file.fileName, kept=KEPT)
         return Media(Attachment(name=file.fileName, size=file.fileSizeBytes, url=file.url))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from re import Pattern
 
 from msgspec import Struct, structs
 
@@ -25,11 +26,18 @@ def media(
     only_files: bool = False,
     name: str | None = None,
     media_type: str | None = None,
+    kept: Pattern[str] | None = None,
 ) -> Media:
     """The file that `document` names by its path from `folder`, as `Document.shared` gives it.
 
-    One that may not be had or isn't there is an attachment with a name and no content.
+    One that may not be had or isn't there is an attachment with a name and no content. `kept` are the paths, whole, at
+    which nothing but files lie.
     """
+    path = (relative or "").replace("\\", "/").removeprefix("./")
+    if kept is not None and kept.fullmatch(path):
+        name = name or PurePosixPath(path).name
+        folder, _, relative = f"{folder}/{path}".removeprefix("/").rpartition("/")
+        only_files = True
     found = document.shared(relative, folder, only_files=only_files) if relative else None
     return held(found, name=name or (PurePosixPath(relative).name if relative else None), media_type=media_type)
 

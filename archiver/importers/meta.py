@@ -113,6 +113,7 @@ class Thread(Struct):
 
 
 _CHATS = "messages"
+KEPT = re.compile(r"(?:audio|files|gifs|media|photos|videos)/[^/]+")
 """The folder of a download that holds all chats."""
 
 
@@ -122,6 +123,9 @@ class Meta:
     partial_presence = True
     ordered = False
     marks: frozenset[str] = frozenset()
+
+    def kept(self, document: Document) -> re.Pattern[str]:
+        return KEPT
 
     def sniff(self, document: Document, head: bytes) -> bool:
         return head.lstrip().startswith(b"{") and (
@@ -216,7 +220,9 @@ class _Room:
         """Paths begin at the download's root; what was sent lies in its folder of chats, as this file does."""
         if "://" in uri:
             return Media(Attachment(url=uri))
-        found = media(self._document, uri, name=uri.rpartition("/")[2] or "a file")
+        _, below, within = f"/{uri}".rpartition(f"/{self._document.folder}/")
+        path = within if below and KEPT.fullmatch(within) else uri
+        found = media(self._document, path, name=uri.rpartition("/")[2] or "a file", kept=KEPT)
         _, below, path = f"/{uri}".partition(f"/{_CHATS}/")
         if found.held is None and below and _CHATS in self._document.folders:
             up = self._document.folders[::-1].index(_CHATS)

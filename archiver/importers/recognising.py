@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import compress
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -19,6 +20,7 @@ from archiver.importers import IMPORTERS
 from archiver.importers.archive import ENCRYPTED, archive_at
 from archiver.importers.document import Document, Tree
 from archiver.importers.folder import Folder
+from archiver.importers.keeping import Keeper, named_along, sent_along
 from archiver.importers.leaving import MEDIA, NO_FORMAT, Leave, Leavings, both, reason_of, unheeded
 from archiver.importers.protocol import Importer
 
@@ -100,7 +102,7 @@ def chosen(
     leavings = Leavings()
     leave = both(leave, leavings)
     every = tuple(documents_at(paths, foreign, leave))
-    found = _marked_of(importer, every, leave) if importer.marks else _no_media(every, paths, leave)
+    found = _marked_of(importer, every, leave) if importer.marks else _no_files(importer, every, paths, leave)
     if not found:
         raise _none_of(importer, paths, leavings)
     return found
@@ -112,7 +114,13 @@ def _marked_of(importer: Importer, every: tuple[Document, ...], leave: Leave) ->
     return marked or tuple(each for each in every if _is_of(importer, each, leave))
 
 
-def _no_media(every: tuple[Document, ...], paths: Sequence[Path], leave: Leave) -> tuple[Document, ...]:
+def _no_files(
+    importer: Importer, every: tuple[Document, ...], paths: Sequence[Path], leave: Leave
+) -> tuple[Document, ...]:
+    """Without pictures and the like, and without what was sent in these documents."""
+    own = (each for each in every if isinstance(importer, Keeper) and _is_of(importer, each))
+    is_sent = sent_along((each, importer) for each in own)
+    every = tuple(each for each in every if not is_sent(each))
     is_media = [_is_media(each) and each.tree.path(each.within) not in paths for each in every]
     for each in compress(every, is_media):
         leave(each.place, MEDIA)
@@ -151,23 +159,39 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, le
     for document, importer in _marked(documents):
         found.setdefault(importer.name, []).append(document)
         covered.add((document.tree.place, document.within.rpartition("/")[0]))
-    for document in documents:
-        if _is_below(document, covered):
+    looks = [_look(each) for each in documents if not _is_below(each, covered)]
+    is_sent = sent_along((each.document, each.reader) for each in looks)
+    looks = [each for each in looks if not is_sent(each.document)]
+    strange = [each.document for each in looks if each.reader is None]
+    named = named_along(((each.document, each.reader) for each in looks), strange)
+    for each in looks:
+        if each.reader is not None:
+            found.setdefault(each.reader.name, []).append(each.document)
+        elif (each.document.tree.place, each.document.within) in named:
             continue
-        try:
-            reader = guess(document)
-            damage = document.damage() if reader is None else ""
-        except (Unreadable, OSError) as fault:
-            leave(document.place, reason_of(fault), is_fault=True)
-            continue
-        if reader is not None:
-            found.setdefault(reader.name, []).append(document)
-        elif damage:
-            leave(document.place, f"can't be read: {damage}", is_fault=True)
+        elif each.fault:
+            leave(each.document.place, each.fault, is_fault=True)
         else:
-            unknown.append(document)
-            leave(document.place, MEDIA if _is_media(document) else NO_FORMAT)
+            unknown.append(each.document)
+            leave(each.document.place, MEDIA if _is_media(each.document) else NO_FORMAT)
     return Recognised({name: tuple(each) for name, each in found.items()}, tuple(unknown))
+
+
+class _Look(NamedTuple):
+    """Who reads a document; where nobody does, why it can't be read, "" where nothing is wrong with it."""
+
+    document: Document
+    reader: Importer | None
+    fault: str
+
+
+def _look(document: Document) -> _Look:
+    try:
+        reader = guess(document)
+        damage = document.damage() if reader is None else ""
+    except (Unreadable, OSError) as fault:
+        return _Look(document, None, reason_of(fault))
+    return _Look(document, reader, damage and f"can't be read: {damage}")
 
 
 def _marked(documents: Iterable[Document]) -> Iterator[tuple[Document, Importer]]:

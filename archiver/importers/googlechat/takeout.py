@@ -33,6 +33,9 @@ from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import Room, told
 
+KEPT = re.compile(r"(?!messages\.json$)[^/]+")
+"""Below `Groups` each chat has a folder of its own."""
+
 
 class Group(Struct):
     name: str | None = None
@@ -45,6 +48,9 @@ class GoogleChat:
     partial_presence = True
     ordered = False
     marks: frozenset[str] = frozenset()
+
+    def kept(self, document: Document) -> re.Pattern[str] | None:
+        return KEPT if document.folders[-2:-1] == ("Groups",) else None
 
     def sniff(self, document: Document, head: bytes) -> bool:
         return head.lstrip().startswith(b"{") and b'"creator"' in head and b'"created_date"' in head
@@ -135,7 +141,8 @@ class _Chat:
     def _file(self, file: File) -> Media:
         """On disk `?` and `&` of a name are written `_`."""
         name = file.export_name or file.original_name or ""
-        found = media(self._document, name or None, name=file.original_name)
+        kept = GoogleChat().kept(self._document)
+        found = media(self._document, name or None, name=file.original_name, kept=kept)
         if found.held is None:
-            found = media(self._document, re.sub("[?&]", "_", name) or None, name=file.original_name)
+            found = media(self._document, re.sub("[?&]", "_", name) or None, name=file.original_name, kept=kept)
         return found

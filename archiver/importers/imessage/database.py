@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from re import Pattern
 from typing import Any
 
 from msgspec import structs
@@ -32,7 +33,7 @@ from archiver.exceptions import EventError
 from archiver.importers import jsonfile, sqlitefile
 from archiver.importers.document import Document
 from archiver.importers.imessage.edits import Version, history_of
-from archiver.importers.imessage.row import OPTIONAL, Row
+from archiver.importers.imessage.row import KEPT, OPTIONAL, Row
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
 from archiver.importers.sqlitefile import Database
@@ -59,6 +60,9 @@ class IMessage:
     partial_presence = True
     ordered = False
     marks: frozenset[str] = frozenset()
+
+    def kept(self, document: Document) -> Pattern[str]:
+        return KEPT
 
     def sniff(self, document: Document, head: bytes) -> bool:
         return _is_theirs(sqlitefile.tables_of(document, head))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec import Struct
@@ -14,6 +15,8 @@ OPTIONAL = (
     *("other_handle", "subject", "message_summary_info"),
 )
 """Columns that not every version of the system has."""
+KEPT = re.compile(r"Attachments/.+")
+"""Where what was sent lies, beside the database."""
 
 
 class Row(Struct, frozen=True):

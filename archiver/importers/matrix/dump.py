@@ -5,6 +5,7 @@ A file is read twice, in constant memory: `survey` says why.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ _HAD = ("join", "leave")
 """Rooms of which a sync tells what was said; of others it only says what they are."""
 _FOLDERS = {"m.image": "images", "m.video": "videos", "m.audio": "audio"}
 _SAVED = frozenset((*_FOLDERS.values(), "files", "stickers"))
+KEPT = re.compile(rf"(?:{'|'.join(sorted(_SAVED))})/[^/]+")
 
 
 class Piece(NamedTuple):
@@ -48,6 +50,9 @@ class Matrix:
     partial_presence = False
     ordered = False
     marks: frozenset[str] = frozenset()
+
+    def kept(self, document: Document) -> re.Pattern[str]:
+        return KEPT
 
     def sniff(self, document: Document, head: bytes) -> bool:
         if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):

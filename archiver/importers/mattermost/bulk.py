@@ -8,6 +8,7 @@ Source: Mattermost, "Bulk export data" and "Bulk loading data".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct, structs
@@ -21,6 +22,7 @@ from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import Numbering, Room, from_milliseconds, told
 
 LINE_LIMIT = 16 * 1024 * 1024
+KEPT = re.compile(r"data/.+")
 
 
 class ChannelMember(Struct):
@@ -90,6 +92,9 @@ class Mattermost:
     partial_presence = True
     ordered = False
     marks: frozenset[str] = frozenset()
+
+    def kept(self, document: Document) -> re.Pattern[str]:
+        return KEPT
 
     def sniff(self, document: Document, head: bytes) -> bool:
         first = b"".join(head.partition(b"\n")[0].split())

@@ -79,8 +79,13 @@ def _stated(text: str, options: Options) -> Start | None:
         return None
 
 
+def told_beside(document: Document) -> tuple[str, ...]:
+    """Files in its folder that may tell when it began."""
+    return "callTranscript.json", f"{document.name.rpartition('.')[0]}.json"
+
+
 def _beside(document: Document, options: Options) -> Start | None:
-    for name in ("callTranscript.json", f"{document.name.rpartition('.')[0]}.json"):
+    for name in told_beside(document):
         other = document.beside(name)
         if other is None:
             continue

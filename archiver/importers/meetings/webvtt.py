@@ -20,7 +20,7 @@ from archiver.exceptions import EventError
 from archiver.importers import jsonfile
 from archiver.importers.document import Document
 from archiver.importers.meetings.cues import Block, Cue, blocks, spoken
-from archiver.importers.meetings.start import Start, start_of, title_of
+from archiver.importers.meetings.start import Start, start_of, title_of, told_beside
 from archiver.importers.protocol import Options, Reading, zone_of
 from archiver.importers.telling import Numbering, Room, told
 from archiver.importers.text import Charset, charset_of
@@ -62,6 +62,9 @@ class WebVtt:
     partial_presence = True
     ordered = False
     marks: frozenset[str] = frozenset()
+
+    def named(self, document: Document) -> Iterator[str]:
+        yield from told_beside(document)
 
     def sniff(self, document: Document, head: bytes) -> bool:
         return _SIGNATURE.match(head) is not None

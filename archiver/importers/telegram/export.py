@@ -6,6 +6,7 @@ stands in the conversation's id: by `owner`, by what the export says of it, else
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +50,9 @@ _COMING = {
     "join_group_by_request": JOINED,
     "remove_members": LEFT,
 }
+KEPT = re.compile(
+    r"(?:chats/chat_\d+/)?(?:contacts|files|photos|round_video_messages|stickers|video_files|voice_messages)/[^/]+"
+)
 _NOT_INCLUDED = "(File"
 """How the text begins that stands in place of a path."""
 
@@ -67,6 +71,9 @@ class Telegram:
     partial_presence = True
     ordered = False
     marks: frozenset[str] = frozenset()
+
+    def kept(self, document: Document) -> re.Pattern[str]:
+        return KEPT
 
     def sniff(self, document: Document, head: bytes) -> bool:
         if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") or b'"guild"' in head:
@@ -260,7 +267,7 @@ class _Room:
         if path.startswith(_NOT_INCLUDED):
             name = line.file_name or ("photo" if line.photo else "file")
             return [Media(Attachment(name=f"{name} (not in the export)", media_type=line.mime_type))]
-        return [media(self._document, path, name=line.file_name, media_type=line.mime_type)]
+        return [media(self._document, path, name=line.file_name, media_type=line.mime_type, kept=KEPT)]
 
 
 def _later(at: datetime, seconds: int) -> datetime:

@@ -39,7 +39,18 @@ from archiver.importers.whatsapp import words
 from archiver.importers.whatsapp.dates import day_of
 from archiver.importers.whatsapp.line import MARKS, Start, start
 from archiver.importers.whatsapp.notices import YOU, Notice, notice
-from archiver.importers.whatsapp.survey import WRITTEN_BY_IT, Survey, author_of, bare, surveyed, system_text, title_of
+from archiver.importers.whatsapp.survey import (
+    WRITTEN_BY_IT,
+    Survey,
+    author_of,
+    bare,
+    begun,
+    files_named,
+    person_of,
+    surveyed,
+    system_text,
+    title_of,
+)
 
 MESSAGE_LIMIT = 512 * 1024
 NOT_UNDERSTOOD = "notices of the system that aren't understood"
@@ -70,8 +81,14 @@ class WhatsApp(_Exported):
     name = "whatsapp"
     title = "WhatsApp chats (exported text)"
 
+    def kept(self, document: Document) -> re.Pattern[str]:
+        return words.KEPT
+
+    def named(self, document: Document) -> Iterator[str]:
+        return files_named(document)
+
     def sniff(self, document: Document, head: bytes) -> bool:
-        return _begins(head) is not None
+        return begun(head) is not None
 
 
 class Signal(_Exported):
@@ -81,16 +98,9 @@ class Signal(_Exported):
     title = "Signal chats (text, as common tools write it)"
 
     def sniff(self, document: Document, head: bytes) -> bool:
-        first = _begins(head)
+        first = begun(head)
         iso = first is not None and (first.separator, first.widths[0], first.second) == ("-", 4, None)
         return iso and head.lstrip(b"\xef\xbb\xbf\r\n ").startswith(b"[")
-
-
-def _begins(head: bytes) -> Start | None:
-    """The first line that isn't blank, if it begins a message with an author or is one of the system."""
-    text = head.decode("utf-8", "replace")
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return start(first)
 
 
 class _Pending(NamedTuple):
@@ -135,7 +145,7 @@ class _Chat:
         if not self._survey.grouped and len(people) <= 2:
             owner = {options.owner} if options.owner and len(people) < 2 else set()
             both = sorted({*people, *owner})
-            return Place(id=title, kind="im", participants=tuple(map(_person, both)))
+            return Place(id=title, kind="im", participants=tuple(map(person_of, both)))
         return Place(id=title, kind="group", topic=title)
 
     def events(self) -> Iterator[Captured | Rejected]:
@@ -205,7 +215,7 @@ class _Chat:
 
     def _by(self, name: str, text: str, original: bytes, position: str, stated: str) -> Iterator[Captured | Rejected]:
         key = self._key(name, text)
-        actor = _person(name)
+        actor = person_of(name)
         said = bare(text)
         edited = words.EDITED.search(said)
         said = said[: edited.start()] if edited else said
@@ -251,13 +261,13 @@ class _Chat:
         """None for nobody, and for the phone's owner where nothing says who that is."""
         if name is not None and name.casefold() in YOU:
             return Participant(self._owner) if self._owner else None
-        return _person(name) if name else None
+        return person_of(name) if name else None
 
     def _files(self, text: str) -> tuple[list[Media], str]:
         """The file a message brings, and what else it says."""
         match = words.ATTACHED.match(text) or words.FILE.match(text)
         if match is not None and (match.re is words.ATTACHED or self._document.shared(match["file"]) is not None):
-            return [media(self._document, match["file"])], bare(match["note"] or "")
+            return [media(self._document, match["file"], kept=words.KEPT)], bare(match["note"] or "")
         if words.OMITTED.match(text):
             return [Media(Attachment(name=f"{text.strip('<>' + MARKS)} (not in the export)"))], ""
         return [], text
@@ -286,10 +296,3 @@ class _Chat:
 
 def _of(files: list[Media]) -> tuple[Attachment, ...] | None:
     return tuple(each.attachment for each in files) or None
-
-
-def _person(name: str) -> Participant:
-    """A telephone number is written in many ways, and is one address."""
-    name = bare(name).removeprefix("~").strip(MARKS + " \u00a0\u202f") or "?"
-    number = re.sub(r"[\s()\-\u2011]", "", name)
-    return Participant(address=number if re.fullmatch(r"\+\d{5,20}", number) else name, name=name)

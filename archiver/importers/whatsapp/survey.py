@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from archiver.events import SECOND, moment
+from archiver.events import SECOND, Participant, moment
 from archiver.importers.document import Document
-from archiver.importers.protocol import Reading
-from archiver.importers.text import Charset, text_lines
+from archiver.importers.protocol import Options, Reading
+from archiver.importers.text import Charset, charset_of, text_lines
+from archiver.importers.whatsapp import words
 from archiver.importers.whatsapp.dates import Orders
-from archiver.importers.whatsapp.line import MARKS, start
+from archiver.importers.whatsapp.line import MARKS, Start, start
 from archiver.importers.whatsapp.notices import QUOTES, notice
-from archiver.importers.whatsapp.words import TITLE
 
 DAY = 86_400 * SECOND
 WRITTEN_BY_IT = "\u200e"
@@ -74,8 +76,32 @@ def bare(text: str) -> str:
 def title_of(document: Document) -> str:
     """The chat's name: in the file's, or that of the folder or archive it lies in."""
     for name in (document.name, *reversed(document.folders)):
-        match = TITLE.search(name)
+        match = words.TITLE.search(name)
         if match is not None:
             return match["name"]
     stem = document.name.rpartition(".")[0] or document.name
     return stem if stem != "_chat" else document.folder or stem
+
+
+def person_of(name: str) -> Participant:
+    """A telephone number is written in many ways, and is one address."""
+    name = bare(name).removeprefix("~").strip(MARKS + " \u00a0\u202f") or "?"
+    number = re.sub(r"[\s()\-\u2011]", "", name)
+    return Participant(address=number if re.fullmatch(r"\+\d{5,20}", number) else name, name=name)
+
+
+def files_named(document: Document) -> Iterator[str]:
+    """The names of files that a chat tells of, wherever they are."""
+    for line in text_lines(document, charset_of(Options())):
+        found = start(line.text)
+        author = author_of(found.text) if found is not None else None
+        text = bare(author[1] if author is not None else line.text)
+        if match := words.ATTACHED.match(text) or words.FILE.match(text):
+            yield match["file"]
+
+
+def begun(head: bytes) -> Start | None:
+    """The first line that isn't blank, if it begins a message with an author or is one of the system."""
+    text = head.decode("utf-8", "replace")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return start(first)

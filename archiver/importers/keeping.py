@@ -1,0 +1,67 @@
+"""Where exports keep the files that were sent in them: what lies there is no input, and nothing that is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from re import Pattern
+from typing import Protocol, runtime_checkable
+
+from archiver.events import DAMAGED
+from archiver.exceptions import ArchiverError
+from archiver.importers.document import Document
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """An importer whose documents have the files that were sent in them in folders for nothing else."""
+
+    def kept(self, document: Document) -> Pattern[str] | None:
+        """Paths of such files, whole, from the document's own folder; None where it has none."""
+        ...
+
+
+@runtime_checkable
+class Namer(Protocol):
+    """An importer whose documents can soon be asked for the files that they name, which may lie among others."""
+
+    def named(self, document: Document) -> Iterator[str]:
+        """Paths from the document's own folder."""
+        ...
+
+
+def named_along(documents: Iterable[tuple[Document, object]], files: Collection[Document]) -> set[tuple[str, str]]:
+    """Which of these files, by tree and path, any of the documents names; asked where such lie in its folder."""
+    there = {(each.tree.place, _folder(each), each.within) for each in files}
+    folders = {(place, folder) for place, folder, _ in there}
+    found: set[tuple[str, str]] = set()
+    for document, importer in documents:
+        place, folder = document.tree.place, _folder(document)
+        if isinstance(importer, Namer) and (place, folder) in folders:
+            paths = (f"{folder}/{name}".removeprefix("/") for name in importer.named(document))
+            with suppress(*DAMAGED, ArchiverError, OSError):  # what was named before it broke off counts
+                found.update((place, path) for path in paths if (place, folder, path) in there)
+    return found
+
+
+def _folder(document: Document) -> str:
+    return document.within.rpartition("/")[0]
+
+
+def sent_along(documents: Iterable[tuple[Document, object]]) -> Callable[[Document], bool]:
+    """Tells of any file whether it lies where one of these documents keeps what was sent; each with its importer."""
+    kept: dict[tuple[str, str], set[Pattern[str]]] = {}
+    for document, importer in documents:
+        pattern = importer.kept(document) if isinstance(importer, Keeper) else None
+        if pattern is not None:
+            kept.setdefault((document.tree.place, _folder(document)), set()).add(pattern)
+
+    def is_sent(document: Document) -> bool:
+        parts = document.within.split("/")
+        return any(
+            pattern.fullmatch("/".join(parts[depth:])) is not None
+            for depth in range(len(parts))
+            for pattern in kept.get((document.tree.place, "/".join(parts[:depth])), ())
+        )
+
+    return is_sent
