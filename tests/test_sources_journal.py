@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import encodebytes
 from email.message import EmailMessage
 from email.mime.base import MIMEBase
 
@@ -138,8 +139,12 @@ class TestJournal:
             (report("Sender: ann@a.example\n"), "no recipient"),
             (report("nothing of the kind"), "no recipient"),
             (report("To: a@a.example\n" * 20_001), "20,000 lines"),
+            (report(FIELDS, b"\r\n"), "no header of a mail"),
+            (report(FIELDS, b"only a text"), "no header of a mail"),
+            (report(FIELDS, bytes(range(256))), "no header of a mail"),
+            (report(FIELDS, encodebytes(original())), "no header of a mail"),
         ],
-        ids=["two mails", "no mail", "no recipient", "no fields", "too many"],
+        ids=["two mails", "no mail", "no recipient", "no fields", "too many", "empty", "text", "bytes", "packed"],
     )
     def test_what_is_no_sound_report_is_kept_whole(self, content: bytes, why: str) -> None:
         (only,) = read(content)
@@ -166,19 +171,20 @@ class TestJournal:
 
 
 class TestTnef:
-    def sealed(self, text: str) -> bytes:
+    def sealed(self, text: str, kind: str = "ms-tnef", name: str = "winmail.dat") -> bytes:
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Subject"] = "ann@a.example", "bob@b.example", "Plans"
         mail.set_content(text)
         mail.make_mixed()
-        part = MIMEBase("application", "ms-tnef", name="winmail.dat")
+        part = MIMEBase("application", kind, name=name)
         part.set_payload("eJ8+IgAA")
         part["Content-Transfer-Encoding"] = "base64"
         mail.attach(part)
         return mail.as_bytes()
 
     def test_one_whose_text_is_sealed_in_it_is_kept_whole(self) -> None:
-        for content in (self.sealed("\n"), report(FIELDS, self.sealed(" \n"))):
+        renamed = self.sealed("\n", "octet-stream", "att00001.dat")
+        for content in (self.sealed("\n"), renamed, report(FIELDS, self.sealed(" \n"))):
             (only,) = read(content)
             assert isinstance(only, Rejected) and "TNEF" in only.reason and only.content == content
 

@@ -184,7 +184,13 @@ class TestPlainMail:
         mail["Received"] = "from a by b; Fri, 21 Nov 1997 09:59:00 -0600"
         assert one(mail).time == 880_127_940 * SECOND
 
-    @pytest.mark.parametrize("stated", ["", "yesterday", "Fri, 99 Nov 1997 09:55:06", "0", "\x00", "1 Jan 99999 1:1:1"])
+    @pytest.mark.parametrize(
+        "stated",
+        [
+            *("", "yesterday", "Fri, 99 Nov 1997 09:55:06", "0", "\x00", "1 Jan 99999 1:1:1"),
+            "Fri, 31 Dec 9999 23:59:59 -0900",
+        ],
+    )
     def test_without_any_date_the_receipt_counts(self, stated: str) -> None:
         mail = letter().as_bytes().replace(b"Fri, 21 Nov 1997 09:55:06 -0600", stated.encode())
         assert one(mail).time == NOW

@@ -52,6 +52,9 @@ Believed = Literal["direct", "all", "none"]
 """Whose attached events are believed: of mail that no server passed on, of all, of none."""
 
 _TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
+_TNEF_BEGINS = b"\x78\x9f\x3e\x22"
+"""As it is stored, little-endian: some mail servers give it a name and a type of their own."""
+_OF_A_MAIL = ("from", "sender", "date", "message-id", "to")
 _SOURCE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"<([^<>]+)>")
 
@@ -125,6 +128,8 @@ def _journalled(report: Report, delivery: _Delivery) -> Iterator[Captured | Reje
     reports of one mail that name different recipients contradict nothing.
     """
     mail = read_parts(report.original)
+    if not any(mail.first(name) for name in _OF_A_MAIL):
+        raise EventError("a journal report whose mail can't be read: it has no header of a mail")
     reported = replace(delivery, sender=report.sender, trusted=False)
     people = _people(mail, reported)
     yield _message(mail, reported, people, report.identity)
@@ -275,7 +280,8 @@ def _digest(data: dict[str, Any]) -> str:
 
 
 def _is_sealed(part: Part) -> bool:
-    return part.media_type in _TNEF or (part.name or "").lower() == "winmail.dat"
+    named = part.media_type in _TNEF or (part.name or "").lower() == "winmail.dat"
+    return named or part.content.startswith(_TNEF_BEGINS)
 
 
 def _said(mail: Mail, body: Body, subject: str) -> dict[str, Any]:
@@ -346,4 +352,7 @@ def _first_taken(mail: Mail) -> datetime | None:
 
 def _stated(stamps: Iterable[str]) -> datetime | None:
     found = next((stated for stamp in stamps if stamp and (stated := date(stamp)) is not None), None)
-    return found.astimezone(UTC) if found is not None and found.year > 1 else None
+    try:
+        return found.astimezone(UTC) if found is not None and found.year > 1 else None
+    except OverflowError:  # in the last hours of the year 9999, west of Greenwich
+        return None
