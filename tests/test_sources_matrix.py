@@ -341,7 +341,7 @@ class Homeserver:
 
     def __init__(self) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-        self.answers: dict[str, Any] = {"/ping": (200, {})}
+        self.answers: dict[str, Any] = {"/ping": (200, {}), "/whoami": (200, {"user_id": "@archiver:hs.test"})}
         self.asked: list[str] = []
         self._server.answers, self._server.asked = self.answers, self.asked  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -439,6 +439,32 @@ def test_what_was_never_told_stands_under_the_names_of_then(start, homeserver, s
     assert until(lambda: "lost 3" in spooled.texts)
     said_by = {e.data.message.text: e.data.actor.name for e in events_of(spooled) if e.type == "message.sent"}
     assert said_by == {"first": "Ann", "last": None, "lost 1": "Ann", "lost 2": "Anna", "lost 3": "Annie"}
+
+
+def test_what_one_was_not_there_for_is_asked_of_another(start, homeserver, spooled, monkeypatch):
+    """Where nobody is shown what was said while they weren't in the room."""
+    monkeypatch.setattr(gaps, "GAPS", 0.1)
+    hidden = state("m.room.history_visibility", {"history_visibility": "joined"})
+    ann, bob, cem = (member(f"@{each}:hs.test") for each in ("ann", "bob", "cem"))
+    far = member("@far:elsewhere.test")
+    first, gone, lost_1 = said("first"), member("@bob:hs.test", "leave"), said("lost 1")
+    away, back = member("@ann:hs.test", "leave"), member("@bob:hs.test")
+    back |= {"unsigned": {"prev_content": {"membership": "leave"}}}
+    away |= {"unsigned": {"prev_content": {"membership": "join"}}}
+    lost_2 = said("lost 2", sender="@bob:hs.test")
+    last = said("last") | {"sender": "@bob:hs.test", "origin_server_ts": time.time_ns() // 1_000_000}
+    told = [CREATED, hidden, far, ann, bob, first, gone, away, cem, back, last]
+    shown = {
+        "bob": [CREATED, hidden, far, ann, bob, first, back, lost_2, last],
+        "ann": [CREATED, hidden, far, ann, bob, first, gone, lost_1, away],
+    }
+    for who, events in shown.items():
+        homeserver.answers[f"/messages?dir=b&limit=100&user_id=%40{who}%3A"] = (200, {"chunk": events[::-1]})
+    homeserver.answers["/context/"] = (200, {"state": []})
+    put(start(), *told)
+    assert until(lambda: {"lost 1", "lost 2"} <= set(spooled.texts))
+    assert sorted(spooled.texts) == ["first", "last", "lost 1", "lost 2"]
+    assert not any("elsewhere" in each for each in homeserver.asked), "of other servers' people we may ask nothing"
 
 
 def called(name: str) -> dict[str, Any]:

@@ -44,6 +44,11 @@ class Past(Generic[T]):
         """The last until then, else the first of all: a name that somebody has later is better than none."""
         return self._last(max(bisect_right(self._settled(), at, key=_when), 1)) if self._noted else None
 
+    @property
+    def last(self) -> tuple[float, T]:
+        """With when it began; to be asked only of what was noted."""
+        return self._settled()[-1]
+
     def _last(self, count: int) -> T | None:
         return self._noted[count - 1][1] if count else None
 
@@ -122,6 +127,11 @@ class Room:
         known = self._memberships.get(who)
         return known.before(at) if known is not None else None
 
+    def members(self) -> list[str]:
+        """Who is there, longest first, and then who was."""
+        last = sorted((past.last, who) for who, past in self._memberships.items())
+        return [who for there in (True, False) for (_, each), who in last if (each == "join") is there]
+
     def person(self, address: str, at: float) -> Participant:
         called = self._called.get(address)
         return Participant(address=address, name=called.around(at) if called is not None else None)
@@ -148,6 +158,11 @@ class Room:
     def server(self) -> str:
         """Where it was made; rooms of version 12 have no server in their ids. "" where that isn't known."""
         return server(self.id) or server(self._creator)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether members are shown, by what holds now, what was said before they came."""
+        return self._history(float("inf")) == "members"
 
     def _history(self, at: float) -> History:
         """Shared where nothing else is said since the room began: specification, "Room history visibility".

@@ -92,6 +92,11 @@ class Translator:
     def told(self, events: Sequence[str]) -> set[str]:
         return set(self._ledger.meanings(events))
 
+    def audience(self, identity: str) -> tuple[list[str], bool]:
+        """Who is or was in a room, and whether it shows whoever is in it what was said before they came."""
+        room = self._rooms.get(identity).room
+        return room.members(), room.is_shared
+
     def open(self, txn: str, body: bytes, *, is_late: bool = False) -> Opened | None:
         """None for a transaction that came before, whole. Raises nothing for what a body holds.
 
