@@ -153,6 +153,67 @@ class MishapContract(WithServer):
             wait(lambda: len(archiver.texts()) >= 60, server.logged, 90)
         assert archiver.texts() == [f"{number:02d}" for number in range(60)]
 
+    def test_a_full_disk_loses_nothing_and_stops_nobody(self, tmp_path: Path, archiver: Archiver) -> None:
+        """What doesn't fit is filled in from the server's archive, once there is room again; also what is said while
+        that is being read already."""
+        archiver.stop()
+        with self.running(tmp_path, archiver, disk=64) as server, people(server.port) as them:
+            ann, bob = them.log_in("ann"), them.log_in("bob")
+            for number in range(100):
+                ann.say("bob@localhost", body(f"{number:03d} " + "x" * 600))
+            wait(lambda: "no space left on device" in server.logged().lower(), server.logged)
+            wait(lambda: "Reading the archive" in server.logged(), server.logged)
+            time.sleep(2)  # archives may know whole seconds only
+            for number in range(100, 120):
+                ann.say("bob@localhost", body(f"{number:03d} " + "x" * 600))
+            bob.say("ann@localhost", body("chat goes on"))
+            bob.settle()
+            archiver.start()
+            wait(lambda: len(archiver.texts()) >= 121, server.logged, 90)
+            ann.say("bob@localhost", body("and so does the archiver"))
+            wait(lambda: len(archiver.texts()) >= 122, server.logged)
+        assert [each[:3] for each in archiver.texts()[:120]] == [f"{number:03d}" for number in range(120)]
+
+    def test_segments_that_somebody_took_away_hide_no_others(self, tmp_path: Path, archiver: Archiver) -> None:
+        """A new one must not be numbered like one that was taken."""
+        archiver.stop()
+        with self.running(tmp_path, archiver) as server:
+            wait(lambda: "is handed to the archiver" in server.logged())
+            server.kill()
+            for each in server.queue.glob("*.ndjson"):
+                each.unlink()
+            (server.queue / "position").write_text("7 100\n")
+            server.archive.unlink(missing_ok=True)
+            server.start()
+            with people(server.port) as them:
+                ann = them.log_in("ann")
+                for number in range(5):
+                    ann.say("bob@localhost", body(f"{number}"))
+                ann.settle()
+            server.kill()
+            server.archive.unlink(missing_ok=True)
+            server.start()
+            archiver.start()
+            archiver.until(5, server)
+
+    def test_a_record_that_is_refused_waits_for_room_to_be_set_aside(self, tmp_path: Path) -> None:
+        small = Archiver(tmp_path, limits=Limits(body=20_000, unpacked=20_000))
+        small.start()
+        with self.running(tmp_path, small) as server, people(server.port) as them:
+            refused = server.queue / "refused.ndjson"
+            wait(lambda: "is handed to the archiver" in server.logged())
+            refused.symlink_to("/dev/full")
+            ann = them.log_in("ann")
+            ann.say("bob@localhost", body("x" * 30_000))
+            ann.say("bob@localhost", body("hello"))
+            wait(lambda: "can't be kept in refused.ndjson" in server.logged(), server.logged)
+            assert small.texts() == []
+            refused.unlink()
+            small.until(1, server)
+            assert "x" * 30_000 in refused.read_text()
+        assert small.texts() == ["hello"]
+        small.stop()
+
     def test_a_machine_that_failed_took_the_end_of_the_queue(self, tmp_path: Path, archiver: Archiver) -> None:
         archiver.stop()
         with self.running(tmp_path, archiver) as server:

@@ -1,30 +1,18 @@
--- What was said while this module wasn't there, or its queue full: read from the server's own archive.
+-- What was said while this module wasn't there, or its queue took nothing: read from the server's own archive.
+--
+-- It doesn't go through the queue: what stands in an archive is safe already. The poster takes it a page at a time, and
+-- the next is read once the daemon has that one. So neither a full disk nor a slow daemon has anything read twice.
 --
 -- A minute before is read again: what a failure of the machine took from the end of the queue. What comes twice has the
 -- same id, and harms nothing. Who came and went is in the archive of rooms only with `muc_log_presences`.
 
 local jid = require "util.jid";
+local unpack = table.unpack or unpack; -- luacheck: ignore 113/unpack
 
 local MARGIN = 60;
 local PAGE = 200;
 local PAUSE = 0.05; -- between pages, so that nobody notices
-local FULL = 1; -- until the daemon has taken some
-local INTERVAL = 15;
-
-local gaps = {};
-
--- Calls `each(key, stanza, time)` for a page of an archive after `after`, until it says that the queue takes no more.
--- Returns up to where it came, and whether there is more.
-local function read_page(archive, node, range, after, each)
-	local rows, why = archive:find(node, { start = range.from, ["end"] = range.to, limit = PAGE, after = after });
-	if not rows then error(why or "it can't be read"); end
-	local count = 0;
-	for key, stanza, time in rows do
-		if each(key, stanza, math.floor(time)) == false then return after, true; end
-		after, count = key, count + 1;
-	end
-	return after, count == PAGE;
-end
+local INTERVAL = 15; -- between two readings
 
 local function nodes_of(archive)
 	local nodes = {};
@@ -45,7 +33,7 @@ local function user_rows(host, shared, is_second)
 			local is_received = from ~= owner and shared.captured[from_host] ~= nil or shared.room_of(from) ~= nil;
 			if is_received ~= is_second then return; end
 			local _, room = shared.room_of(from == owner and to or from);
-			return shared.tell(host, "archived", time, { owner = owner, room = room, key = key, stanza = tostring(stanza) });
+			return shared.line(host, "archived", time, { owner = owner, room = room, key = key, stanza = tostring(stanza) });
 		end
 	end
 end
@@ -58,52 +46,125 @@ local function room_rows(host, shared)
 		return function (key, stanza, time)
 			local nick = jid.resource(stanza.attr.from);
 			local occupant = room and nick and room:get_occupant_by_nick(stanza.attr.from);
-			return shared.tell(host, "archived", time, {
+			return shared.line(host, "archived", time, {
 				room = address, nick = nick, jid = occupant and occupant.bare_jid, key = key, stanza = tostring(stanza),
 			});
 		end
 	end
 end
 
--- Reads one node of one pass after another, a page at a time; calls `done(fault)` at the end.
-local function walk(module, queue, archive, passes, range, done)
-	local nodes = nodes_of(archive);
-	local pass, index, after = 1, 1, nil;
-	local function step()
-		if queue:is_full() then return FULL; end
-		local node = nodes[index];
-		if not node then
-			pass, index = pass + 1, 1;
-			if not passes[pass] or #nodes == 0 then return done(); end
-			return PAUSE;
+-- What one host's archive gives. `at` is how far a reading has come, nil while there is none; `lines` are those of its
+-- last page that the daemon doesn't have.
+local filler = {};
+filler.__index = filler;
+
+function filler:read_page(node, range, after)
+	local rows, why = self.archive:find(node, { start = range.from, ["end"] = range.to, limit = PAGE, after = after });
+	if not rows then error(why or "it can't be read"); end
+	local line_of, count, lines = self.passes[self.at.pass](node), 0, {};
+	for key, stanza, time in rows do
+		after, count = key, count + 1;
+		local ok, line = pcall(line_of, key, stanza, math.floor(time));
+		if not ok then -- one row must not hold back all others
+			self.module:log("warn", "A row of the archive of %s, %s of %s, can't be told: %s", self.host, key, node, line);
+		elseif line then
+			lines[#lines + 1] = line;
 		end
-		local ok, last, is_more = pcall(read_page, archive, node, range, after, passes[pass](node));
-		if not ok then return done(last); end
-		after = is_more and last or nil;
-		if not is_more then index = index + 1; end
-		return PAUSE;
 	end
-	module:add_timer(0, step);
+	return lines, count == PAGE and after or nil;
 end
 
-local function fill_one(module, shared, marked, archive, passes)
-	local host = module.host;
-	local range = { from = marked.hosts[host] - MARGIN, to = os.time() };
-	local before = shared.queue.waiting;
-	module:log("info", "Reading the archive of %s from %s on, for what was not captured", host, os.date("!%FT%TZ", range.from));
-	walk(module, shared.queue, archive, passes, range, function (fault)
-		shared.filling[host] = nil;
-		if fault then
-			module:log("warn", "The archive of %s could not be read to the end, trying again: %s", host, fault);
-			return;
-		end
-		marked:filled(host);
-		module:log("info", "Read the archive of %s (%d records are waiting, %d before)", host, shared.queue.waiting, before);
+-- Reads one node of one pass after another, until there is something to hand out; then it waits until that is taken.
+function filler:step()
+	local at = self.at;
+	local node = at.nodes[at.index];
+	if not node then
+		at.pass, at.index = at.pass + 1, 1;
+		if self.passes[at.pass] and at.nodes[1] then return PAUSE; end
+		return self:ended();
+	end
+	local ok, lines, after = pcall(self.read_page, self, node, at.range, at.after);
+	if not ok then return self:ended(lines); end
+	at.after = after;
+	if not after then at.index = at.index + 1; end
+	if #lines == 0 then return PAUSE; end
+	self.lines = lines;
+	self.supply.on_page();
+end
+
+function filler:go_on()
+	local at = self.at;
+	self.module:add_timer(PAUSE, function ()
+		if self.at == at and self:is_there() then return self:step(); end
 	end);
 end
 
-function gaps.fill(module, shared, marked)
-	local host = module.host;
+function filler:begin()
+	local from = self.marked.hosts[self.host] - MARGIN;
+	local ok, nodes = pcall(nodes_of, self.archive);
+	if not ok then return self:ended(nodes); end
+	self.module:log("info", "Reading the archive of %s from %s on, for what was not captured", self.host, os.date("!%FT%TZ", from));
+	self.marked:reading(self.host);
+	self.at = { range = { from = from, to = os.time() }, nodes = nodes, pass = 1, index = 1 };
+	self:go_on();
+end
+
+function filler:ended(fault)
+	self.at = nil;
+	if not fault then
+		self.marked:filled(self.host);
+		self.module:log("info", "Read the archive of %s", self.host);
+		self.supply.on_filled();
+	elseif fault ~= self.fault then
+		self.module:log("warn", "The archive of %s could not be read to the end, trying again: %s", self.host, fault);
+	end
+	self.fault = fault;
+end
+
+function filler:is_there()
+	return self.supply.fillers[self.host] == self and self.marked.hosts[self.host] ~= nil;
+end
+
+-- How many records are to come, as far as is known: one at least, unless there is no way to know.
+function filler:waiting()
+	local is_open = self.marked.hosts[self.host] and not self.fault;
+	return #self.lines + (is_open and 1 or 0);
+end
+
+-- What the archives of all hosts give: a supply of the poster.
+local gaps = {};
+
+function gaps.__index(self, name)
+	if name ~= "waiting" then return gaps[name]; end
+	local waiting = 0;
+	for _, each in pairs(self.fillers) do waiting = waiting + each:waiting(); end
+	return waiting;
+end
+
+function gaps.new(shared, marked)
+	return setmetatable({ shared = shared, marked = marked, fillers = {} }, gaps);
+end
+
+-- The next lines as one text, how many they are, and whose.
+function gaps:next_lines(count, bytes)
+	for _, each in pairs(self.fillers) do
+		local last, size = 0, 0;
+		while last < count and each.lines[last + 1] and (last == 0 or size + #each.lines[last + 1] < bytes) do
+			last = last + 1;
+			size = size + #each.lines[last] + 1;
+		end
+		if last > 0 then return table.concat(each.lines, "\n", 1, last) .. "\n", last, each; end
+	end
+	return "", 0;
+end
+
+function gaps:taken(count, filled)
+	filled.lines = { unpack(filled.lines, count + 1) };
+	if #filled.lines == 0 and filled:is_there() then filled:go_on(); end
+end
+
+function gaps:add(module)
+	local host, shared, marked = module.host, self.shared, self.marked;
 	local is_component = module:get_host_type() == "component";
 	local store = is_component and "muc_log" or module:get_option_string("archive_store", "archive");
 	local archive = module:open_store(store, "archive");
@@ -116,16 +177,20 @@ function gaps.fill(module, shared, marked)
 	end
 	local passes = is_component and { room_rows(host, shared) }
 		or { user_rows(host, shared, false), user_rows(host, shared, true) };
-	local function look()
-		if marked.hosts[host] == nil then return; end -- unloaded
-		if marked.hosts[host] and not shared.filling[host] and not shared.queue:is_full() then
-			shared.filling[host] = true;
-			fill_one(module, shared, marked, archive, passes);
-		end
-		return INTERVAL;
-	end
+	local new = setmetatable({
+		supply = self, module = module, host = host, marked = marked, archive = archive, passes = passes, lines = {},
+	}, filler);
+	self.fillers[host] = new;
 	-- Once all hosts are there: whose users this module captures must be known.
-	module:add_timer(1, look);
+	module:add_timer(1, function ()
+		if not new:is_there() then return; end
+		if marked.hosts[host] and not new.at then new:begin(); end
+		return INTERVAL;
+	end);
+end
+
+function gaps:leave(host)
+	self.fillers[host] = nil;
 end
 
 return gaps;

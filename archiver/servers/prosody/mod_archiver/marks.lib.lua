@@ -35,6 +35,11 @@ function marks:begin(host, time)
 	self:keep();
 end
 
+-- All that is missing up to now is being read from the archive. What goes missing from now on is to be read again.
+function marks:reading(host)
+	self.again[host] = nil;
+end
+
 -- What was before is filled in.
 function marks:filled(host)
 	if self.hosts[host] ~= nil then

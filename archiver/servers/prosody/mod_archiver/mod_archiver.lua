@@ -1,7 +1,7 @@
 -- Hands everything that is said on this Prosody to the conversation archiver.
 --
 --   hooks (users, rooms) -> queue on disk -> poster -> POST /records of the archiver's daemon
---   the server's own archive -> gaps -> the same queue, after a time in which this module wasn't there
+--   the server's own archive -> gaps -> the same poster, after a time in which this module or its queue wasn't there
 --
 -- A record is in the queue's file before Prosody routes what it tells of; it leaves it once the daemon has it durable.
 -- Nothing here ever stops a message: what goes wrong is logged, and filled in from the archive later.
@@ -27,21 +27,29 @@ local gaps = module:require "gaps";
 local directory = module:get_option_path("archiver_queue", "archiver", "data");
 local most = module:get_option_number("archiver_queue_size", 1024) * 1024 * 1024;
 
-local spooled = assert(queue.open(directory, most, module));
+local spooled = queue.open(directory, most, module);
 local marked = marks.open(directory, module);
 local begun, number = os.time(), 0;
 
--- What the parts share. `captured` are the user hosts on which this module runs, `rooms` the components, `begun` the rooms told of since it came,
--- `filling` the hosts whose archive is being read.
-local shared = { captured = {}, rooms = {}, begun = {}, filling = {}, queue = spooled };
+-- What the parts share. `captured` are the user hosts on which this module runs, `rooms` the components, `begun` the
+-- rooms told of since it came.
+local shared = { captured = {}, rooms = {}, begun = {} };
 
--- Writes a record down. `time` is in whole seconds, as Prosody's own archives have it. Returns whether it is safe.
-function shared.tell(host, kind, time, record)
+-- A record as text. `time` is in whole seconds, as Prosody's own archives have it.
+function shared.line(host, kind, time, record)
 	number = number + 1;
 	record.kind, record.host, record.id = kind, host, uuid.generate();
 	record.time = datetime.datetime(time);
 	record.sequence = ("%011d%010d"):format(begun, number);
-	return spooled:append(json.encode(record));
+	return json.encode(record);
+end
+
+-- Writes a record down. Returns whether it is safe. Each that isn't is noted: an archive that is being read already
+-- isn't read up to now.
+function shared.tell(host, kind, time, record)
+	local is_safe = spooled:append(shared.line(host, kind, time, record));
+	if not is_safe then marked:lost(host, os.time()); end
+	return is_safe;
 end
 
 -- Calls a hook's handler so that a fault of ours ends in the log and not in the message's way.
@@ -65,14 +73,13 @@ function shared.room_of(address)
 	end
 end
 
-spooled.on_full = function (time)
+spooled.on_refuse = function ()
 	shared.begun = {}; -- who comes and goes meanwhile isn't known: each room says anew who is there
-	for host in pairs(marked.hosts) do
-		marked:lost(host, time);
-	end
 end
 
-local posting = poster.new(spooled, {
+local filling = gaps.new(shared, marked);
+
+local posting = poster.new(spooled, { spooled, filling }, {
 	url = module:get_option_string("archiver_url", "http://127.0.0.1:8028/records");
 	token = module:get_option_string("archiver_token");
 	token_file = module:get_option_path("archiver_token_file", nil, "config");
@@ -80,6 +87,8 @@ local posting = poster.new(spooled, {
 	agent = ("mod_archiver/%s (Prosody %s)"):format(VERSION, prosody.version or "unknown");
 }, module);
 spooled.on_append = function () posting:wake(); end
+filling.on_page = spooled.on_append;
+filling.on_filled = function () posting:post(true); end -- so that the daemon knows at once
 
 function module.add_host(host_module)
 	local host = host_module.host;
@@ -94,11 +103,12 @@ function module.add_host(host_module)
 		shared.captured[host] = true;
 		users.capture(host_module, shared);
 	end
-	gaps.fill(host_module, shared, marked);
+	filling:add(host_module);
 	posting:wake(); -- what was left of last time; never by what was loaded for a host that is refused
 	host_module:log("info", "Everything said on %s is handed to the archiver", host);
 	function host_module.unload()
 		shared.captured[host], shared.rooms[host] = nil, nil;
+		filling:leave(host);
 		marked:leave(host);
 	end
 end

@@ -1,4 +1,5 @@
--- Takes records from the queue to the daemon: one batch at a time, in order, each until it is acknowledged.
+-- Takes records to the daemon: one batch at a time, in order, each until it is acknowledged. They come by turns from
+-- the queue and from what is read of archives: neither keeps the other waiting.
 
 local http = require "net.http";
 
@@ -23,8 +24,11 @@ local function read_token(options, module)
 	return token;
 end
 
-function poster.new(queue, options, module)
-	local self = setmetatable({ queue = queue, options = options, module = module, tries = 0, serial = 0 }, poster);
+-- `supplies` have `next_lines`, `taken` and `waiting`, as the queue does, which is one of them.
+function poster.new(queue, supplies, options, module)
+	local self = setmetatable({
+		queue = queue, supplies = supplies, options = options, module = module, tries = 0, serial = 0,
+	}, poster);
 	self.count = options.records;
 	self.beat = module:add_timer(1, function ()
 		self:post(true);
@@ -52,49 +56,71 @@ function poster:later(seconds)
 	end);
 end
 
+function poster:waiting()
+	local waiting = 0;
+	for _, supply in ipairs(self.supplies) do waiting = waiting + supply.waiting; end
+	return waiting;
+end
+
+function poster:next_batch()
+	for _, supply in ipairs(self.supplies) do
+		local body, count, place = supply:next_lines(self.count, BYTES);
+		if count > 0 then return { supply = supply, body = body, count = count, place = place }; end
+	end
+	return { body = "", count = 0 };
+end
+
 function poster:post(is_beat)
 	if self.busy or self.stopped or (is_beat and self.timer) then return; end
-	local body, count, offset = self.queue:next_lines(self.count, BYTES);
-	if count == 0 and not is_beat then return; end
+	local batch = self:next_batch();
+	if batch.count == 0 and not is_beat then return; end
 	local token = read_token(self.options, self.module);
 	if not token then return self:fail("no token", "set archiver_token_file"); end
 	self.busy, self.serial = true, self.serial + 1;
 	local serial = self.serial;
 	self.watch = self.module:add_timer(PATIENCE, function ()
-		if serial == self.serial and self.busy then self:replied("no reply", 0, nil, body, count, offset); end
+		if serial == self.serial and self.busy then self:replied("no reply", 0, nil, batch); end
 	end);
 	http.request(self.options.url, {
-		method = "POST", body = body, suppress_errors = true,
+		method = "POST", body = batch.body, suppress_errors = true,
 		headers = {
 			["Authorization"] = "Bearer " .. token;
 			["Content-Type"] = "application/x-ndjson";
-			["Archiver-Waiting"] = ("%d"):format(self.queue.waiting - count);
+			["Archiver-Waiting"] = ("%d"):format(self:waiting() - batch.count);
 			["User-Agent"] = self.options.agent;
 			["Connection"] = "close";
 		};
 	}, function (content, code, response)
-		if serial == self.serial and self.busy then self:replied(content, code, response, body, count, offset); end
+		if serial == self.serial and self.busy then self:replied(content, code, response, batch); end
 	end);
 end
 
-function poster:replied(content, code, response, body, count, offset)
+function poster:replied(content, code, response, batch)
 	self.busy = false;
 	if self.watch then self.watch:stop(); end
 	if self.stopped then return; end
 	if code == 200 then
-		if count > 0 then self.queue:taken(count, offset); end
+		self:taken(batch);
 		return self:succeed();
 	end
-	if code == 413 and count > 1 then
-		self.count = math.max(1, math.floor(count / 2));
+	if code == 413 and batch.count > 1 then
+		self.count = math.max(1, math.floor(batch.count / 2));
 		return self:later(0);
-	elseif code == 413 then
+	elseif code == 413 and batch.count == 1 then
+		local ok, why = self.queue:keep_aside(batch.body);
+		if not ok then return self:fail("413", "it is too large, and can't be kept in refused.ndjson: " .. tostring(why)); end
 		self.module:log("error", "A record is larger than the archiver takes: it is kept in refused.ndjson");
-		self.queue:set_aside(body, count, offset);
+		self:taken(batch);
 		return self:later(0);
 	end
 	local told = tonumber(response and response.headers and response.headers["retry-after"]);
 	self:fail(("%s %s"):format(code, tostring(content):sub(1, 200)), self:advice(code, tostring(content)), told);
+end
+
+function poster:taken(batch)
+	if batch.count == 0 then return; end
+	batch.supply:taken(batch.count, batch.place);
+	table.insert(self.supplies, table.remove(self.supplies, 1));
 end
 
 function poster:advice(code, content)
@@ -107,9 +133,9 @@ function poster:advice(code, content)
 end
 
 function poster:succeed()
-	if self.trouble then self.module:log("info", "The archiver takes records again, %d are waiting", self.queue.waiting); end
+	if self.trouble then self.module:log("info", "The archiver takes records again, %d are waiting", self:waiting()); end
 	self.trouble, self.tries, self.count = nil, 0, self.options.records;
-	if self.queue.waiting > 0 then self:later(0); end
+	self:later(0); -- where there is more
 end
 
 function poster:fail(why, advice, told)

@@ -2,8 +2,10 @@
 --
 -- Each line is handed to the kernel in one write before `append` returns: a kill of Prosody loses nothing. It is not
 -- synced to the disk, for which Lua has no means: what a failure of the machine takes is filled in from the archive.
+-- Where the disk takes no more (it is full), the file is cut back to what was whole before.
 
 local lfs = require "lfs";
+local atomic_append = require "util.pposix".atomic_append;
 
 local CHUNK = 64 * 1024;
 local SEGMENT = 4 * 1024 * 1024;
@@ -23,6 +25,7 @@ end
 -- The segments there are, in order.
 local function segments_in(directory)
 	local found = {};
+	if lfs.attributes(directory, "mode") ~= "directory" then return found; end
 	for name in lfs.dir(directory) do
 		local segment = name:match(NAME);
 		if segment then found[#found + 1] = tonumber(segment); end
@@ -52,106 +55,134 @@ local function whole_lines(text, count)
 	return text:sub(1, last), lines;
 end
 
--- Opens what an earlier process left. What it wrote last may be cut off: nothing is added behind it.
+-- Opens what an earlier process left. What it wrote last may be cut off: nothing is added behind it. A folder that can't
+-- be used now may be mended later: until then everything is refused.
+--
+-- `segments` are those that are there, in order: the first is being read from `offset` on, the last written up to
+-- `written`, by `file`. `bytes` and `waiting` (lines) are what is left to take.
 function queue.open(directory, most, module)
 	lfs.mkdir(directory);
-	if lfs.attributes(directory, "mode") ~= "directory" then
-		return nil, ("the archiver's queue can't be kept in %s: make it, and let Prosody's user write there"):format(directory);
-	end
 	local self = setmetatable({ directory = directory, most = most, module = module, bytes = 0, waiting = 0 }, queue);
 	self.segments = segments_in(directory);
-	self.segment, self.offset = self:read_position();
-	while self.segments[1] and self.segments[1] < self.segment do
+	local segment, offset = self:read_position();
+	while self.segments[1] and self.segments[1] < segment do
 		os.remove(self:path(table.remove(self.segments, 1)));
 	end
-	if self.segments[1] ~= self.segment then
-		self.segment, self.offset = self.segments[1], 0;
-	end
-	for index, segment in ipairs(self.segments) do
+	self.offset = self.segments[1] == segment and offset or 0;
+	-- Numbers go on from the highest that was ever known: what is below the position is taken for taken.
+	self.number = math.max(segment, self.segments[#self.segments] or 0);
+	for index, each in ipairs(self.segments) do
 		local from = index == 1 and self.offset or 0;
-		self.bytes = self.bytes + size_of(self:path(segment)) - from;
-		self.waiting = self.waiting + count_lines(self:path(segment), from);
+		self.bytes = self.bytes + size_of(self:path(each)) - from;
+		self.waiting = self.waiting + count_lines(self:path(each), from);
 	end
-	local ok, why = self:begin_segment();
-	if not ok then return nil, why; end
+	self:begin_segment();
 	return self;
 end
 
 function queue:read_position()
 	local file = io.open(self.directory .. "/position", "r");
-	local segment, offset = 1, 0;
+	local segment, offset = nil, nil;
 	if file then
 		segment, offset = (file:read("*a") or ""):match("^(%d+) (%d+)\n$");
 		file:close();
 	end
-	return tonumber(segment) or 1, tonumber(offset) or 0;
+	return tonumber(segment) or 0, tonumber(offset) or 0;
 end
 
+-- A place that can't be written down only means that some is sent again.
 function queue:write_position()
 	local path = self.directory .. "/position";
 	local file = io.open(path .. ".new", "w");
-	if file and file:write(("%d %d\n"):format(self.segment, self.offset)) and file:close() then
+	if file and file:write(("%d %d\n"):format(self.segments[1] or self.number + 1, self.offset)) and file:close() then
 		os.rename(path .. ".new", path);
 	end
 end
 
 function queue:begin_segment()
-	if self.file then self.file:close(); end
-	self.writing = math.max(self.segments[#self.segments] or 0, self.segment or 0) + 1;
-	local why;
-	self.file, why = io.open(self:path(self.writing), "ab");
-	if not self.file then return nil, why; end
-	self.file:setvbuf("no");
-	self.segments[#self.segments + 1] = self.writing;
-	self.written = 0;
-	if not self.segment then self.segment, self.offset = self.writing, 0; end
+	self:close();
+	lfs.mkdir(self.directory);
+	local file, why = io.open(self:path(self.number + 1), "ab");
+	if not file then return nil, why; end
+	file:setvbuf("no");
+	self.file, self.number, self.written = file, self.number + 1, 0;
+	self.segments[#self.segments + 1] = self.number;
 	return true;
 end
 
 -- Returns whether the line is safe. A queue that is full takes nothing until a tenth of it is free again.
 function queue:append(line)
-	if self:is_full() then return false; end
-	if self.bytes + #line > self.most then
-		return self:refuse(("it holds %d MiB, as much as archiver_queue_size allows"):format(math.floor(self.bytes / 1048576)));
+	local text = line .. "\n";
+	if self.bytes + #text > self.most * (self.is_full and 0.9 or 1) then
+		self.is_full = true;
+		return self:refuse(("it holds %d KiB, as much as archiver_queue_size allows"):format(math.floor(self.bytes / 1024)));
 	end
-	if not self.file or self.written >= SEGMENT then
-		local begun, why = self:begin_segment();
-		if not begun then return self:refuse(why); end
-	end
-	local ok, why = self.file:write(line, "\n");
+	if self.failed == os.time() then return self:refuse("its disk failed just now"); end
+	local ok, why = self:write(text);
+	if not ok and self:drop_taken() then ok, why = self:write(text); end
 	if not ok then
-		self.file:close();
-		self.file = nil; -- half a line may stand there: nothing is added to it
+		self.failed = os.time();
 		return self:refuse(why);
 	end
-	self.full = nil;
-	self.written = self.written + #line + 1;
-	self.bytes = self.bytes + #line + 1;
+	self.is_full, self.is_refusing = false, false;
 	self.waiting = self.waiting + 1;
 	if self.on_append then self.on_append(); end
 	return true;
 end
 
-function queue:is_full()
-	return self.full and self.bytes > self.most * 0.9;
+-- All of a text, or nothing of it.
+function queue:write(text)
+	if not self.file or self.written >= SEGMENT then
+		local begun, why = self:begin_segment();
+		if not begun then return nil, why; end
+	end
+	local is_whole, ok, why = pcall(atomic_append, self.file, text);
+	if not is_whole then
+		self:leave_torn();
+		return nil, ok;
+	elseif not ok then
+		return nil, why;
+	end
+	self.written, self.bytes = self.written + #text, self.bytes + #text;
+	return true;
+end
+
+-- Half a line stands there, and can't be cut off: nothing is added behind it.
+function queue:leave_torn()
+	self:close();
+	local path = self:path(self.number);
+	if self.written == 0 and os.remove(path) then
+		table.remove(self.segments);
+	else
+		self.bytes = self.bytes + size_of(path) - self.written;
+	end
+end
+
+-- Takes away what was taken, also the segment that is being written: its room may be what is lacking.
+function queue:drop_taken()
+	local _, count = self:next_lines(1, CHUNK);
+	local last = self.segments[1];
+	if count > 0 or not last or size_of(self:path(last)) == 0 then return false; end
+	self:pass();
+	return true;
 end
 
 function queue:refuse(why)
-	if not self.full then
+	if not self.is_refusing then
 		self.module:log("error", "The archiver's queue in %s takes no more: %s. What is said meanwhile is filled in from "
 			.. "the server's archive later, who comes and goes is lost", self.directory, why);
-		if self.on_full then self.on_full(os.time()); end
+		self.is_refusing = true;
+		if self.on_refuse then self.on_refuse(); end
 	end
-	self.full = true;
 	return false;
 end
 
 -- The next lines as one text, how many they are, and where they end; "" if there are none.
 function queue:next_lines(count, bytes)
-	local text, lines, offset = "", 0, self.offset;
-	local file = io.open(self:path(self.segment), "rb");
+	local text, lines, segment = "", 0, self.segments[1];
+	local file = segment and io.open(self:path(segment), "rb");
 	if file then
-		file:seek("set", offset);
+		file:seek("set", self.offset);
 		local read = file:read(bytes) or "";
 		text, lines = whole_lines(read, count);
 		while lines == 0 and #read > 0 and #read % bytes == 0 do -- one that is longer than a batch
@@ -160,22 +191,24 @@ function queue:next_lines(count, bytes)
 		end
 		file:close();
 	end
-	if lines == 0 and self.segment ~= self.writing then
-		self:next_segment();
+	if lines == 0 and self.segments[2] then
+		self:pass();
 		return self:next_lines(count, bytes);
 	end
-	return text, lines, offset + #text;
+	return text, lines, self.offset + #text;
 end
 
-function queue:next_segment()
-	local rest = size_of(self:path(self.segment)) - self.offset;
+-- On from the first segment. What is left of it is what a failure cut off.
+function queue:pass()
+	local path = self:path(table.remove(self.segments, 1));
+	local rest = size_of(path) - self.offset;
 	if rest > 0 then
-		self.module:log("warn", "%d bytes at the end of %s are no whole record: they are passed over", rest, self:path(self.segment));
+		self.module:log("warn", "%d bytes at the end of %s are no whole record: they are passed over", rest, path);
 		self.bytes = self.bytes - rest;
 	end
-	os.remove(self:path(self.segment));
-	table.remove(self.segments, 1);
-	self.segment, self.offset = self.segments[1], 0;
+	if not self.segments[1] then self:close(); end -- that was the one being written
+	os.remove(path);
+	self.offset = 0;
 	self:write_position();
 end
 
@@ -187,14 +220,16 @@ function queue:taken(count, offset)
 	self:write_position();
 end
 
--- One record that nobody will ever take: kept beside the queue, so that the others go on.
-function queue:set_aside(line, count, offset)
-	local file = io.open(self.directory .. "/refused.ndjson", "ab");
-	if file then
-		file:write(line);
-		file:close();
-	end
-	self:taken(count, offset);
+-- A record that nobody will ever take: kept beside the queue, so that the others go on once that is safe. Returns
+-- whether it is, and why not.
+function queue:keep_aside(text)
+	local file, why = io.open(self.directory .. "/refused.ndjson", "ab");
+	if not file then return false, why; end
+	file:setvbuf("no");
+	local is_whole, ok, fault = pcall(atomic_append, file, text);
+	file:close();
+	if is_whole and ok then return true; end
+	return false, is_whole and fault or ok;
 end
 
 function queue:close()
