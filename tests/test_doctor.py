@@ -242,6 +242,40 @@ def test_every_source_is_tried_whatever_is_wrong_with_another(tmp_path, free_por
     assert findings["source[1].listen"].verdict is Verdict.OK
 
 
+def test_mail_that_anybody_can_hand_in_is_told(tmp_path, free_port):
+    def verdicts(listen: str, **more) -> list[str]:
+        table = {"type": "smtp", "name": "open", "listen": listen, **more}
+        findings = found(tmp_path, {"smtp": {"listen": f"127.0.0.1:{free_port()}"}, "source": [table]})
+        return [name for name, each in findings.items() if "strangers" in name and each.verdict is Verdict.WARN]
+
+    anywhere = f"0.0.0.0:{free_port()}"
+    assert verdicts(anywhere) == ["smtp:open's strangers"]
+    assert verdicts(anywhere, clients=["192.0.2.0/24"]) == []
+    assert verdicts(f"127.0.0.1:{free_port()}", lmtp=str(tmp_path / "lmtp")) == []
+    raw = {"smtp": {"listen": anywhere}}
+    assert "from anybody" in found(tmp_path, raw)["smtp:mail's strangers"].found
+
+
+def test_a_secret_that_others_can_read_is_told(tmp_path, free_port):
+    listen, file, key = f"127.0.0.1:{free_port()}", tmp_path / "secret", tmp_path / "key.pem"
+    file.write_text("a-secret-that-nobody-guesses")
+    named = [{"name": "sender", "file": str(file)}]
+    sources = [
+        {"type": "http", "name": "a", "listen": listen, "token": [named[0] | {"sources": ["*"]}]},
+        {"type": "webhook", "name": "b", "product": "slack", "listen": f"127.0.0.1:{free_port()}", "secret": named},
+        {"type": "sip", "name": "c", "listen": f"127.0.0.1:{free_port()}", "key": named},
+        {"type": "smtp", "name": "d", "listen": f"127.0.0.1:{free_port()}", "login": named}
+        | {"certificate": str(key), "key": str(key)},
+    ]
+    for mode, told in ((0o600, set()), (0o640, set()), (0o644, {"http:a", "webhook:b", "sip:c", "smtp:d"})):
+        file.chmod(mode)
+        findings = found(tmp_path, {**OFF, "source": sources})
+        assert {name.partition("'")[0] for name in findings if name.endswith("'s secrets")} == told
+    file.chmod(0o600)
+    key.touch(0o604)
+    assert "0604" in found(tmp_path, {**OFF, "source": sources})["smtp:d's secrets"].found
+
+
 def test_a_hold_that_somebody_lifted_in_the_file_is_told(tmp_path):
     data = tmp_path / "data"
     spool_in(data)

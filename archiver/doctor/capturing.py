@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from archiver.config import Config
+from archiver.config.sources import SourceTable
+from archiver.config.sources.mail import Mail
 from archiver.config.sources.posted import Posted, WebhookTable, XmppTable
 from archiver.config.sources.servers import JanusTable, MatrixTable
 from archiver.daemon.sources import memory_of, sources_of
@@ -87,6 +90,40 @@ def privacy(config: Config, data: Path, now: int) -> Iterator[Finding]:
             yield Finding(f"{table.type}:{table.name}'s privacy", Verdict.WARN, found, advice)
 
 
+def strangers(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """Mail that anybody can hand in is anybody's history: events in it say who said what."""
+    for name, table in _tables(config):
+        reached = [place for _, place in table.endpoints if _is_open(place.host, place.path)]
+        if isinstance(table, Mail) and reached and not table.clients and not table.login:
+            found = f"{reached[0].host}:{reached[0].port} takes mail, and what it tells, from anybody who reaches it"
+            advice = "name the networks of its clients, or a login; or let it listen on loopback only"
+            yield Finding(f"{name}'s strangers", Verdict.WARN, found, advice)
+
+
+def secrets(config: Config, data: Path, now: int) -> Iterator[Finding]:
+    """Whoever reads one can write as its owner."""
+    for name, table in _tables(config):
+        for file in dict.fromkeys(_secret_files(table)):
+            with suppress(OSError):  # `sources` tells of one that can't be read
+                mode = Path(file).stat().st_mode & 0o777
+                if mode & 0o007:
+                    advice = f"others can read it: chmod o= {file}"
+                    yield Finding(f"{name}'s secrets", Verdict.WARN, f"{file} has mode {mode:04o}", advice)
+
+
+def _tables(config: Config) -> Iterator[tuple[str, Mail | SourceTable]]:
+    if config.smtp.enabled:
+        yield "smtp:mail", config.smtp
+    yield from ((f"{each.type}:{each.name}", each) for each in config.source)
+
+
+def _secret_files(table: Mail | SourceTable) -> Iterator[str]:
+    """Of senders' secrets, and our own keys. A SIP source's `key` are secrets, all others' the file of one."""
+    for field in ("token", "secret", "login", "key", "decryption_key", "registration"):
+        given = getattr(table, field, None) or ()
+        yield from [given] if isinstance(given, str) else [each.file for each in given if each.file]
+
+
 def _is_open(host: str, path: str) -> bool:
     """Whether others than this machine's own can talk there."""
     if path or host == "localhost":
@@ -97,4 +134,4 @@ def _is_open(host: str, path: str) -> bool:
         return True
 
 
-CHECKS: tuple[Check, ...] = (sources, modules, conferences, privacy)
+CHECKS: tuple[Check, ...] = (sources, modules, conferences, privacy, strangers, secrets)
