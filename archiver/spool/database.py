@@ -47,7 +47,7 @@ _BROKEN = {
     sqlite3.SQLITE_NOTADB: ("it is not a spool", _RESTORE),
 }
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
-_ABANDONED: list[Database] = []
+_ABANDONED: list[_Own] = []
 """Connections of the parent, kept in a forked child for ever: SQLite forbids even closing them there."""
 
 
@@ -108,6 +108,14 @@ class Transaction:
         self.held = 0.0
 
 
+class _Own:
+    """One thread's connection; `used` is held while it is in use."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.used = threading.RLock()
+
+
 class Connections:
     """The connections of one process to one spool; each thread gets its own."""
 
@@ -118,21 +126,25 @@ class Connections:
         self._patience = patience
         self._cache = _READER_CACHE if readonly else _WRITER_CACHE
         self._local = threading.local()
-        self._all: weakref.WeakSet[Database] = weakref.WeakSet()
+        self._all: weakref.WeakSet[_Own] = weakref.WeakSet()
         _INSTANCES.add(self)
 
     @property
     def db(self) -> Database:
         """This thread's connection, as sqlite-utils sees it."""
-        found: Database | None = getattr(self._local, "db", None)
+        return self._own.db
+
+    @property
+    def _own(self) -> _Own:
+        found: _Own | None = getattr(self._local, "own", None)
         if found is None:
-            found = self._local.db = self._connect()
+            found = self._local.own = _Own(self._connect())
             self._all.add(found)
         return found
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        with faults(self.path):
+        with faults(self.path), self._own.used:
             yield self.db.conn
 
     @contextlib.contextmanager
@@ -140,7 +152,7 @@ class Connections:
         """One transaction: all of it durable when the block ends, or nothing of it."""
         if self._readonly:
             raise EnvironmentFault("this spool was opened for reading only", spool=str(self.path))
-        with faults(self.path):
+        with faults(self.path), self._own.used:
             transaction = Transaction(self.db.conn)
             if live:
                 with self._gate.live():
@@ -174,7 +186,7 @@ class Connections:
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file and cut it, unless somebody reads it just now."""
-        with faults(self.path):
+        with faults(self.path), self._own.used:
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def shrink(self) -> None:
@@ -184,15 +196,23 @@ class Connections:
         give_back()  # half of a backfill's
 
     def close_mine(self) -> None:
-        found: Database | None = getattr(self._local, "db", None)
+        found: _Own | None = getattr(self._local, "own", None)
         if found is not None:
-            del self._local.db
-            found.close()
+            del self._local.own
+            found.db.close()
 
     def close(self) -> None:
-        for db in list(self._all):
-            db.close()
+        """Those of all threads, but for what another one has in use just now, as one that hangs.
+
+        To close that would take the connection from under a running statement, which ends the process. It is left to
+        its thread, or to the process's end.
+        """
+        every = list(self._all)
         self._local = threading.local()
+        for own in every:
+            if own.used.acquire(blocking=False):
+                own.db.close()
+                own.used.release()
 
     def _connect(self) -> Database:
         uri = self.path.resolve().as_uri() + ("?mode=ro" if self._readonly else "?mode=rwc")
