@@ -239,6 +239,8 @@ ITEMS = [
     Bad("HEP with lying lengths", "sip:proxy", by_datagram(b"HEP3\xff\xff" + b"x" * 50), "", "lying length"),
     Bad("HEP with lying lengths", "sip:proxy", by_stream("sip:proxy", b"HEP3\0\2xxxx"), "closed", "lying length"),
     Bad("SMTP smuggling", "smtp:mail", SMUGGLED, "550 5.5.2", "unclear end"),
+    Bad("an unknown command", "smtp:mail", by_mail("smtp:mail", "BDAT 9 LAST"), "500", "malformed"),
+    Bad("a command without end", "smtp:mail", by_mail("smtp:mail", "NOOP " + "x" * 9_000), "500", "malformed"),
     Bad("HTTP smuggling", "http:gateway", by_stream("http:gateway", UNCLEAR), "HTTP/1.1 400", "unclear length"),
     Bad("no HTTP at all", "http:gateway", by_stream("http:gateway", b"\x16\3\1\r\n\r\n"), "HTTP/1.1 400", "malformed"),
     Bad("a slow body", "http:gateway", by_stream("http:gateway", HEAD + SHORT), "HTTP/1.1 408", "too slow"),

@@ -688,6 +688,14 @@ class TestAccess:
         assert source.signs().refused.get("log-in", 0) == (password is not None) * (2 if password is not None else 0)
         assert self.sent(source, trusting, SECRET) == 250
 
+    def test_who_guesses_is_sent_away(self, start: Start) -> None:
+        source = start(access=Access(logins=(LOGIN,)))
+        with Client(source) as client:
+            told = [client.say("AUTH PLAIN AHgAeA==")[:3] for _ in range(6)]
+            assert told == ["535"] * 5 + ["421"]
+            assert client.socket.recv(100) == b""
+        assert source.signs().refused == {"log-in": 5, "too many log-ins": 1}
+
     def test_no_log_in_goes_over_the_wire_in_clear(self, start: Start, certificate: Any) -> None:
         source = start(access=Access(tls=certificate[0], logins=(LOGIN,)))
         assert self.sent(source, None, SECRET) == 0

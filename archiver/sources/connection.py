@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, AnyStr
@@ -50,8 +51,14 @@ _TOLD_BY_BASE = {
     "530 Must": "not under TLS",
     "538": "not under TLS",
     "552 Error": "too big",
+    "500 ": "malformed",
+    "502 5.5.1": "malformed",
+    "421 4.7.0 AUTH": "too many log-ins",
 }
 """How replies of aiosmtpd begin that refuse something, and what each is counted under."""
+
+LOG_INS = 5
+"""Tries to log in on one connection: who guesses has to come anew for more."""
 
 PARTING = 0.25
 """Seconds for a client to say QUIT after its last mail, before it is sent away."""
@@ -109,6 +116,7 @@ class Connection(SMTP):
             require_starttls=intake.access.require_tls,
             auth_required=intake.door.required,
             authenticator=intake.door.authenticate,
+            command_call_limit={"AUTH": LOG_INS, "*": sys.maxsize},
         )
         # Without a certificate log-ins are for loopback and socket files: the configuration sees to that.
         self._auth_require_tls = intake.tls is not None or not intake.door.required

@@ -120,8 +120,8 @@ class MailSource:
     def start(self, accept: Accept) -> None:
         if self._loop.started:
             raise UsageError(f"{self.name} was started before")
-        # aiosmtpd tells every command, and so who writes to whom, at INFO.
-        logging.getLogger("mail.log").setLevel(logging.WARNING)
+        # aiosmtpd tells every command, and so who writes to whom, at INFO, and whatever it doesn't know as a warning.
+        logging.getLogger("mail.log").setLevel(logging.ERROR)
         intake = Intake(self.name, self._name, self.limits, self._clock, accept, self._access, self._events)
         self._loop.start()
         try:
