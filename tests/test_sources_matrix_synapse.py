@@ -407,3 +407,24 @@ def test_a_history_of_a_room_that_goes_back_only_so_far_tells_who_was_there(lab:
         bob.id,
     }
     assert [each.data.conversation.topic for each in events if each.id == last] == ["Past"]
+
+
+def test_a_history_has_the_names_that_changed_while_who_is_asked_was_away(lab: Lab, tmp_path: Path) -> None:
+    ann, bob = lab.people("Ann", "Bob")
+    hidden = {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "joined"}}
+    room = ann.room(preset="public_chat", name="Names", initial_state=[hidden])
+    bob.joins(room)
+    ann.says(room, "as Ann")
+    bob.leaves(room)
+    for name in ("Anna", "Annie"):
+        ann.shows(room, name)
+    bob.joins(room)
+    ann.says(room, "as Annie")
+    ann.shows(room, "Annette")
+    last = ann.says(room, "as Annette")
+    folder = tmp_path / "history"
+    call = [*configured(lab, tmp_path), "matrix", "history", "t", str(folder), "--room", room, "--user", bob.id]
+    assert CliRunner().invoke(main, call).exit_code == 0
+    events = [found[0].event for found in saved(folder).values()]
+    said = {("Ann", "as Ann"), ("Annie", "as Annie"), ("Annette", "as Annette")}
+    assert set(messages(events)) == said == set(messages(lab.until(room, last)))

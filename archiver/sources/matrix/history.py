@@ -25,6 +25,7 @@ from archiver.importers.matrix.event import Line
 from archiver.importers.matrix.telling import fetchable, line_of, saved_at
 from archiver.sources.matrix.homeserver import Homeserver, No, NotNow
 from archiver.sources.matrix.rooms import STATE
+from archiver.sources.matrix.timeline import came_back
 
 PAGE = 100
 PIECE = 500
@@ -152,10 +153,17 @@ class History:
             oldest = _happened(events[-1]) if events else oldest
             end = None if stop else page.end
             if events or end:
-                await self._keep(standing.path, Saved(room, events, end))
+                changed = await self._changed_meanwhile(room, user, events)
+                await self._keep(standing.path, Saved(room, [*events, *changed], end))
             show(room, self.tally)
             paged = end is None
         await self._finish(standing, room, user, oldest)
+
+    async def _changed_meanwhile(self, room: str, user: str, events: list[Any]) -> list[Any]:
+        """What the room was like where the user came back: names and members as they became while they were away."""
+        back = [_happened(each).event_id for each in events if isinstance(each, dict) and came_back(each, user)]
+        states = [await self._pace.ask(self._homeserver.state_at, room, event, user) for event in back]
+        return [line for state in states for each in state if (line := _stated(each)) is not None]
 
     def _until(self, events: list[Any], known: Collection[str]) -> tuple[list[Any], bool]:
         """The events to be saved, and whether that is enough."""

@@ -77,7 +77,7 @@ async def context_of(homeserver: Homeserver, room: str, timeline: Timeline, firs
     """
     since = dropwhile(lambda each: identity(each) != first, timeline.events)
     changes = [each for each in since if isinstance(each.get("state_key"), str)]
-    back = [identity(each) for each in changes if _came(each, timeline.user)]
+    back = [identity(each) for each in changes if came_back(each, timeline.user)]
     states = [await homeserver.state_at(room, event, timeline.user) for event in (first, *back[-ASKED:])]
     return [each for state in (*states, changes) for each in state]
 
@@ -101,6 +101,12 @@ def _was_hiding(event: Shown) -> bool:
 def _came(event: Shown, user: str) -> bool:
     before, after = _change(event, user)
     return after == "join" != before
+
+
+def came_back(event: Shown, user: str) -> bool:
+    """Whether by this they come again, and missed what was before it."""
+    before, after = _change(event, user)
+    return after == "join" and before in ("leave", "ban")
 
 
 def _left(event: Shown, user: str) -> bool:
