@@ -146,21 +146,6 @@ class TestMishaps(MishapContract):
             }
             assert {each.name for each in server.queue.parent.iterdir()} == set(hosts)
 
-    def test_a_note_to_oneself_is_filled_in_once(self, tmp_path: Path, archiver: Archiver) -> None:
-        """It is in its writer's archive twice: as sent and as got."""
-        with self.running(tmp_path, archiver, options={"fill_days": 1}) as server:
-            server.stop()
-            server.start(with_module=False)
-            with people(server.port) as them:
-                bob = them.log_in("bob")
-                for _ in range(2):
-                    bob.say("bob@localhost", body("milk"), id="same")
-                bob.settle()
-            server.stop()
-            server.start()
-            assert archiver.texts_after(2, server) == ["milk", "milk"]
-            assert backfilled(server).keys() == archiver.once.keys()
-
     def test_packed_archives_fill_gaps_too(self, tmp_path: Path, archiver: Archiver) -> None:
         with self.running(tmp_path, archiver, storage="sql, compress_xml: true") as server:
             fill_in(server, archiver)

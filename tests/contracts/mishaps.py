@@ -231,6 +231,21 @@ class MishapContract(WithServer):
             assert "no whole record" in server.logged()
         assert archiver.texts() == [f"{number:02d}" for number in range(20)]
 
+    def test_a_note_to_oneself_is_filled_in_once(self, tmp_path: Path, archiver: Archiver) -> None:
+        """It is in its writer's archive twice: as sent and as got."""
+        with self.running(tmp_path, archiver, options={"fill_days": 1}) as server:
+            server.stop()
+            server.start(with_module=False)
+            with people(server.port) as them:
+                bob = them.log_in("bob")
+                for _ in range(2):
+                    bob.say("bob@localhost", body("milk"), id="same")
+                bob.settle()
+            server.stop()
+            server.start()
+            assert archiver.texts_after(2, server) == ["milk", "milk"]
+            assert backfilled(server).keys() == archiver.once.keys()
+
     def test_one_that_is_too_large_holds_nobody_back(self, tmp_path: Path) -> None:
         small = Archiver(tmp_path, limits=Limits(body=20_000, unpacked=20_000))
         small.start()

@@ -6,6 +6,7 @@ Source: Prosody's mod_storage_sql and mod_muc_mam, ejabberd's sql/lite.sql.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from archiver.events import moment
@@ -27,11 +28,19 @@ Row = tuple[str, Envelope | EventError]
 def prosody(database: Database) -> Iterator[Row]:
     """Raises `sqlitefile.Broken`."""
     query = 'SELECT rowid, "host", "user", "store", "key", "when", "type", "value" FROM prosodyarchive ORDER BY rowid'
+    note: Envelope | None = None
     for _, host, user, store, key, when, kind, value in database.rows(query, through="prosodyarchive"):
         if store not in ("archive", "muc_log"):
             continue
         owner = f"{user}@{host}".lower()
-        yield _row(value, when, 1_000_000, key, owner if kind == "xml" else None, store == "muc_log")
+        row = _row(value, when, 1_000_000, key, owner if kind == "xml" else None, store == "muc_log")
+        if not isinstance(row[1], Envelope) or not _is_note(row[1]):
+            yield row
+        elif note is not None and _is_repeated(note, row[1]):
+            note = None
+        else:
+            note = row[1]
+            yield row
 
 
 def ejabberd(database: Database) -> Iterator[Row]:
@@ -45,10 +54,21 @@ def ejabberd(database: Database) -> Iterator[Row]:
             yield row
 
 
+def _is_note(envelope: Envelope) -> bool:
+    """Whether one sent it to oneself: it is there twice, as sent and right behind that as got."""
+    ends = (envelope.stanza.get("from"), envelope.stanza.get("to") or envelope.owner)
+    return envelope.room is None and all(bare(each) == envelope.owner for each in ends)
+
+
+def _is_repeated(sent: Envelope, got: Envelope) -> bool:
+    """Prosody's clock counts whole seconds, between the two it may have gone on."""
+    same = sent.owner == got.owner and sent.stanza.get("id") == got.stanza.get("id")
+    near = sent.at is not None and got.at is not None and got.at - sent.at <= timedelta(seconds=1)
+    return same and near and list(sent.stanza.itertext()) == list(got.stanza.itertext())
+
+
 def _is_echo(envelope: Envelope, peer: str) -> bool:
-    """Whether one got it from oneself: what one sent to oneself is there twice, the other time as sent."""
-    sender = envelope.stanza.get("from") or ""
-    return bare(sender) == bare(envelope.stanza.get("to")) == envelope.owner and peer.lower() == sender.lower()
+    return _is_note(envelope) and peer.lower() == (envelope.stanza.get("from") or "").lower()
 
 
 def _row(

@@ -23,7 +23,22 @@ local function nodes_of(archive)
 	return nodes;
 end
 
+-- What one sends to oneself is there twice: as sent, which is what was captured, and right behind that as got.
+local function echoes()
+	local last;
+	return function (owner, key, stanza, time)
+		local id, body = stanza.attr.id, stanza:get_child_text("body");
+		if last and last.owner == owner and last.key ~= key and last.id == id and last.body == body and time - last.time <= 1 then
+			last = nil;
+			return true;
+		end
+		last = { owner = owner, key = key, id = id, body = body, time = time };
+		return false;
+	end
+end
+
 local function user_rows(host, shared, is_second)
+	local is_echo = echoes();
 	return function (node)
 		local owner = node .. "@" .. host;
 		return function (key, stanza, time)
@@ -32,6 +47,7 @@ local function user_rows(host, shared, is_second)
 			-- First what people sent, then what they got: of that, the archiver knows the most already.
 			local is_received = from ~= owner and shared.captured[from_host] ~= nil or shared.room_of(from) ~= nil;
 			if is_received ~= is_second then return; end
+			if from == owner and to == owner and is_echo(owner, key, stanza, time) then return; end
 			local _, room = shared.room_of(from == owner and to or from);
 			return shared.line(host, "archived", time, { owner = owner, room = room, key = key, stanza = tostring(stanza) });
 		end
