@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, Generic, TypeVar
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
@@ -67,6 +67,50 @@ class Target(Generic[T]):
 
     def close(self) -> None:
         return None
+
+
+class Elements(Target[T]):
+    """Keeps whole elements, one at a time. A format says which by `is_kept`, what each comes to by `made`, and sees
+    by `passed` the ones around them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._builder: TreeBuilder | None = None
+        self._since = 0
+
+    def is_kept(self, tag: str) -> bool:
+        raise NotImplementedError
+
+    def made(self, element: Element) -> T:
+        raise NotImplementedError
+
+    def passed(self, tag: str, attributes: dict[str, str]) -> None:
+        return None
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        super().start(tag, attributes)
+        if self._builder is None and self.is_kept(tag):
+            self._builder, self._since, self.size = TreeBuilder(), self.depth, 0
+        if self._builder is None:
+            self.passed(tag, attributes)
+        else:
+            self._builder.start(tag, attributes)
+            self.size += COST + len(tag) + sum(map(len, attributes.values()))
+
+    def data(self, text: str) -> None:
+        super().data(text)
+        if self._builder is not None:
+            self._builder.data(text)
+            self.size += len(text)
+
+    def end(self, tag: str) -> None:
+        if self._builder is not None:
+            self._builder.end(tag)
+            if self.depth == self._since:
+                self.done.append(self.made(self._builder.close()))
+                self._builder, self.size = None, 0
+        super().end(tag)
 
 
 def pieces(stream: BinaryIO, target: Target[T], around: str = "") -> Iterator[T]:

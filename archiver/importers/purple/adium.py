@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import BinaryIO
-from xml.etree.ElementTree import Element, TreeBuilder, tostring
+from xml.etree.ElementTree import Element, tostring
 
 from archiver.events import Captured, Event, Participant, Rejected
 from archiver.exceptions import EventError
@@ -58,38 +58,20 @@ class Adium:
             )
 
 
-class _Entries(xmlfile.Target[Element]):
+class _Entries(xmlfile.Elements[Element]):
     """The root as it begins, then each entry."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._builder: TreeBuilder | None = None
+    def is_kept(self, tag: str) -> bool:
+        return self.depth == 2 and tag in _ENTRIES
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        super().start(tag, attributes)
+    def made(self, element: Element) -> Element:
+        return element
+
+    def passed(self, tag: str, attributes: dict[str, str]) -> None:
         if self.depth == 1:
             if tag != f"{_ULF}chat":
                 raise xmlfile.Broken("no log of Adium's")
             self.done.append(Element(tag, attributes))
-        elif self.depth == 2 and tag in _ENTRIES:
-            self._builder, self.size = TreeBuilder(), 0
-        if self._builder is not None:
-            self._builder.start(tag, attributes)
-            self.size += xmlfile.COST + len(tag) + sum(map(len, attributes.values()))
-
-    def data(self, text: str) -> None:
-        super().data(text)
-        if self._builder is not None:
-            self._builder.data(text)
-            self.size += len(text)
-
-    def end(self, tag: str) -> None:
-        if self._builder is not None:
-            self._builder.end(tag)
-            if self.depth == 2:
-                self.done.append(self._builder.close())
-                self._builder = None
-        super().end(tag)
 
 
 def _entries(stream: BinaryIO) -> Iterator[Element]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
-from xml.etree.ElementTree import Element, TreeBuilder
+from xml.etree.ElementTree import Element
 
 from archiver.exceptions import EventError
 from archiver.importers import xmlfile
@@ -33,44 +33,31 @@ def found(stream: BinaryIO) -> Iterator[Found]:
         raise xmlfile.Broken("no XML")
 
 
-class _Stanzas(xmlfile.Target[Found]):
-    """Keeps one stanza at a time, and of what is around it the host's and the user's names."""
+class _Stanzas(xmlfile.Elements[Found]):
+    """Of what is around the stanzas it knows the host's and the user's names."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._builder: TreeBuilder | None = None
-        self._since = 0
         self._host = self._user = ""
         self.elements = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         super().start(tag, attributes)
         self.elements += self.depth > 1
+
+    def is_kept(self, tag: str) -> bool:
         space, _, name = tag[1:].rpartition("}")
-        if self._builder is None and name in _STANZAS and space.startswith(_SPACES):
-            self._builder, self._since, self.size = TreeBuilder(), self.depth, 0
-        elif self._builder is None and name == "host":
+        return name in _STANZAS and space.startswith(_SPACES)
+
+    def passed(self, tag: str, attributes: dict[str, str]) -> None:
+        name = tag[1:].rpartition("}")[2]
+        if name == "host":
             self._host = attributes.get("jid", "")
-        elif self._builder is None and name == "user":
+        elif name == "user":
             self._user = attributes.get("name", "")
-        if self._builder is not None:
-            self._builder.start(tag, attributes)
-            self.size += xmlfile.COST + len(tag) + sum(map(len, attributes.values()))
 
-    def data(self, text: str) -> None:
-        super().data(text)
-        if self._builder is not None:
-            self._builder.data(text)
-            self.size += len(text)
-
-    def end(self, tag: str) -> None:
-        if self._builder is not None:
-            self._builder.end(tag)
-            if self.depth == self._since:
-                owner = f"{self._user}@{self._host}".lower() if self._user and self._host else None
-                self.done.append(Found(self._builder.close(), owner))
-                self._builder, self.size = None, 0
-        super().end(tag)
+    def made(self, element: Element) -> Found:
+        return Found(element, f"{self._user}@{self._host}".lower() if self._user and self._host else None)
 
 
 def enveloped(piece: Found) -> Envelope:
