@@ -221,6 +221,13 @@ def _set_version(path: Path, version: int) -> None:
         index._connection.execute(f"PRAGMA user_version = {version}")
 
 
+def test_an_index_keeps_few_pages_however_large_it_is(tmp_path):
+    """A daemon opens it again and again: what it may fill with a larger one, its memory grows by."""
+    with Index.open(tmp_path / "index" / "history.db") as index:
+        (cache,) = index._connection.execute("PRAGMA cache_size").fetchone()
+    assert -4 * 1024 <= cache < 0, "in KiB: a positive number counts pages of any size"
+
+
 NASTY = sorted(path for path in (Path(__file__).parent.parent / "fixtures/mime").rglob("*") if path.is_file())
 
 

@@ -58,7 +58,8 @@ CREATE VIRTUAL TABLE words USING fts5(authors, subject, people, room, said, file
 
 _IN_A_SECOND = 1 << 16
 """Numbers of documents that begin in one second; with more of them, some are sorted a second late."""
-_CACHE_KIB = 32 * 1024
+_CACHE_KIB = 4 * 1024
+"""Of pages. More makes nothing faster, and a daemon that opens an ever larger index would fill ever more of it."""
 _WAL_LIMIT = 64 * 1024 * 1024
 _PATIENCE = 5.0
 _NOT_OURS = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
