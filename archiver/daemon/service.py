@@ -33,8 +33,7 @@ from archiver.daemon.sources import place, sources_of
 from archiver.events import SECOND
 from archiver.exceptions import ArchiverError, ConfigError
 from archiver.filing.gathering import Tally
-from archiver.spool import Spool
-from archiver.spool.heap import give_back
+from archiver.spool import Spool, heap
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +79,7 @@ def _told() -> Iterator[Callable[[], bool]]:
 
 def run(load: Callable[[], Config], data: Path) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP calls `load` again."""
+    heap.share()
     config = load()
     # Blocked before any thread starts, so that all inherit it: signals are taken where they are waited for, and
     # never run a handler in the middle of something.
@@ -198,7 +198,7 @@ class Daemon:
             "house": job.keep_house,
             "purge": job.purge,
             "index": job.index,
-            "trim": give_back,
+            "trim": heap.give_back,
             "contact": self._contact,
             "watch": self._look_after,
         }

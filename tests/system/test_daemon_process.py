@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 
 PEOPLE = ["alice@example.org", "bob@example.org"]
 PATIENCE = 30.0
+MIB = 1024 * 1024
 
 
 def until(true: Callable[[], object], what: str) -> None:
@@ -114,6 +115,22 @@ def test_a_signal_to_stop_ends_with_0_and_frees_everything(tmp_path, config, num
         assert '"stopped"' in daemon.ends(0)
         assert "Traceback" not in daemon.said
     archiver(data, "run", "--once", config=config)
+
+
+def test_all_threads_share_one_arena(tmp_path, config):
+    """glibc reserves 64 MiB for each further one (malloc's `HEAP_MAX_SIZE`), and keeps in it what its thread frees."""
+    with running(tmp_path / "data", "run", config=config) as daemon:
+        daemon.says("running")
+        process = Path(f"/proc/{daemon.process.pid}")
+        assert len(list((process / "task").iterdir())) > 3
+        assert not [line for line in (process / "maps").read_text().splitlines() if reserved(line) > 32 * MIB]
+
+
+def reserved(line: str) -> int:
+    """Bytes of a mapping without name that nobody may use yet (proc_pid_maps(5))."""
+    span, permissions, *_, inode = line.split()[:5]
+    first, last = (int(each, 16) for each in span.split("-"))
+    return last - first if permissions == "---p" and inode == "0" else 0
 
 
 def test_a_mail_in_the_middle_of_coming_in_is_taken_before_the_end(tmp_path, config, free_port):
