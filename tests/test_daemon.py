@@ -592,3 +592,22 @@ def test_systemd_is_told_only_where_it_asks(data_dir, monkeypatch):
         service._notify("READY=1")
         assert listening.recv(100) == b"READY=1"
     service._notify("READY=1")  # nobody listens any more
+
+
+# --- memory
+
+
+def test_freed_memory_is_given_back_while_filing_comes_to_no_end(spool, monkeypatch):
+    """Most of it is freed just then."""
+    given, filing = threading.Event(), threading.Event()
+    monkeypatch.setattr(service, "TRIMMING", 0.1)
+    monkeypatch.setattr(service.heap, "give_back", given.set)
+    monkeypatch.setattr(Job, "file", lambda _: filing.wait(60))
+    config = configuration.parse({"smtp": {"enabled": False}})
+    daemon = service.Daemon(spool, config, spool.data, lambda: config)
+    try:
+        daemon.start()
+        assert given.wait(30)
+    finally:
+        filing.set()
+        daemon.stop()

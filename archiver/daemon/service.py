@@ -47,6 +47,8 @@ TRIMMING = 10
 """Seconds between two times that freed memory is given back: what filing leaves behind would add up for hours."""
 INDEXING = 10
 """Seconds between looks whether the search index has something to take in."""
+_THREADS = {"contact": "contact", "watch": "watch", "trim": "watch"}
+"""Which of the scheduler's threads a round runs in, if not in that for work."""
 _AT_ONCE = 60.0
 """Seconds of indexing after a single run: what is left then is for the next."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
@@ -120,7 +122,8 @@ class Daemon:
         self._capture = Capture(spool, self._job.whose, self._critical)
         self._metrics = Metrics(spool, self._capture, self._critical)
         self._monitor: Monitor | None = None
-        # One thread for work, so that filing and housekeeping take turns; the others never wait for it.
+        # One thread for work, so that filing and housekeeping take turns; the others never wait for it. Nor does giving
+        # memory back: most is freed while there is so much to file that a round doesn't end.
         pools = {name: ThreadPoolExecutor(1) for name in ("work", "contact", "watch")}
         self._scheduler = BackgroundScheduler(executors=pools, timezone=UTC)
         # It warns of every round that is left out because the last one is still at work: no news.
@@ -181,7 +184,7 @@ class Daemon:
                 "interval",
                 (name,),
                 id=name,
-                executor=name if name in ("contact", "watch") else "work",
+                executor=_THREADS.get(name, "work"),
                 seconds=seconds,
                 replace_existing=True,
                 misfire_grace_time=None,  # a round that comes late is still wanted
