@@ -611,3 +611,20 @@ def test_freed_memory_is_given_back_while_filing_comes_to_no_end(spool, monkeypa
     finally:
         filing.set()
         daemon.stop()
+
+
+def test_each_thread_keeps_few_pages_of_a_spool_however_large_it_is(tmp_path, monkeypatch):
+    kept: list[int] = []
+
+    class Looking(service.Daemon):
+        def start(self) -> None:
+            with self._spool._connections.reading() as connection:
+                kept.append(connection.execute("PRAGMA cache_size").fetchone()[0])
+
+        def wait(self) -> None: ...
+
+    monkeypatch.setattr(service, "Daemon", Looking)
+    monkeypatch.setattr(service, "_second_one_ends", lambda: None)
+    service.run(lambda: configuration.parse({}), tmp_path / "data")
+    (cache,) = kept
+    assert -8 * 1024 <= cache < 0, "in KiB: a positive number counts pages of any size"

@@ -88,6 +88,7 @@ def run(load: Callable[[], Config], data: Path) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     try:
         with open_spool(config, data) as spool, spool.hold("daemon", _description("run")):
+            spool.shrink()  # each thread would keep ever more pages of an ever larger spool
             daemon = Daemon(spool, config, data, load)
             try:
                 daemon.start()

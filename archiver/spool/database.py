@@ -23,8 +23,9 @@ from archiver.spool.locks import Gate
 
 MIB = 1024 * 1024
 _WRITER_CACHE = 48 * MIB
-_SMALL_CACHE = 12 * MIB
-"""For a writer that goes from place to place in order, as the journal does: it comes back to few pages."""
+_SMALL_CACHE = 8 * MIB
+"""For a writer that goes from place to place in order, as the journal does: it comes back to few pages. And for a
+daemon: what one of its threads has committed makes the others read their pages again."""
 _READER_CACHE = 4 * MIB
 _WAL_PAGES = 8_000
 """Checkpoint at 32 MiB, so that even behind a reader the journal file stays under 64 MiB."""
