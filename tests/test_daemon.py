@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -38,6 +39,8 @@ from archiver.types import Exclusion
 PEOPLE = ["alice@example.org", "bob@example.org"]
 OLD = "Version 14.3 (Build 123.4)"
 """Its Conversation History of chats is closed, by row 6."""
+VALUES = re.compile(r"[xX]?'(?:[^']|'')*'|\bNULL\b|-?\b\d+\b")
+"""Literals of SQL, which a statement's trace has for its parameters."""
 
 
 @pytest.fixture
@@ -611,6 +614,30 @@ def test_freed_memory_is_given_back_while_filing_comes_to_no_end(spool, monkeypa
     finally:
         filing.set()
         daemon.stop()
+
+
+def test_filing_for_many_needs_no_other_statements_than_for_few(spool):
+    """Each connection keeps 256 of them prepared: one for every number of people would fill memory for hours."""
+    asked: list[str] = []
+    spool._connections.db.conn.set_trace_callback(asked.append)
+
+    def statements(people: int) -> set[str]:
+        asked.clear()
+        present = [f"person{n}@example.org" for n in range(people)]
+        events = [
+            say(person, "hello", n, id=f"{people}-{n}", room=f"room {people}", present=present)
+            for n, person in enumerate(present)
+        ]
+        feed = spool.open_feed(f"import:{people}", "import").number
+        spool.append(events, feed)
+        assert spool.append(events, feed).duplicates == people
+        spool.close_feed(feed, 1)
+        assert job_of(spool).file().copies == people
+        return {VALUES.sub("?", each) for each in asked}
+
+    few = statements(3)
+    assert few
+    assert statements(7) <= few
 
 
 def test_each_thread_keeps_few_pages_of_a_spool_however_large_it_is(tmp_path, monkeypatch):

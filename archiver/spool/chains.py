@@ -13,7 +13,6 @@ from archiver.types import Head
 _NOTED = """INSERT INTO chain (mailbox, length, head) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET length = excluded.length, head = excluded.head WHERE excluded.length > length"""
 _ALL = "SELECT mailbox, length, head FROM chain"
-_AT_ONCE = 1_000
 _TOLD = "archive heads noted"
 _TOLD_AT_ONCE = 200
 _EVERY = 86_400 * SECOND
@@ -30,10 +29,8 @@ def heads(connections: Connections, mailboxes: Iterable[str] | None) -> dict[str
         if mailboxes is None:
             return {mailbox: Head(length, head) for mailbox, length, head in connection.execute(_ALL)}
         found: dict[str, Head] = {}
-        wanted = sorted(set(mailboxes))
-        for start in range(0, len(wanted), _AT_ONCE):
-            some = wanted[start : start + _AT_ONCE]
-            rows = connection.execute(f"{_ALL} WHERE mailbox IN ({','.join('?' * len(some))})", some)
+        for wanted in sorted(set(mailboxes)):
+            rows = connection.execute(f"{_ALL} WHERE mailbox = ?", (wanted,))
             found.update((mailbox, Head(length, head)) for mailbox, length, head in rows)
     return found
 

@@ -13,7 +13,6 @@ from archiver.spool.records import Entry
 from archiver.types import Hold
 
 _HOLD = 'SELECT n, mailbox, "by", reason, placed, released, "query" FROM hold'
-_AT_ONCE = 1_000
 
 
 def place(connections: Connections, mailbox: str, by: str, reason: str, query: str, now: int) -> Hold:
@@ -54,14 +53,11 @@ def holds(connections: Connections, mailbox: str | None) -> list[Hold]:
 def standing(connections: Connections, mailboxes: Iterable[str]) -> dict[str, tuple[Hold, ...]]:
     """The holds not released of those mailboxes that have any."""
     found: dict[str, tuple[Hold, ...]] = {}
-    wanted = sorted(set(mailboxes))
     with connections.reading() as connection:
-        for start in range(0, len(wanted), _AT_ONCE):
-            some = wanted[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(some))
-            rows = connection.execute(f"{_HOLD} WHERE released IS NULL AND mailbox IN ({marks}) ORDER BY n", some)
-            for hold in map(from_row, rows):
-                found[hold.mailbox] = (*found.get(hold.mailbox, ()), hold)
+        for mailbox in sorted(set(mailboxes)):
+            rows = connection.execute(f"{_HOLD} WHERE released IS NULL AND mailbox = ? ORDER BY n", (mailbox,))
+            if of_it := tuple(map(from_row, rows)):
+                found[mailbox] = of_it
     return found
 
 

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 from archiver.events import Outcome
 from archiver.spool.batch import Sealed
 from archiver.spool.likeness import First, Others, says_the_same
 
-_VARIABLES = 5_000
-# CROSS JOIN: what is wanted is gone through, never the table.
-_KNOWN = """WITH wanted (serial, key) AS (VALUES {})
-    SELECT key, event, digest FROM wanted CROSS JOIN identity USING (serial, key)"""
+_KNOWN = "SELECT event, digest FROM identity WHERE serial = ? AND key = ?"
 _FIRST = "SELECT time, body FROM event WHERE n = ?"
 
 
 def known(connection: sqlite3.Connection, wanted: Iterable[tuple[int, int]]) -> dict[int, tuple[int, int]]:
     """Number and digest, by key, of those of these serials and keys that there are."""
     found: dict[int, tuple[int, int]] = {}
-    pairs = list(wanted)
-    for start in range(0, len(pairs), _VARIABLES):
-        some = pairs[start : start + _VARIABLES]
-        rows = connection.execute(_KNOWN.format(",".join(["(?,?)"] * len(some))), [*chain(*some)])
-        found.update((key, (number, digest)) for key, number, digest in rows)
+    for serial, key in wanted:
+        for number, digest in connection.execute(_KNOWN, (serial, key)):
+            found[key] = number, digest
     return found
 
 
