@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from archiver.events import Captured, Data, Rejected
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.recognising import chosen
+from archiver.importers.slack.cards import DEPTH, shown
 from archiver.importers.slack.mrkdwn import plain
 
 SLACK = IMPORTERS["slack"]
@@ -151,6 +152,49 @@ def test_threads_edits_reactions_and_deletions(tmp_path: Path) -> None:
     assert dict(reading.marks) == {"reacted": 2}
 
 
+def test_what_an_app_attaches_and_what_is_forwarded_is_told(tmp_path: Path) -> None:
+    card = {"pretext": "Deploy", "title": "#7", "title_link": "https://ci.example.org/7", "text": "by <@U2> &amp; co"}
+    card["fields"] = [{"title": "State", "value": "red"}, {"value": "alone"}, "odd"]  # type: ignore[assignment]
+    preview = {"from_url": "https://example.org", "title": "Example", "text": "a page"}
+    rich = [
+        {"type": "text", "text": "a < b & "},
+        {"type": "user", "user_id": "U2"},
+        {"type": "link", "url": "https://x.org", "text": "x > y"},
+        {"type": "emoji", "name": "wave"},
+    ]
+    section = {"type": "rich_text_section", "elements": rich}
+    blocks = [
+        {"type": "header", "text": {"type": "plain_text", "text": "Title"}},
+        {
+            "type": "section",
+            "text": {"type": "mrkdwn", "text": "*b* <@U1>"},
+            "fields": [{"type": "mrkdwn", "text": "f"}],
+        },
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": "by <@U1>"}, {"type": "image", "alt_text": "pic"}]},
+        {"type": "rich_text", "elements": [section, {"type": "rich_text_list", "elements": [section, section]}]},
+        {"type": "divider"},
+    ]
+    wide = "a < b & @Bob B.x > y (https://x.org):wave:"
+    cases = (
+        (
+            line(1, bot_id="B1", text="", attachments=[card, preview, 7]),
+            "Deploy\n#7 (https://ci.example.org/7)\nby @Bob B. & co\nState: red\nalone",
+        ),
+        (line(2, bot_id="B1", text="see", attachments=[{"fallback": "plain"}]), "see\nplain"),
+        (line(3, attachments=[preview, {"title": "no app's"}]), "m3"),
+        (
+            line(4, text="look", attachments=[{"is_share": True, "from_url": "https://s", "text": "what Bob said"}]),
+            "look\n[forwarded] what Bob said",
+        ),
+        (line(5, text="", blocks=blocks), f"Title\n*b* @Ann\nf\nby @Annpic\n{wide}\n{wide}\n{wide}"),
+        (line(6, text="said", blocks=blocks), "said"),
+        (line(7, bot_id="B1", text="", attachments=[{"blocks": blocks[:1]}]), "Title"),
+        (line(8, text="", blocks={"x": 1}, attachments="odd"), ""),
+    )
+    told = [data.message and data.message.text for data in data_of(workspace(tmp_path, [each for each, _ in cases]))]
+    assert told == [text for _, text in cases]
+
+
 def test_bots_are_nobody_and_the_unknown_keep_their_names(tmp_path: Path) -> None:
     bot = {"ts": "1704180001.000100", "subtype": "bot_message", "bot_id": "B9", "username": "CI", "text": "built"}
     _, _, reading = read(workspace(tmp_path, [bot, line(2, "B1"), line(3, "U9", user_profile={"name": "gone"})]))
@@ -220,3 +264,24 @@ def test_any_json_is_events_or_rejected(tmp_path_factory: pytest.TempPathFactory
     root = workspace(tmp_path_factory.getbasetemp() / "any", [value, line(1)])
     captured, rejected, reading = read(root)
     assert captured and len(captured) + len(rejected) + sum(reading.ignored.values()) >= 2
+
+
+TREES = st.recursive(
+    st.none() | st.text(max_size=3) | st.integers(),
+    lambda some: (
+        st.lists(some, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "text", "elements", "fields", "blocks", "title", "is_share"]), some)
+    ),
+)
+
+
+@given(TREES, TREES, st.booleans())
+def test_any_attachment_is_text(attachments: Any, blocks: Any, is_app: bool) -> None:
+    assert isinstance(shown("", attachments, blocks, is_app=is_app), str)
+
+
+def test_blocks_in_blocks_end_somewhere() -> None:
+    block: dict[str, Any] = {"type": "mrkdwn", "text": "in"}
+    for _ in range(5_000):
+        block = {"type": "x", "text": "a", "elements": [block]}
+    assert shown("", None, [block], is_app=True) == "a" * DEPTH

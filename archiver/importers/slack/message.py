@@ -7,6 +7,7 @@ captured live and what is read again later are one event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -27,6 +28,7 @@ from archiver.events import (
     moment,
 )
 from archiver.exceptions import EventError
+from archiver.importers.slack.cards import shown
 from archiver.importers.slack.mrkdwn import plain
 
 _PLAIN = (None, "bot_message", "me_message", "thread_broadcast", "reply_broadcast")
@@ -74,6 +76,8 @@ class Line(Struct):
     bot_id: str | None = None
     username: str | None = None
     text: str | None = None
+    attachments: Any = None
+    blocks: Any = None
     thread_ts: str | None = None
     edited: Edited | None = None
     reactions: list[Reaction] | None = None
@@ -147,7 +151,8 @@ def _said(line: Line, room: Room, at: int, attachments: tuple[Attachment, ...]) 
 
 
 def _text(line: Line, room: Room) -> str:
-    text = plain(line.text or "", room.name_of)
+    is_app = line.subtype == "bot_message" or line.bot_id is not None
+    text = plain(shown(line.text or "", line.attachments, line.blocks, is_app=is_app), room.name_of)
     return f"/me {text}" if line.subtype == "me_message" else text
 
 
