@@ -171,7 +171,7 @@ class Discord:
         try:
             yield from _messages(document, options, reading)
         except jsonfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+            yield document.unreadable(fault)
 
 
 def _messages(document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:

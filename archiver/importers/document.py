@@ -13,12 +13,14 @@ from typing import BinaryIO, Protocol
 
 from msgspec import Struct
 
-from archiver.events import DAMAGED, chunks, date_of, unpacked
+from archiver.events import DAMAGED, Rejected, chunks, date_of, unpacked
 from archiver.exceptions import UsageError
 from archiver.importers.swelling import bounded
 
 CONTENT_LIMIT = 64 * 1024 * 1024
 """Bytes of a file inside an archive that is taken as an attachment: it is held in memory once."""
+_SPECIMEN = 256 * 1024
+"""Bytes that are quarantined of a document that can't be read."""
 
 
 class Tree(Protocol):
@@ -107,6 +109,10 @@ class Document(Struct, frozen=True):
                     break
                 head += piece
         return head[:size]
+
+    def unreadable(self, why: object, source: str | None = None) -> Rejected:
+        """What is quarantined of it where it can't be read, or not further: its beginning stands for it."""
+        return Rejected(self.head(_SPECIMEN), self.place, str(why), source)
 
     def damage(self) -> str:
         """Why not even its beginning can be read; "" where it can."""

@@ -137,7 +137,7 @@ class Meta:
         try:
             thread = jsonfile.whole(document, Thread)
         except jsonfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+            yield document.unreadable(fault)
             return
         room = _Room(document, thread, options, reading)
         for number, raw in reversed(list(enumerate(thread.messages, 1))):

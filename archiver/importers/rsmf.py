@@ -125,7 +125,7 @@ class Rsmf:
             inner = document if document.name in self.marks else _inside(document)
             yield from _Sheet(inner, jsonfile.whole(inner, Manifest), options, reading).events()
         except (jsonfile.Broken, EventError, UsageError) as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+            yield document.unreadable(fault)
 
 
 def _inside(document: Document) -> Document:

@@ -108,7 +108,7 @@ class Skype:
                     number += 1
                     yield from room.line(element, f"{document.place}: {room.title}, message {number}")
         except jsonfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault), source)
+            yield document.unreadable(fault, source)
 
 
 class _Conversation:

@@ -96,7 +96,7 @@ class Zulip:
         try:
             realm = jsonfile.whole(document, Realm)
         except jsonfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+            yield document.unreadable(fault)
             return
         export = _Export(document, realm, options, reading)
         for page in sorted(
@@ -109,7 +109,7 @@ class Zulip:
                         number += 1
                         yield from export.line(element, f"{page.place}: message {number}")
             except jsonfile.Broken as fault:
-                yield Rejected(page.head(jsonfile.CHUNK), page.place, str(fault), export.source)
+                yield page.unreadable(fault, export.source)
 
 
 class _Export:

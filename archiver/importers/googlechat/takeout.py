@@ -65,7 +65,7 @@ class GoogleChat:
                     number += 1
                     yield from chat.line(element, f"{document.place}: message {number}")
         except jsonfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault), chat.source)
+            yield document.unreadable(fault, chat.source)
 
 
 class _Chat:
@@ -84,7 +84,7 @@ class _Chat:
         try:
             return jsonfile.whole(beside, Group)
         except jsonfile.Broken as fault:
-            self.faults.append(Rejected(beside.head(jsonfile.CHUNK), beside.place, str(fault), self.source))
+            self.faults.append(beside.unreadable(fault, self.source))
             return Group()
 
     def line(self, element: Any, position: str) -> Iterator[Captured | Rejected]:

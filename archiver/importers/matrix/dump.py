@@ -67,7 +67,7 @@ class Matrix:
             for piece in pieces(document):
                 yield from rooms.tell(piece)
         except jsonfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+            yield document.unreadable(fault)
 
 
 def pieces(document: Document) -> Iterator[Piece]:

@@ -13,7 +13,7 @@ import msgspec
 
 from archiver.events import Captured, Participant, Place, Rejected
 from archiver.exceptions import EventError
-from archiver.importers import jsonfile, xmlfile
+from archiver.importers import xmlfile
 from archiver.importers.document import Document
 from archiver.importers.mattermost.compliance import Kind, Posts, Row
 from archiver.importers.media import Media, media
@@ -89,7 +89,7 @@ class MattermostActiance:
                         raise xmlfile.Broken(f"its root is <{element.tag[:100]}>, not <FileDump>")
                     yield from export.take(element, f"{document.place}: element {number}")
         except xmlfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault), export.source)
+            yield document.unreadable(fault, export.source)
 
 
 class _Export:

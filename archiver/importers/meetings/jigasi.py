@@ -73,7 +73,7 @@ class Jigasi:
             found = jsonfile.whole(document, Transcript)
             yield from _Meeting(document, found, options, reading).events()
         except (jsonfile.Broken, EventError) as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+            yield document.unreadable(fault)
 
 
 class _Meeting:

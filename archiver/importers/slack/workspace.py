@@ -87,7 +87,7 @@ def _list(document: Document, type_: type[T], faults: list[Rejected]) -> list[T]
     try:
         entries = jsonfile.whole(document, list[Raw])
     except jsonfile.Broken as fault:
-        faults.append(Rejected(document.head(jsonfile.CHUNK), document.place, str(fault)))
+        faults.append(document.unreadable(fault))
         return found
     for number, entry in enumerate(entries, 1):
         try:

@@ -55,7 +55,7 @@ class Teams:
                 position = f"{document.place}: message {number}"
                 yield from _message(normal(element), teller, options, reading, position, source)
         except jsonfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault), source)
+            yield document.unreadable(fault, source)
 
 
 def _people(document: Document) -> dict[str, Participant]:

@@ -85,7 +85,7 @@ class Telegram:
         try:
             yield from _chats(document, options, reading)
         except jsonfile.Broken as fault:
-            yield Rejected(document.head(jsonfile.CHUNK), document.place, str(fault))
+            yield document.unreadable(fault)
 
 
 def _chats(document: Document, options: Options, reading: Reading) -> Iterator[Captured | Rejected]:
