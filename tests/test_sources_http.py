@@ -525,16 +525,29 @@ class TestBounds:
 
     def test_connections_are_bounded(self, start: Start) -> None:
         source = start(limits=Limits(connections=2))
-        held = [socket.create_connection(("127.0.0.1", source.address.port), timeout=20) for _ in range(2)]
+        busy = [socket.create_connection(("127.0.0.1", source.address.port), timeout=20) for _ in range(2)]
+        for each in busy:
+            each.sendall(head(1_000) + b"\r\n")
         time.sleep(0.1)
-        with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as third:
-            third.settimeout(10)
+        with socket.create_connection(("127.0.0.1", source.address.port), timeout=10) as third:
             assert third.recv(1_000).startswith(b"HTTP/1.1 503 ")
         assert source.signs().refused == {"too many connections": 1}
-        for each in held:
+        for each in busy:
             each.close()
         time.sleep(0.1)
         assert post(source, event()).status == 200
+
+    def test_who_says_nothing_keeps_nobody_out(self, start: Start) -> None:
+        source = start(limits=Limits(connections=3))
+        silent = [socket.create_connection(("127.0.0.1", source.address.port), timeout=20) for _ in range(3)]
+        silent[1].sendall(b"POST /events HT")
+        time.sleep(0.1)
+        for number in range(3):
+            assert post(source, event(id=str(number))).status == 200
+        assert silent[0].recv(1_000).startswith(b"HTTP/1.1 503 "), "who waits longest makes room"
+        assert sum(source.signs().refused.values()) <= 3
+        for each in silent:
+            each.close()
 
     @pytest.mark.parametrize(
         "framing",

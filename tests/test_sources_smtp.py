@@ -378,12 +378,27 @@ class TestLimits:
 
     def test_connections_are_bounded(self, start: Start) -> None:
         source = start(limits=Limits(connections=2))
-        with Client(source), Client(source):
+        with Client(source) as first, Client(source) as second:
+            first.begin()
+            second.begin()
             third = socket.create_connection(("127.0.0.1", source.addresses[0].port), timeout=20)
             assert third.recv(100).startswith(b"421 4.7.0")
             third.close()
+        assert source.signs().refused == {"too many connections": 1}
         with Client(source) as again:
             assert again.say("NOOP").startswith("250")
+
+    def test_who_says_nothing_keeps_nobody_out(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(connections=2))
+        with Client(source) as receiving, Client(source) as silent:
+            receiving.begin()
+            for number in (1, 2, 3):
+                with Client(source) as other:
+                    other.begin()
+                    assert other.say(letter("x", number), ".").startswith("250")
+            assert silent.reply().startswith("421 4.7.0"), "who is silent for longest makes room"
+            assert receiving.say(letter("x", 4), ".").startswith("250")
+        assert len(spooled.records) == 4
 
     def test_who_dribbles_is_sent_away_however_often_they_say_something(
         self, start: Start, spooled: Spooled, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections import defaultdict
+from operator import itemgetter
 from typing import TYPE_CHECKING, AnyStr
 
 import structlog
@@ -139,16 +140,28 @@ class Connection(SMTP):
         super().connection_lost(error)
 
     async def _handle_client(self) -> None:
-        if len(self._intake.connections) > self._intake.limits.connections:
-            self._refuse("too many connections")
-            self._leave(CROWDED)
-        elif self._intake.closing:
+        if self._intake.closing:
             self._leave(CLOSING)
         elif not self._intake.door.lets_in(self._peer()):
             self._refuse("client not allowed")
             self._leave(STRANGER)
-        else:
+        elif self._finds_room():
             await super()._handle_client()
+
+    def _finds_room(self) -> bool:
+        """Who says nothing for longest goes, be it this one: who opens many must not keep out all others."""
+        if len(self._intake.connections) <= self._intake.limits.connections:
+            return True
+        silent = [(since, each) for each in self._intake.connections if (since := each._silent_since()) is not None]
+        going = min(silent, key=itemgetter(0))[1] if silent else self
+        going._refuse("too many connections")
+        going._leave(CROWDED)
+        return going is not self
+
+    def _silent_since(self) -> float | None:
+        """Seconds of the loop's clock, if only to compare; None while a mail comes in, and where it leaves already."""
+        leaving = self.transport is None or self.transport.is_closing()
+        return None if self._receiving or leaving or self._timeout_handle is None else self._timeout_handle.when()
 
     async def push(self, status: AnyStr) -> None:
         said = status if isinstance(status, str) else status.decode("ascii", "replace")

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Any
 
 import h11
@@ -160,10 +161,9 @@ def _protocol(most: int, refuse: Refuse) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self._wait()
             if len(self.connections) > most:
-                self._turn_away("too many connections", HTTPStatus.SERVICE_UNAVAILABLE)
-            else:
-                self._wait()
+                self._longest_waiting()._turn_away("too many connections", HTTPStatus.SERVICE_UNAVAILABLE)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
@@ -188,6 +188,12 @@ def _protocol(most: int, refuse: Refuse) -> type[asyncio.Protocol]:
                 # What is just coming in may be the rest of a body that was refused: read, and given its time too.
                 self._patience = self.loop.call_later(HEAD_SECONDS + IDLE_SECONDS, self._lose_patience)
 
+        def _longest_waiting(self) -> Connection:
+            """For a whole head, and be it this one: who opens many and says nothing must not keep out all others."""
+            ours = [each for each in self.connections if isinstance(each, Connection)]
+            waiting = [(each._patience.when(), each) for each in ours if each._patience is not None]
+            return min(waiting, key=itemgetter(0))[1] if waiting else self
+
         def _lose_patience(self) -> None:
             """A head that began and doesn't end is told (RFC 9110, 15.5.9); who said nothing at all isn't."""
             if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
@@ -196,6 +202,7 @@ def _protocol(most: int, refuse: Refuse) -> type[asyncio.Protocol]:
                 self.transport.abort()
 
         def _turn_away(self, reason: str, status: HTTPStatus) -> None:
+            self._stop_waiting()
             self._note(reason, status)
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n"
             later = "Retry-After: 5\r\n" if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
