@@ -95,6 +95,26 @@ def test_posts_of_one_millisecond_edits_and_threads(tmp_path: Path) -> None:
     assert third.data.attachments is not None and third.data.attachments[0].sha256 is None
 
 
+def test_what_an_app_says_in_a_card_is_told(tmp_path: Path) -> None:
+    card = {
+        "pretext": "Deploy",
+        "title": "#7",
+        "title_link": "https://ci/7",
+        "fields": [{"title": "Failed", "value": 3}],
+    }
+    path = export(
+        tmp_path,
+        {"message": "", "props": {"attachments": [card, {"fallback": "plain"}, 7]}},
+        {"props": {"attachments": "odd", "from_webhook": "true"}},
+        {"props": 7},
+    )
+    captured, rejected, _ = read(path)
+    assert not rejected
+    assert [each.event.data.message and each.event.data.message.text for each in captured] == [
+        *("Deploy\n#7 (https://ci/7)\nFailed: 3\nplain", "m1", "m2")
+    ]
+
+
 def test_a_broken_line_is_rejected_alone(tmp_path: Path) -> None:
     path = export(tmp_path, {"create_at": "soon"}, {})
     path.write_bytes(path.read_bytes() + b"{broken\n")

@@ -109,6 +109,27 @@ def test_edits_removals_and_threads(tmp_path: Path) -> None:
     assert len(rejected) == 1
 
 
+def test_what_an_app_says_in_a_card_and_what_is_quoted_is_told(tmp_path: Path) -> None:
+    card = {
+        "pretext": "Deploy",
+        "title": "#7",
+        "title_link": "https://ci/7",
+        "fields": [{"title": "Failed", "value": "3"}],
+    }
+    named = {"type": "file", "title": "a.pdf", "title_link": "/file-upload/a.pdf", "description": "the plan"}
+    captured, rejected, _ = read(
+        dump(
+            tmp_path,
+            {"msg": "", "attachments": [card]},
+            {"attachments": [{"text": "quoted"}]},
+            {"attachments": [named]},
+        )
+    )
+    assert not rejected
+    texts = [each.event.data.message and each.event.data.message.text for each in captured]
+    assert texts == ["Deploy\n#7 (https://ci/7)\nFailed: 3", "m1\nquoted", "m2\nthe plan"]
+
+
 def test_a_dump_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:
     shutil.copytree(DUMP, tmp_path, dirs_exist_ok=True)
     path = tmp_path / MESSAGES

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from msgspec import Struct, structs
 
 from archiver.events import EDITED, REACTED, SENT, Captured, Event, Message, Participant, Place, Rejected, lines
 from archiver.exceptions import EventError
 from archiver.importers import jsonfile
+from archiver.importers.cards import listed, text_in, words_of
 from archiver.importers.document import Document
 from archiver.importers.media import Media, media
 from archiver.importers.protocol import Options, Reading
@@ -75,7 +77,15 @@ class Post(Struct):
     edit_at: int | None = None
     reactions: list[Reaction] | None = None
     attachments: list[File] | None = None
+    props: Any = None
     replies: list[Post] | None = None
+
+    @property
+    def words(self) -> str:
+        """Apps say in `props` what stands in their cards."""
+        cards = listed(self.props.get("attachments")) if isinstance(self.props, dict) else ()
+        told = (words_of(each) or text_in(each, "fallback") for each in cards if isinstance(each, dict))
+        return "\n".join(filter(None, (self.message, *told)))
 
 
 class Line(Struct):
@@ -173,11 +183,11 @@ class _Export:
         at, actor = from_milliseconds(post.create_at), self._person(post.user)
         paths = [each.path for each in post.attachments or () if each.path]
         files = [media(self._document, path, folder="data", only_files=True) for path in paths]
-        message = Message(id=key, text=post.message, in_reply_to=root, thread=root)
+        message = Message(id=key, text=post.words, in_reply_to=root, thread=root)
         shared = tuple(each.attachment for each in files) or None
         events = [room.event(key, SENT, at, actor, message=message, attachments=shared)]
         if post.edit_at:
-            changed = Message(id=key, text=post.message)
+            changed = Message(id=key, text=post.words)
             events.append(room.event(f"{key}/edited", EDITED, from_milliseconds(post.edit_at), actor, message=changed))
         for each in post.reactions or ():
             name = f"{key}/reaction/{each.emoji_name}/{each.user}"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from archiver.events import (
     EDITED,
@@ -30,6 +30,7 @@ from archiver.events import (
     Rejected,
 )
 from archiver.importers import jsonfile
+from archiver.importers.cards import words_of
 from archiver.importers.document import Document
 from archiver.importers.media import Media
 from archiver.importers.protocol import Options, Reading
@@ -54,9 +55,21 @@ class File(Struct):
 
 
 class Shown(Struct):
+    """A file (`type`), a message that is quoted, an app's card."""
+
+    type: str | None = None
     title: str | None = None
+    title_link: str | None = None
+    pretext: str | None = None
     text: str | None = None
     description: str | None = None
+    fields: Any = None
+
+    @property
+    def words(self) -> str:
+        """A file's title is its name, which is told with it."""
+        card = structs.asdict(self) if self.type != "file" else {"text": self.text}
+        return "\n".join(filter(None, (words_of(card), self.description)))
 
 
 class Reaction(Struct):
@@ -166,7 +179,7 @@ class _Dump:
     def _said(
         self, line: Line, room: Room, at: datetime, actor: Participant | None, attachments: tuple[Attachment, ...]
     ) -> Iterator[Event]:
-        words = [each for shown in line.attachments or () for each in (shown.text, shown.description) if each]
+        words = [each.words for each in line.attachments or ()]
         message = Message(
             line.id_, "\n".join(filter(None, (line.msg, *words))), in_reply_to=line.tmid, thread=line.tmid
         )
