@@ -14,6 +14,7 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
@@ -45,6 +46,27 @@ def pytest_collection_finish() -> None:
 def fixtures() -> Path:
     """The folder of sample data."""
     return FIXTURES
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory that is to be made."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def call(data: Path, tmp_path: Path) -> Callable[..., Result]:
+    """Runs the command on `data`, with `config` as its configuration, and checks its exit status."""
+    from archiver.cli import main
+
+    def call(*arguments: object, status: int = 0, config: str = "") -> Result:
+        path = tmp_path / "archiver.toml"
+        path.write_text(config)
+        result = CliRunner().invoke(main, ["--data", str(data), "--config", str(path), *map(str, arguments)])
+        assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
+        return result
+
+    return call
 
 
 @pytest.fixture

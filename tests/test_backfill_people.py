@@ -9,25 +9,9 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, cast
 
-import pytest
-from click.testing import CliRunner, Result
-
-from archiver.cli import main
+from click.testing import Result
 
 Call = Callable[..., Result]
-
-
-@pytest.fixture
-def call(tmp_path: Path) -> Call:
-    def call(*arguments: object, config: str = "", status: int = 0) -> Result:
-        path = tmp_path / "archiver.toml"
-        path.write_text(config)
-        given = ["--data", str(tmp_path / "data"), "--config", str(path), *map(str, arguments)]
-        result = CliRunner().invoke(main, given)
-        assert result.exit_code == status, f"{result.output}\n{result.exception!r}"
-        return result
-
-    return call
 
 
 def user(identity: str, name: str, email: str | None, **more: Any) -> dict[str, Any]:

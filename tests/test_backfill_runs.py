@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from builders import say
-from click.testing import CliRunner, Result
+from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mishaps import on_a_small_disk
@@ -21,7 +21,6 @@ from archiver.backfill import reading
 from archiver.backfill.appending import Writer
 from archiver.backfill.parts import End, Part, Read, part_read
 from archiver.backfill.reporting import MOST, Findings, Report
-from archiver.cli import main
 from archiver.config import load
 from archiver.events import Captured, Outcome, ndjson
 from archiver.filing.gathering import Tally
@@ -33,23 +32,6 @@ from archiver.spool import Spool, seal
 from archiver.spool.runs import Far, Run, State
 
 Call = Callable[..., Result]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def call(data: Path, tmp_path: Path) -> Call:
-    def call(*arguments: object, status: int = 0, config: str = "") -> Result:
-        path = tmp_path / "archiver.toml"
-        path.write_text(config)
-        result = CliRunner().invoke(main, ["--data", str(data), "--config", str(path), *map(str, arguments)])
-        assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
-        return result
-
-    return call
 
 
 def talk(count: int, room: str = "ab", first: int = 0) -> list[Captured]:

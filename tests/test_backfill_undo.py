@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from builders import join, say
-from click.testing import CliRunner, Result
+from click.testing import Result
 from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archiver import backfill
 from archiver.backfill import undoing
-from archiver.cli import main
 from archiver.config import load
 from archiver.events import Captured, ndjson
 from archiver.importers import importer
@@ -27,23 +26,6 @@ from archiver.spool.runs import State
 
 Call = Callable[..., Result]
 ALICE, BOB = "alice@example.org", "bob@example.org"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def call(data: Path, tmp_path: Path) -> Call:
-    def call(*arguments: object, status: int = 0, config: str = "") -> Result:
-        path = tmp_path / "archiver.toml"
-        path.write_text(config)
-        result = CliRunner().invoke(main, ["--data", str(data), "--config", str(path), *map(str, arguments)])
-        assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
-        return result
-
-    return call
 
 
 def talk(count: int, room: str = "ab", first: int = 0, step: float = 1) -> list[Captured]:

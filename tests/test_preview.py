@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from builders import event, say
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from archiver.cli import main
 from archiver.directory import Directory
 from archiver.events import ndjson
 from archiver.people import read_people
@@ -21,23 +20,6 @@ from archiver.spool import Spool
 from archiver.types import Mailbox
 
 Call = Callable[..., Result]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def call(data: Path, tmp_path: Path) -> Call:
-    def call(*arguments: object, status: int = 0, config: str = "") -> Result:
-        path = tmp_path / "archiver.toml"
-        path.write_text(config)
-        result = CliRunner().invoke(main, ["--data", str(data), "--config", str(path), *map(str, arguments)])
-        assert result.exit_code == status, f"{result.exit_code}\n{result.output}\n{result.exception!r}"
-        return result
-
-    return call
 
 
 @pytest.fixture
