@@ -23,7 +23,13 @@ from archiver.importers.xmpp.said import Said, between, fingerprint, lasting
 from archiver.importers.xmpp.stanza import DELAY, MUC_USER, Envelope, bare, core, resource
 
 _SERVERS = frozenset(
-    ("{urn:xmpp:sid:0}stanza-id", "{urn:xmpp:occupant-id:0}occupant-id", DELAY, f"{MUC_USER}x")  # XEP-0359, -0421
+    (
+        "{urn:xmpp:sid:0}stanza-id",  # XEP-0359
+        "{urn:xmpp:mam:tmp}archived",  # what that was before, which ejabberd still adds
+        "{urn:xmpp:occupant-id:0}occupant-id",  # XEP-0421
+        DELAY,
+        f"{MUC_USER}x",
+    )
 )
 _REMOVED = frozenset(("301", "307", "321", "322"))
 
@@ -172,7 +178,7 @@ class Archive:
         given, author = look.origin(envelope.stanza) or "", "" if said.to else said.author
         if said.to and not given:
             return False  # nothing tells one whisper from another where neither side knows who the other is
-        content = [said.place.id, author, given, *_content(envelope.stanza)]
+        content = [said.place.id, author, given, *content_of(envelope.stanza)]
         digest = blake2b("\0".join(content).encode("utf-8", "replace"), digest_size=16).hexdigest()
         first, owner = self._memory.recall("copy", digest), fingerprint(envelope.owner)
         if first and first != owner:
@@ -230,7 +236,7 @@ class Archive:
         return iter(())
 
 
-def _content(stanza: Element) -> Iterator[str]:
+def content_of(stanza: Element) -> Iterator[str]:
     """Of what its sender sent: not what servers add on its way into each archive."""
     for child in stanza:
         if child.tag not in _SERVERS:

@@ -49,7 +49,7 @@ def lasting(memory: Memory, stanza: Element, sender: str, owner: str, kept_as: s
     the first.
     """
     given = look.origin(stanza)
-    if not given or not _UUID.fullmatch(given):
+    if not given or not is_lasting(given):
         return None
     key = f"{sender}/{given.lower()}"
     first = memory.recall("lasting", owner, key) if kept_as else None
@@ -58,6 +58,11 @@ def lasting(memory: Memory, stanza: Element, sender: str, owner: str, kept_as: s
     if kept_as:
         memory.note(kept_as, "lasting", owner, key)
     return key
+
+
+def is_lasting(given: str) -> bool:
+    """Whether an id is of a kind that is made never to repeat."""
+    return _UUID.fullmatch(given) is not None
 
 
 def between(one: str, other: str) -> Place:
