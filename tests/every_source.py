@@ -11,7 +11,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import component_server
 import msgspec
+from component_server import ComponentServer
 from prometheus_client.parser import text_string_to_metric_families
 from tls_strangers import files as tls_files
 
@@ -38,16 +40,18 @@ NAMES = (
     "http:neighbour",
     "webhook:slack",
     "xmpp:server",
+    "xmpp-component:plain",
     "sip:proxy",
     "matrix:office",
     "janus:meeting",
 )
 
 
-def tables(folder: Path) -> dict[str, Any]:
+def tables(folder: Path, components: int) -> dict[str, Any]:
     """One source of each type, a second one of mail that asks for a log-in, and a neighbour with a token of its own.
 
     Those called secure are under TLS, which asks for a certificate where it can.
+    `components` is the port of the component's server.
     """
     secret, file = folder / "secret", folder / "matrix.yaml"
     tls = tls_files(folder)
@@ -73,6 +77,14 @@ def tables(folder: Path) -> dict[str, Any]:
             source("http", "neighbour", token=token(OTHER, "test:neighbour")),
             source("webhook", "slack", product="slack", secret=named, max_size=SMALL),
             source("xmpp", "server", max_size=SMALL, token=token(SECRET, "xmpp:*example.org")),
+            {
+                "type": "xmpp-component",
+                "name": "plain",
+                "server": f"127.0.0.1:{components}",
+                "component": component_server.NAME,
+                "hosts": [component_server.HOST],
+                "secret": named,
+            },
             source("sip", "proxy", key=named),
             source("matrix", "office", max_size="8MiB", **matrix),
             source("janus", "meeting", secret=named),
@@ -82,7 +94,8 @@ def tables(folder: Path) -> dict[str, Any]:
 
 class Everything:
     def __init__(self, folder: Path) -> None:
-        config = parse(tables(folder))
+        self.components = ComponentServer(SECRET)
+        config = parse(tables(folder, self.components.port))
         self.data = folder / "data"
         self._spool = Spool.open(self.data)
         terms = terms_of(config)
@@ -95,6 +108,7 @@ class Everything:
     def close(self) -> None:
         self.capture.stop()
         self._spool.close()
+        self.components.close()
 
     def source(self, name: str) -> Any:
         return next(each.source for each in self.capture.running() if each.name == name)

@@ -511,3 +511,33 @@ def test_any_value_of_any_key_of_a_source_is_taken_or_named(key, value):
         parse({"source": [table]})
     except ConfigError as error:
         assert error.problems and all(problem.startswith("source[1].") for problem in error.problems)
+
+
+COMPONENT = {
+    "type": "xmpp-component",
+    "name": "plain",
+    "component": "archiver.example.org",
+    "hosts": ["example.org"],
+    "secret": [{"name": "server", "file": "/etc/secret"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"server": "/run/xmpp"}, "source[1].server"),
+        ({"server": "nowhere"}, "source[1].server"),
+        ({"component": "not a host"}, "source[1].component"),
+        ({"hosts": []}, "source[1].hosts"),
+        ({"rooms": ["Example.org"]}, "source[1].rooms"),
+        ({"secret": []}, "source[1].secret"),
+        ({"secret": [{"name": "server", "sha256": "a" * 64}]}, "source[1].secret[1].sha256"),
+        ({"secret": [{"name": each, "file": "/etc/secret"} for each in "ab"]}, "source[1].secret"),
+        ({"listen": "127.0.0.1:1"}, "source[1].listen"),
+    ],
+)
+def test_a_component_is_told_what_is_wrong_with_it(change, told):
+    assert parse({"source": [COMPONENT]}).source[0].rooms == ()
+    with pytest.raises(ConfigError) as caught:
+        parse({"source": [COMPONENT | change]})
+    assert len(caught.value.problems) == 1 and caught.value.problems[0].startswith(told)

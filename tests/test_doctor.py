@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from builders import say
+from component_end import SECRET
+from component_server import HOST, NAME, ComponentServer
 
 from archiver import config as configuration
 from archiver.doctor import Finding, Verdict, examine, machine, spooled
@@ -274,6 +276,28 @@ def test_a_secret_that_others_can_read_is_told(tmp_path, free_port):
     file.chmod(0o600)
     key.touch(0o604)
     assert "0604" in found(tmp_path, {**OFF, "source": sources})["smtp:d's secrets"].found
+
+
+def test_a_component_is_tried_with_its_server(tmp_path):
+    (tmp_path / "secret").write_text(SECRET)
+    server = ComponentServer()
+    table = {
+        "type": "xmpp-component",
+        "name": "plain",
+        "server": f"127.0.0.1:{server.port}",
+        "component": NAME,
+        "hosts": [HOST],
+        "secret": [{"name": "server", "file": str(tmp_path / "secret")}],
+    }
+    told = found(tmp_path, {**OFF, "source": [table]})
+    assert told["xmpp-component:plain"].verdict is Verdict.OK and NAME in told["xmpp-component:plain"].found
+    server.refusal = "not-authorized"
+    told = found(tmp_path, {**OFF, "source": [table]})["xmpp-component:plain"]
+    assert told.verdict is Verdict.BAD and "password" in told.advice
+    server.close()
+    told = found(tmp_path, {**OFF, "source": [table | {"server": f"localhost.localdomain:{server.port}"}]})
+    assert told["xmpp-component:plain"].verdict is Verdict.BAD
+    assert told["xmpp-component:plain's privacy"].verdict is Verdict.WARN
 
 
 def test_a_hold_that_somebody_lifted_in_the_file_is_told(tmp_path):

@@ -69,6 +69,7 @@ SPECIAL = {
     # A stanza means the same live as in a server's archive.
     ("sources", "importers.xmlfile"),
     ("sources", "importers.xmpp.archive"),
+    ("sources", "importers.xmpp.inviting"),
     ("sources", "importers.xmpp.meaning"),
     ("sources", "importers.xmpp.memory"),
     ("sources", "importers.xmpp.said"),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
+from component_server import forwarded, said
 from contracts.source import eventually
 from every_source import NAMES, Everything, event
 from janus_builder import group, textroom
@@ -60,10 +61,14 @@ def packets(*said: bytes) -> Any:
     return by_datagram(*(hep(each, key=KEY) for each in said))
 
 
+def to_component(text: str) -> Any:
+    return lambda at: at.components.say(text)
+
+
 class Told(NamedTuple):
     """What a source is sent, and then: taken, again, conflicts, quarantined; and what it knows to be lost, if it can.
 
-    SIP and Janus tell nothing twice that they know themselves, so nothing of theirs comes again.
+    SIP, Janus and the component tell nothing twice that they know themselves, so nothing of theirs comes again.
     """
 
     sent: tuple[Any, ...]
@@ -98,6 +103,9 @@ TOLD = {
             to_xmpp({"id": "no more"}),
         ),
         (1, 1, 1, 1),
+    ),
+    "xmpp-component:plain": Told(
+        (to_component(forwarded(said("one")) * 3), to_component(forwarded(""))), (1, 0, 0, 1), 0
     ),
     "matrix:office": Told(
         (

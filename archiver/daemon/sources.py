@@ -10,6 +10,7 @@ from typing import Any, cast
 from msgspec import Struct, structs
 
 from archiver.config import Config
+from archiver.config.sources.connecting import ComponentTable
 from archiver.config.sources.listening import Certified
 from archiver.config.sources.mail import Mail, MailTable
 from archiver.config.sources.posted import HttpTable, Posted, WebhookTable, XmppTable
@@ -42,6 +43,7 @@ from archiver.sources.webhooks.signing import Keys
 from archiver.sources.webhooks.slack import Slack
 from archiver.sources.webhooks.source import WebhookSource
 from archiver.sources.webhooks.zulip import Zulip
+from archiver.sources.xmpp.component.source import ComponentSource
 from archiver.sources.xmpp.remembering import Remembered
 from archiver.sources.xmpp.source import XmppSource
 
@@ -56,6 +58,7 @@ class Maker(Struct, frozen=True):
         return self.make(*self.settings)
 
 
+_REMEMBERING = ComponentTable | JanusTable | MatrixTable | SipTable | XmppTable
 Wanted = Mapping[str, Callable[[], Source]]
 """What to capture from, by the name of the feed."""
 
@@ -64,7 +67,7 @@ def sources_of(config: Config, data: Path) -> Wanted:
     """`data` is the data directory: some keep there what they must not forget."""
     wanted = {"smtp:mail": Maker(_mail, (config.smtp,))} if config.smtp.enabled else {}
     for each in config.source:
-        kept = (data,) if isinstance(each, JanusTable | MatrixTable | SipTable | XmppTable) else ()
+        kept = (data,) if isinstance(each, _REMEMBERING) else ()
         wanted[f"{each.type}:{each.name}"] = Maker(_KINDS[type(each)], (each, *kept))
     return wanted
 
@@ -116,8 +119,25 @@ def _xmpp(table: XmppTable, data: Path) -> Source:
     )
 
 
-def memory_of(table: XmppTable, data: Path) -> Path:
-    return data / "sources" / f"xmpp-{table.name}.db"
+def _component(table: ComponentTable, data: Path) -> Source:
+    kept = memory_of(table, data)
+    return ComponentSource(
+        table.name,
+        place(table.server),
+        table.component,
+        secret_of(table.secret[0]),
+        hosts=table.hosts,
+        rooms=table.rooms,
+        conferences=table.conference,
+        memory=partial(Remembered, kept),
+        kept=kept,
+    )
+
+
+def memory_of(table: XmppTable | ComponentTable, data: Path) -> Path:
+    """No name has a `_`: none of one type is called as one of the other."""
+    kind = "xmpp" if isinstance(table, XmppTable) else "xmpp_component"
+    return data / "sources" / f"{kind}-{table.name}.db"
 
 
 def _posted(table: Posted) -> dict[str, Any]:
@@ -212,6 +232,7 @@ def _tls(table: Certified, clients: str | None = None) -> Tls | None:
 
 
 _KINDS: dict[type, Callable[..., Source]] = {
+    ComponentTable: _component,
     HttpTable: _http,
     JanusTable: _janus,
     MailTable: _further_mail,

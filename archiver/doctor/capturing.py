@@ -9,6 +9,7 @@ from pathlib import Path
 
 from archiver.config import Config
 from archiver.config.sources import SourceTable
+from archiver.config.sources.connecting import ComponentTable
 from archiver.config.sources.mail import Mail
 from archiver.config.sources.posted import Posted, WebhookTable, XmppTable
 from archiver.config.sources.servers import JanusTable, MatrixTable
@@ -82,6 +83,10 @@ def conferences(config: Config, data: Path, now: int) -> Iterator[Finding]:
 
 def privacy(config: Config, data: Path, now: int) -> Iterator[Finding]:
     for table in config.source:
+        if isinstance(table, ComponentTable) and _is_open(table.server.host, ""):
+            found = f"what people say comes from {table.server.host}:{table.server.port} without TLS"
+            advice = "let ejabberd listen on loopback, or reach it by a tunnel"
+            yield Finding(f"{table.type}:{table.name}'s privacy", Verdict.WARN, found, advice)
         if not isinstance(table, JanusTable | MatrixTable | Posted | WebhookTable) or table.certificate:
             continue
         if _is_open(table.listen.host, table.listen.path):

@@ -24,6 +24,8 @@ from archiver.servers import MODULES, compiled
 
 LIBRARIES = "/usr/lib/*-linux-gnu"
 SCHEMA = Path("/usr/share/ejabberd/sql/lite.sql")
+SECRET = "what-the-component-says-to-be-let-in"
+SERVICE_LOG = "mod_service_log: { loggers: [archiver.localhost] }"
 MODULE = "mod_archiver: {{ url: '{scheme}://127.0.0.1:{listener}/records', token_file: '{directory}/token'{options} }}"
 
 CONFIGURATION = """
@@ -31,8 +33,8 @@ hosts: {hosts}
 loglevel: info
 listen:
   - {{ port: {port}, ip: '127.0.0.1', module: ejabberd_c2s, access: all, shaper: none }}
-  - {{ port: {component}, ip: '127.0.0.1', module: ejabberd_service, access: all,
-       hosts: {{ bots.{host}: {{ password: secret }} }} }}
+  - {{ port: {component}, ip: '127.0.0.1', module: ejabberd_service, access: all, global_routes: false,
+       hosts: {{ bots.{host}: {{ password: secret }}, archiver.{host}: {{ password: {secret} }} }} }}
   - {{ port: {http}, ip: '127.0.0.1', module: ejabberd_http, request_handlers: {{ /api: mod_http_api }} }}
 api_permissions: {{ tests: {{ who: {{ ip: 127.0.0.0/8 }}, what: [ '*' ] }} }}
 auth_method: external
@@ -130,18 +132,28 @@ class Ejabberd(XmppServer):
         spool = f'"{self.directory / "spool"}"'
         return [erl, "-noinput", "-mnesia", "dir", spool, "-s", "ejabberd"], environment
 
-    def _written(self, anybody: Path, with_module: bool) -> str:
+    def _module(self) -> str:
         options = "".join(f", {name}: {value}" for name, value in self.options.items())
-        module = MODULE.format(scheme=self.scheme, listener=self.listener, directory=self.directory, options=options)
+        return MODULE.format(scheme=self.scheme, listener=self.listener, directory=self.directory, options=options)
+
+    def _written(self, anybody: Path, with_module: bool) -> str:
         return CONFIGURATION.format(
             host=HOST,
             hosts=json.dumps(self.hosts),
             http=self.http,
+            secret=SECRET,
             port=self.port,
             component=self.component,
             directory=self.directory,
             anybody=anybody,
             storage=self.storage,
             more=self.more,
-            module=module if with_module else "",
+            module=self._module() if with_module else "",
         )
+
+
+class ServiceLogged(Ejabberd):
+    """With ejabberd's own mod_service_log in place of the archiver's module: it tells the component archiver.HOST."""
+
+    def _module(self) -> str:
+        return SERVICE_LOG

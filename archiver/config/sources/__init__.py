@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from archiver.config.sources.connecting import ComponentTable
 from archiver.config.sources.mail import MailTable
 from archiver.config.sources.posted import HttpTable, WebhookTable, XmppTable
 from archiver.config.sources.servers import JanusTable, MatrixTable, SipTable
@@ -42,6 +43,7 @@ SOURCES: dict[str, type] = {
     "smtp": MailTable,
     "webhook": WebhookTable,
     "xmpp": XmppTable,
+    "xmpp-component": ComponentTable,
 }
 """Every type of source there is, and the record of its table."""
 

@@ -1,0 +1,230 @@
+"""What rooms tell each of their occupants -> records, each once. Who somebody is, is told by what they themselves sent
+and got. Source: XEP-0045 (rooms), XEP-0359 (ids).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from uuid import uuid4
+from xml.etree.ElementTree import Element
+
+from msgspec.structs import replace
+
+from archiver.events import microseconds, moment
+from archiver.importers.xmpp.inviting import Invitation, invitations
+from archiver.importers.xmpp.memory import Memory
+from archiver.importers.xmpp.said import fingerprint
+from archiver.importers.xmpp.stanza import DELAY, bare, core, domain, kind, resource, stanza_id
+from archiver.sources.xmpp.component.making import WINDOW, digest_of, made, text_of
+from archiver.sources.xmpp.component.presences import codes_of, happenings
+from archiver.sources.xmpp.component.roster import Held, Latest, Room
+from archiver.sources.xmpp.record import Record
+
+HOLD = 1.0
+"""Seconds of reading in which all copies of one message come."""
+
+
+class Rooms:
+    """Of one connection, which began at `since` (microseconds). `hosts` are those of users."""
+
+    def __init__(self, memory: Memory, hosts: frozenset[str], passed: Counter[str], since: int) -> None:
+        self._memory = memory
+        self._hosts = hosts
+        self._passed = passed
+        self._since = since
+        self._rooms: dict[str, Room] = {}
+        self._spoken: Latest[tuple[str, str], str] = Latest(10_000)
+        self._forged: Latest[tuple[str, str], bool] = Latest(10_000)
+        self._whispers: Latest[str, tuple[Record, float]] = Latest(10_000)
+        self._whispered: Latest[tuple[str, str], bool] = Latest(10_000)
+
+    def due(self, now: float) -> Iterator[Record]:
+        """What waited for more, and has waited for long enough."""
+        for name, room in self._rooms.items():
+            while room.waiting and room.waiting[0][1] <= now:
+                yield room.waiting.pop(0)[0]
+            if room.first is not None and room.first.until <= now:
+                yield from self._settled(name, room)
+        for key in [key for key, (_, until) in self._whispers.items() if until <= now]:
+            yield self._whispers.pop(key)[0]
+
+    # What a user sends to a room: who it is that speaks there
+
+    def asked(self, stanza: Element, received: int, now: float) -> Iterator[Record]:
+        name, sender = bare(stanza.get("to")), bare(stanza.get("from"))
+        if kind(stanza) != "message":
+            return self._pass("presences on their way to rooms")
+        digest = digest_of(stanza)
+        if stanza.get("type") == "groupchat":
+            self._spoken[name, digest] = sender if self._spoken.get((name, digest), sender) == sender else ""
+            if claimed := stanza_id(stanza, name):
+                self._forged[name, claimed] = True
+            return iter(())
+        nick = resource(stanza.get("to"))
+        if not nick or core(stanza, "body") is None:
+            return self._pass("requests to rooms")
+        room = self._rooms.setdefault(name, Room())
+        record = made(
+            "room-private",
+            domain(name),
+            received,
+            stanza=text_of(stanza),
+            room=name,
+            nick=room.nick_of(sender),
+            jid=sender,
+            to_nick=nick,
+            to_jid=room.people.get(nick),
+            public=self._is_public(name),
+        )
+        if record.to_jid is not None:
+            self._whispered[f"{name} {digest}", record.to_jid] = True
+            return iter([record])
+        self._whispers[f"{name} {digest} {uuid4().hex}"] = record, now + HOLD
+        return iter(())
+
+    # What a room tells each of its occupants
+
+    def told(self, stanza: Element, received: int, now: float) -> Iterator[Record]:
+        name, nick, session = bare(stanza.get("from")), resource(stanza.get("from")), stanza.get("to", "").lower()
+        if "@" not in name or domain(session) not in self._hosts:
+            return self._pass("what is from a room service, or on its way there")
+        room = self._rooms.setdefault(name, Room())
+        if kind(stanza) == "presence":
+            return self._presence(stanza, name, room, nick, session, received, now)
+        if stanza.get("type") == "groupchat":
+            return self._said_to_all(stanza, name, room, nick, session, received, now)
+        if invited := invitations(stanza, bare(session)):
+            return self._invited(stanza, room, invited[0], received)
+        if nick and core(stanza, "body") is not None:
+            return self._whisper(stanza, name, room, nick, bare(session), received)
+        return self._pass("what a room tells one occupant")
+
+    def _said_to_all(
+        self, stanza: Element, name: str, room: Room, nick: str, session: str, received: int, now: float
+    ) -> Iterator[Record]:
+        digest, is_late = digest_of(stanza), stanza.find(DELAY) is not None
+        key = stanza_id(stanza, name)
+        if key is not None and ((name, key) in self._forged or not (key.isdecimal() and len(key) < 18)):
+            key = None
+        if key is not None and is_late and int(key) < self._since:
+            self._passed["what was said in rooms before"] += 1
+            return
+        real = self._speaker(room, name, nick, digest)
+        if key is None and (self._is_greeting(stanza, name) or (is_late and real is None)):
+            self._passed["what was said in rooms before"] += 1
+            return
+        once = key or f"{nick} {digest} {room.count(f'{nick} {digest}', session)}"
+        known = room.said.get(once)
+        if known is None:
+            at = int(key) if key is not None else received
+            room.said[once] = at, is_late
+            yield from self._waited(room, at)
+            about = {"nick": nick or None, "jid": real, "public": self._is_public(name)}
+            record = made("room-message", domain(name), at, stanza=text_of(stanza), room=name, key=key, **about)
+            yield from self._first(room, record, now)
+        elif known[1] == is_late:
+            at = known[0]
+            self._passed["copies"] += 1
+        else:
+            self._passed["what was said in rooms before"] += 1
+            return
+        yield from self._heard(room, name, session, at)
+
+    def _first(self, room: Room, record: Record, now: float) -> Iterator[Record]:
+        if room.present is None and room.first is None:
+            room.first = Held(record, now + HOLD)
+        elif record.key is None:
+            room.waiting.append((record, now + HOLD))
+        else:
+            yield record
+
+    def _heard(self, room: Room, name: str, session: str, at: int) -> Iterator[Record]:
+        """Who got a copy was there, whatever else was seen of them."""
+        if room.first is not None and at == microseconds(room.first.record.time):
+            room.first.receivers.add(bare(session))
+        elif room.got(session):
+            real = bare(session)
+            about = {"room": name, "nick": room.nick_of(real), "jid": real, "public": self._is_public(name)}
+            yield made("room-join", domain(name), at - 1, **about)
+
+    def _settled(self, name: str, room: Room) -> Iterator[Record]:
+        assert room.first is not None
+        record = room.first.record
+        yield replace(record, occupants=room.settle(room.first))
+
+    def _speaker(self, room: Room, name: str, nick: str, digest: str) -> str | None:
+        real = room.people.get(nick) or self._spoken.get((name, digest)) or None
+        if real is not None and nick:
+            room.people.setdefault(nick, real)
+        return real
+
+    def _is_greeting(self, stanza: Element, name: str) -> bool:
+        """The subject that one gets on coming, not one that changes, where the room keeps no archive."""
+        subject = core(stanza, "subject")
+        if subject is None or core(stanza, "body") is not None:
+            return False
+        text = fingerprint("".join(subject.itertext()))
+        before = self._memory.recall("subject", name)
+        self._memory.note(text, "subject", name)
+        return stanza.get("id") is None or text == before
+
+    def _whisper(
+        self, stanza: Element, name: str, room: Room, nick: str, receiver: str, received: int
+    ) -> Iterator[Record]:
+        begin, real = f"{name} {digest_of(stanza)}", room.people.get(nick)
+        waiting = next((key for key in self._whispers if key.startswith(begin)), None)
+        if waiting is not None:
+            record, _ = self._whispers.pop(waiting)
+            room.people.setdefault(record.to_nick or "", receiver)
+            if record.jid:
+                room.people.setdefault(nick, record.jid)
+            self._whispered[begin, receiver] = True
+            yield replace(record, to_jid=receiver, nick=nick)
+        elif (begin, receiver) in self._whispered:
+            self._passed["copies"] += 1
+        else:
+            self._whispered[begin, receiver] = True
+            to = {"to_nick": room.nick_of(receiver), "to_jid": receiver, "public": self._is_public(name)}
+            yield made(
+                "room-private", domain(name), received, stanza=text_of(stanza), room=name, nick=nick, jid=real, **to
+            )
+
+    def _invited(self, stanza: Element, room: Room, invited: Invitation, received: int) -> Iterator[Record]:
+        digest = digest_of(stanza, "invited", invited.room, invited.by, invited.whom)
+        first = self._memory.recall("copied", digest)
+        if first and received - int(first) <= WINDOW:
+            return self._pass("copies")
+        self._memory.note(str(received), "copied", digest)
+        by, nick = bare(invited.by), ""
+        if by == invited.room:
+            nick = resource(invited.by)
+            by = room.people.get(nick, "")
+        about = {"to_jid": invited.whom, "nick": nick or room.nick_of(by), "jid": by or None, "reason": invited.reason}
+        return iter([made("room-invite", domain(invited.room), received, room=invited.room, **about)])
+
+    # Who comes and goes
+
+    def _presence(
+        self, stanza: Element, name: str, room: Room, nick: str, session: str, received: int, now: float
+    ) -> Iterator[Record]:
+        if {"100", "110"} <= codes_of(stanza):
+            self._memory.note("1", "public", name)
+        for what, about in happenings(stanza, room, nick, session, self._hosts):
+            record = made(what, domain(name), received, room=name, public=self._is_public(name), **about)
+            room.waiting.append((record, now + HOLD))
+        return iter(())
+
+    def _waited(self, room: Room, at: int) -> Iterator[Record]:
+        """What was read before a message was before it by its clock, which is the server's."""
+        for number, (record, _) in enumerate(room.waiting):
+            latest = at - 1 - len(room.waiting) + number
+            yield replace(record, time=min(record.time, moment(latest)))
+        room.waiting.clear()
+
+    def _is_public(self, name: str) -> bool:
+        return self._memory.recall("public", name) == "1"
+
+    def _pass(self, what: str) -> Iterator[Record]:
+        self._passed[what] += 1
+        return iter(())

@@ -1,0 +1,475 @@
+"""The component that ejabberd's mod_service_log tells, against a server by hand that speaks as ejabberd does."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from component_end import SECRET
+from component_server import HOST, NAME, ComponentServer, forwarded, said
+from contracts.source import SourceContract, Spooled, eventually
+
+from archiver.events import Captured, Rejected
+from archiver.exceptions import EnvironmentFault, TryLater
+from archiver.sources.credentials import Secret
+from archiver.sources.listening import Address
+from archiver.sources.xmpp.component import linking
+from archiver.sources.xmpp.component.source import ComponentSource
+from archiver.sources.xmpp.remembering import Module, Remembered
+
+ROOM = "team@rooms.example.org"
+USER = "http://jabber.org/protocol/muc#user"
+
+
+def to_all(text: str, nick: str, to: str, *, id: str, key: int | None, more: str = "") -> str:
+    kept = f"<stanza-id xmlns='urn:xmpp:sid:0' by='{ROOM}' id='{key}'/>" if key is not None else ""
+    return forwarded(
+        f"<message xmlns='jabber:client' from='{ROOM}/{nick}' to='{to}' type='groupchat' id='{id}'>"
+        f"{kept}{more}<body>{text}</body></message>"
+    )
+
+
+def asked(text: str, sender: str, *, id: str, more: str = "") -> str:
+    return forwarded(
+        f"<message xmlns='jabber:client' from='{sender}' to='{ROOM}' type='groupchat' id='{id}'>"
+        f"{more}<body>{text}</body></message>"
+    )
+
+
+def own(nick: str, to: str, kind: str = "", codes: str = "110") -> str:
+    status = "".join(f"<status code='{code}'/>" for code in codes.split())
+    return forwarded(
+        f"<presence xmlns='jabber:client' from='{ROOM}/{nick}' to='{to}'{kind}>"
+        f"<x xmlns='{USER}'><item role='participant'/>{status}</x></presence>"
+    )
+
+
+def now() -> int:
+    return time.time_ns() // 1000
+
+
+@pytest.fixture
+def server() -> Iterator[ComponentServer]:
+    server = ComponentServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def made(tmp_path: Path, server: ComponentServer) -> Any:
+    return lambda: source_at(tmp_path, server.port)
+
+
+@pytest.fixture
+def spooled() -> Spooled:
+    return Spooled()
+
+
+@pytest.fixture
+def source(made: Any, spooled: Spooled) -> Iterator[ComponentSource]:
+    source = made()
+    source.start(spooled)
+    yield source
+    spooled.gate.set()
+    source.stop()
+
+
+def source_at(folder: Path, port: int) -> ComponentSource:
+    (folder / "secret").write_text(SECRET)
+    return ComponentSource(
+        "test",
+        Address("127.0.0.1", port),
+        NAME,
+        Secret("server", file=str(folder / "secret")),
+        hosts=(HOST,),
+        rooms=("rooms.example.org",),
+        memory=lambda: Remembered(folder / "memory.db"),
+        kept=folder / "memory.db",
+    )
+
+
+def settled(server: ComponentServer, source: ComponentSource, seconds: float = 10) -> bool:
+    """Whether it answers a ping, which it does once all before it is safe."""
+    id = uuid4().hex
+    server.say(f"<iq type='get' id='{id}' from='{HOST}' to='{NAME}'><ping xmlns='urn:xmpp:ping'/></iq>")
+    return bool(eventually(lambda: any(id in each for each in server.heard), seconds))
+
+
+class TestComponent(SourceContract):
+    """XEP-0114 acknowledges nothing; here it stands for that a ping is answered."""
+
+    @pytest.fixture(autouse=True)
+    def serve(self, server: ComponentServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server = server
+        self.ids: dict[str, str] = {}
+        self.lock = threading.Lock()
+        monkeypatch.setattr(linking, "PAUSES", (0.05,))
+
+    @pytest.fixture
+    def spooled(self) -> Spooled:
+        self.kept = Spooled()
+        return self.kept
+
+    def make(self, tmp_path: Any) -> ComponentSource:
+        return source_at(tmp_path, self.server.port)
+
+    def make_taken(self, tmp_path: Any, source: Any) -> ComponentSource:
+        """It takes nothing that another could have but its file; a secret that can't be read is the same fault."""
+        (tmp_path / "other").mkdir()
+        other = source_at(tmp_path / "other", self.server.port)
+        (tmp_path / "other" / "secret").unlink()
+        return other
+
+    def send(self, source: ComponentSource, text: str) -> bool:
+        id = self.ids.setdefault(text, str(uuid4()))
+        ping = uuid4().hex
+        lost = source.signs().gaps
+        iq = f"<iq type='get' id='{ping}' from='{HOST}' to='{NAME}'><ping xmlns='urn:xmpp:ping'/></iq>"
+        with self.lock:
+            self.server.say(forwarded(said(text, id)) + iq)
+        answered = lambda: any(ping in each for each in self.server.heard)  # noqa: E731
+        failing = lambda: self.kept.fault is not None  # noqa: E731
+        eventually(lambda: answered() or (failing() and not source.up), 20)
+        return bool(answered()) and text in self.kept.texts and source.signs().gaps == lost
+
+    @pytest.mark.parametrize("break_it", ["break_thread", "break_thread_by_a_bug"])
+    def test_what_broke_is_told_can_be_stopped_and_lets_another_take_its_place(
+        self, tmp_path: Any, source: Any, spooled: Spooled, break_it: str
+    ) -> None:
+        """A connection that goes mends by itself."""
+        assert self.send(source, "before") and source.fault == ""
+        getattr(self, break_it)(source)
+        assert eventually(lambda: source.fault)
+        assert not source.up
+        source.stop()
+        self.server.drop()
+        other = self.make(tmp_path)
+        other.start(spooled)
+        try:
+            assert other.up and other.fault == ""
+            assert self.send(other, "after")
+        finally:
+            other.stop()
+        assert spooled.texts == ["before", "after"]
+
+
+# The connection
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path: Path, spooled: Spooled, monkeypatch: Any) -> None:
+    monkeypatch.setattr(linking, "FIRST", 0.2)
+    monkeypatch.setattr(linking, "PAUSES", (0.05,))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    source = source_at(tmp_path, port)
+    source.start(spooled)
+    assert not source.up and source.fault == ""
+    server = ComponentServer(port=port)
+    assert eventually(lambda: source.up)
+    server.say(forwarded(said("hello")))
+    assert eventually(lambda: spooled.texts == ["hello"])
+    assert source.signs().gaps == 0, "nothing was captured before: no gap"
+    source.stop()
+    server.close()
+
+
+def test_what_was_said_while_away_is_told_as_a_gap(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled, made: Any, capsys: Any
+) -> None:
+    server.say(forwarded(said("one")))
+    assert eventually(lambda: spooled.texts == ["one"])
+    assert settled(server, source)
+    server.drop()
+    assert eventually(lambda: server.opened == 2 and source.up)
+    server.say(forwarded(said("two")))
+    assert eventually(lambda: spooled.texts == ["one", "two"])
+    assert source.signs().gaps == 1
+    source.stop()
+    again = made()
+    again.start(spooled)
+    assert again.signs().gaps == 1, "also while the daemon was away"
+    again.stop()
+    told = capsys.readouterr().out
+    assert told.count("archiver backfill xmpp") == 2 and "since=" in told and "until=" in told
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"<message><forwarded></message>",
+        b"<!DOCTYPE x [<!ENTITY a 'b'>]><message>&a;</message>",
+        b"<message>&nothing;</message>",
+        b"\xff\xfe",
+        b"</stream:stream>",
+        b"<message " + b"a" * 1_200_000,
+    ],
+)
+def test_a_stream_that_cannot_be_read_is_begun_anew(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled, rubbish: bytes
+) -> None:
+    with suppress(OSError):
+        server.say(rubbish)
+    assert eventually(lambda: server.opened == 2 and source.up)
+    server.say(forwarded(said("hello")))
+    assert eventually(lambda: spooled.texts == ["hello"])
+    assert source.fault == "" and source.signs().gaps == 1
+
+
+def test_a_server_that_says_nothing_is_asked_and_then_given_up(
+    made: Any, server: ComponentServer, spooled: Spooled, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(linking, "ASK", 0.1)
+    monkeypatch.setattr(linking, "SILENCE", 0.6)
+    source = made()
+    source.start(spooled)
+    assert eventually(lambda: any("urn:xmpp:ping" in each for each in server.heard))
+    assert eventually(lambda: server.opened >= 2)
+    source.stop()
+
+
+def test_while_the_spool_takes_nothing_nothing_is_read(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(linking, "PAUSES", (0.05,))
+    spooled.fault = TryLater("full")
+    server.say(forwarded(said("first")))
+    assert eventually(lambda: not source.up)
+    count, done = 3_000, threading.Event()
+
+    def sending() -> None:
+        for number in range(count):
+            server.say(forwarded(said(f"{number} " + "x" * 4_000)))
+        done.set()
+
+    threading.Thread(target=sending, daemon=True).start()
+    assert not done.wait(1.5), "TCP holds the server back"
+    spooled.fault = None
+    assert done.wait(20) and eventually(lambda: len(spooled.texts) == count + 1, 20)
+    assert source.signs().gaps == 0 and source.up
+
+
+def test_queries_are_answered(source: ComponentSource, server: ComponentServer) -> None:
+    server.say(f"<iq type='get' id='q&lt;' from='eve@{HOST}/x' to='{NAME}'><query xmlns='jabber:iq:version'/></iq>")
+    server.say(f"<iq type='result' id='r' from='eve@{HOST}/x' to='{NAME}'/>")
+    assert settled(server, source)
+    heard = "".join(server.heard)
+    assert "service-unavailable" in heard and "q&lt;" in heard and 'id="r"' not in heard
+
+
+def test_a_probe_tries_the_handshake_but_not_beside_a_daemon(tmp_path: Path, server: ComponentServer) -> None:
+    source = source_at(tmp_path, server.port)
+    source.probe()
+    assert eventually(lambda: server.opened == 1)
+    (tmp_path / "secret").write_text("some-other-secret-than-the-servers")
+    with pytest.raises(EnvironmentFault) as refused:
+        source.probe()
+    assert "not-authorized" in str(refused.value) and refused.value.hint
+    kept = Remembered(tmp_path / "memory.db")
+    kept.hear(Module(NAME, "mod_service_log", now(), 0))
+    kept.close()
+    source.probe()
+    assert server.opened == 1, "of two components with one name each would get half"
+    server.close()
+    with pytest.raises(EnvironmentFault) as gone:
+        source.probe()
+    assert gone.value.hint
+
+
+def test_who_is_not_let_in_tries_again(made: Any, server: ComponentServer, spooled: Spooled, capsys: Any) -> None:
+    server.refusal = "conflict"
+    source = made()
+    source.start(spooled)
+    assert not source.up and source.fault == ""
+    server.refusal = ""
+    assert eventually(lambda: source.up)
+    source.stop()
+    assert "conflict" in capsys.readouterr().out
+
+
+# What is believed, and what is kept aside
+
+
+def test_only_the_servers_own_word_is_believed(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    forged = said("forged", sender="boss@example.org/x")
+    for sender in ("eve@example.org/x", "evil.example", "example.org/x", "rooms.example.org", "", "sub.example.org"):
+        server.say(forwarded(forged, sender))
+    server.say(forwarded(forged, to="other.example.org"))
+    server.say(forwarded(said("hello")))
+    assert settled(server, source)
+    assert spooled.texts == ["hello"] and len(spooled.records) == 1
+    assert source.signs().refused == {"not from a host that may tell": 6, "meant for another component": 1}
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        (forwarded(said("x" * 1_100_000)), "over 1,048,576 characters"),
+        (forwarded(said("<a>" * 200 + "</a>" * 200)), "nested over 100 deep"),
+        (forwarded(said("", more="<a/>" * 30_000)), "over 1,048,576 characters"),
+        (forwarded(said("hi", sender="a@one.example/x", to="b@two.example")), "neither from nor to a user"),
+        (forwarded(""), "forwards no stanza"),
+        (forwarded(said("one") + said("two")), "forwards no stanza"),
+        (f"<message from='{HOST}' to='{NAME}'><body>hello</body></message>", "forwards no stanza"),
+    ],
+)
+def test_what_cannot_be_read_is_kept_aside_and_the_rest_goes_on(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled, spoilt: str, reason: str
+) -> None:
+    server.say(forwarded(said("before")) + spoilt + forwarded(said("after")))
+    assert settled(server, source, 20)
+    assert spooled.texts == ["before", "after"]
+    (rejected,) = (each for each in spooled.records if isinstance(each, Rejected))
+    assert reason in rejected.reason and 0 < len(rejected.content) < 1_300_000
+
+
+# Of many copies one
+
+
+def test_copies_of_one_message_are_one(source: ComponentSource, server: ComponentServer, spooled: Spooled) -> None:
+    one = said("hello")
+    late = "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2026-01-01T10:00:00Z'>Offline storage</delay>"
+    kept = "<stanza-id xmlns='urn:xmpp:sid:0' by='bob@example.org' id='1'/><archived xmlns='urn:xmpp:mam:tmp'/>"
+    server.say(forwarded(one) * 3 + forwarded(one.replace("<body>", f"{kept}{late}<body>")))
+    carbon = said("", sender="ann@example.org", to="ann@example.org/y").replace(
+        "<body></body>",
+        f"<sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>{one}</forwarded></sent>",
+    )
+    server.say(forwarded(carbon))
+    server.say(forwarded(said("hello")) + forwarded(said("other words", re.search("id='([^']+)", one)[1])))  # type: ignore[index]
+    assert settled(server, source)
+    assert spooled.texts == ["hello", "hello", "other words"]
+
+
+def test_ids_that_repeat_hide_nothing_said_later(made: Any, server: ComponentServer, spooled: Spooled) -> None:
+    source = made()
+    clock = [now()]
+    source._clock = lambda: clock[0]
+    source.start(spooled)
+    for later in (0, 61_000_000, 5_000_000):
+        clock[0] += later
+        server.say(forwarded(said("again", "m1")) * 2)
+        assert settled(server, source)
+    assert spooled.texts == ["again"] * 2
+    source.stop()
+
+
+def test_a_restart_forgets_no_copy(made: Any, server: ComponentServer, spooled: Spooled) -> None:
+    one = forwarded(said("hello"))
+    for _ in range(2):
+        source = made()
+        source.start(spooled)
+        server.say(one)
+        assert settled(server, source)
+        source.stop()
+    assert spooled.texts == ["hello"]
+
+
+# Rooms
+
+
+def events(spooled: Spooled) -> list[Any]:
+    assert not [each for each in spooled.records if isinstance(each, Rejected)]
+    found = [each.event for each in spooled.records if isinstance(each, Captured)]
+    return sorted(found, key=lambda each: each.time)
+
+
+def test_the_first_message_of_a_room_tells_who_got_it(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    """Nobody knows who came and went before the connection."""
+    key = now()
+    server.say(asked("hi", "ann@example.org/x", id="1"))
+    for to in ("ann@example.org/x", "bob@example.org/y", "bob@example.org/z"):
+        server.say(to_all("hi", "Ann", to, id="1", key=key))
+    assert eventually(lambda: spooled.texts == ["hi"])
+    server.say(to_all("ho", "Bob", "bob@example.org/y", id="2", key=key + 5_000_000))
+    server.say(to_all("ho", "Bob", "cid@example.org/y", id="2", key=key + 5_000_000))
+    assert eventually(lambda: len(events(spooled)) == 3)
+    first, came, second = events(spooled)
+    assert [each.address for each in first.data.conversation.participants] == ["ann@example.org", "bob@example.org"]
+    assert first.data.actor.address == "ann@example.org" and first.id == f"{ROOM}/{key}"
+    assert (came.type, came.data.actor.address) == ("participant.joined", "cid@example.org")
+    assert came.time < second.time, "who got it was there"
+
+
+def test_who_dropped_off_unseen_is_gone_once_somebody_comes(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    server.say(own("Ann", "ann@example.org/x") + own("Bob", "bob@example.org/y"))
+    assert eventually(lambda: len(events(spooled)) == 2 or len(events(spooled)) == 3)
+    told = [(each.type, each.data.actor.address) for each in events(spooled)]
+    assert told == [
+        ("participant.joined", "ann@example.org"),
+        ("participant.left", "ann@example.org"),
+        ("participant.joined", "bob@example.org"),
+    ]
+
+
+def test_who_is_there_twice_leaves_once(source: ComponentSource, server: ComponentServer, spooled: Spooled) -> None:
+    server.say(own("Ann", "ann@example.org/x") + own("Ann", "ann@example.org/y"))
+    server.say(own("Ann", "ann@example.org/x", " type='unavailable'") * 2)
+    server.say(own("Ann", "ann@example.org/y", " type='unavailable'", "307 110") * 2)
+    assert eventually(lambda: len(events(spooled)) == 2)
+    time.sleep(1.2)
+    assert [each.type for each in events(spooled)] == ["participant.joined", "participant.left"]
+
+
+def test_history_is_told_to_nobody_again(source: ComponentSource, server: ComponentServer, spooled: Spooled) -> None:
+    key, late = now(), "<delay xmlns='urn:xmpp:delay' from='team@rooms.example.org' stamp='2026-01-01T10:00:00Z'/>"
+    for number in (1, 2):
+        server.say(to_all("hi", "Ann", "ann@example.org/x", id=str(number), key=key + number))
+    assert eventually(lambda: spooled.texts == ["hi", "hi"] or len(spooled.texts) == 2)
+    server.say(to_all("hi", "Ann", "cid@example.org/x", id="1", key=key + 1, more=late))
+    server.say(to_all("before", "Ann", "cid@example.org/x", id="0", key=key - 60_000_000, more=late))
+    server.say(to_all("no archive", "Ann", "cid@example.org/x", id="9", key=None, more=late))
+    assert settled(server, source)
+    time.sleep(1.2)
+    assert [each.type for each in events(spooled)] == ["message.sent"] * 2
+
+
+def test_nobody_hides_what_they_say_behind_an_id_or_a_date(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    """In a room that keeps no archive, whose server leaves a client's own stanza-id in."""
+    key = now()
+    server.say(to_all("hi", "Ann", "bob@example.org/x", id="1", key=key))
+    claimed = f"<stanza-id xmlns='urn:xmpp:sid:0' by='{ROOM}' id='{key}'/>"
+    late = "<delay xmlns='urn:xmpp:delay' from='team@rooms.example.org' stamp='2020-01-01T10:00:00Z'/>"
+    for id, more in (("2", claimed), ("3", late), ("4", late + claimed)):
+        server.say(asked(f"secret {id}", "eve@example.org/x", id=id, more=more))
+        for to in ("bob@example.org/x", "eve@example.org/x"):
+            server.say(to_all(f"secret {id}", "Eve", to, id=id, key=None, more=more))
+    assert eventually(lambda: len(spooled.texts) == 4)
+    assert sorted(spooled.texts) == ["hi", "secret 2", "secret 3", "secret 4"]
+
+
+def test_rooms_without_an_archive_tell_the_same_words_as_often_as_they_were_said(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    for _ in range(3):
+        for to in ("ann@example.org/x", "bob@example.org/x"):
+            server.say(to_all("ok", "Ann", to, id="", key=None))
+    assert eventually(lambda: len(spooled.texts) == 3)
+    assert settled(server, source) and spooled.texts == ["ok"] * 3
+
+
+def test_who_came_after_a_stall_came_before_what_they_heard(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    """The server's clock is in its ids; what has none is only known by when it is read."""
+    key = now()
+    server.say(own("Ann", "ann@example.org/x"))
+    server.say(to_all("hi", "Ann", "ann@example.org/x", id="1", key=key + 1))
+    assert eventually(lambda: len(events(spooled)) == 2)
+    came, heard = events(spooled)
+    assert (came.type, heard.type) == ("participant.joined", "message.sent")
