@@ -134,6 +134,9 @@ class TestSamples:
         assert attachment.name == "てすと.txt"
 
 
+NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (n, n) for n in range(30))
+
+
 class TestPlainMail:
     def test_one_message(self) -> None:
         captured = one(letter(Subject="Lunch", In_Reply_To="<0@b.example>", References="<a@b.example> <0@b.example>"))
@@ -206,6 +209,23 @@ class TestPlainMail:
     def test_without_from_the_envelope_says_who(self) -> None:
         actor = one(letter(From=""), "eve@e.example").event.data.actor
         assert actor is not None and actor.address == "eve@e.example"
+
+    @pytest.mark.parametrize(
+        ("rest", "why"),
+        [
+            (b"\r\n" + b"\n" * 20_000_000, "lines"),
+            (NESTED + b"\n" * 1_000_000, "30 multiparts in 1,000,"),
+            (b"X: y\r\n" * 10_001, "10,000 header fields"),
+            (b"Content-Type: multipart/mixed; " + b"a=b; " * 200_000, "a Content-Type header"),
+            (b"Content-Disposition: attachment" + b";\r\n a=b" * 200_000, "a Content-Disposition header"),
+            (b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n" * 100_000, "2,000 parts"),
+            (b"Content-Type: text/html\r\n\r\n" + b"<" * 4_000_000, "tags"),
+        ],
+        ids=["lines", "nested", "header", "parameters", "folded", "parts", "tags"],
+    )
+    def test_what_would_keep_us_busy_for_minutes_is_kept_whole(self, rest: bytes, why: str) -> None:
+        record = refused(b"From: ann@a.example\r\nTo: bob@b.example\r\n" + rest)
+        assert why in record.reason
 
     def test_who_names_nobody_is_kept_whole(self) -> None:
         mail = letter(From="", To="undisclosed-recipients:;")

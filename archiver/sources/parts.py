@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.generator import BytesGenerator
 from email.message import Message
-from email.policy import Compat32
+from email.policy import Compat32, Policy
 from itertools import islice
 
 from msgspec import Struct
@@ -21,15 +21,24 @@ from msgspec import Struct
 from archiver.events import guess_mark
 from archiver.exceptions import EventError
 from archiver.hypertext import text_of
-from archiver.sources.decoding import charset_guess, header_text, text_from
+from archiver.sources.decoding import HEADER_LIMIT, charset_guess, header_text, text_from
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 
 PARTS = 2000
 """Parts of one mail that are looked at."""
 
-EFFORT = 2 * 1024**3
-"""The standard library's parser looks at each line once for each multipart that it may be nested in."""
+EFFORT = 20_000_000
+"""Lines looked at: the standard library's parser looks at each once more for each multipart that it may be nested in.
+
+A mail of 64 MiB as people write them has a million lines.
+"""
+
+HEADERS = 10_000
+"""Header fields of one part."""
+
+TAGS = 1_000_000
+"""Of one HTML body."""
 
 _TREE = re.compile(rb"(?i)(?:multipart|message)/")
 
@@ -55,6 +64,21 @@ class _AsItCame(_Raw):
 
 
 _RAW, _AS_IT_CAME = _Raw(), _AsItCame()
+_STRUCTURED = ("content-type", "content-disposition")
+
+
+class _Bounded(Message):
+    """What a parser fills in; raises `EventError` for headers that nobody writes.
+
+    Of those with parameters the standard library reads each as often as there are others.
+    """
+
+    def set_raw(self, name: str, value: str) -> None:
+        if len(self._headers) >= HEADERS:  # type: ignore[attr-defined]
+            raise EventError(f"more than {HEADERS:,} header fields")
+        if len(value) > HEADER_LIMIT and name.lower() in _STRUCTURED:
+            raise EventError(f"a {name.title()} header of {len(value):,} characters; {HEADER_LIMIT:,} are looked at")
+        super().set_raw(name, value)
 
 
 class Part(Struct, frozen=True):
@@ -94,16 +118,29 @@ class Mail(Struct, frozen=True):
 
 
 def read_parts(content: bytes) -> Mail:
-    """Raises `EventError` for a tree that nobody writes and that would keep us busy for hours."""
+    """Raises `EventError` for a mail that nobody writes and that would keep us busy for minutes, or fill us."""
     trees = len(_TREE.findall(content))
-    if trees * len(content) > EFFORT:
-        raise EventError(f"{trees:,} multiparts in {len(content):,} bytes")
-    message = message_from_bytes(content, policy=_RAW)
+    lines = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
+    if (trees + 1) * lines > EFFORT:
+        raise EventError(f"{trees:,} multiparts in {lines:,} lines")
+    message = message_from_bytes(content, _makes_parts(), policy=_RAW)
     headers = tuple((name.lower(), str(value)) for name, value in message.raw_items())
     leaves = list(islice(_leaves(message), PARTS + 1))
     if len(leaves) > PARTS:
         raise EventError(f"more than {PARTS:,} parts")
     return Mail(headers, tuple(map(_part, leaves)))
+
+
+def _makes_parts() -> Callable[..., Message]:
+    """Leaves and what holds them, while they are read: each takes a kilobyte."""
+    left = iter(range(2 * PARTS))
+
+    def make(policy: Policy) -> Message:
+        if next(left, None) is None:
+            raise EventError(f"more than {PARTS:,} parts")
+        return _Bounded(policy)
+
+    return make
 
 
 def body_of(parts: tuple[Part, ...]) -> Body:
@@ -112,6 +149,8 @@ def body_of(parts: tuple[Part, ...]) -> Body:
     texts = [text for part in plain if (text := _trimmed(part.text)).strip()]
     pages = [part for part in parts if part.inline and part.media_type == "text/html"]
     html = pages[0].text if pages else None
+    if html is not None and html.count("<") > TAGS:
+        raise EventError(f"more than {TAGS:,} tags in its HTML")
     text = "\n\n".join(texts) if texts or html is None else text_of(html)
     kept = pages[0] if html is not None and len(html) <= HTML_LIMIT else None
     said = {id(part) for part in (*plain, kept)}
