@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from archiver.events import SECOND, Captured, Rejected, microseconds, moment
 from archiver.hypertext import text_of
+from archiver.sources import carried
 from archiver.sources import mail as module
 from archiver.sources.decoding import date, header_text, people, text_from
 from archiver.sources.mail import Believed, read_mail
@@ -419,7 +420,7 @@ class TestCarriedEvents:
     def test_a_file_that_unpacks_without_end_stops_and_is_kept(
         self, limit: str, of: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, limit, 1_000_000)
+        monkeypatch.setattr(carried, limit, 1_000_000)
         mail = carrying(gzip.compress(b"\n" * 50_000_000), "application/gzip", "bomb.ndjson.gz")
         record = refused(mail)
         assert record.content == mail.as_bytes()

@@ -13,37 +13,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from archiver.events import Captured, Participant, Rejected, capture, guess_mark, moment, unpacked
+from archiver.events import Captured, Participant, Rejected, capture, guess_mark, moment
 from archiver.exceptions import EventError
-from archiver.sources.cloudevents import BATCH, ONE, TYPES, batch, lines, one
+from archiver.sources.carried import carrying, events_of
 from archiver.sources.decoding import HEADER_LIMIT, date, header_text, people
 from archiver.sources.googlechat import SENDER, space_of
 from archiver.sources.journal import Recipient, Report, is_report, report_of
 from archiver.sources.parts import Body, Mail, Part, body_of, read_parts
 
 log = structlog.get_logger("archiver.sources")
-
-_SUFFIXES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
-
-UNPACKED_LIMIT = 1024 * 1024 * 1024
-"""Bytes that one event attachment may unpack to: a few kilobytes of mail can stand for terabytes."""
-
-LINES_LIMIT = 10_000_000
-"""Lines that it may have: no event is so short that there would be as many, and an empty one takes time as well."""
-
-UNREADABLE_LIMIT = 1_000
-"""Pieces of one mail's attachments that are set aside one by one: a few kilobytes can stand for millions of them."""
 
 SOURCE_HEADER = "x-archiver-source"
 """A gateway that turns messages of some system into mails names that system here (`xmpp:chat.example.org`)."""
@@ -112,13 +100,14 @@ class _Delivery(Struct, frozen=True):
 
 def _given(mail: Mail, delivery: _Delivery) -> Iterator[Captured | Rejected]:
     if carried := _carried(mail, delivery):
-        yield from _readable(_events(mail, carried, delivery.received))
+        where = f"mail {_message_id(mail) or 'without Message-ID'}"
+        yield from events_of(mail, carried, where, delivery.received)
     else:
         yield _message(mail, delivery, _people(mail, delivery))
 
 
 def _carried(mail: Mail, delivery: _Delivery) -> list[Part]:
-    return [part for part in mail.parts if _carries_events(part)] if delivery.trusted else []
+    return carrying(mail) if delivery.trusted else []
 
 
 def _journalled(report: Report, delivery: _Delivery) -> Iterator[Captured | Rejected]:
@@ -159,82 +148,6 @@ def _copied(people: _People, others: list[Recipient]) -> _People:
 
 def _position(content: bytes) -> str:
     return f"mail sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def _carries_events(part: Part) -> bool:
-    named = part.name is not None and part.name.lower().endswith(_SUFFIXES)
-    return named or part.media_type in TYPES
-
-
-def _readable(records: Iterator[Captured | Rejected]) -> Iterator[Captured | Rejected]:
-    """Ends in an `EventError`, and so with the whole mail in quarantine, where nothing or next to nothing can be read:
-    what its text says is nowhere else."""
-    unreadable = 0
-    waiting: list[Rejected] | None = []
-    for record in records:
-        unreadable += isinstance(record, Rejected)
-        if unreadable > UNREADABLE_LIMIT:
-            raise EventError(f"more than {UNREADABLE_LIMIT:,} events that can't be read")
-        if waiting is not None and isinstance(record, Rejected):
-            waiting.append(record)
-            continue
-        if waiting is not None:
-            yield from waiting
-            waiting = None
-        yield record
-    if waiting is not None:
-        raise EventError(f"no event of it can be read: {waiting[0].reason}" if waiting else "it carries no event")
-
-
-def _events(mail: Mail, carried: list[Part], received: int) -> Iterator[Captured | Rejected]:
-    where = f"mail {_message_id(mail) or 'without Message-ID'}"
-    beside = [part for part in mail.parts if not _carries_events(part)]
-    contents = {hashlib.sha256(part.content).hexdigest(): part.content for part in beside}
-    for number, part in enumerate(carried, 1):
-        for record in _read_part(part, f"{where}, {part.name or f'attachment {number}'}", received):
-            yield _with_contents(record, contents)
-
-
-def _read_part(part: Part, name: str, received: int) -> Iterator[Captured | Rejected]:
-    if part.media_type == ONE:
-        yield one(part.content, name=name, received=received)
-    elif part.media_type == BATCH:
-        try:
-            yield from batch(part.content, name=name, received=received)
-        except EventError as reason:
-            yield Rejected(part.content, name, str(reason))
-    else:
-        stream = cast(BinaryIO, _Bounded(unpacked(io.BytesIO(part.content))))
-        yield from lines(stream, name=name, received=received)
-
-
-class _Bounded(io.RawIOBase):
-    """A stream that ends in an `EventError` where it gives more than anybody could mean."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._left = UNPACKED_LIMIT
-        self._lines = LINES_LIMIT
-
-    def read1(self, size: int = -1) -> bytes:
-        chunk: bytes = self._stream.read1(size)  # type: ignore[attr-defined]
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise EventError(f"an attachment unpacks to more than {UNPACKED_LIMIT:,} bytes")
-        self._lines -= chunk.count(b"\n")
-        if self._lines < 0:
-            raise EventError(f"an attachment unpacks to more than {LINES_LIMIT:,} lines")
-        return chunk
-
-
-def _with_contents(record: Captured | Rejected, contents: dict[str, bytes]) -> Captured | Rejected:
-    """Files that the mail carries beside its events, and that these name by digest: an item of ours sent on."""
-    if isinstance(record, Rejected) or not contents or not record.event.data.attachments:
-        return record
-    have = {digest for digest, _ in record.attached}
-    named = {one.sha256.lower() for one in record.event.data.attachments if one.sha256} - have
-    found = tuple((digest, contents[digest]) for digest in sorted(named) if digest in contents)
-    return msgspec.structs.replace(record, attached=record.attached + found) if found else record
 
 
 def _message(mail: Mail, delivery: _Delivery, people: _People, identity: str = "") -> Captured:
