@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from contracts.mishaps import MishapContract, fill_in
+from contracts.gaps import GapContract, fill_in
+from contracts.mishaps import MishapContract
 from contracts.module import ROOM, USER, CaptureContract, backfilled, compared, together
 from servers.ejabberd import Ejabberd
 from servers.xmpp import ROOMS, wait
@@ -103,13 +104,6 @@ class TestMishaps(MishapContract):
             assert bool(end.texts()) != refused()
         end.stop()
 
-    def test_an_archive_that_cannot_be_read_is_told(self, tmp_path: Path, archiver: Archiver) -> None:
-        with self.running(tmp_path, archiver, storage="mnesia", options={"fill_days": 1}) as server:
-            wait(lambda: "doesn't keep it in SQL" in server.logged(), server.logged)
-            with people(server.port) as them:
-                them.log_in("ann").say("bob@localhost", body("hello"))
-                archiver.until(1, server)
-
     def test_a_module_that_is_begun_anew_goes_on(
         self, server: Ejabberd, archiver: Archiver, all_of_them: People
     ) -> None:
@@ -145,6 +139,17 @@ class TestMishaps(MishapContract):
                 "in between": "xmpp:rooms.second.localhost",
             }
             assert {each.name for each in server.queue.parent.iterdir()} == set(hosts)
+
+
+class TestGaps(GapContract):
+    server_type = Ejabberd
+
+    def test_an_archive_that_cannot_be_read_is_told(self, tmp_path: Path, archiver: Archiver) -> None:
+        with self.running(tmp_path, archiver, storage="mnesia", options={"fill_days": 1}) as server:
+            wait(lambda: "doesn't keep it in SQL" in server.logged(), server.logged)
+            with people(server.port) as them:
+                them.log_in("ann").say("bob@localhost", body("hello"))
+                archiver.until(1, server)
 
     def test_packed_archives_fill_gaps_too(self, tmp_path: Path, archiver: Archiver) -> None:
         with self.running(tmp_path, archiver, storage="sql, compress_xml: true") as server:

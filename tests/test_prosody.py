@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from contracts.mishaps import MishapContract, fill_in
+from contracts.gaps import GapContract, fill_in
+from contracts.mishaps import MishapContract
 from contracts.module import ROOM, CaptureContract, backfilled, taken_after, together
 from servers.prosody import Prosody
 from servers.xmpp import wait
@@ -17,6 +18,10 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 class TestMishaps(MishapContract):
+    server_type = Prosody
+
+
+class TestGaps(GapContract):
     server_type = Prosody
 
     def test_an_archive_that_is_no_database_fills_gaps_too(self, tmp_path: Path, archiver: Archiver) -> None:

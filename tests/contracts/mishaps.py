@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-from contracts.module import ROOM, USER, WithServer, backfilled, together
+from contracts.module import ROOM, WithServer, together
 from servers.xmpp import XmppServer, wait
 from xmpp_archiver import TOKEN, Archiver
 from xmpp_clients import People, body, people
@@ -22,32 +21,6 @@ from xmpp_clients import People, body, people
 from archiver.exceptions import TryLater
 from archiver.sources.http.receiving import Limits
 from archiver.sources.tls import Tls
-
-
-def fill_in(server: XmppServer, archiver: Archiver) -> None:
-    with people(server.port) as before:
-        ann, _ = together(before, "ann", "bob")
-        ann.say("bob@localhost", body("before"), id="b1")
-        archiver.until(3, server)
-    archiver.until(5, server)
-    server.stop()
-    server.start(with_module=False)
-    with people(server.port) as meanwhile:
-        ann, bob = together(meanwhile, "ann", "bob")
-        for number in range(450):
-            ann.say("bob@localhost", body(f"pair {number:03d}"), id="" if number % 3 else f"p{number}")
-        bob.say("ann@localhost", body("an answer"), id="m1")
-        ann.say(ROOM, body("in the room"), "groupchat")
-        ann.say(f"{ROOM}/Bob", body("in a whisper") + f"<x xmlns='{USER}'/>")
-        ann.settle()
-        bob.settle()
-    server.stop()
-    server.start()
-    archiver.until(5 + 453, server)
-    time.sleep(1)
-    alone = ("before", "an answer", "in the room", "in a whisper")
-    expected = sorted([*alone, *(f"pair {number:03d}" for number in range(450))])
-    assert archiver.texts() == expected, Counter(archiver.texts()) - Counter(expected)
 
 
 @contextmanager
@@ -117,28 +90,6 @@ class MishapContract(WithServer):
         here = came.data.conversation.participants
         assert here and [each.address for each in here] == ["carl@localhost"], "who was killed away is gone"
         assert bob
-
-    def test_what_was_said_without_the_module_is_filled_in(self, tmp_path: Path, archiver: Archiver) -> None:
-        with self.running(tmp_path, archiver) as server:
-            fill_in(server, archiver)
-            later = backfilled(server)
-            assert {each for each in later if later[each].data.message} <= archiver.once.keys()
-
-    def test_a_queue_that_is_lost_is_filled_from_the_archive(self, tmp_path: Path, archiver: Archiver) -> None:
-        archiver.stop()
-        with self.running(tmp_path, archiver, options={"fill_days": 1}) as server:
-            with people(server.port) as them:
-                ann = them.log_in("ann")
-                for number in range(20):
-                    ann.say("bob@localhost", body(f"{number:02d}"))
-                ann.settle()
-            server.kill()
-            for each in server.queue.iterdir():
-                each.unlink()
-            archiver.start()
-            server.start()
-            archiver.until(20, server)
-        assert archiver.texts() == [f"{number:02d}" for number in range(20)]
 
     def test_a_full_queue_stops_nobody_and_is_filled_later(self, tmp_path: Path, archiver: Archiver) -> None:
         archiver.stop()
@@ -230,21 +181,6 @@ class MishapContract(WithServer):
             archiver.until(20, server)
             assert "no whole record" in server.logged()
         assert archiver.texts() == [f"{number:02d}" for number in range(20)]
-
-    def test_a_note_to_oneself_is_filled_in_once(self, tmp_path: Path, archiver: Archiver) -> None:
-        """It is in its writer's archive twice: as sent and as got."""
-        with self.running(tmp_path, archiver, options={"fill_days": 1}) as server:
-            server.stop()
-            server.start(with_module=False)
-            with people(server.port) as them:
-                bob = them.log_in("bob")
-                for _ in range(2):
-                    bob.say("bob@localhost", body("milk"), id="same")
-                bob.settle()
-            server.stop()
-            server.start()
-            assert archiver.texts_after(2, server) == ["milk", "milk"]
-            assert backfilled(server).keys() == archiver.once.keys()
 
     def test_one_that_is_too_large_holds_nobody_back(self, tmp_path: Path) -> None:
         small = Archiver(tmp_path, limits=Limits(body=20_000, unpacked=20_000))

@@ -27,14 +27,16 @@ from archiver.events import (
 from archiver.exceptions import EventError
 from archiver.importers import xmlfile
 from archiver.importers.protocol import Options, Reading
-from archiver.importers.xmpp.archive import Archive
+from archiver.importers.xmpp.archive import Archive, content_of
 from archiver.importers.xmpp.meaning import Meaning
 from archiver.importers.xmpp.memory import Memory
 from archiver.importers.xmpp.said import Said, fingerprint, lasting
-from archiver.importers.xmpp.stanza import Envelope, bare, domain, origin
+from archiver.importers.xmpp.stanza import Envelope, bare, domain, origin, resource
 from archiver.sources.xmpp.record import Person, Record
 
 _NOTHING = Element("nothing")
+_WHILE = 5
+"""Seconds in which a server archives what it delivers."""
 
 
 class Telling:
@@ -64,10 +66,10 @@ class Telling:
         archive = Archive(Options(), self._reading, self._memory, self._kind(bare(record.room)))
         if record.owner is not None:
             envelope = self._owned(record)
-            given = origin(envelope.stanza)
-            if any(each and self._memory.recall("told", bare(record.room), each) for each in (given, record.key)):
-                return iter(())  # live, when it was known to whom
             there = "from" if bare(envelope.stanza.get("from")) == bare(record.room) else "to"
+            known = self._memory.recall("told", bare(record.room), record.key)
+            if known or self._has_whispered(record, envelope, there):
+                return iter(())  # live, when it was known to whom
             return archive.between_two(envelope, there)
         room, real = self._place(record).id, bare(record.jid) or None
         if self._memory.recall("told", room, record.key):
@@ -106,8 +108,18 @@ class Telling:
         key = lasting(self._memory, stanza, actor.address, place.id, kept_as) or f"{actor.address}/{kept_as}"
         identity, source = origin(stanza) or record.id, _source(record)
         self._told(place, record.key)
-        self._told(place, origin(stanza))
+        now = _while(record)
+        for ends in ((bare(record.jid), record.to_nick), (record.nick, bare(record.to_jid))):
+            self._memory.note("1", "whispered", place.id, *_whisper(stanza, *ends), str(now))
         return self._meaning.of(Said(stanza, record.time, source, place, key, identity, actor, actor.address, (to,)))
+
+    def _has_whispered(self, record: Record, envelope: Envelope, there: str) -> bool:
+        """Whether live capture told it, at about that time. Each side's archive has it under an id of its own, and a
+        client's ids may come again; but nobody says the same by the same id to the same within so short a while."""
+        nick, owner = resource(envelope.stanza.get(there)), bare(record.owner)
+        whisper = _whisper(envelope.stanza, *((nick, owner) if there == "from" else (owner, nick)))
+        near = (_while(record) + each for each in (0, -1, 1))
+        return any(self._memory.recall("whispered", bare(record.room), *whisper, str(each)) for each in near)
 
     # What happened in a room
 
@@ -192,6 +204,16 @@ class Telling:
 
 def _source(record: Record) -> str:
     return f"xmpp:{record.host.lower()}"
+
+
+def _while(record: Record) -> int:
+    return int(record.time.timestamp()) // _WHILE
+
+
+def _whisper(stanza: Element, by: str | None, to: str | None) -> Iterator[str]:
+    """What both sides' archives have of a private message; they keep it with its namespace or without."""
+    yield from (by or "", to or "", origin(stanza) or "")
+    yield from (each.removeprefix("{jabber:client}") for each in content_of(stanza))
 
 
 def _poll(record: Record) -> str:
