@@ -236,12 +236,12 @@ function rooms.capture(module, shared)
 		local room, stanza = event.room, event.stanza;
 		local from, to = room:get_occupant_by_nick(stanza.attr.from), room:get_occupant_by_nick(stanza.attr.to);
 		if not (from and to) or stanza.attr.type == "error" then return; end
-		local passing, key = shared.passing, nil;
+		local passing, key, time = shared.passing, nil, nil;
 		if passing and passing.to == stanza.attr.to and passing.id == stanza.attr.id and jid.bare(passing.from) == from.bare_jid then
-			key = passing.key;
+			key, time = passing.key, passing.time;
 		end
 		local record = person({ key = key, stanza = tostring(stanza) }, "", room, from);
-		tell("room-private", room, os.time(), person(record, "to_", room, to));
+		tell("room-private", room, time or os.time(), person(record, "to_", room, to));
 	end
 
 	local function invited(event)

@@ -62,9 +62,12 @@ function users.capture(module, shared)
 		if not users.says_something(stanza) then return; end
 		local owner = jid.bare(stanza.attr.from);
 		if shared.room_of(stanza.attr.to) then
-			-- A room of ours tells of it itself; only the id in the sender's archive is known here.
-			local key = is_archiving() and users.archived(archive, (jid.split(owner)), stanza, owner, os.time());
-			shared.passing = { from = stanza.attr.from, to = stanza.attr.to, id = stanza.attr.id, key = key or nil };
+			-- A room of ours tells of it itself; only its id and time in the sender's archive are known here.
+			local key, time;
+			if is_archiving() then
+				key, time = users.archived(archive, (jid.split(owner)), stanza, owner, event.archiver_before);
+			end
+			shared.passing = { from = stanza.attr.from, to = stanza.attr.to, id = stanza.attr.id, key = key, time = time };
 			return;
 		end
 		tell(event, owner);
