@@ -23,7 +23,7 @@ from archiver.cli import main
 from archiver.events import ndjson
 from archiver.importers import IMPORTERS
 from archiver.importers.folder import Folder
-from archiver.importers.leaving import MEDIA, NAMED, NO_FORMAT, REASONS, Leavings
+from archiver.importers.leaving import MEDIA, NAMED, NO_FORMAT, REASONS, SERVERS_OWN, Leavings
 
 Call = Callable[..., Result]
 
@@ -135,6 +135,13 @@ def test_what_came_with_an_export_is_not_left_alone_on_any_night(name: str, call
         report = read(call, root)
         assert left(report) == {NO_FORMAT: (1, ["stray.pdf"])}
         assert report["skipped"] == night
+
+
+def test_what_mail_servers_keep_is_told_apart_and_to_nobody_at_night(call: Call, tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "mail", tmp_path / "in", ignore=shutil.ignore_patterns("ORIGIN.md"))
+    said = call("backfill", "--json", tmp_path / "in")
+    assert left(json.loads(said.stdout)) == {SERVERS_OWN: (1, ["dovecot-uidlist"])}
+    assert "alone" not in said.stderr
 
 
 def test_what_tells_when_a_meeting_began_is_not_left_alone(call: Call, tmp_path: Path) -> None:

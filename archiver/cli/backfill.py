@@ -22,7 +22,7 @@ from archiver.cli.preview import UNMAPPED, Manner, people_known, previews, tell_
 from archiver.cli.progress import shown
 from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Options, importer
-from archiver.importers.leaving import MEDIA, NO_FORMAT, Leavings, Left
+from archiver.importers.leaving import EXPECTED, NO_FORMAT, Leavings, Left
 from archiver.importers.protocol import ZONE, date_option, zone_of
 from archiver.importers.text import CHARSET, charset_of
 from archiver.spool.locks import holder
@@ -153,7 +153,7 @@ def _requests(what: tuple[str, ...], options: Options, jobs: int, *, reread: boo
 def _nothing(paths: Sequence[Path], left: Sequence[Left]) -> UsageError:
     if left and left[0].is_fault:
         return UsageError(f"{left[0].such[0]}: {left[0].why}", hint="there is nothing else to read")
-    if left and all(each.why not in (NO_FORMAT, MEDIA) for each in left):
+    if left and all(each.why not in {NO_FORMAT, *EXPECTED} for each in left):
         said = "; ".join(left_lines(left))
         return UsageError(f"{paths[0]}: nothing to read: {said}", hint="name the files themselves")
     where = next((each.such[0] for each in left if each.why == NO_FORMAT), paths[0])
@@ -193,8 +193,9 @@ def _check(options: Options) -> None:
 
 def _tell_all(app: App, requests: list[Request], reports: list[Report]) -> None:
     if app.json:
-        for line in (line for report in reports for line in left_lines(report.left) if MEDIA not in line):
-            complain(line)
+        for report in reports:
+            for line in left_lines([each for each in report.left if each.why not in EXPECTED]):
+                complain(line)
         return as_json(reports if len(reports) > 1 else reports[0])
     for request, report in zip(requests, reports, strict=True):
         if len(requests) > 1:

@@ -16,6 +16,9 @@ REASONS = 50
 OTHER = "for other reasons"
 NO_FORMAT = "of no known format; taken only where a conversation names them"
 MEDIA = "pictures, sounds and the like; taken where a conversation names them"
+SERVERS_OWN = "what mail servers and our own exports keep beside mails"
+EXPECTED = frozenset((MEDIA, SERVERS_OWN))
+"""Nobody need look at these."""
 
 
 class Left(Struct):

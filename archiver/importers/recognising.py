@@ -20,8 +20,9 @@ from archiver.importers import IMPORTERS
 from archiver.importers.archive import ENCRYPTED, archive_at
 from archiver.importers.document import Document, Tree
 from archiver.importers.folder import Folder
+from archiver.importers.items import SERVERS
 from archiver.importers.keeping import Keeper, named_along, sent_along
-from archiver.importers.leaving import MEDIA, NO_FORMAT, Leave, Leavings, both, reason_of, unheeded
+from archiver.importers.leaving import MEDIA, NO_FORMAT, SERVERS_OWN, Leave, Leavings, both, reason_of, unheeded
 from archiver.importers.protocol import Importer
 
 HEAD = 4096
@@ -173,8 +174,14 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, le
             leave(each.document.place, each.fault, is_fault=True)
         else:
             unknown.append(each.document)
-            leave(each.document.place, MEDIA if _is_media(each.document) else NO_FORMAT)
+            leave(each.document.place, _why_unknown(each.document))
     return Recognised({name: tuple(each) for name, each in found.items()}, tuple(unknown))
+
+
+def _why_unknown(document: Document) -> str:
+    if SERVERS.match(document.name):
+        return SERVERS_OWN
+    return MEDIA if _is_media(document) else NO_FORMAT
 
 
 class _Look(NamedTuple):
