@@ -127,10 +127,11 @@ class Room:
         known = self._memberships.get(who)
         return known.before(at) if known is not None else None
 
-    def members(self) -> list[str]:
-        """Who is there, longest first, and then who was."""
+    def members(self, since: float) -> list[str]:
+        """Who is there, longest first, and then who was until some time since then."""
         last = sorted((past.last, who) for who, past in self._memberships.items())
-        return [who for there in (True, False) for (_, each), who in last if (each == "join") is there]
+        there = [who for (_, each), who in last if each == "join"]
+        return there + [who for (at, each), who in last if each != "join" and at > since]
 
     def person(self, address: str, at: float) -> Participant:
         called = self._called.get(address)

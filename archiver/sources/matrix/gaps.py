@@ -1,14 +1,14 @@
 """What a homeserver has of a room and never told: one that dies forgets what it was about to tell (Synapse 1.163 does).
 
 So the last of each room in which something was said is looked through after a while; what is missing is told in turn
-with what it sends.
+with what it sends. Where it may have died just before, each room is looked through before anything more is told of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from archiver.importers.matrix.event import server
 from archiver.sources.http.replies import Refusal
 from archiver.sources.matrix.homeserver import Homeserver, No, NotNow
 from archiver.sources.matrix.timeline import Shown, Timeline, context_of, happened, identity, read
+from archiver.sources.matrix.translating import Opened
 from archiver.sources.matrix.turns import Turns
 
 log = structlog.get_logger("archiver.sources")
@@ -31,6 +32,8 @@ YOUNG = 10_000.0
 """Milliseconds that a homeserver may take to tell an event."""
 ROOMS = 200
 """Looked through each time, at most; others the next time."""
+SILENCE = 2.0
+"""Seconds in which no homeserver dies and starts again."""
 NEVER = -1.0
 USERS = 20
 """As whom a room is looked through, at most: as many as it takes to find one who was there all the time."""
@@ -47,10 +50,35 @@ class Gaps:
         self._seen_through: dict[str, float] = {}
         """Until when, in milliseconds; not before the start: nobody knows what happened then."""
         self._own = ""
+        self._heard = -SILENCE
+        self._sure: set[str] = set()
+        """Rooms of which all was told since it may last have died."""
 
-    def said(self, where: Mapping[str, str]) -> None:
-        """Rooms in which something was just said, and who said it."""
+    async def before(self, opened: Opened, now: float) -> None:
+        """Tell what was never told from before a transaction that comes `now`, in seconds.
+
+        A change of name may be in it, or who came and left. Raises `Refusal` and `TryLater`.
+        """
+        if now - self._heard > SILENCE:
+            self._sure.clear()
+        self._sure |= {each.room for each in opened.strangers}
+        self._sure |= {line.room_id or "" for line in opened.lines if line.type == "m.room.create"}
+        for room, line in {line.room_id or "": line for line in reversed(opened.lines)}.items():
+            if room in self._sure:
+                continue
+            try:
+                timelines = await self._timelines(room, line.sender)
+                missing = _missing(timelines, {each.event_id for each in opened.lines})
+                await self._tell(room, timelines, [e for e in missing if happened(e) < line.origin_server_ts])
+                self._seen_through[room] = max(line.origin_server_ts, self._seen_through.get(room, NEVER))
+            except (No, NotNow) as fault:  # looked for again after a while
+                log.info("room not looked through", source=self._turns.source, room=room, why=str(fault))
+            self._sure.add(room)
+
+    def said(self, where: Mapping[str, str], now: float) -> None:
+        """Rooms in which something was just said, and who said it; told by `now`, in seconds."""
         self._active |= where
+        self._heard = now
 
     async def always(self) -> None:
         while True:
@@ -74,12 +102,12 @@ class Gaps:
 
     async def _fill(self, room: str, user: str) -> None:
         timelines = await self._timelines(room, user)
-        missing = {identity(each): each for timeline in timelines for each in timeline.missing()}
+        missing = _missing(timelines)
         until = self._turns.clock() / SECOND * 1_000 - YOUNG
-        young = [happened(each) for each in missing.values() if happened(each) > until]
+        young = [happened(each) for each in missing if happened(each) > until]
         if young:
             self._active.setdefault(room, user)  # these may be on their way: seen to the next time
-        await self._tell(room, timelines, [each for each in missing.values() if happened(each) <= until])
+        await self._tell(room, timelines, [each for each in missing if happened(each) <= until])
         seen = [happened(each) for timeline in timelines for each in timeline.events]
         self._seen_through[room] = min(young, default=max(seen, default=NEVER))
 
@@ -93,7 +121,7 @@ class Gaps:
         found: list[Timeline] = []
         refused: No | None = None
         since = self._seen_through.get(room, NEVER)
-        members, shared = await self._turns.work(self._turns.translator.audience, room)
+        members, shared = await self._turns.work(self._turns.translator.audience, room, since)
         for each in await self._ours((user, *members)):
             try:
                 timeline = await read(self._homeserver, room, each, known, since)
@@ -115,7 +143,6 @@ class Gaps:
     async def _tell(self, room: str, timelines: Sequence[Timeline], missing: list[Shown]) -> None:
         if not missing:
             return
-        missing.sort(key=happened)
         body = jsonfile.original({"events": missing})
         opened = await self._turns.work(partial(self._turns.translator.open, f"gap {room}", body, is_late=True))
         if opened is None or not opened.lines:
@@ -128,3 +155,8 @@ class Gaps:
                 context += await context_of(self._homeserver, room, timeline, shown[0])
                 late -= set(shown)
         await self._turns.take_in(opened, context)
+
+
+def _missing(timelines: Iterable[Timeline], told: Collection[str] = ()) -> list[Shown]:
+    found = {identity(each): each for timeline in timelines for each in timeline.missing()}
+    return sorted((each for key, each in found.items() if key not in told), key=happened)

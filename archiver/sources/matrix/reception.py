@@ -140,8 +140,10 @@ class Transactions(Reception):
                 async with self.turn:
                     opened = await self.work(self.translator.open, request.path_params["txn"], body)
                     if opened is not None:
+                        await self._gaps.before(opened, time.monotonic())
                         await self.take_in(opened)
-                        self._gaps.said({line.room_id or "": line.sender for line in opened.lines if line.sender})
+                        said = {line.room_id or "": line.sender for line in opened.lines if line.sender}
+                        self._gaps.said(said, time.monotonic())
                     self.reach.told(time.monotonic(), _age(opened, self.clock()))
             except TryLater as fault:
                 log.warning("events_put_off", source=self.source, reason=str(fault))

@@ -92,10 +92,10 @@ class Translator:
     def told(self, events: Sequence[str]) -> set[str]:
         return set(self._ledger.meanings(events))
 
-    def audience(self, identity: str) -> tuple[list[str], bool]:
-        """Who is or was in a room, and whether it shows whoever is in it what was said before they came."""
+    def audience(self, identity: str, since: float) -> tuple[list[str], bool]:
+        """Who was in a room at any time since then, and whether it shows whoever is in it what was said before."""
         room = self._rooms.get(identity).room
-        return room.members(), room.is_shared
+        return room.members(since), room.is_shared
 
     def open(self, txn: str, body: bytes, *, is_late: bool = False) -> Opened | None:
         """None for a transaction that came before, whole. Raises nothing for what a body holds.
