@@ -23,7 +23,6 @@ SOURCE = "test:talk"
 class GatewayPerformer:
     """One request an event, in order, each until it was answered with 200."""
 
-    late_names = False
     abilities = tuple(Ability)
     kinds: Mapping[str, str] = {PAIR: "im", ROOM: "group"}
 

@@ -32,7 +32,6 @@ class JanusPerformer:
     `again` is how often Janus tried to tell something again.
     """
 
-    late_names = False
     abilities = (Ability.MEMBERSHIP,)
     kinds: Mapping[str, str] = {PAIR: "conference", ROOM: "conference"}
 

@@ -24,7 +24,6 @@ _REPORTED = 3
 class MailPerformer:
     """Each message is a mail to all who take part; a server keeps it in its queue until the daemon said 250."""
 
-    late_names = False
     abilities = (Ability.REPLY, Ability.FILE)
     kinds: Mapping[str, str] = {PAIR: "im", ROOM: "group"}
 

@@ -18,8 +18,8 @@ from live.stage import Stage, until
 
 TELLING = 0.1
 """Seconds that Synapse has to tell the daemon, where that can hear it."""
-WAITING = 120.0
-"""Seconds that Synapse may wait before it tries a service again that was away, and more."""
+WAITING = 240.0
+"""Seconds: more than Synapse may wait before it tries a service again that was away."""
 
 
 class MatrixPerformer:
@@ -30,7 +30,6 @@ class MatrixPerformer:
 
     abilities = tuple(each for each in Ability if each is not Ability.PRIVATE)
     kinds: Mapping[str, str] = {PAIR: "im", ROOM: "group"}
-    late_names = True
 
     async def prepare(self, stage: Stage) -> str:
         self._stage = stage
@@ -44,8 +43,6 @@ class MatrixPerformer:
         self._names: dict[str, str] = {}
         self._said: dict[int, str] = {}
         self.performed: list[Step] = []
-        self._made: set[str] = set()
-        """Every event that somebody's client was told the id of."""
         self._reactions: dict[tuple[str, int], str] = {}
         return (
             f'[smtp]\nenabled = false\n[[source]]\ntype = "matrix"\nname = "talk"\nregistration = "{file}"\n'
@@ -96,17 +93,15 @@ class MatrixPerformer:
                 if room in who.asks("GET", "/joined_rooms")["joined_rooms"]:
                     who.shows(room, step.name)
             case Say():
-                self._made.add(said := who.send(room, self._content(who, step)))
-                self._said[step.number] = said
+                self._said[step.number] = who.send(room, self._content(who, step))
             case Edit():
-                self._made.add(who.edits(room, self._said[step.number], step.text))
+                who.edits(room, self._said[step.number], step.text)
             case Retract():
-                self._made.add(who.redacts(room, self._said[step.number]))
+                who.redacts(room, self._said[step.number])
             case React(removed=True):
-                self._made.add(who.redacts(room, self._reactions.pop((step.who, step.number))))
+                who.redacts(room, self._reactions.pop((step.who, step.number)))
             case React():
-                self._made.add(given := who.reacts(room, self._said[step.number], step.reaction))
-                self._reactions[step.who, step.number] = given
+                self._reactions[step.who, step.number] = who.reacts(room, self._said[step.number], step.reaction)
 
     def _joins(self, who: Person, name: str, room: str) -> None:
         who.joins(room)
@@ -132,15 +127,15 @@ class MatrixPerformer:
         await asyncio.to_thread(self.server.start, self._registration)
 
     async def settle(self) -> None:
-        await until(self.server.is_taken_up, "Synapse to tell all", WAITING)
-        await until(self._has_all, "the daemon to find what Synapse forgot to tell, and all files", WAITING)
+        """One transaction may wait for ever: that which Synapse made just as its service came back."""
+        await until(self._has_all, "Synapse to tell all, the daemon to find what it forgot, and all files", WAITING)
 
     def _has_all(self) -> bool:
         ledger = self._stage.data / "sources" / "matrix-talk" / "ledger.db"
         with suppress(sqlite3.OperationalError), closing(sqlite3.connect(ledger)) as database:
             told = {identity for (identity,) in database.execute("SELECT id FROM meant")}
             files = database.execute("SELECT count(*) FROM file").fetchone()[0]
-            return told.issuperset(self._made) and not files
+            return told.issuperset(self.server.events()) and not files
         return False
 
     async def stop(self) -> None:

@@ -19,7 +19,6 @@ SECRET = "a-secret-of-the-module-alone"
 class ModulePerformer:
     """Its restart is a kill: it says goodbye to nobody."""
 
-    late_names = False
     abilities = ABILITIES
     kinds = KINDS
 

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -26,8 +25,6 @@ class Performer(Protocol):
     """What the system can; steps that need another are left out of its talk."""
     kinds: Mapping[str, str]
     """The talks it holds, and what each is to the archiver: `{PAIR: "im", ROOM: "group"}`, or a conference."""
-    late_names: bool
-    """Whether what was missed, and looked up later, may stand under the name its author has by then."""
 
     async def prepare(self, stage: Stage) -> str:
         """First of all: take ports and relays from the stage; what the configuration needs, as `[[source]]` tables.
@@ -165,22 +162,12 @@ def _check(performer: Performer, stage: Stage, steps: Sequence[Step], exact: boo
     with dovecot(stage.data / "mail") as server:
         for who, due in expected.items():
             found = _settled(server, performer.mailbox(who))
-            if performer.late_names:
-                found, due = replace(found, seen=_by_address(found.seen)), _by_address(due)
             assert_same(found, due, who, exact)
             assert_in_its_place(found, steps, who, performer)
     totals = stage.status()["totals"]
     assert isinstance(totals, dict)
     assert {totals[each] for each in ("quarantined", "conflicts", "parked", "waiting")} == {0}, totals
     archiver(stage.data, "inspect", "--verify", config=stage.config)
-
-
-def _by_address(seen: Counter[model.Seen]) -> Counter[model.Seen]:
-    """Without what somebody called themselves at the time."""
-    found: Counter[model.Seen] = Counter()
-    for each, count in seen.items():
-        found[replace(each, author=each.author.partition("-")[0])] += count
-    return found
 
 
 def _settled(server: Dovecot, mailbox: str) -> reading.Found:

@@ -53,7 +53,6 @@ class SipPerformer:
 
     told = 0
     """How often the daemon told that something was lost."""
-    late_names = False
     abilities: tuple[Ability, ...] = (Ability.MEMBERSHIP, Ability.RENAME)
     kinds: Mapping[str, str] = {PAIR: "im", ROOM: "conference"}
 

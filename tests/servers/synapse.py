@@ -112,6 +112,11 @@ class Synapse:
             waiting = database.execute("SELECT count(*) FROM application_services_txns").fetchone()[0]
             return bool(database.execute(told).fetchone()[0]) and not waiting
 
+    def events(self) -> set[str]:
+        """The ids of all there are."""
+        with closing(sqlite3.connect(f"file:{self.directory}/hs.sqlite?mode=ro", uri=True)) as database:
+            return {identity for (identity,) in database.execute("SELECT event_id FROM events")}
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
