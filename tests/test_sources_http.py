@@ -372,6 +372,13 @@ class TestWho:
             assert not source.up
             source.stop()
 
+    def test_two_with_one_token_stop_the_start(self, tmp_path: Path) -> None:
+        """Whose sources its bearer may write nobody could know; the configuration can't see what a file holds."""
+        (tmp_path / "token").write_text(SECRET)
+        copy = Token("copy", sources=("test:b",), file=str(tmp_path / "token"))
+        with pytest.raises(EnvironmentFault, match="gateway and copy have the same token"):
+            HttpSource("test", Address(), (*TOKENS, copy)).probe()
+
     def test_every_token_is_looked_at_whoever_comes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """How long it takes says nothing of how near a guess is."""
         looked: list[bytes] = []

@@ -150,5 +150,12 @@ class HttpSource(Served):
 
 
 def senders_of(tokens: tuple[Token, ...]) -> Senders:
-    """Raises `EnvironmentFault` where a token can't be had."""
-    return Senders([Sender(t.name, t.digest(), t.sources, t.rate) for t in tokens], time.monotonic)
+    """Raises `EnvironmentFault` where a token can't be had, or is another's as well: whose it is then nobody knows."""
+    owners: dict[bytes, str] = {}
+    senders = [Sender(t.name, t.digest(), t.sources, t.rate) for t in tokens]
+    for each in senders:
+        other = owners.setdefault(each.digest, each.name)
+        if other != each.name:
+            hint = "make each its own with: openssl rand -hex 32"
+            raise EnvironmentFault(f"{other} and {each.name} have the same token", hint=hint)
+    return Senders(senders, time.monotonic)
