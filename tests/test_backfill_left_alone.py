@@ -144,6 +144,17 @@ def test_what_mail_servers_keep_is_told_apart_and_to_nobody_at_night(call: Call,
     assert "alone" not in said.stderr
 
 
+def test_what_an_event_file_names_is_not_left_alone(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "files").mkdir(parents=True)
+    for name in ("files/plan.pdf", "files/other.pdf", "näh.pdf"):
+        (folder / name).write_bytes(b"%PDF-1.4\n")
+    shared = ("./files/plan.pdf", "n\u00e4h.pdf", "../in/files/other.pdf")
+    events = [say("a@x.org", "see", n, id=f"{n}", attachments=[{"path": path}]) for n, path in enumerate(shared)]
+    (folder / "a.ndjson").write_bytes(ndjson(events) + b'{"path": "bad \\u"}\n')
+    assert left(read(call, folder, 1)) == {NO_FORMAT: (1, ["other.pdf"])}
+
+
 def test_what_tells_when_a_meeting_began_is_not_left_alone(call: Call, tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "meetings", tmp_path / "in")
     told = [name for _, names in left(read(call, tmp_path / "in" / "graph")).values() for name in names]

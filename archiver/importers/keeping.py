@@ -31,17 +31,24 @@ class Namer(Protocol):
 
 
 def named_along(documents: Iterable[tuple[Document, object]], files: Collection[Document]) -> set[tuple[str, str]]:
-    """Which of these files, by tree and path, any of the documents names; asked where such lie in its folder."""
-    there = {(each.tree.place, _folder(each), each.within) for each in files}
-    folders = {(place, folder) for place, folder, _ in there}
+    """Which of these files, by tree and path, any of the documents names; asked where such lie below its folder."""
+    there = {(each.tree.place, each.within) for each in files}
+    folders = {(place, folder) for place, within in there for folder in _folders(within)}
     found: set[tuple[str, str]] = set()
     for document, importer in documents:
         place, folder = document.tree.place, _folder(document)
         if isinstance(importer, Namer) and (place, folder) in folders:
             paths = (f"{folder}/{name}".removeprefix("/") for name in importer.named(document))
             with suppress(*DAMAGED, ArchiverError, OSError):  # what was named before it broke off counts
-                found.update((place, path) for path in paths if (place, folder, path) in there)
+                found.update((place, path) for path in paths if (place, path) in there)
     return found
+
+
+def _folders(within: str) -> Iterator[str]:
+    """All that a path lies in."""
+    while within:
+        within = within.rpartition("/")[0]
+        yield within
 
 
 def _folder(document: Document) -> str:

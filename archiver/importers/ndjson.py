@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 
-from archiver.events import LINE_LIMIT, Captured, Rejected, read_events
+import msgspec
+
+from archiver.events import LINE_LIMIT, Captured, Rejected, lines, read_events
 from archiver.importers.document import Document
 from archiver.importers.protocol import Options, Reading
 
 UNREADABLE_LIMIT = 1_000
 """Lines of one file that are set aside one by one, unless more of it are events."""
+LOOKED_THROUGH = 1_000_000
+"""Lines of one file that are looked through for the files they name, before any is read."""
+_PATH = re.compile(rb'"path"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 class Events:
@@ -18,6 +27,13 @@ class Events:
     partial_presence = False
     ordered = False
     marks: frozenset[str] = frozenset()
+
+    def named(self, document: Document) -> Iterator[str]:
+        with document.open() as stream:
+            for _, line, _ in islice(lines(stream), LOOKED_THROUGH):
+                for found in _PATH.finditer(line):
+                    with suppress(msgspec.DecodeError):
+                        yield posixpath.normpath(msgspec.json.decode(found[1], type=str))
 
     def sniff(self, document: Document, head: bytes) -> bool:
         return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and b'"specversion"' in head
