@@ -195,6 +195,7 @@ class CaptureContract(WithServer):
     ) -> None:
         ann, bob = together(all_of_them, "ann", "bob")
         ann.say(ROOM, body("all of you"), "groupchat")
+        ann.settle()  # an archive tells by this that it is a room
         for number in range(5):
             ann.say(f"{ROOM}/Bob", body(f"aside {number}"), id=str(uuid.uuid4()))
             bob.say(f"{ROOM}/Ann", body(f"answer {number}"), id=str(uuid.uuid4()))
