@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from archiver.spool import (
-    beside,
-    nicks,
-    runs,
-    sharing,
-    undoing,
-)
+from archiver.spool import beside, nicks, runs, sharing, undoing
 from archiver.spool.beside import Beside
 from archiver.spool.nicks import Nick
-from archiver.spool.records import (
-    Room,
-)
+from archiver.spool.records import Room
 from archiver.spool.steps.opened import Opened
 
 

@@ -6,17 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from archiver.events import Captured, Outcome, Rejected
-from archiver.spool import (
-    feeds,
-    identities,
-    runs,
-)
+from archiver.spool import feeds, identities, runs
 from archiver.spool.batch import Sealed
-from archiver.spool.records import (
-    Appended,
-    Feed,
-    Reading,
-)
+from archiver.spool.records import Appended, Feed, Reading
 from archiver.spool.steps.opened import Opened, clock
 
 

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from archiver.spool import (
-    exports,
-    files,
-    forgetting,
-    kept,
-    local,
-)
+from archiver.spool import exports, files, forgetting, kept, local
 from archiver.spool.database import faults
-from archiver.spool.records import (
-    Exported,
-    LocalCopy,
-    LocalItem,
-)
+from archiver.spool.records import Exported, LocalCopy, LocalItem
 from archiver.spool.steps.opened import Opened
 from archiver.types import Destination, Filing
 

@@ -6,21 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import structs
 
-from archiver.spool import (
-    audit,
-    chains,
-    exclusions,
-    holds,
-    migrating,
-    places,
-    registered,
-    weeding,
-)
-from archiver.spool.records import (
-    Audited,
-    Checked,
-    Entry,
-)
+from archiver.spool import audit, chains, exclusions, holds, migrating, places, registered, weeding
+from archiver.spool.records import Audited, Checked, Entry
 from archiver.spool.steps.opened import LEASE, Opened
 from archiver.types import Exclusion, Head, Hold
 

@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from archiver.events import Captured
-from archiver.spool import (
-    aging,
-    erasing,
-    forgetting,
-)
+from archiver.spool import aging, erasing, forgetting
 from archiver.spool.database import faults
-from archiver.spool.records import (
-    AgedDelivery,
-    Journalled,
-    LocalItem,
-    Rostered,
-)
+from archiver.spool.records import AgedDelivery, Journalled, LocalItem, Rostered
 from archiver.spool.steps.opened import Opened
 from archiver.types import Roster
 
 
 class Erasure(Opened):
-    # Erasure
-
     def journalled(self) -> Iterator[list[Journalled]]:
         """Every delivery there ever was, lot by lot."""
         return erasing.journal(self._connections)

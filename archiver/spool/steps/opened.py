@@ -10,22 +10,10 @@ from typing import Literal, Self
 
 from archiver.events import SECOND
 from archiver.exceptions import UsageError
-from archiver.spool import (
-    feeds,
-    files,
-    intake,
-    journal,
-    locks,
-    mark,
-    pieces,
-    places,
-    schema,
-)
+from archiver.spool import feeds, files, intake, journal, locks, mark, pieces, places, schema
 from archiver.spool.database import Connections, faults
 from archiver.spool.likeness import Others, nobody_else
-from archiver.spool.records import (
-    Reaped,
-)
+from archiver.spool.records import Reaped
 
 IDLE = 600 * SECOND
 LATENESS = 120 * SECOND

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from archiver.spool import (
-    dropping,
-    failures,
-    figures,
-    filed,
-    files,
-    mark,
-    notices,
-    reading,
-    status,
-    tracing,
-)
+from archiver.spool import dropping, failures, figures, filed, files, mark, notices, reading, status, tracing
 from archiver.spool.database import faults
 from archiver.spool.records import (
     Conflict,

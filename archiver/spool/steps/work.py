@@ -5,30 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from archiver.events import Captured
-from archiver.spool import (
-    dropping,
-    feeds,
-    indexing,
-    journal,
-    kept,
-    places,
-    reading,
-    runs,
-)
-from archiver.spool.records import (
-    Backlog,
-    Room,
-    Unindexed,
-    Watermark,
-)
+from archiver.spool import dropping, feeds, indexing, journal, kept, places, reading, runs
+from archiver.spool.records import Backlog, Room, Unindexed, Watermark
 from archiver.spool.steps.opened import LEASE, Opened
 from archiver.spool.watermark import watermark
 from archiver.types import Destination, Filing, Lease
 
 
 class Work(Opened):
-    # Work
-
     def claim(
         self,
         now: int,
@@ -92,12 +76,7 @@ class Work(Opened):
         return self._journal.begin(filings, now)
 
     def finish(
-        self,
-        filings: Sequence[Filing],
-        now: int,
-        *,
-        gone: Iterable[int] = (),
-        backfill: runs.Finished | None = None,
+        self, filings: Sequence[Filing], now: int, *, gone: Iterable[int] = (), backfill: runs.Finished | None = None
     ) -> None:
         """Record what came of it. Deliveries in `replaces` are superseded, those in `gone` were gone."""
         self._journal.finish(filings, gone, now, backfill)
