@@ -33,10 +33,11 @@ def archiver(folder: Path, *arguments: str | Path, status: int = 0) -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An event file in a folder, both so named, with a file that it shares, a broken archive, and a link."""
+    """An event file in a folder, both so named, with a file that it shares and another, a broken archive, and a link."""
     inner = tmp_path / "in" / LATIN
     inner.mkdir(parents=True)
     (inner / "note.txt").write_text("a note")
+    (inner / "stray.txt").write_text("nobody names it")
     events = [say("alice@example.org", "see", 0, id="1", attachments=[{"path": "note.txt"}])]
     (inner / f"{LATIN}.ndjson").write_bytes(ndjson(events))
     (inner / f"{LATIN}.zip").write_bytes(b"PK\x03\x04broken")
@@ -50,7 +51,7 @@ def test_such_files_are_read_and_shown_with_escapes(folder: Path, tmp_path: Path
     (document,) = report["documents"]
     assert (document["place"], document["new"]) == (f"{folder}/{SHOWN}/{SHOWN}.ndjson", 1)
     left = {name for each in report["left"] for name in each["such"]}
-    assert {f"{folder}/{SHOWN}/{name}" for name in (f"{SHOWN}.zip", f"link{SHOWN}", "note.txt")} == left
+    assert {f"{folder}/{SHOWN}/{name}" for name in (f"{SHOWN}.zip", f"link{SHOWN}", "stray.txt")} == left
     assert archiver(tmp_path, "backfill", "--report", "1") == report
     (item,) = (tmp_path / "data" / "mail" / "example.org" / "alice").glob(".Conversation*/*/*")
     assert b"note.txt" in item.read_bytes()
