@@ -483,6 +483,19 @@ def test_what_was_never_told_is_told_before_what_comes_after_a_silence(start, ho
     ]
 
 
+def test_nothing_waits_long_for_a_look_that_a_homeserver_does_not_answer(start, homeserver, spooled, monkeypatch):
+    monkeypatch.setattr(gaps, "SILENCE", 0.0)
+    monkeypatch.setattr(gaps, "PATIENCE", 0.1)
+    rooms = [f"!{number}:hs.test" for number in range(20)]
+    put(start(), *(CREATED | {"room_id": room, "event_id": f"$c{room}"} for room in rooms))
+    released = threading.Event()
+    homeserver.answers["/messages"] = lambda: (200, {"chunk": []} if released.wait(10) else {})
+    began = time.monotonic()
+    put(start(), *(said(room) | {"room_id": room} for room in rooms))
+    assert len(spooled.texts) == 20 and time.monotonic() - began < 5
+    released.set()
+
+
 def called(name: str) -> dict[str, Any]:
     return member("@ann:hs.test", displayname=name)
 

@@ -34,6 +34,8 @@ ROOMS = 200
 """Looked through each time, at most; others the next time."""
 SILENCE = 2.0
 """Seconds in which no homeserver dies and starts again."""
+PATIENCE = 10.0
+"""Seconds that what comes then waits for that, at most."""
 NEVER = -1.0
 USERS = 20
 """As whom a room is looked through, at most: as many as it takes to find one who was there all the time."""
@@ -63,16 +65,20 @@ class Gaps:
             self._sure.clear()
         self._sure |= {each.room for each in opened.strangers}
         self._sure |= {line.room_id or "" for line in opened.lines if line.type == "m.room.create"}
-        for room, line in {line.room_id or "": line for line in reversed(opened.lines)}.items():
+        first = {line.room_id or "": line for line in reversed(opened.lines)}
+        for room, line in first.items():
             if room in self._sure:
                 continue
             try:
-                timelines = await self._timelines(room, line.sender)
+                async with asyncio.timeout(PATIENCE):
+                    timelines = await self._timelines(room, line.sender)
                 missing = _missing(timelines, {each.event_id for each in opened.lines})
                 await self._tell(room, timelines, [e for e in missing if happened(e) < line.origin_server_ts])
                 self._seen_through[room] = max(line.origin_server_ts, self._seen_through.get(room, NEVER))
-            except (No, NotNow) as fault:  # looked for again after a while
-                log.info("room not looked through", source=self._turns.source, room=room, why=str(fault))
+            except (No, NotNow, TimeoutError) as fault:  # looked for again after a while
+                log.info("room not looked through", source=self._turns.source, room=room, why=str(fault) or "too slow")
+                if not isinstance(fault, No):
+                    self._sure |= first.keys()  # what comes doesn't wait for one after the other
             self._sure.add(room)
 
     def said(self, where: Mapping[str, str], now: float) -> None:
