@@ -33,7 +33,7 @@ def archiver(folder: Path, *arguments: str | Path, status: int = 0) -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An event file in a folder, both so named, with a file that it shares and another, a broken archive, and a link."""
+    """An event file in a folder, both so named, beside a file that it shares, another, a broken archive, and a link."""
     inner = tmp_path / "in" / LATIN
     inner.mkdir(parents=True)
     (inner / "note.txt").write_text("a note")
