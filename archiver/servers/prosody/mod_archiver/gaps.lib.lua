@@ -12,6 +12,7 @@ local unpack = table.unpack or unpack; -- luacheck: ignore 113/unpack
 local MARGIN = 60;
 local PAGE = 200;
 local PAUSE = 0.05; -- between pages, so that nobody notices
+local BREATH = 0.002; -- where there was nothing: of ten thousand users, most said nothing since
 local INTERVAL = 15; -- between two readings
 
 local function nodes_of(archive)
@@ -103,7 +104,7 @@ function filler:step()
 	if not ok then return self:ended(lines); end
 	at.after = after;
 	if not after then at.index = at.index + 1; end
-	if #lines == 0 then return PAUSE; end
+	if #lines == 0 then return BREATH; end
 	self.lines = lines;
 	self.supply.on_page();
 end
