@@ -11,17 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from component_end import SECRET
 from component_server import HOST, NAME, ComponentServer, forwarded, said
 from contracts.source import SourceContract, Spooled, eventually
+from effort import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from archiver.events import Captured, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater
 from archiver.sources.credentials import Secret
 from archiver.sources.listening import Address
-from archiver.sources.xmpp.component import linking
+from archiver.sources.xmpp.component import linking, rooms
+from archiver.sources.xmpp.component.copies import Copies
+from archiver.sources.xmpp.component.reading import Reader
 from archiver.sources.xmpp.component.source import ComponentSource
 from archiver.sources.xmpp.remembering import Module, Remembered
 
@@ -80,6 +86,11 @@ def source(made: Any, spooled: Spooled) -> Iterator[ComponentSource]:
     yield source
     spooled.gate.set()
     source.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "BEGINNING", 0)
 
 
 def source_at(folder: Path, port: int) -> ComponentSource:
@@ -402,6 +413,25 @@ def test_the_first_message_of_a_room_tells_who_got_it(
     assert came.time < second.time, "who got it was there"
 
 
+def test_what_was_sent_before_the_connection_and_got_after_it_belongs_to_the_gap(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled, monkeypatch: Any
+) -> None:
+    """Its sender's own copy, which tells who it was, went by; so did those of some who got it."""
+    monkeypatch.setattr(rooms, "BEGINNING", 10_000_000)
+    key = now()
+    server.say(to_all("half", "Ann", "bob@example.org/x", id="1", key=key))
+    server.say(asked("whole", "ann@example.org/x", id="2"))
+    for to in ("ann@example.org/x", "bob@example.org/x"):
+        server.say(to_all("whole", "Ann", to, id="2", key=now() + 5))
+    server.say(to_all("half", "Ann", "cid@example.org/x", id="1", key=key))
+    assert eventually(lambda: spooled.texts == ["whole"])
+    monkeypatch.setattr(rooms, "BEGINNING", 0)
+    server.say(to_all("from afar", "Far", "bob@example.org/x", id="3", key=now() + 10))
+    assert eventually(lambda: spooled.texts == ["whole", "from afar"])
+    (far,) = (each for each in events(spooled) if each.data.message and each.data.message.text == "from afar")
+    assert far.data.actor.address == f"{ROOM}/Far"
+
+
 def test_who_dropped_off_unseen_is_gone_once_somebody_comes(
     source: ComponentSource, server: ComponentServer, spooled: Spooled
 ) -> None:
@@ -473,3 +503,62 @@ def test_who_came_after_a_stall_came_before_what_they_heard(
     assert eventually(lambda: len(events(spooled)) == 2)
     came, heard = events(spooled)
     assert (came.type, heard.type) == ("participant.joined", "message.sent")
+
+
+# Whatever it is sent
+
+PLACES = [
+    "ann@example.org/x",
+    "bob@example.org",
+    "example.org",
+    ROOM,
+    f"{ROOM}/Ann",
+    "rooms.example.org",
+    "a@b",
+    "/",
+    "",
+]
+INSIDE = [
+    "<body>hi</body>",
+    "<subject>s</subject>",
+    "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2026-01-01T10:00:00Z'/>",
+    "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='never'/>",
+    f"<stanza-id xmlns='urn:xmpp:sid:0' by='{ROOM}' id='1795956389822650'/>",
+    f"<stanza-id xmlns='urn:xmpp:sid:0' by='{ROOM}' id='0'/>",
+    f"<stanza-id xmlns='urn:xmpp:sid:0' by='{ROOM}' id='{'9' * 40}'/>",
+    f"<stanza-id xmlns='urn:xmpp:sid:0' by='{ROOM}'/>",
+    f"<x xmlns='{USER}'><status code='110'/><status code='100'/></x>",
+    f"<x xmlns='{USER}'><item jid='ann@example.org/x' nick='Ann2'/><status code='303'/></x>",
+    f"<x xmlns='{USER}'><item jid='e@far.example'><actor nick='Ann'/><reason>r</reason></item><status code='307'/></x>",
+    f"<x xmlns='{USER}'><destroy><reason/></destroy></x>",
+    f"<x xmlns='{USER}'><invite from='ann@example.org'/><invite to='bob@example.org'/></x>",
+    "<x xmlns='jabber:x:conference' jid='team@rooms.example.org'/>",
+    "<retract xmlns='urn:xmpp:message-retract:1' id='1'/>",
+    "<reactions xmlns='urn:xmpp:reactions:0'/>",
+    "<sent xmlns='urn:xmpp:carbons:2'/>",
+]
+stanzas = st.builds(
+    lambda name, sender, to, kind, id, inside: (
+        f"<{name} xmlns='jabber:client' from='{sender}' to='{to}' type='{kind}' id='{id}'>{''.join(inside)}</{name}>"
+    ).replace(" type=''", ""),
+    st.sampled_from(["message", "message", "presence", "iq", "other"]),
+    st.sampled_from(PLACES),
+    st.sampled_from(PLACES),
+    st.sampled_from(["", "chat", "groupchat", "normal", "error", "unavailable"]),
+    st.sampled_from(["", "1", "00000000-0000-4000-8000-000000000001"]),
+    st.lists(st.sampled_from(INSIDE), max_size=4),
+)
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(st.lists(stanzas, min_size=1, max_size=20))
+def test_no_copy_is_anything_but_told_passed_or_kept_aside(sent: list[str]) -> None:
+    memory, allowed = Remembered(), frozenset(("xmpp:example.org", "xmpp:rooms.example.org"))
+    copies = Copies(NAME, memory, (HOST,), ("rooms.example.org",))
+    reader = Reader("it", copies, memory, (), allowed, now)
+    elements = [fromstring(forwarded(each)) for each in sent]
+    told = [piece for at, each in enumerate(elements) for piece in reader.pieces([each], at / 4)]
+    told += reader.pieces([], 0, is_last=True)
+    assert reader.pieces([], 1e9) == [] and not reader.refused
+    assert {piece.event.source for piece in told if isinstance(piece, Captured)} <= allowed
+    memory.close()

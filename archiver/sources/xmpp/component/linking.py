@@ -166,6 +166,7 @@ class Link:
                 await self._hear()
                 for each in elements:
                     _answer(stream, each)
+                await stream.flush()
 
     async def _next(self, stream: Stream) -> Elements | None:
         """None where nothing came in a while."""

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from msgspec.structs import replace
 
-from archiver.events import microseconds, moment
+from archiver.events import SECOND, microseconds, moment
 from archiver.importers.xmpp.inviting import Invitation, invitations
 from archiver.importers.xmpp.memory import Memory
 from archiver.importers.xmpp.said import fingerprint
@@ -25,6 +25,10 @@ HOLD = 1.0
 """Seconds of reading in which all copies of one message come."""
 
 
+BEGINNING = SECOND
+"""Of a connection. A gap is told with more than that behind it."""
+
+
 class Rooms:
     """Of one connection, which began at `since` (microseconds). `hosts` are those of users."""
 
@@ -34,6 +38,7 @@ class Rooms:
         self._passed = passed
         self._since = since
         self._rooms: dict[str, Room] = {}
+        self._waiting: set[str] = set()
         self._spoken: Latest[tuple[str, str], str] = Latest(10_000)
         self._forged: Latest[tuple[str, str], bool] = Latest(10_000)
         self._whispers: Latest[str, tuple[Record, float]] = Latest(10_000)
@@ -41,11 +46,14 @@ class Rooms:
 
     def due(self, now: float) -> Iterator[Record]:
         """What waited for more, and has waited for long enough."""
-        for name, room in self._rooms.items():
+        for name in sorted(self._waiting):
+            room = self._rooms[name]
             while room.waiting and room.waiting[0][1] <= now:
                 yield room.waiting.pop(0)[0]
             if room.first is not None and room.first.until <= now:
-                yield from self._settled(name, room)
+                yield replace(room.first.record, occupants=room.settle(room.first))
+            if not room.waiting and room.first is None:
+                self._waiting.discard(name)
         for key in [key for key, (_, until) in self._whispers.items() if until <= now]:
             yield self._whispers.pop(key)[0]
 
@@ -118,11 +126,14 @@ class Rooms:
         known = room.said.get(once)
         if known is None:
             at = int(key) if key is not None else received
+            if real is None and self._begins(received):
+                room.said[once] = at, not is_late  # nor its further copies
+                return
             room.said[once] = at, is_late
             yield from self._waited(room, at)
             about = {"nick": nick or None, "jid": real, "public": self._is_public(name)}
             record = made("room-message", domain(name), at, stanza=text_of(stanza), room=name, key=key, **about)
-            yield from self._first(room, record, now)
+            yield from self._first(room, name, record, now)
         elif known[1] == is_late:
             at = known[0]
             self._passed["copies"] += 1
@@ -131,7 +142,8 @@ class Rooms:
             return
         yield from self._heard(room, name, session, at)
 
-    def _first(self, room: Room, record: Record, now: float) -> Iterator[Record]:
+    def _first(self, room: Room, name: str, record: Record, now: float) -> Iterator[Record]:
+        self._waiting.add(name)
         if room.present is None and room.first is None:
             room.first = Held(record, now + HOLD)
         elif record.key is None:
@@ -148,10 +160,11 @@ class Rooms:
             about = {"room": name, "nick": room.nick_of(real), "jid": real, "public": self._is_public(name)}
             yield made("room-join", domain(name), at - 1, **about)
 
-    def _settled(self, name: str, room: Room) -> Iterator[Record]:
-        assert room.first is not None
-        record = room.first.record
-        yield replace(record, occupants=room.settle(room.first))
+    def _begins(self, received: int) -> bool:
+        """What was sent just before the connection, and got just after: whose it is went by. It belongs to the gap."""
+        begins = received < self._since + BEGINNING
+        self._passed["what was said as the connection began"] += begins
+        return begins
 
     def _speaker(self, room: Room, name: str, nick: str, digest: str) -> str | None:
         real = room.people.get(nick) or self._spoken.get((name, digest)) or None
@@ -183,7 +196,7 @@ class Rooms:
             yield replace(record, to_jid=receiver, nick=nick)
         elif (begin, receiver) in self._whispered:
             self._passed["copies"] += 1
-        else:
+        elif real is not None or not self._begins(received):
             self._whispered[begin, receiver] = True
             to = {"to_nick": room.nick_of(receiver), "to_jid": receiver, "public": self._is_public(name)}
             yield made(
@@ -213,6 +226,7 @@ class Rooms:
         for what, about in happenings(stanza, room, nick, session, self._hosts):
             record = made(what, domain(name), received, room=name, public=self._is_public(name), **about)
             room.waiting.append((record, now + HOLD))
+            self._waiting.add(name)
         return iter(())
 
     def _waited(self, room: Room, at: int) -> Iterator[Record]:

@@ -143,6 +143,14 @@ class Stream:
     def send(self, text: str) -> None:
         self._writer.write(text.encode("utf-8", "replace"))
 
+    async def flush(self) -> None:
+        """Raises `Ended` where the server doesn't take what we send."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._writer.drain()
+        except (OSError, TimeoutError) as fault:
+            raise Ended(f"the server takes nothing: {str(fault) or 'in time'}") from fault
+
     async def open(self, name: str, secret: str) -> None:
         """Raises `Ended`, `TimeoutError`, or `EnvironmentFault` where we aren't let in."""
         self.send(_HEADER.format(quoteattr(name)))
