@@ -454,6 +454,32 @@ def test_who_is_there_twice_leaves_once(source: ComponentSource, server: Compone
     assert [each.type for each in events(spooled)] == ["participant.joined", "participant.left"]
 
 
+def test_who_was_taken_for_gone_and_is_not_can_leave(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    """A connection that begins while somebody comes sees only some of whom they are shown."""
+    key = now()
+    server.say(asked("first", "ann@example.org/x", id="1"))
+    server.say(to_all("first", "Ann", "ann@example.org/x", id="1", key=key))
+    assert eventually(lambda: spooled.texts == ["first"])
+    server.say(own("Bob", "bob@example.org/x"))
+    second = now()
+    for to in ("bob@example.org/x", "ann@example.org/x"):
+        server.say(to_all("second", "Bob", to, id="2", key=second))
+    server.say(own("Ann", "ann@example.org/x", " type='unavailable'"))
+    server.say(to_all("third", "Bob", "bob@example.org/x", id="3", key=now()))
+    assert eventually(lambda: spooled.texts == ["first", "second", "third"])
+    told = [(each.type.partition(".")[2], each.data.actor.address.partition("@")[0]) for each in events(spooled)]
+    assert told[1:] == [
+        ("left", "ann"),
+        ("joined", "bob"),
+        ("joined", "ann"),
+        ("sent", "bob"),
+        ("left", "ann"),
+        ("sent", "bob"),
+    ]
+
+
 def test_history_is_told_to_nobody_again(source: ComponentSource, server: ComponentServer, spooled: Spooled) -> None:
     key, late = now(), "<delay xmlns='urn:xmpp:delay' from='team@rooms.example.org' stamp='2026-01-01T10:00:00Z'/>"
     for number in (1, 2):

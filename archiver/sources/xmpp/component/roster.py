@@ -119,6 +119,7 @@ class Room:
         if self.present is None or real in self.present:
             return False
         self.present.add(real)
+        self._went.discard(real)
         return True
 
     def settle(self, held: Held) -> tuple[Person, ...]:
