@@ -1,4 +1,4 @@
-"""A talk that ejabberd's own mod_service_log tells of, into real mailboxes. It tells nothing twice, and keeps nothing."""
+"""A talk that ejabberd's own mod_service_log tells of, into real mailboxes. It tells nothing twice, keeps nothing."""
 
 from __future__ import annotations
 
