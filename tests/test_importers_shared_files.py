@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -246,3 +248,20 @@ def test_what_was_sent_may_be_of_any_kind_where_nothing_else_lies(
     captured.sort(key=lambda each: each.time)
     assert [bool(each.attached) for each in captured] == [True] * len(SENT) + [False] * len(OTHERS)
     assert {each.why for each in leavings.told} <= {"links that lead out of the folder", "links to files"}
+
+
+@pytest.mark.parametrize("pack", ["zip", "tar"])
+def test_a_name_of_an_archive_that_no_file_can_have_is_left_out(pack: str, tmp_path: Path) -> None:
+    """It has thousands of folders, and each would be looked at and remembered."""
+    path, name = tmp_path / f"a.{pack}", "a/" * 3_000 + "x.bin"
+    if pack == "zip":
+        with zipfile.ZipFile(path, "w") as zip_:
+            zip_.writestr(name, "x")
+    else:
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+            tar.addfile(tarfile.TarInfo(name))
+    leavings = Leavings()
+    assert not recognise([path], leave=leavings).found
+    assert [(each.why, each.count) for each in leavings.told] == [
+        ("in archives: a name too long to be one of a file", 1)
+    ]

@@ -22,6 +22,8 @@ from archiver.importers.swelling import bounded
 MEMBERS = 2_000_000
 """Files in one archive: years of a large workspace are some hundred thousand."""
 ENCRYPTED = "encrypted"
+NAME = 4096
+"""Bytes of a member's path: no system has longer ones, and what looks at each folder of one would take hours."""
 HEADER = 1024 * 1024
 """Bytes of a long name, or of a member's pax records: paths end at 4 KiB."""
 _SKIP = 1024 * 1024
@@ -285,6 +287,8 @@ def _why_not(name: str) -> str:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or "\0" in name or not name:
         return "a name that leads out of the archive"
+    if len(name.encode("utf-8", "surrogateescape")) > NAME:
+        return "a name too long to be one of a file"
     return ""
 
 

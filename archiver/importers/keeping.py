@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from re import Pattern
 from typing import Protocol, runtime_checkable
@@ -33,22 +34,21 @@ class Namer(Protocol):
 def named_along(documents: Iterable[tuple[Document, object]], files: Collection[Document]) -> set[tuple[str, str]]:
     """Which of these files, by tree and path, any of the documents names; asked where such lie below its folder."""
     there = {(each.tree.place, each.within) for each in files}
-    folders = {(place, folder) for place, within in there for folder in _folders(within)}
+    in_order = sorted(there)
     found: set[tuple[str, str]] = set()
     for document, importer in documents:
         place, folder = document.tree.place, _folder(document)
-        if isinstance(importer, Namer) and (place, folder) in folders:
+        if isinstance(importer, Namer) and _is_any_below(in_order, place, folder):
             paths = (f"{folder}/{name}".removeprefix("/") for name in importer.named(document))
             with suppress(*DAMAGED, ArchiverError, OSError):  # what was named before it broke off counts
                 found.update((place, path) for path in paths if (place, path) in there)
     return found
 
 
-def _folders(within: str) -> Iterator[str]:
-    """All that a path lies in."""
-    while within:
-        within = within.rpartition("/")[0]
-        yield within
+def _is_any_below(in_order: Sequence[tuple[str, str]], place: str, folder: str) -> bool:
+    below = folder and f"{folder}/"
+    at = bisect_left(in_order, (place, below))
+    return at < len(in_order) and in_order[at][0] == place and in_order[at][1].startswith(below)
 
 
 def _folder(document: Document) -> str:
