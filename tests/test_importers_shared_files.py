@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,8 @@ from archiver.events import Captured, ndjson
 from archiver.importers import Options, Reading, importer
 from archiver.importers.document import Document
 from archiver.importers.leaving import Leavings
-from archiver.importers.recognising import chosen, documents_at, guess, recognise
+from archiver.importers.ndjson import Events
+from archiver.importers.recognising import chosen, document_at, documents_at, guess, recognise
 
 REFUSED = (
     "../ann/private.json",
@@ -265,3 +267,15 @@ def test_a_name_of_an_archive_that_no_file_can_have_is_left_out(pack: str, tmp_p
     assert [(each.why, each.count) for each in leavings.told] == [
         ("in archives: a name too long to be one of a file", 1)
     ]
+
+
+def test_a_path_as_long_as_a_line_may_be_takes_no_more_memory_than_the_line(tmp_path: Path) -> None:
+    """`finditer` remembers each step of a repetition until its end."""
+    path, size = tmp_path / "a.ndjson", 2 * 1024 * 1024
+    path.write_bytes(b'{"specversion": "1.0", "path": "%s"}\n{"path": "b.pdf"}\n' % (b"a" * size))
+    tracemalloc.start()
+    try:
+        assert list(Events().named(document_at(path))) == ["b.pdf"]
+        assert tracemalloc.get_traced_memory()[1] < 8 * size
+    finally:
+        tracemalloc.stop()

@@ -18,7 +18,8 @@ UNREADABLE_LIMIT = 1_000
 """Lines of one file that are set aside one by one, unless more of it are events."""
 LOOKED_THROUGH = 1_000_000
 """Lines of one file that are looked through for the files they name, before any is read."""
-_PATH = re.compile(rb'"path"\s*:\s*("(?:[^"\\]|\\.)*")')
+_PATH = re.compile(rb'"path"\s*:\s*("(?:[^"\\]|\\.){0,4096}")')
+"""Bounded: each repetition takes memory until the end is found."""
 
 
 class Events:
