@@ -252,6 +252,16 @@ def test_what_was_sent_may_be_of_any_kind_where_nothing_else_lies(
     assert {each.why for each in leavings.told} <= {"links that lead out of the folder", "links to files"}
 
 
+def test_a_chat_does_not_get_a_log_that_begins_with_a_day(tmp_path: Path) -> None:
+    chat = tmp_path / "WhatsApp Chat with Eve.txt"
+    chat.write_text("25/06/20, 10:00 - Eve: 01122023-board.log (file attached)\n")
+    (tmp_path / "01122023-board.log").write_bytes(b"[10:00] <ann> secret\n")
+    assert set(recognise([tmp_path]).found) == {"whatsapp", "irc"}
+    (document,) = [each for each in documents_at([tmp_path]) if each.name == chat.name]
+    pieces = importer("whatsapp").read(document, Options(), Reading(RECEIVED))
+    assert not any(each.attached for each in pieces if isinstance(each, Captured))
+
+
 @pytest.mark.parametrize("pack", ["zip", "tar"])
 def test_a_name_of_an_archive_that_no_file_can_have_is_left_out(pack: str, tmp_path: Path) -> None:
     """It has thousands of folders, and each would be looked at and remembered."""

@@ -13,8 +13,8 @@ _BEFORE = r"(?<![\u200e ])[\u200e ]*"
 """All the blanks before something: looked for from their first on only, else many of them take hours."""
 ATTACHED = re.compile(rf"^(?P<note>.*?){_BEFORE}<[^<>:]{{2,30}}[:：] ?(?P<file>[^<>/\\]+\.\w{{1,5}})>$", re.DOTALL)
 FILE = re.compile(r"^(?P<file>[^/\\\n]+\.\w{1,5}) \([^()]{3,40}\)(?:\n(?P<note>.*))?$", re.DOTALL)
-KEPT = re.compile(r"0\d{7}-[^/]+|(?:AUD|DOC|IMG|PTT|STK|VID)-\d{8}-WA\d{4,}\.[^/]+")
-"""How phones call what they write beside a chat: numbered, or by the day (no log is: its year doesn't begin with 0)."""
+KEPT = re.compile(r"00\d{6}-[^/]+|(?:AUD|DOC|IMG|PTT|STK|VID)-\d{8}-WA\d{4,}\.[^/]+")
+"""How phones call what they write beside a chat: numbered, or by the day. No log is: no day is 00, nor year."""
 _LEFT_OUT = "omitted|weggelassen|omitid[oa]|ocultad[oa]|oculto|absente?|omis|omise|omess[oa]|weggelaten"
 OMITTED = re.compile(rf"^(?:<[^<>]{{3,40}}>|\w+ (?:{_LEFT_OUT}))$", re.IGNORECASE)
 _CHANGED = "edited|bearbeitet|editó|editado|modifié|modificato|bewerkt"
