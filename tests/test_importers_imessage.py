@@ -260,6 +260,32 @@ def test_any_summary_is_a_history_or_none(blob: bytes) -> None:
     assert found is None or found.first in ("a", "b")
 
 
+def test_what_was_unsent_whole_is_gone_whatever_is_left_of_it(tmp_path: Path) -> None:
+    gone: dict[str, Any] = {"text": "", "date_edited": EDITED, "message_summary_info": parted([1], [0])}
+    path = database(tmp_path / "chat.db", gone, gone | {"subject": "Hi"})
+    with sqlite3.connect(path) as base:
+        base.execute("INSERT INTO attachment VALUES (1, '~/Library/Messages/Attachments/p.heic', NULL, NULL)")
+        base.execute("INSERT INTO message_attachment_join VALUES (1, 1)")
+    base.close()
+    assert [each.type for each in events(path)] == ["message.sent", "message.retracted"] * 2
+
+
+def test_an_edit_at_no_time_spoils_nothing_else(tmp_path: Path) -> None:
+    said = {"0": [{"d": at, "t": b"x"} for at in (1e305, -1e305)]}
+    path = database(
+        tmp_path / "chat.db",
+        {"text": "now", "date_edited": EDITED, "message_summary_info": summary(ec=said)},
+        {"text": "next"},
+    )
+    assert [each.data.message and each.data.message.text for each in events(path)] == ["now", "now", "next"]
+
+
+def test_a_text_that_a_summary_names_often_is_not_told_as_often() -> None:
+    entry = {"d": float(START), "t": b"x" * 100_000}
+    often = plistlib.dumps({"ec": {"0": [entry] * 2_000}, "otr": {"0": {"le": 1}}}, fmt=plistlib.FMT_BINARY)
+    assert len(often) < 400_000 and history_of(often, "x") is None
+
+
 def test_attachments_lie_beside_it_and_nowhere_else(tmp_path: Path) -> None:
     path = database(tmp_path / "chat.db", {"text": "a"}, {"text": "b"})
     (tmp_path / "Attachments" / "0a").mkdir(parents=True)

@@ -201,10 +201,11 @@ class _Phone:
         first = history.first if history is not None else words
         message = Message(guid, f"{subject}{first}", in_reply_to=answered, thread=answered)
         shared = tuple(each.attachment for each in files) or None
+        is_empty = row.date_edited and not (subject or words or files)
         yield room.event(guid, SENT, at, actor, message=message, attachments=shared)
         if history is not None and history.unsent and history.left:
             yield from self._unsent(row, room, at, actor, history.unsent)
-        elif row.date_retracted or (row.date_edited and not subject and not words and not files):
+        elif row.date_retracted or is_empty or (history is not None and history.is_gone):
             gone = self._time(row.date_retracted or row.date_edited)
             yield room.event(f"{guid}/retracted", RETRACTED, gone, actor, message=Message(guid))
             return

@@ -8,7 +8,6 @@ other. Source: imessage-exporter, edited.rs.
 
 from __future__ import annotations
 
-import math
 import plistlib
 from typing import Any, NamedTuple
 
@@ -16,6 +15,11 @@ from archiver.importers.imessage.body import plain, text_of
 
 LIMIT = 1024 * 1024
 PARTS = 1_000
+TOLD = 16 * 1024 * 1024
+"""Characters that a history may take at most: every edit tells the whole text, and a property list may name one value
+any number of times."""
+_END = 1e12
+"""Seconds: years that no calendar has. Compared, as no number is less than it that is none."""
 _ENDS = ("\r", "\n")
 """What may part a text from what follows it."""
 
@@ -36,15 +40,22 @@ class History(NamedTuple):
     unsent: dict[int, str]
     left: bool
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was unsent whole, whatever the database still has of it."""
+        return bool(self.unsent) and not self.left
+
 
 def history_of(summary: object, text: str) -> History | None:
     """What happened to a message that says `text` now; None where that can't be told."""
     found = _read(summary)
     edited = {number: texts for number, texts in _numbered(found.get("ec")).items() if isinstance(texts, list)}
+    if sum(map(len, edited.values())) * (len(text) + _size(summary)) > TOLD:
+        return None
     edits = {number: _versions(texts) for number, texts in edited.items()}
     lengths = {number: _length(part) for number, part in _numbered(found.get("otr")).items()} or dict.fromkeys(edits, 0)
-    taken = found.get("rp")
-    gone = {each for each in taken if isinstance(each, int) and each in lengths} if isinstance(taken, list) else set()
+    taken = found["rp"] if isinstance(found.get("rp"), list) else []
+    gone = {int(each) for each in taken if isinstance(each, int) and each in lengths}
     living = {number: length for number, length in sorted(lengths.items()) if number not in gone}
     known = {number: versions for number, versions in edits.items() if number in living}
     parts = _parts(text, living, known) if all(known.values()) else None
@@ -91,6 +102,10 @@ def _joined(parts: dict[int, str]) -> str:
     return "\n".join(filter(None, map(plain, parts.values())))
 
 
+def _size(summary: object) -> int:
+    return len(summary) if isinstance(summary, bytes) else 0
+
+
 def _read(summary: object) -> dict[Any, Any]:
     if not isinstance(summary, bytes) or len(summary) > LIMIT:
         return {}
@@ -127,6 +142,6 @@ def _version(entry: object) -> Version | None:
         return None
     at, body = entry.get("d"), entry.get("t")
     text = text_of(body) if isinstance(body, bytes) else None
-    if not isinstance(at, int | float) or not math.isfinite(at) or text is None:
+    if not isinstance(at, int | float) or not abs(at) < _END or text is None:
         return None
     return Version(at, text)
