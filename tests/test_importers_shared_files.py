@@ -252,6 +252,58 @@ def test_what_was_sent_may_be_of_any_kind_where_nothing_else_lies(
     assert {each.why for each in leavings.told} <= {"links that lead out of the folder", "links to files"}
 
 
+WORDS = "25/06/20, 10:00 - Ann: hi\n"
+POSTS = (Path(__file__).parent.parent / "fixtures" / "mattermost" / "compliance" / "posts.csv").read_bytes()
+
+
+def zipped(path: Path, content: str) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("WhatsApp Chat with Ann.txt", content)
+
+
+@pytest.mark.parametrize("by_star", [False, True])
+def test_an_export_that_was_sent_is_no_input_packed_or_marked(by_star: bool, tmp_path: Path) -> None:
+    """Nor is an archive that can't be read a fault, every night."""
+    (tmp_path / "result.json").write_text(json.dumps(telegram(("files/a.zip",))))
+    kept = tmp_path / "files"
+    kept.mkdir()
+    zipped(kept / "a.zip", WORDS)
+    (kept / "posts.csv").write_bytes(POSTS)
+    (kept / "broken.zip").write_bytes(b"PK\x03\x04broken")
+    leavings = Leavings()
+    paths = sorted(tmp_path.iterdir()) if by_star else [tmp_path]
+    assert list(recognise(paths, leave=leavings).found) == ["telegram"]
+    assert not leavings.told
+    leavings = Leavings()
+    assert [each.name for each in chosen(importer("telegram"), paths, leave=leavings)] == ["result.json"]
+    assert not leavings.told
+
+
+@pytest.mark.parametrize(("export", "kept"), [("slack/export", "__uploads"), ("zulip", "uploads")])
+def test_what_was_sent_in_a_workspace_is_no_input(export: str, kept: str, tmp_path: Path) -> None:
+    root = next((Path(__file__).parent.parent / "fixtures" / export.split("/")[0]).rglob(MARK[kept])).parent
+    shutil.copytree(root, tmp_path / "in")
+    before = recognise([tmp_path / "in"]).found
+    (tmp_path / "in" / kept / "F1").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "in" / kept / "F1" / "posts.csv").write_bytes(POSTS)
+    zipped(tmp_path / "in" / kept / "F1" / "a.zip", WORDS)
+    assert recognise([tmp_path / "in"]).found.keys() == before.keys()
+
+
+MARK = {"__uploads": "users.json", "uploads": "realm.json"}
+
+
+@pytest.mark.parametrize("name", ["Groups/DM eve/messages.json", "WhatsApp Chat with Eve.txt"])
+def test_a_chat_is_read_though_a_file_was_sent_that_marks_an_export(name: str, tmp_path: Path) -> None:
+    chat = tmp_path / name
+    chat.parent.mkdir(parents=True, exist_ok=True)
+    chat.write_text(json.dumps(googlechat(("posts.csv",))) if name.endswith(".json") else WORDS)
+    (chat.parent / "posts.csv").write_bytes(POSTS)
+    found = recognise([tmp_path]).found
+    assert chat.name in [each.name for each in (*found.get("googlechat", ()), *found.get("whatsapp", ()))]
+    assert "googlechat" not in found or "mattermost-csv" not in found
+
+
 def test_a_chat_does_not_get_a_log_that_begins_with_a_day(tmp_path: Path) -> None:
     chat = tmp_path / "WhatsApp Chat with Eve.txt"
     chat.write_text("25/06/20, 10:00 - Eve: 01122023-board.log (file attached)\n")

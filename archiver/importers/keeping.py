@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -11,6 +12,8 @@ from typing import Protocol, runtime_checkable
 from archiver.events import DAMAGED
 from archiver.exceptions import ArchiverError
 from archiver.importers.document import Document
+
+_SLASH = re.compile("/")
 
 
 @runtime_checkable
@@ -55,20 +58,22 @@ def _folder(document: Document) -> str:
     return document.within.rpartition("/")[0]
 
 
-def sent_along(documents: Iterable[tuple[Document, object]]) -> Callable[[Document], bool]:
-    """Tells of any file whether it lies where one of these documents keeps what was sent; each with its importer."""
-    kept: dict[tuple[str, str], set[Pattern[str]]] = {}
+def path_of(document: Document) -> str:
+    return f"{document.tree.place}/{document.within}"
+
+
+def sent_along(documents: Iterable[tuple[Document, object]]) -> Callable[[str], bool]:
+    """Tells of any path whether it is where one of these documents keeps what was sent; each with its importer."""
+    kept: dict[str, set[Pattern[str]]] = {}
     for document, importer in documents:
         pattern = importer.kept(document) if isinstance(importer, Keeper) else None
         if pattern is not None:
-            kept.setdefault((document.tree.place, _folder(document)), set()).add(pattern)
+            kept.setdefault(path_of(document).rpartition("/")[0], set()).add(pattern)
 
-    def is_sent(document: Document) -> bool:
-        parts = document.within.split("/")
+    def is_sent(path: str) -> bool:
+        folders = ((path[: slash.start()], slash.end()) for slash in _SLASH.finditer(path)) if kept else ()
         return any(
-            pattern.fullmatch("/".join(parts[depth:])) is not None
-            for depth in range(len(parts))
-            for pattern in kept.get((document.tree.place, "/".join(parts[:depth])), ())
+            pattern.fullmatch(path, below) is not None for folder, below in folders for pattern in kept.get(folder, ())
         )
 
     return is_sent

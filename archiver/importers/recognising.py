@@ -8,6 +8,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from archiver.importers.archive import ENCRYPTED, archive_at
 from archiver.importers.document import Document, Tree
 from archiver.importers.folder import Folder
 from archiver.importers.items import SERVERS
-from archiver.importers.keeping import Keeper, named_along, sent_along
+from archiver.importers.keeping import Keeper, named_along, path_of, sent_along
 from archiver.importers.leaving import MEDIA, NO_FORMAT, SERVERS_OWN, Leave, Leavings, both, reason_of, unheeded
 from archiver.importers.protocol import Importer
 
@@ -102,11 +103,34 @@ def chosen(
     """
     leavings = Leavings()
     leave = both(leave, leavings)
-    every = tuple(documents_at(paths, foreign, leave))
-    found = _marked_of(importer, every, leave) if importer.marks else _no_files(importer, every, paths, leave)
+    holding = _Holding(leave)
+    every = tuple(documents_at(paths, foreign, holding))
+    found = _marked_of(importer, every, leave) if importer.marks else _no_files(importer, every, paths, holding)
+    holding.tell()
     if not found:
         raise _none_of(importer, paths, leavings)
     return found
+
+
+class _Holding:
+    """Keeps what is wrong with archives until it is known which of them were sent: nobody need look at those."""
+
+    def __init__(self, leave: Leave) -> None:
+        self._leave = leave
+        self._held: list[tuple[str, Callable[[], None]]] = []
+
+    def __call__(self, place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None:
+        tell = partial(self._leave, place, why, is_fault=is_fault, count=count)
+        if _is_looked_into(place):
+            self._held.append((place, tell))
+        else:
+            tell()
+
+    def tell(self, is_sent: Callable[[str], bool] = lambda place: False) -> None:
+        for place, tell in self._held:
+            if not is_sent(place):
+                tell()
+        self._held.clear()
 
 
 def _marked_of(importer: Importer, every: tuple[Document, ...], leave: Leave) -> tuple[Document, ...]:
@@ -116,16 +140,22 @@ def _marked_of(importer: Importer, every: tuple[Document, ...], leave: Leave) ->
 
 
 def _no_files(
-    importer: Importer, every: tuple[Document, ...], paths: Sequence[Path], leave: Leave
+    importer: Importer, every: tuple[Document, ...], paths: Sequence[Path], leave: _Holding
 ) -> tuple[Document, ...]:
     """Without pictures and the like, and without what was sent in these documents."""
     own = (each for each in every if isinstance(importer, Keeper) and _is_of(importer, each))
     is_sent = sent_along((each, importer) for each in own)
-    every = tuple(each for each in every if not is_sent(each))
+    leave.tell(is_sent)
+    every = tuple(each for each in every if not _is_among(each, is_sent))
     is_media = [_is_media(each) and each.tree.path(each.within) not in paths for each in every]
     for each in compress(every, is_media):
         leave(each.place, MEDIA)
     return tuple(each for each, is_none in zip(every, is_media, strict=True) if not is_none)
+
+
+def _is_among(document: Document, is_sent: Callable[[str], bool]) -> bool:
+    """Whether it was sent, by itself or in an archive."""
+    return is_sent(path_of(document)) or (document.tree.sealed and is_sent(document.tree.place))
 
 
 def _none_of(importer: Importer, paths: Sequence[Path], leavings: Leavings) -> UsageError:
@@ -153,22 +183,23 @@ def _is_media(document: Document) -> bool:
 
 def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, leave: Leave = unheeded) -> Recognised:
     """Look at every document and tell who reads it."""
-    documents = list(documents_at(paths, foreign, leave))
+    holding = _Holding(leave)
+    documents = list(documents_at(paths, foreign, holding))
     found: dict[str, list[Document]] = {}
     unknown: list[Document] = []
-    covered: set[tuple[str, str]] = set()
-    for document, importer in _marked(documents):
-        found.setdefault(importer.name, []).append(document)
-        covered.add((document.tree.place, document.within.rpartition("/")[0]))
-    looks = [_look(each) for each in documents if not _is_below(each, covered)]
+    marked = [_Look(document, importer, "") for document, importer in _marked(documents)]
+    covered = {_lies_in(each.document) for each in marked}
+    own = {path_of(each.document) for each in marked}
+    looks = marked + [_look(each) for each in documents if not _is_below(each, covered) and path_of(each) not in own]
     is_sent = sent_along((each.document, each.reader) for each in looks)
-    looks = [each for each in looks if not is_sent(each.document)]
+    holding.tell(is_sent)
+    looks = [each for each in looks if not _is_among(each.document, is_sent)]
     strange = [each.document for each in looks if each.reader is None]
     named = named_along(((each.document, each.reader) for each in looks), strange)
     for each in looks:
         if each.reader is not None:
             found.setdefault(each.reader.name, []).append(each.document)
-        elif (each.document.tree.place, each.document.within) in named:
+        elif _lies_in(each.document) in covered or (each.document.tree.place, each.document.within) in named:
             continue
         elif each.fault:
             leave(each.document.place, each.fault, is_fault=True)
@@ -214,7 +245,11 @@ def _is_below(document: Document, covered: set[tuple[str, str]]) -> bool:
     if not covered:
         return False
     parts = document.within.split("/")[:-1]
-    return any((document.tree.place, "/".join(parts[:depth])) in covered for depth in range(len(parts) + 1))
+    return any((document.tree.place, "/".join(parts[:depth])) in covered for depth in range(len(parts)))
+
+
+def _lies_in(document: Document) -> tuple[str, str]:
+    return document.tree.place, document.within.rpartition("/")[0]
 
 
 def guess(document: Document) -> Importer | None:

@@ -22,6 +22,7 @@ from archiver.importers.protocol import Options, Reading
 from archiver.importers.telling import Room, from_milliseconds, told
 
 _PAGE = re.compile(r"messages-\d+\.json")
+KEPT = re.compile(r"uploads/.+")
 _UPLOAD = re.compile(r"\[([^\]\n]*)\]\(/user_uploads/([^)\s]+)\)")
 _PERSONAL, _CHANNEL, _DIRECT_GROUP = 1, 2, 3
 
@@ -88,6 +89,9 @@ class Zulip:
     partial_presence = True
     ordered = False
     marks = frozenset(("realm.json",))
+
+    def kept(self, document: Document) -> re.Pattern[str]:
+        return KEPT
 
     def sniff(self, document: Document, head: bytes) -> bool:
         return document.name in self.marks and document.beside("messages-000001.json") is not None

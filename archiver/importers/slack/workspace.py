@@ -57,12 +57,18 @@ class Channel(Struct):
     members: list[str] = []
 
 
+KEPT = re.compile(r"__uploads/.+")
+
+
 class Slack:
     name = "slack"
     title = "Slack exports (zip or folder)"
     partial_presence = False
     ordered = False
     marks = frozenset(("users.json",))
+
+    def kept(self, document: Document) -> re.Pattern[str]:
+        return KEPT
 
     def sniff(self, document: Document, head: bytes) -> bool:
         if document.name not in self.marks or not head.lstrip().startswith(b"["):
