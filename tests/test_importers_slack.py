@@ -285,3 +285,15 @@ def test_blocks_in_blocks_end_somewhere() -> None:
     for _ in range(5_000):
         block = {"type": "x", "text": "a", "elements": [block]}
     assert shown("", None, [block], is_app=True) == "a" * DEPTH
+
+
+def test_whole_groups_and_days_in_blocks_are_told() -> None:
+    parts = [
+        {"type": "broadcast", "range": "here"},
+        {"type": "text", "text": " until "},
+        {"type": "date", "timestamp": 1720710212, "format": "{date}", "fallback": "July 11th"},
+    ]
+    said = shown(
+        "", None, [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": parts}]}], is_app=True
+    )
+    assert said == "<!here> until July 11th"

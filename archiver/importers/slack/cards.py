@@ -12,7 +12,14 @@ from typing import Any
 from archiver.importers.cards import listed, text_in, words_of
 
 DEPTH = 20
-_MARKED = {"user": ("<@{}>", "user_id"), "channel": ("<#{}>", "channel_id"), "emoji": (":{}:", "name")}
+_MARKED = {
+    "user": ("<@{}>", "user_id"),
+    "usergroup": ("<!subteam^{}>", "usergroup_id"),
+    "broadcast": ("<!{}>", "range"),
+    "channel": ("<#{}>", "channel_id"),
+    "emoji": (":{}:", "name"),
+    "date": ("{}", "fallback"),
+}
 _LINES = frozenset(("rich_text", "rich_text_list", "actions"))
 """Elements of these stand on lines of their own."""
 
