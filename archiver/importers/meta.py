@@ -113,8 +113,8 @@ class Thread(Struct):
 
 
 _CHATS = "messages"
-KEPT = re.compile(r"(?:audio|files|gifs|media|photos|videos)/[^/]+")
 """The folder of a download that holds all chats."""
+KEPT = re.compile(r"(?:audio|files|gifs|media|photos|videos)/[^/]+")
 
 
 class Meta:
