@@ -23,7 +23,17 @@ from archiver.cli import main
 from archiver.events import ndjson
 from archiver.importers import IMPORTERS
 from archiver.importers.folder import Folder
-from archiver.importers.leaving import MEDIA, NAMED, NO_FORMAT, REASONS, SERVERS_OWN, Leavings
+from archiver.importers.leaving import (
+    CHAT_S_OWN,
+    EXPECTED,
+    MEDIA,
+    NAMED,
+    NO_FORMAT,
+    REASONS,
+    SENT,
+    SERVERS_OWN,
+    Leavings,
+)
 
 Call = Callable[..., Result]
 
@@ -133,8 +143,9 @@ def test_what_came_with_an_export_is_not_left_alone_on_any_night(name: str, call
     (root / "stray.pdf").write_bytes(b"%PDF-1.4\n")
     for night in range(2):
         report = read(call, root)
-        assert left(report) == {NO_FORMAT: (1, ["stray.pdf"])}
-        assert report["skipped"] == night
+        sent = {SENT: (1, ["forwarded.eml"])} if name != "whatsapp" else {}
+        assert left(report) == {NO_FORMAT: (1, ["stray.pdf"]), **sent}
+        assert SENT in EXPECTED and report["skipped"] == night
 
 
 def test_what_mail_servers_keep_is_told_apart_and_to_nobody_at_night(call: Call, tmp_path: Path) -> None:
@@ -162,7 +173,7 @@ def test_what_tells_when_a_meeting_began_is_not_left_alone(call: Call, tmp_path:
 
 
 def test_a_chat_tells_of_its_own_files_alone(call: Call, tmp_path: Path) -> None:
-    """A file that nobody names is told, though it lies beside; a log that somebody names is read all the same."""
+    """A file that nobody names is told, though it lies beside; an export that somebody sent is told and not read."""
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "WhatsApp Chat with Eve.txt").write_text(
@@ -173,12 +184,19 @@ def test_a_chat_tells_of_its_own_files_alone(call: Call, tmp_path: Path) -> None
     for name in ("plan.pdf", "other.pdf"):
         (folder / name).write_bytes(b"%PDF-1.4\n")
     talk(folder / "ann.ndjson", "ann")
-    reports = json.loads(call("backfill", "--json", folder).stdout)
+    talk(folder / "bob.ndjson", "bob")
+    said = call("backfill", "--json", folder)
+    reports = json.loads(said.stdout)
     assert {each["documents"][0]["place"].rpartition("/")[2] for each in reports} == {
-        "ann.ndjson",
+        "bob.ndjson",
         "WhatsApp Chat with Eve.txt",
     }
-    assert left(reports[0]) == {NO_FORMAT: (1, ["other.pdf"])}
+    assert left(reports[0]) == {
+        NO_FORMAT: (1, ["other.pdf"]),
+        CHAT_S_OWN: (1, ["ann.ndjson"]),
+        SENT: (1, ["DOC-20200625-WA0001.eml"]),
+    }
+    assert CHAT_S_OWN in said.stderr
 
 
 @pytest.mark.parametrize("named", [(), ("events",)])

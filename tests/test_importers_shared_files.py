@@ -16,7 +16,7 @@ from builders import say
 from contracts.importer import RECEIVED
 
 from archiver.events import Captured, ndjson
-from archiver.importers import Options, Reading, importer
+from archiver.importers import Options, Reading, importer, leaving
 from archiver.importers.document import Document
 from archiver.importers.leaving import Leavings
 from archiver.importers.ndjson import Events
@@ -249,7 +249,8 @@ def test_what_was_sent_may_be_of_any_kind_where_nothing_else_lies(
     captured = [each for each in pieces if isinstance(each, Captured) and each.event.type == "message.sent"]
     captured.sort(key=lambda each: each.time)
     assert [bool(each.attached) for each in captured] == [True] * len(SENT) + [False] * len(OTHERS)
-    assert {each.why for each in leavings.told} <= {"links that lead out of the folder", "links to files"}
+    told = {each.why for each in leavings.told} - {"links that lead out of the folder", "links to files"}
+    assert told == (set() if named else {leaving.SENT})
 
 
 WORDS = "25/06/20, 10:00 - Ann: hi\n"
@@ -273,7 +274,7 @@ def test_an_export_that_was_sent_is_no_input_packed_or_marked(by_star: bool, tmp
     leavings = Leavings()
     paths = sorted(tmp_path.iterdir()) if by_star else [tmp_path]
     assert list(recognise(paths, leave=leavings).found) == ["telegram"]
-    assert not leavings.told
+    assert [(each.why, each.count) for each in leavings.told] == [(leaving.SENT, 2)]
     leavings = Leavings()
     assert [each.name for each in chosen(importer("telegram"), paths, leave=leavings)] == ["result.json"]
     assert not leavings.told
@@ -305,10 +306,17 @@ def test_a_chat_is_read_though_a_file_was_sent_that_marks_an_export(name: str, t
 
 
 def test_a_chat_does_not_get_a_log_that_begins_with_a_day(tmp_path: Path) -> None:
+    """Nor can it keep one from being read unnoticed."""
     chat = tmp_path / "WhatsApp Chat with Eve.txt"
     chat.write_text("25/06/20, 10:00 - Eve: 01122023-board.log (file attached)\n")
     (tmp_path / "01122023-board.log").write_bytes(b"[10:00] <ann> secret\n")
-    assert set(recognise([tmp_path]).found) == {"whatsapp", "irc"}
+    leavings = Leavings()
+    assert set(recognise([tmp_path], leave=leavings).found) == {"whatsapp"}
+    assert [(each.why, each.such) for each in leavings.told] == [
+        (leaving.CHAT_S_OWN, [f"{tmp_path}/01122023-board.log"])
+    ]
+    assert leaving.CHAT_S_OWN not in leaving.EXPECTED
+    assert set(recognise([tmp_path / "01122023-board.log"]).found) == {"irc"}
     (document,) = [each for each in documents_at([tmp_path]) if each.name == chat.name]
     pieces = importer("whatsapp").read(document, Options(), Reading(RECEIVED))
     assert not any(each.attached for each in pieces if isinstance(each, Captured))

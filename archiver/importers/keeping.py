@@ -35,23 +35,28 @@ class Namer(Protocol):
 
 
 def named_along(documents: Iterable[tuple[Document, object]], files: Collection[Document]) -> set[tuple[str, str]]:
-    """Which of these files, by tree and path, any of the documents names; asked where such lie below its folder."""
+    """Which of these files, by tree and path, any of the documents names; asked where others lie below its folder."""
     there = {(each.tree.place, each.within) for each in files}
     in_order = sorted(there)
     found: set[tuple[str, str]] = set()
     for document, importer in documents:
-        place, folder = document.tree.place, _folder(document)
-        if isinstance(importer, Namer) and _is_any_below(in_order, place, folder):
-            paths = (f"{folder}/{name}".removeprefix("/") for name in importer.named(document))
+        place, folder, own = document.tree.place, _folder(document), (document.tree.place, document.within)
+        if isinstance(importer, Namer) and _is_another_below(in_order, place, folder, own):
+            paths = ((place, f"{folder}/{name}".removeprefix("/")) for name in importer.named(document))
             with suppress(*DAMAGED, ArchiverError, OSError):  # what was named before it broke off counts
-                found.update((place, path) for path in paths if (place, path) in there)
+                found.update(each for each in paths if each in there and each != own)
     return found
 
 
-def _is_any_below(in_order: Sequence[tuple[str, str]], place: str, folder: str) -> bool:
+def sent_among(documents: Iterable[tuple[Document, object]], files: Collection[Document]) -> set[tuple[str, str]]:
+    """Those of the files that were sent in one of the documents, which keeps such among whatever lies beside it."""
+    return named_along(((document, each) for document, each in documents if isinstance(each, Keeper)), files)
+
+
+def _is_another_below(in_order: Sequence[tuple[str, str]], place: str, folder: str, own: tuple[str, str]) -> bool:
     below = folder and f"{folder}/"
     at = bisect_left(in_order, (place, below))
-    return at < len(in_order) and in_order[at][0] == place and in_order[at][1].startswith(below)
+    return any(each[0] == place and each[1].startswith(below) and each != own for each in in_order[at : at + 2])
 
 
 def _folder(document: Document) -> str:

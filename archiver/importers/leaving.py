@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct, structs
@@ -17,7 +18,9 @@ OTHER = "for other reasons"
 NO_FORMAT = "of no known format; taken only where a conversation names them"
 MEDIA = "pictures, sounds and the like; taken where a conversation names them"
 SERVERS_OWN = "what mail servers and our own exports keep beside mails"
-EXPECTED = frozenset((MEDIA, SERVERS_OWN))
+SENT = "of a known format, where a chat keeps what was sent in it; name it alone to read it"
+CHAT_S_OWN = "of a known format, but sent in a chat that lies beside it and names it; name it alone to read it"
+EXPECTED = frozenset((MEDIA, SERVERS_OWN, SENT))
 """Nobody need look at these."""
 
 
@@ -55,6 +58,28 @@ class Leavings:
     def told(self) -> list[Left]:
         """Those that ask for attention first."""
         return sorted(self._found.values(), key=lambda each: not each.is_fault)
+
+
+class Holding:
+    """Keeps what is wrong with archives until it is known which of them were sent: nobody need look at those."""
+
+    def __init__(self, leave: Leave, is_archive: Callable[[str], bool]) -> None:
+        self._leave = leave
+        self._is_archive = is_archive
+        self._held: list[tuple[str, Callable[[], None]]] = []
+
+    def __call__(self, place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None:
+        tell = partial(self._leave, place, why, is_fault=is_fault, count=count)
+        if self._is_archive(place):
+            self._held.append((place, tell))
+        else:
+            tell()
+
+    def tell(self, is_sent: Callable[[str], bool] = lambda place: False) -> None:
+        for place, tell in self._held:
+            if not is_sent(place):
+                tell()
+        self._held.clear()
 
 
 def reason_of(fault: Exception) -> str:

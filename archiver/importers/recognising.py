@@ -8,7 +8,6 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +21,20 @@ from archiver.importers.archive import ENCRYPTED, archive_at
 from archiver.importers.document import Document, Tree
 from archiver.importers.folder import Folder
 from archiver.importers.items import SERVERS
-from archiver.importers.keeping import Keeper, named_along, path_of, sent_along
-from archiver.importers.leaving import MEDIA, NO_FORMAT, SERVERS_OWN, Leave, Leavings, both, reason_of, unheeded
+from archiver.importers.keeping import Keeper, named_along, path_of, sent_along, sent_among
+from archiver.importers.leaving import (
+    CHAT_S_OWN,
+    MEDIA,
+    NO_FORMAT,
+    SENT,
+    SERVERS_OWN,
+    Holding,
+    Leave,
+    Leavings,
+    both,
+    reason_of,
+    unheeded,
+)
 from archiver.importers.protocol import Importer
 
 HEAD = 4096
@@ -103,34 +114,13 @@ def chosen(
     """
     leavings = Leavings()
     leave = both(leave, leavings)
-    holding = _Holding(leave)
+    holding = Holding(leave, _is_looked_into)
     every = tuple(documents_at(paths, foreign, holding))
     found = _marked_of(importer, every, leave) if importer.marks else _no_files(importer, every, paths, holding)
     holding.tell()
     if not found:
         raise _none_of(importer, paths, leavings)
     return found
-
-
-class _Holding:
-    """Keeps what is wrong with archives until it is known which of them were sent: nobody need look at those."""
-
-    def __init__(self, leave: Leave) -> None:
-        self._leave = leave
-        self._held: list[tuple[str, Callable[[], None]]] = []
-
-    def __call__(self, place: str, why: str, *, is_fault: bool = False, count: int = 1) -> None:
-        tell = partial(self._leave, place, why, is_fault=is_fault, count=count)
-        if _is_looked_into(place):
-            self._held.append((place, tell))
-        else:
-            tell()
-
-    def tell(self, is_sent: Callable[[str], bool] = lambda place: False) -> None:
-        for place, tell in self._held:
-            if not is_sent(place):
-                tell()
-        self._held.clear()
 
 
 def _marked_of(importer: Importer, every: tuple[Document, ...], leave: Leave) -> tuple[Document, ...]:
@@ -140,7 +130,7 @@ def _marked_of(importer: Importer, every: tuple[Document, ...], leave: Leave) ->
 
 
 def _no_files(
-    importer: Importer, every: tuple[Document, ...], paths: Sequence[Path], leave: _Holding
+    importer: Importer, every: tuple[Document, ...], paths: Sequence[Path], leave: Holding
 ) -> tuple[Document, ...]:
     """Without pictures and the like, and without what was sent in these documents."""
     own = (each for each in every if isinstance(importer, Keeper) and _is_of(importer, each))
@@ -183,7 +173,7 @@ def _is_media(document: Document) -> bool:
 
 def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, leave: Leave = unheeded) -> Recognised:
     """Look at every document and tell who reads it."""
-    holding = _Holding(leave)
+    holding = Holding(leave, _is_looked_into)
     documents = list(documents_at(paths, foreign, holding))
     found: dict[str, list[Document]] = {}
     unknown: list[Document] = []
@@ -193,13 +183,21 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, le
     looks = marked + [_look(each) for each in documents if not _is_below(each, covered) and path_of(each) not in own]
     is_sent = sent_along((each.document, each.reader) for each in looks)
     holding.tell(is_sent)
-    looks = [each for each in looks if not _is_among(each.document, is_sent)]
-    strange = [each.document for each in looks if each.reader is None]
-    named = named_along(((each.document, each.reader) for each in looks), strange)
-    for each in looks:
+    sent, looks = _parted(looks, lambda each: _is_among(each.document, is_sent))
+    for each in sent:
         if each.reader is not None:
+            leave(each.document.place, SENT)
+    known, strange = _parted(looks, lambda each: each.reader is not None)
+    read = [(each.document, each.reader) for each in known]
+    among = sent_among(read, [each.document for each in known])
+    named = named_along(read, [each.document for each in strange])
+    for each in looks:
+        at = (each.document.tree.place, each.document.within)
+        if at in among:
+            leave(each.document.place, CHAT_S_OWN)
+        elif each.reader is not None:
             found.setdefault(each.reader.name, []).append(each.document)
-        elif _lies_in(each.document) in covered or (each.document.tree.place, each.document.within) in named:
+        elif _lies_in(each.document) in covered or at in named:
             continue
         elif each.fault:
             leave(each.document.place, each.fault, is_fault=True)
@@ -207,6 +205,14 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, le
             unknown.append(each.document)
             leave(each.document.place, _why_unknown(each.document))
     return Recognised({name: tuple(each) for name, each in found.items()}, tuple(unknown))
+
+
+def _parted(looks: Iterable[_Look], test: Callable[[_Look], bool]) -> tuple[list[_Look], list[_Look]]:
+    """Those for which it holds, and the others."""
+    parts: tuple[list[_Look], list[_Look]] = ([], [])
+    for each in looks:
+        parts[not test(each)].append(each)
+    return parts
 
 
 def _why_unknown(document: Document) -> str:

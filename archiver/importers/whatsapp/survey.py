@@ -93,6 +93,8 @@ def person_of(name: str) -> Participant:
 def files_named(document: Document) -> Iterator[str]:
     """The names of files that a chat tells of, wherever they are."""
     for line in text_lines(document, charset_of(Options())):
+        if b")" not in line.raw and b">" not in line.raw:  # what few lines have is told soon
+            continue
         found = start(line.text)
         author = author_of(found.text) if found is not None else None
         text = bare(author[1] if author is not None else line.text)

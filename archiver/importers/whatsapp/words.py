@@ -11,8 +11,8 @@ _WITH = "with|mit|con|avec|com|met|med|z|-|–"
 TITLE = re.compile(rf"(?:WhatsApp|Signal)[^-–]*? (?:{_WITH}) (?P<name>.+?)(?:\.txt|\.zip)?$")
 _BEFORE = r"(?<![\u200e ])[\u200e ]*"
 """All the blanks before something: looked for from their first on only, else many of them take hours."""
-ATTACHED = re.compile(rf"^(?P<note>.*?){_BEFORE}<[^<>:]{{2,30}}[:：] ?(?P<file>[^<>/\\]+\.\w{{1,5}})>$", re.DOTALL)
-FILE = re.compile(r"^(?P<file>[^/\\\n]+\.\w{1,5}) \([^()]{3,40}\)(?:\n(?P<note>.*))?$", re.DOTALL)
+ATTACHED = re.compile(rf"^(?P<note>.*?){_BEFORE}<[^<>:]{{2,30}}[:：] ?(?P<file>[^<>/\\]+\.\w{{1,12}})>$", re.DOTALL)
+FILE = re.compile(r"^(?P<file>[^/\\\n]+\.\w{1,12}) \([^()]{3,40}\)(?:\n(?P<note>.*))?$", re.DOTALL)
 KEPT = re.compile(r"00\d{6}-[^/]+|(?:AUD|DOC|IMG|PTT|STK|VID)-\d{8}-WA\d{4,}\.[^/]+")
 """How phones call what they write beside a chat: numbered, or by the day. No log is: no day is 00, nor year."""
 _LEFT_OUT = "omitted|weggelassen|omitid[oa]|ocultad[oa]|oculto|absente?|omis|omise|omess[oa]|weggelaten"
