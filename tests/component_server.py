@@ -28,6 +28,7 @@ class ComponentServer:
         self.opened = 0
         self._here: socket.socket | None = None
         self._ended = False
+        self._letting_in = threading.Lock()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -48,16 +49,19 @@ class ComponentServer:
                 connection.sendall(f"{error}</stream:stream>".encode())
                 connection.close()
                 return
-            connection.sendall(b"<handshake/>")
-            self._here = connection
-            self.opened += 1
+            with self._letting_in:  # who is in is spoken to, not who was before
+                connection.sendall(b"<handshake/>")
+                self._here = connection
+                self.opened += 1
             while data := connection.recv(65536):
                 self.heard.append(data.decode())
 
     def say(self, text: str | bytes) -> None:
         assert eventually(lambda: self._here)
-        assert self._here is not None
-        self._here.sendall(text.encode() if isinstance(text, str) else text)
+        with self._letting_in:
+            here = self._here
+        assert here is not None
+        here.sendall(text.encode() if isinstance(text, str) else text)
 
     def drop(self) -> None:
         here, self._here = self._here, None
