@@ -432,16 +432,97 @@ def test_what_was_sent_before_the_connection_and_got_after_it_belongs_to_the_gap
     assert far.data.actor.address == f"{ROOM}/Far"
 
 
-def test_who_dropped_off_unseen_is_gone_once_somebody_comes(
+def said_to(text: str, sender: str, *receivers: str, key: int | None = None) -> str:
+    """What one says, and the copies of those who get it."""
+    key, nick = key or now(), sender.title()
+    copies = "".join(to_all(text, nick, f"{each}@example.org/x", id=text, key=key) for each in receivers)
+    return asked(text, f"{sender}@example.org/x", id=text) + copies
+
+
+def gone(nick: str, to: str) -> str:
+    return own(nick, to, " type='unavailable'")
+
+
+def happened(spooled: Spooled) -> list[tuple[str, str]]:
+    return [(each.type.partition(".")[2], each.data.actor.address.partition("@")[0]) for each in events(spooled)]
+
+
+def test_who_gets_no_copy_has_left(source: ComponentSource, server: ComponentServer, spooled: Spooled) -> None:
+    """Without a sign that they did: nobody is told of one who is the last to drop off, or whose leaving was missed."""
+    server.say(own("Ann", "ann@example.org/x") + own("Bob", "bob@example.org/x"))
+    server.say(said_to("one", "bob", "ann", "bob"))
+    assert eventually(lambda: spooled.texts == ["one"])
+    server.say(said_to("two", "bob", "bob"))
+    assert eventually(lambda: ("left", "ann") in happened(spooled))
+    server.say(gone("Ann", "ann@example.org/x") + said_to("three", "bob", "bob"))
+    assert eventually(lambda: "three" in spooled.texts)
+    time.sleep(1.5)
+    server.say(said_to("four", "bob", "bob", "ann"))
+    assert eventually(lambda: "four" in spooled.texts)
+    sent = ("sent", "bob")
+    comings = [("joined", "ann"), ("joined", "bob")]
+    assert happened(spooled) == [*comings, sent, ("left", "ann"), sent, sent, ("joined", "ann"), sent]
+
+
+def test_who_misses_one_message_and_gets_the_next_was_away(
     source: ComponentSource, server: ComponentServer, spooled: Spooled
 ) -> None:
-    server.say(own("Ann", "ann@example.org/x") + own("Bob", "bob@example.org/y"))
-    assert eventually(lambda: len(events(spooled)) == 2 or len(events(spooled)) == 3)
-    told = [(each.type, each.data.actor.address) for each in events(spooled)]
-    assert told == [
-        ("participant.joined", "ann@example.org"),
-        ("participant.left", "ann@example.org"),
-        ("participant.joined", "bob@example.org"),
+    server.say(said_to("one", "bob", "ann", "bob"))
+    assert eventually(lambda: spooled.texts == ["one"])
+    server.say(said_to("two", "bob", "bob") + said_to("three", "bob", "ann", "bob"))
+    assert eventually(lambda: len(happened(spooled)) == 5)
+    assert happened(spooled)[1:] == [("left", "ann"), ("sent", "bob"), ("joined", "ann"), ("sent", "bob")]
+
+
+def test_what_reaches_one_alone_says_nothing_of_the_others(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    key, late = now(), "<delay xmlns='urn:xmpp:delay' from='team@rooms.example.org' stamp='2026-01-01T10:00:00Z'/>"
+    server.say(said_to("one", "bob", "ann", "bob", key=key))
+    assert eventually(lambda: spooled.texts == ["one"])
+    ann = "ann@example.org/x"
+    whisper = to_all("psst", "Bob", ann, id="w", key=None).replace("groupchat", "chat")
+    subject = to_all("", "Bob", ann, id="s", key=None).replace("<body></body>", "<subject>Tea</subject>")
+    event = "<event xmlns='http://jabber.org/protocol/pubsub#event'/>"
+    subscribed = to_all("sub", "Bob", "sue@example.org", id="m", key=key, more=event).replace("groupchat", "normal")
+    server.say(whisper + subject + subscribed)
+    server.say(to_all("late", "Bob", ann, id="l", key=now(), more=late))
+    server.say(to_all("later", "Bob", ann, id="n", key=None, more=late))
+    assert settled(server, source)
+    time.sleep(1.5)
+    assert {what for what, _ in happened(spooled)} <= {"sent", "topic.changed"}
+    assert "psst" in spooled.texts
+
+
+def test_who_got_no_copy_before_the_connection_broke_may_have_been_there(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    server.say(said_to("one", "bob", "ann", "bob"))
+    assert eventually(lambda: spooled.texts == ["one"])
+    server.say(said_to("two", "bob", "bob"))
+    assert settled(server, source)
+    server.drop()
+    assert eventually(lambda: server.opened == 2 and source.up)
+    assert happened(spooled) == [("sent", "bob")] * 2
+
+
+def test_who_changes_their_nick_or_state_was_there_before(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    """After a connection they are known by what they got; their own presence looks as if they came."""
+    server.say(said_to("one", "ann", "ann", "bob", "cid") + said_to("two", "bob", "ann", "bob", "cid"))
+    renamed = own("Bob", "bob@example.org/x", " type='unavailable'", "303 110").replace("<item ", "<item nick='Bo' ")
+    server.say(renamed + own("Bo", "bob@example.org/x") + own("Ann", "ann@example.org/x"))
+    server.say(said_to("three", "cid", "ann", "bob", "cid"))
+    server.say(gone("Cid", "cid@example.org/x") + said_to("four", "ann", "ann", "bob"))
+    assert eventually(lambda: len(spooled.texts) == 4)
+    assert happened(spooled) == [
+        ("sent", "ann"),
+        ("sent", "bob"),
+        ("renamed", "bob"),
+        ("sent", "cid"),
+        ("left", "cid"),
+        ("sent", "ann"),
     ]
 
 
@@ -457,27 +538,12 @@ def test_who_is_there_twice_leaves_once(source: ComponentSource, server: Compone
 def test_who_was_taken_for_gone_and_is_not_can_leave(
     source: ComponentSource, server: ComponentServer, spooled: Spooled
 ) -> None:
-    """A connection that begins while somebody comes sees only some of whom they are shown."""
-    key = now()
-    server.say(asked("first", "ann@example.org/x", id="1"))
-    server.say(to_all("first", "Ann", "ann@example.org/x", id="1", key=key))
-    assert eventually(lambda: spooled.texts == ["first"])
-    server.say(own("Bob", "bob@example.org/x"))
-    second = now()
-    for to in ("bob@example.org/x", "ann@example.org/x"):
-        server.say(to_all("second", "Bob", to, id="2", key=second))
-    server.say(own("Ann", "ann@example.org/x", " type='unavailable'"))
-    server.say(to_all("third", "Bob", "bob@example.org/x", id="3", key=now()))
-    assert eventually(lambda: spooled.texts == ["first", "second", "third"])
-    told = [(each.type.partition(".")[2], each.data.actor.address.partition("@")[0]) for each in events(spooled)]
-    assert told[1:] == [
-        ("left", "ann"),
-        ("joined", "bob"),
-        ("joined", "ann"),
-        ("sent", "bob"),
-        ("left", "ann"),
-        ("sent", "bob"),
-    ]
+    server.say(said_to("one", "bob", "ann", "bob"))
+    server.say(gone("Ann", "ann@example.org/x") + said_to("two", "bob", "ann", "bob"))
+    server.say(gone("Ann", "ann@example.org/x") + said_to("three", "bob", "bob"))
+    assert eventually(lambda: len(spooled.texts) == 3)
+    sent, left = ("sent", "bob"), ("left", "ann")
+    assert happened(spooled) == [sent, left, ("joined", "ann"), sent, left, sent]
 
 
 def test_history_is_told_to_nobody_again(source: ComponentSource, server: ComponentServer, spooled: Spooled) -> None:

@@ -81,7 +81,7 @@ class Copies:
 
     def rest(self) -> Iterator[Record]:
         """All that still waits, as nothing more will come."""
-        return self._rooms.due(float("inf"))
+        return self._rooms.rest()
 
     def _between(self, stanza: Element, received: int) -> Iterator[Record]:
         if any(each.tag in _COPIES for each in stanza):

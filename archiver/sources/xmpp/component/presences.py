@@ -41,14 +41,9 @@ def _come(
     room: Room, nick: str, session: str, real: str | None, is_own: bool, hosts: frozenset[str]
 ) -> Iterator[Happening]:
     if is_own:
-        # All that one is shown before oneself are all who are there: whoever isn't dropped off, and nobody was told.
-        for absent in room.not_shown(session, nick):
-            if (gone := room.goes(absent, None)) is not None:
-                yield "room-leave", {"nick": absent, "jid": gone}
         if room.comes(session, nick):
             yield "room-join", {"nick": nick, "jid": bare(session)}
         return
-    room.shows(session, nick)
     if real is not None and nick not in room.people:
         room.people[nick] = real
         if domain(real) not in hosts:  # of one who is, their own copy tells

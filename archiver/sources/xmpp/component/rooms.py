@@ -6,20 +6,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Literal
 from uuid import uuid4
 from xml.etree.ElementTree import Element
 
 from msgspec.structs import replace
 
-from archiver.events import SECOND, microseconds, moment
+from archiver.events import SECOND, moment
 from archiver.importers.xmpp.inviting import Invitation, invitations
 from archiver.importers.xmpp.memory import Memory
 from archiver.importers.xmpp.said import fingerprint
 from archiver.importers.xmpp.stanza import DELAY, bare, core, domain, kind, resource, stanza_id
 from archiver.sources.xmpp.component.making import WINDOW, digest_of, made, text_of
 from archiver.sources.xmpp.component.presences import codes_of, happenings
-from archiver.sources.xmpp.component.roster import Held, Latest, Room
-from archiver.sources.xmpp.record import Record
+from archiver.sources.xmpp.component.roster import Delivery, Latest, Room
+from archiver.sources.xmpp.record import Person, Record
 
 HOLD = 1.0
 """Seconds of reading in which all copies of one message come."""
@@ -50,12 +51,19 @@ class Rooms:
             room = self._rooms[name]
             while room.waiting and room.waiting[0][1] <= now:
                 yield room.waiting.pop(0)[0]
-            if room.first is not None and room.first.until <= now:
-                yield replace(room.first.record, occupants=room.settle(room.first))
-            if not room.waiting and room.first is None:
+            while room.open and room.open[0].until <= now:
+                yield from self._settled(name, room, room.open[0])
+            if not room.waiting and not room.open:
                 self._waiting.discard(name)
         for key in [key for key, (_, until) in self._whispers.items() if until <= now]:
             yield self._whispers.pop(key)[0]
+
+    def rest(self) -> Iterator[Record]:
+        """All that waits, as nothing more will come. Who got no copy so far may have been about to."""
+        for name in self._waiting:
+            room = self._rooms[name]
+            room.open = [each for each in room.open if each.record is not None]
+        return self.due(float("inf"))
 
     # What a user sends to a room: who it is that speaks there
 
@@ -122,43 +130,62 @@ class Rooms:
         if key is None and (self._is_greeting(stanza, name) or (is_late and real is None)):
             self._passed["what was said in rooms before"] += 1
             return
-        once = key or f"{nick} {digest} {room.count(f'{nick} {digest}', session)}"
-        known = room.said.get(once)
-        if known is None:
+        number = room.count(f"{nick} {digest}", session) if key is None else 0
+        once = key or f"{nick} {digest} {number}"
+        delivery = room.said.get(once)
+        if delivery is None:
             at = int(key) if key is not None else received
             if real is None and self._begins(received):
-                room.said[once] = at, not is_late  # nor its further copies
+                room.said[once] = Delivery(0, at, is_late=not is_late)  # nor its further copies
                 return
-            room.said[once] = at, is_late
             yield from self._waited(room, at)
             about = {"nick": nick or None, "jid": real, "public": self._is_public(name)}
             record = made("room-message", domain(name), at, stanza=text_of(stanza), room=name, key=key, **about)
-            yield from self._first(room, name, record, now)
-        elif known[1] == is_late:
-            at = known[0]
+            # What is the same as before, or a subject alone, may be what one who comes is told.
+            if not is_late and (key is not None or (number == 1 and core(stanza, "body") is not None)):
+                delivery = room.delivers(once, at, now + HOLD)
+            else:
+                delivery = room.said[once] = Delivery(0, at, is_late=is_late)
+            yield from self._tell(room, name, record, delivery, now)
+        elif delivery.is_late == is_late:
             self._passed["copies"] += 1
         else:
             self._passed["what was said in rooms before"] += 1
             return
-        yield from self._heard(room, name, session, at)
+        if delivery.number:
+            yield from self._heard(room, name, session, delivery)
 
-    def _first(self, room: Room, name: str, record: Record, now: float) -> Iterator[Record]:
+    def _tell(self, room: Room, name: str, record: Record, delivery: Delivery, now: float) -> Iterator[Record]:
         self._waiting.add(name)
-        if room.present is None and room.first is None:
-            room.first = Held(record, now + HOLD)
+        if delivery.number == 1:
+            delivery.record = record
         elif record.key is None:
             room.waiting.append((record, now + HOLD))
         else:
             yield record
 
-    def _heard(self, room: Room, name: str, session: str, at: int) -> Iterator[Record]:
+    def _heard(self, room: Room, name: str, session: str, delivery: Delivery) -> Iterator[Record]:
         """Who got a copy was there, whatever else was seen of them."""
-        if room.first is not None and at == microseconds(room.first.record.time):
-            room.first.receivers.add(bare(session))
-        elif room.got(session):
-            real = bare(session)
-            about = {"room": name, "nick": room.nick_of(real), "jid": real, "public": self._is_public(name)}
-            yield made("room-join", domain(name), at - 1, **about)
+        if room.got(session, delivery):
+            yield self._moved("room-join", name, room.nick_of(bare(session)), bare(session), delivery.at - 1)
+
+    def _settled(self, name: str, room: Room, delivery: Delivery) -> Iterator[Record]:
+        """Who got no copy wasn't there, whatever else was seen of them. The first message says it by who was."""
+        first = delivery.record
+        if first is not None:
+            occupants = tuple(Person(room.nick_of(each), each) for each in sorted(delivery.receivers))
+            yield replace(first, occupants=occupants)
+        for absent in room.settle(delivery):
+            if first is None:
+                yield self._moved("room-leave", name, absent.nick, absent.real, delivery.at - 2)
+            if absent.back is not None:
+                yield self._moved("room-join", name, absent.nick, absent.real, absent.back.at - 1)
+        delivery.record = None
+
+    def _moved(
+        self, what: Literal["room-join", "room-leave"], name: str, nick: str | None, real: str, at: int
+    ) -> Record:
+        return made(what, domain(name), at, room=name, nick=nick, jid=real, public=self._is_public(name))
 
     def _begins(self, received: int) -> bool:
         """What was sent just before the connection, and got just after: whose it is went by. It belongs to the gap."""
@@ -230,9 +257,9 @@ class Rooms:
         return iter(())
 
     def _waited(self, room: Room, at: int) -> Iterator[Record]:
-        """What was read before a message was before it by its clock, which is the server's."""
+        """What was read before a message was before it by the server's clock, and before anybody who got none left."""
         for number, (record, _) in enumerate(room.waiting):
-            latest = at - 1 - len(room.waiting) + number
+            latest = at - 2 - len(room.waiting) + number
             yield replace(record, time=min(record.time, moment(latest)))
         room.waiting.clear()
 

@@ -1,17 +1,19 @@
 """Who is in a room, as far as copies of what its occupants get show it. In memory: a connection begins with nothing.
 
-A room tells each occupant in a copy of their own. Whoever got one was there: that is surer than presences, which
-nobody gets of an occupant who is the last to drop off, or that came while nobody listened.
+A room tells each occupant in a copy of their own. Whoever got one was there, and whoever got none wasn't: that is surer
+than presences, which nobody gets of an occupant who is the last to drop off, or that came while nobody listened.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from archiver.importers.xmpp.stanza import bare
-from archiver.sources.xmpp.record import Person, Record
+from archiver.sources.xmpp.record import Record
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -30,56 +32,55 @@ class Latest(Generic[K, V], OrderedDict[K, V]):
             self.popitem(last=False)
 
 
-class Held:
-    """A room's first message since the connection, kept until everybody's copy of it may be taken to have come."""
+class Delivery:
+    """A message to all, and whom it came to until everybody's copy of it may be taken to have come.
 
-    def __init__(self, record: Record, until: float) -> None:
-        self.record = record
+    `at` is its time, `number` its place among those of the room. `record` is of the first one, which is told then.
+    """
+
+    def __init__(self, number: int, at: int, *, is_late: bool, until: float = 0.0) -> None:
+        self.number = number
+        self.at = at
+        self.is_late = is_late
         self.until = until
+        self.record: Record | None = None
         self.receivers: set[str] = set()
 
 
+class Absence(Struct, frozen=True):
+    """Somebody who didn't get a message, and the next that they did get."""
+
+    nick: str | None
+    real: str
+    back: Delivery | None
+
+
 class Room:
-    """`people` are real addresses by nick, `present` is None until a message showed who is there."""
+    """`people` are real addresses by nick; who is `present` came when so many messages had been delivered."""
 
     def __init__(self) -> None:
         self.people: dict[str, str] = {}
-        self.present: set[str] | None = None
-        self.first: Held | None = None
-        self.said: Latest[str, tuple[int, bool]] = Latest(2_000)
-        self._counted: Latest[tuple[str, str], int] = Latest(10_000)
+        self.said: Latest[str, Delivery] = Latest(2_000)
+        self.open: list[Delivery] = []
         self.waiting: list[tuple[Record, float]] = []
+        self._present: dict[str, int] = {}
+        self._went: dict[str, int] = {}
+        self._delivered = 0
+        self._counted: Latest[tuple[str, str], int] = Latest(10_000)
         self._sessions: dict[str, str] = {}
-        self._shown: Latest[str, set[str]] = Latest(1_000)
-        self._came: set[str] = set()
-        self._went: set[str] = set()
 
     def nick_of(self, real: str) -> str | None:
         return next((nick for nick, each in self.people.items() if each == real), None)
 
     def comes(self, session: str, nick: str) -> bool:
-        """Whether it is somebody's first session there."""
+        """Whether it is the first sign of somebody. Who was there before may have changed their nick or state only."""
         real = bare(session)
-        is_new = real not in map(bare, self._sessions)
+        is_new = real not in self._present
         self._sessions[session] = nick
         self.people[nick] = real
-        self._came.add(real)
-        self._went.discard(real)
-        if self.present is not None:
-            self.present.add(real)
+        self._present.setdefault(real, self._delivered)
+        self._went.pop(real, None)
         return is_new
-
-    def shows(self, session: str, nick: str) -> None:
-        """Somebody is shown to one who is about to come."""
-        if session not in self._sessions:
-            self._shown.setdefault(session, set()).add(nick)
-
-    def not_shown(self, session: str, nick: str) -> list[str]:
-        """Whom we took for present, and who comes didn't find there."""
-        if session in self._sessions:
-            return []
-        found = self._shown.pop(session, set())
-        return [each for each in self.people if each != nick and each not in found]
 
     def count(self, what: str, session: str) -> int:
         """How often they got the same: each time it is another, where no id tells."""
@@ -97,10 +98,8 @@ class Room:
         if real is None or real in self._went or real in map(bare, self._sessions):
             return None
         self.people.pop(nick, None)
-        self._went.add(real)
-        self._came.discard(real)
-        if self.present is not None:
-            self.present.discard(real)
+        self._went[real] = self._delivered
+        self._present.pop(real, None)
         return real
 
     def renames(self, old: str, new: str) -> str | None:
@@ -113,17 +112,41 @@ class Room:
     def is_self(self, nick: str, session: str) -> bool:
         return self._sessions.get(session) == nick
 
-    def got(self, session: str) -> bool:
-        """A message's copy came to them. Whether that is the first sign of their being there."""
-        real = bare(session)
-        if self.present is None or real in self.present:
-            return False
-        self.present.add(real)
-        self._went.discard(real)
-        return True
+    def delivers(self, once: str, at: int, until: float) -> Delivery:
+        """A message that shows who is there."""
+        self._delivered += 1
+        delivery = self.said[once] = Delivery(self._delivered, at, is_late=False, until=until)
+        self.open.append(delivery)
+        return delivery
 
-    def settle(self, held: Held) -> tuple[Person, ...]:
-        """Everybody that the first message came to, who are those present then."""
-        self.present = (held.receivers | self._came) - self._went
-        self.first = None
-        return tuple(Person(self.nick_of(real), real) for real in sorted(held.receivers))
+    def got(self, session: str, delivery: Delivery) -> bool:
+        """A copy came to them. Whether that is the first sign of their being there, and isn't told with the message."""
+        real = bare(session)
+        delivery.receivers.add(real)
+        if self._went.get(real, -1) >= delivery.number:
+            return False
+        self._went.pop(real, None)
+        if real in self._present:
+            return False
+        self._present[real] = delivery.number
+        return delivery.record is None
+
+    def settle(self, delivery: Delivery) -> Iterator[Absence]:
+        """Of the eldest that is open: whoever was there before it, as it seemed, and didn't get it had left."""
+        self.open.remove(delivery)
+        for real in [each for each, since in self._present.items() if since < delivery.number]:
+            if real in delivery.receivers:
+                continue
+            back = next((each for each in self.open if real in each.receivers), None)
+            yield Absence(self.nick_of(real), real, back)
+            if back is not None:
+                self._present[real] = back.number
+            else:
+                self._forget(real, delivery.number - 1)
+        delivery.receivers.clear()
+
+    def _forget(self, real: str, since: int) -> None:
+        del self._present[real]
+        self._went[real] = since
+        self.people = {nick: each for nick, each in self.people.items() if each != real}
+        self._sessions = {full: nick for full, nick in self._sessions.items() if bare(full) != real}
