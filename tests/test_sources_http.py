@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import select
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -681,6 +682,19 @@ class TestTls:
             leaving.close()
             assert silent.recv(1) == slow.recv(1) == b""
         assert source.signs().refused == {"TLS: too slow": 1}
+
+    def test_of_too_many_who_go_no_further_the_longest_give_way(
+        self, start: Start, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(handshake, "PENDING", 3)
+        source = start(tls=Tls(*self.files(authority, tmp_path)))
+        with ExitStack() as opened:
+            idle = [opened.enter_context(self.connected(source)) for _ in range(5)]
+            with self.connected(source) as raw:
+                self.trusting(authority).wrap_socket(raw, server_hostname="localhost").close()
+            assert [each.recv(1) for each in idle[:3]] == [b""] * 3
+            assert select.select(idle[3:], [], [], 0.1)[0] == []
+        assert source.signs().refused == {"TLS: too many at once": 3}
 
     def test_a_renewed_certificate_is_taken_up_and_a_half_renewed_one_is_not(
         self, start: Start, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
