@@ -422,6 +422,22 @@ def test_what_a_homeserver_never_told_is_found_and_told(start, homeserver, spool
     assert left_kept == "leave", "what was known later stays"
 
 
+def test_what_was_never_told_by_a_clock_that_is_ahead_is_found_too(start, homeserver, spooled, monkeypatch):
+    """It never comes of age; nor does it make what comes after it count as looked through."""
+    monkeypatch.setattr(gaps, "GAPS", 0.1)
+    ahead = time.time_ns() // 1_000_000 + 3_600_000
+    first, early, lost = said("first"), said("early") | {"origin_server_ts": ahead}, said("lost")
+    room = [CREATED, first, early]
+    homeserver.answers["/messages"] = (200, {"chunk": room[::-1]})
+    homeserver.answers["/context/"] = (200, {"state": []})
+    source = start()
+    put(source, CREATED, first)
+    assert until(lambda: "early" in spooled.texts)
+    homeserver.answers["/messages"] = (200, {"chunk": [lost, *room[::-1]]})
+    put(source, said("last"))
+    assert until(lambda: "lost" in spooled.texts) and spooled.texts.count("early") == 1
+
+
 def test_what_was_never_told_stands_under_the_names_of_then(start, homeserver, spooled, monkeypatch):
     """Also where a name was told and forgotten by a restart, or given while who is asked wasn't there."""
     monkeypatch.setattr(gaps, "GAPS", 0.1)

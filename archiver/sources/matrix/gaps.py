@@ -74,7 +74,8 @@ class Gaps:
                     timelines = await self._timelines(room, line.sender)
                 missing = _missing(timelines, {each.event_id for each in opened.lines})
                 await self._tell(room, timelines, [e for e in missing if happened(e) < line.origin_server_ts])
-                self._seen_through[room] = max(line.origin_server_ts, self._seen_through.get(room, NEVER))
+                until = min(line.origin_server_ts, self._turns.clock() / SECOND * 1_000)  # some clocks are ahead
+                self._seen_through[room] = max(until, self._seen_through.get(room, NEVER))
             except (No, NotNow, TimeoutError) as fault:  # looked for again after a while
                 log.info("room not looked through", source=self._turns.source, room=room, why=str(fault) or "too slow")
                 if not isinstance(fault, No):
@@ -109,12 +110,12 @@ class Gaps:
     async def _fill(self, room: str, user: str) -> None:
         timelines = await self._timelines(room, user)
         missing = _missing(timelines)
-        until = self._turns.clock() / SECOND * 1_000 - YOUNG
-        young = [happened(each) for each in missing if happened(each) > until]
+        now = self._turns.clock() / SECOND * 1_000
+        young = {at for at in map(happened, missing) if now - YOUNG < at <= now}  # not those of clocks that are ahead
         if young:
             self._active.setdefault(room, user)  # these may be on their way: seen to the next time
-        await self._tell(room, timelines, [each for each in missing if happened(each) <= until])
-        seen = [happened(each) for timeline in timelines for each in timeline.events]
+        await self._tell(room, timelines, [each for each in missing if happened(each) not in young])
+        seen = [min(now, happened(each)) for timeline in timelines for each in timeline.events]
         self._seen_through[room] = min(young, default=max(seen, default=NEVER))
 
     async def _timelines(self, room: str, user: str) -> list[Timeline]:
