@@ -181,9 +181,16 @@ end
 function queue:next_lines(count, bytes)
 	local text, lines, segment = "", 0, self.segments[1];
 	local file = segment and io.open(self:path(segment), "rb");
+	-- Where it is there and can't be opened or read (too many files are open), it is for another time.
+	if segment and not file and size_of(self:path(segment)) > self.offset then return "", 0, self.offset; end
 	if file then
 		file:seek("set", self.offset);
-		local read = file:read(bytes) or "";
+		local read, fault = file:read(bytes);
+		if fault then
+			file:close();
+			return "", 0, self.offset;
+		end
+		read = read or "";
 		text, lines = whole_lines(read, count);
 		while lines == 0 and #read > 0 and #read % bytes == 0 do -- one that is longer than a batch
 			read = read .. (file:read(bytes) or " ");
