@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any, ClassVar
 from xml.sax.saxutils import escape
@@ -59,6 +61,7 @@ class Focus(asyncio.DatagramProtocol):
         self._numbers = count(1)
         self._unanswered: dict[str, asyncio.Task[None]] = {}
         self._answered: dict[tuple[str, str], bytes] = {}
+        self._again: dict[str, Callable[[], None]] = {}
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -91,7 +94,11 @@ class Focus(asyncio.DatagramProtocol):
         number, status = heard.headers["cseq"], int(heard.start.split()[1])
         if status >= 200 and (waiting := self._unanswered.pop(number, None)):
             waiting.cancel()
-            self.faults += [f"{number}: {heard.start}"] if status >= 300 else []
+            again = self._again.pop(number, None)
+            if status >= 500 and again is not None:
+                again()  # RFC 3261, 21.5.1: a busy Kamailio says so now and then
+            elif status >= 300:
+                self.faults.append(f"{number}: {heard.start}")
 
     def _once(self, method: str, heard: Heard) -> None:
         """A request that comes again is answered as before."""
@@ -145,7 +152,9 @@ class Focus(asyncio.DatagramProtocol):
         more = ("Event: conference", "Subscription-State: active;expires=3600")
         self._send("NOTIFY", to.contact, to.to, to.call, "application/conference-info+xml", body, *more)
 
-    def _send(self, method: str, target: str, to: str, call: str, kind: str, body: str, *more: str) -> None:
+    def _send(
+        self, method: str, target: str, to: str, call: str, kind: str, body: str, *more: str, is_again: bool = False
+    ) -> None:
         sequence = next(self._numbers)
         number = f"{sequence} {method}"
         head = (
@@ -162,6 +171,8 @@ class Focus(asyncio.DatagramProtocol):
             f"Content-Length: {len(body.encode())}",
         )
         content = "\r\n".join((*head, "", body))
+        if not is_again:
+            self._again[number] = partial(self._send, method, target, to, call, kind, body, *more, is_again=True)
         self._unanswered[number] = asyncio.create_task(self._until_answered(number, content.encode()))
 
     async def _until_answered(self, number: str, content: bytes) -> None:
