@@ -12,8 +12,8 @@ from archiver.sources.xmpp.record import Kind
 
 _REMOVED = frozenset(("301", "307", "321", "322"))
 
-Happening = tuple[Kind, dict[str, Any]]
-"""A record's kind, and what it says beside the room."""
+Happening = tuple[Kind, dict[str, Any], int | None]
+"""A record's kind, what it says beside the room, and the time of a message that it came before."""
 
 
 def codes_of(stanza: Element) -> set[str | None]:
@@ -32,9 +32,10 @@ def happenings(stanza: Element, room: Room, nick: str, session: str, hosts: froz
     elif "303" in codes and item is not None and item.get("nick"):
         new = item.get("nick") or ""
         if (real := room.renames(nick, new)) is not None:
-            yield "room-rename", {"nick": nick, "new_nick": new, "jid": real}
+            yield "room-rename", {"nick": nick, "new_nick": new, "jid": real}, None
     elif (gone := room.goes(nick, session if is_own else None)) is not None:
-        yield _gone({"nick": nick, "jid": gone}, stanza, room, x, item, codes)
+        kind, about = _gone({"nick": nick, "jid": gone.real}, stanza, room, x, item, codes)
+        yield kind, about, gone.before
 
 
 def _come(
@@ -42,17 +43,17 @@ def _come(
 ) -> Iterator[Happening]:
     if is_own:
         if room.comes(session, nick):
-            yield "room-join", {"nick": nick, "jid": bare(session)}
+            yield "room-join", {"nick": nick, "jid": bare(session)}, None
         return
     if real is not None and nick not in room.people:
         room.people[nick] = real
         if domain(real) not in hosts:  # of one who is, their own copy tells
-            yield "room-join", {"nick": nick, "jid": real}
+            yield "room-join", {"nick": nick, "jid": real}, None
 
 
 def _gone(
     about: dict[str, Any], stanza: Element, room: Room, x: Element, item: Element | None, codes: set[str | None]
-) -> Happening:
+) -> tuple[Kind, dict[str, Any]]:
     status, ended = core(stanza, "status"), x.find(f"{MUC_USER}destroy")
     told = item if ended is None else ended
     reason = told.findtext(f"{MUC_USER}reason") if told is not None else None

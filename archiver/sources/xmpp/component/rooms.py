@@ -166,8 +166,11 @@ class Rooms:
 
     def _heard(self, room: Room, name: str, session: str, delivery: Delivery) -> Iterator[Record]:
         """Who got a copy was there, whatever else was seen of them."""
+        real = bare(session)
         if room.got(session, delivery):
-            yield self._moved("room-join", name, room.nick_of(bare(session)), bare(session), delivery.at - 1)
+            # Their own presence may have been read after others' copies.
+            room.waiting = [each for each in room.waiting if (each[0].kind, each[0].jid) != ("room-join", real)]
+            yield self._moved("room-join", name, room.nick_of(real), real, delivery.at - 1)
 
     def _settled(self, name: str, room: Room, delivery: Delivery) -> Iterator[Record]:
         """Who got no copy wasn't there, whatever else was seen of them. The first message says it by who was."""
@@ -250,8 +253,9 @@ class Rooms:
     ) -> Iterator[Record]:
         if {"100", "110"} <= codes_of(stanza):
             self._memory.note("1", "public", name)
-        for what, about in happenings(stanza, room, nick, session, self._hosts):
-            record = made(what, domain(name), received, room=name, public=self._is_public(name), **about)
+        for what, about, before in happenings(stanza, room, nick, session, self._hosts):
+            at = received if before is None else min(received, before - 2)
+            record = made(what, domain(name), at, room=name, public=self._is_public(name), **about)
             room.waiting.append((record, now + HOLD))
             self._waiting.add(name)
         return iter(())

@@ -47,6 +47,13 @@ class Delivery:
         self.receivers: set[str] = set()
 
 
+class Leaving(Struct, frozen=True):
+    """Of somebody; before the message of that time, which they didn't get any more."""
+
+    real: str
+    before: int | None
+
+
 class Absence(Struct, frozen=True):
     """Somebody who didn't get a message, and the next that they did get."""
 
@@ -56,7 +63,7 @@ class Absence(Struct, frozen=True):
 
 
 class Room:
-    """`people` are real addresses by nick; who is `present` came when so many messages had been delivered."""
+    """`people` are real addresses by nick. Who is present came, and who went left, when so many were delivered."""
 
     def __init__(self) -> None:
         self.people: dict[str, str] = {}
@@ -64,7 +71,7 @@ class Room:
         self.open: list[Delivery] = []
         self.waiting: list[tuple[Record, float]] = []
         self._present: dict[str, int] = {}
-        self._went: dict[str, int] = {}
+        self._went: dict[str, tuple[int, int]] = {}
         self._delivered = 0
         self._counted: Latest[tuple[str, str], int] = Latest(10_000)
         self._sessions: dict[str, str] = {}
@@ -88,8 +95,8 @@ class Room:
         self._counted[what, session] = number
         return number
 
-    def goes(self, nick: str, session: str | None) -> str | None:
-        """Who left; None where they have another session there, or weren't known. `session` only where it is theirs."""
+    def goes(self, nick: str, session: str | None) -> Leaving | None:
+        """None where they have another session there, or weren't known. `session` only where it is theirs."""
         real = self.people.get(nick) or (bare(session) if session else None)
         if session is not None:
             self._sessions.pop(session, None)
@@ -98,9 +105,14 @@ class Room:
         if real is None or real in self._went or real in map(bare, self._sessions):
             return None
         self.people.pop(nick, None)
-        self._went[real] = self._delivered
-        self._present.pop(real, None)
-        return real
+        since = self._present.pop(real, self._delivered)
+        last, before = self._delivered, None
+        if session is not None:  # their own client has got all that it got before
+            got = max((each.number for each in self.open if real in each.receivers), default=since)
+            if (missed := next((each for each in self.open if each.number > max(got, since)), None)) is not None:
+                last, before = missed.number - 1, missed.at
+        self._went[real] = since, last
+        return Leaving(real, before)
 
     def renames(self, old: str, new: str) -> str | None:
         real = self.people.pop(old, None)
@@ -120,33 +132,37 @@ class Room:
         return delivery
 
     def got(self, session: str, delivery: Delivery) -> bool:
-        """A copy came to them. Whether that is the first sign of their being there, and isn't told with the message."""
+        """A copy came to them. Whether nothing before showed that they were there, nor does it with the message."""
         real = bare(session)
         delivery.receivers.add(real)
-        if self._went.get(real, -1) >= delivery.number:
+        if real in self._went and self._went[real][1] >= delivery.number:
             return False
         self._went.pop(real, None)
-        if real in self._present:
+        if self._present.get(real, delivery.number) < delivery.number:
             return False
-        self._present[real] = delivery.number
+        self._present[real] = delivery.number - 1
         return delivery.record is None
 
     def settle(self, delivery: Delivery) -> Iterator[Absence]:
         """Of the eldest that is open: whoever was there before it, as it seemed, and didn't get it had left."""
         self.open.remove(delivery)
-        for real in [each for each, since in self._present.items() if since < delivery.number]:
-            if real in delivery.receivers:
-                continue
+        number = delivery.number
+        here = [real for real, since in self._present.items() if since < number]
+        gone = [real for real, (since, last) in self._went.items() if since < number <= last]
+        for real in [each for each in here + gone if each not in delivery.receivers]:
             back = next((each for each in self.open if real in each.receivers), None)
             yield Absence(self.nick_of(real), real, back)
-            if back is not None:
-                self._present[real] = back.number
+            if real in self._went:
+                last = self._went[real][1]
+                self._went[real] = (last if back is None else back.number - 1), last
+            elif back is not None:
+                self._present[real] = back.number - 1
             else:
-                self._forget(real, delivery.number - 1)
+                self._forget(real, number - 1)
         delivery.receivers.clear()
 
     def _forget(self, real: str, since: int) -> None:
         del self._present[real]
-        self._went[real] = since
+        self._went[real] = since, since
         self.people = {nick: each for nick, each in self.people.items() if each != real}
         self._sessions = {full: nick for full, nick in self._sessions.items() if bare(full) != real}
