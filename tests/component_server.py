@@ -24,6 +24,8 @@ class ComponentServer:
         self._listening = socket.create_server(("127.0.0.1", port))
         self.port = self._listening.getsockname()[1]
         self.refusal = ""
+        self.answers = True
+        self._saying = threading.Lock()
         self.heard: list[str] = []
         self.opened = 0
         self._here: socket.socket | None = None
@@ -55,13 +57,17 @@ class ComponentServer:
                 self.opened += 1
             while data := connection.recv(65536):
                 self.heard.append(data.decode())
+                for question in re.findall(r"<iq type='get' id='(\d+)'", data.decode()) if self.answers else ():
+                    with self._saying:
+                        connection.sendall(f"<iq type='result' id='{question}' from='{HOST}' to='{NAME}'/>".encode())
 
     def say(self, text: str | bytes) -> None:
         assert eventually(lambda: self._here)
         with self._letting_in:
             here = self._here
         assert here is not None
-        here.sendall(text.encode() if isinstance(text, str) else text)
+        with self._saying:
+            here.sendall(text.encode() if isinstance(text, str) else text)
 
     def drop(self) -> None:
         here, self._here = self._here, None

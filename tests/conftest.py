@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -46,6 +47,15 @@ def pytest_collection_finish() -> None:
 def fixtures() -> Path:
     """The folder of sample data."""
     return FIXTURES
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    """What is logged meanwhile, whatever other tests set up."""
+    from structlog.testing import capture_logs
+
+    with capture_logs() as logs:
+        yield logs
 
 
 @pytest.fixture

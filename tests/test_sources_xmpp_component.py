@@ -193,7 +193,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path: Path, spooled: S
 
 
 def test_what_was_said_while_away_is_told_as_a_gap(
-    source: ComponentSource, server: ComponentServer, spooled: Spooled, made: Any, capsys: Any
+    source: ComponentSource, server: ComponentServer, spooled: Spooled, made: Any, logs: list[Any]
 ) -> None:
     server.say(forwarded(said("one")))
     assert eventually(lambda: spooled.texts == ["one"])
@@ -208,8 +208,8 @@ def test_what_was_said_while_away_is_told_as_a_gap(
     again.start(spooled)
     assert again.signs().gaps == 1, "also while the daemon was away"
     again.stop()
-    told = capsys.readouterr().out
-    assert told.count("archiver backfill xmpp") == 2 and "since=" in told and "until=" in told
+    told = [each for each in logs if "archiver backfill xmpp" in str(each)]
+    assert len(told) == 2 and all({"since", "until"} <= each.keys() for each in told)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,7 @@ def test_a_server_that_says_nothing_is_asked_and_then_given_up(
 ) -> None:
     monkeypatch.setattr(linking, "ASK", 0.1)
     monkeypatch.setattr(linking, "SILENCE", 0.6)
+    server.answers = False
     source = made()
     source.start(spooled)
     assert eventually(lambda: any("urn:xmpp:ping" in each for each in server.heard))
@@ -294,7 +295,7 @@ def test_a_probe_tries_the_handshake_but_not_beside_a_daemon(tmp_path: Path, ser
     assert gone.value.hint
 
 
-def test_who_is_not_let_in_tries_again(made: Any, server: ComponentServer, spooled: Spooled, capsys: Any) -> None:
+def test_who_is_not_let_in_tries_again(made: Any, server: ComponentServer, spooled: Spooled, logs: list[Any]) -> None:
     server.refusal = "conflict"
     source = made()
     source.start(spooled)
@@ -302,7 +303,7 @@ def test_who_is_not_let_in_tries_again(made: Any, server: ComponentServer, spool
     server.refusal = ""
     assert eventually(lambda: source.up)
     source.stop()
-    assert "conflict" in capsys.readouterr().out
+    assert "conflict" in str(logs)
 
 
 # What is believed, and what is kept aside
@@ -654,3 +655,105 @@ def test_no_copy_is_anything_but_told_passed_or_kept_aside(sent: list[str]) -> N
     assert reader.pieces([], 1e9) == [] and not reader.refused
     assert {piece.event.source for piece in told if isinstance(piece, Captured)} <= allowed
     memory.close()
+
+
+def test_nobody_takes_anothers_name_by_repeating_their_words(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    """Eve is of another server, and the room tells nobody's address: only what was sent to it says who Ann is."""
+    key = now()
+    server.say(asked("hi", "ann@example.org/x", id="1") + to_all("hi", "Ann", "ann@example.org/x", id="1", key=key))
+    server.say(to_all("hi", "Eve", "ann@example.org/x", id="1", key=key + 1))
+    server.say(to_all("I resign", "Eve", "ann@example.org/x", id="2", key=key + 2))
+    assert eventually(lambda: len(spooled.texts) == 3)
+    said = sorted(events(spooled), key=lambda each: each.time)
+    assert [each.data.actor.address for each in said] == ["ann@example.org", f"{ROOM}/Eve", f"{ROOM}/Eve"]
+
+
+def test_a_nick_that_one_of_several_sessions_gave_up_is_nobodys(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    one, two = "ann@example.org/x", "ann@example.org/y"
+    server.say(own("A1", one) + own("A1", two, codes="") + own("A2", two) + own("A2", one, codes=""))
+    server.say(own("A1", one, " type='unavailable'") + own("A1", two, " type='unavailable'", codes=""))
+    server.say(to_all("hi", "A1", two, id="1", key=now()))
+    assert eventually(lambda: spooled.texts == ["hi"])
+    assert [each.data.actor.address for each in events(spooled) if each.type == "message.sent"] == [f"{ROOM}/A1"]
+
+
+def test_history_of_before_is_told_to_nobody_again_though_who_said_it_is_there(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    """In a room without an archive, after a connection that was told of it."""
+    late = "<delay xmlns='urn:xmpp:delay' from='team@rooms.example.org' stamp='2026-01-01T10:00:00Z'/>"
+    server.say(asked("two", "ann@example.org/x", id="2") + to_all("two", "Ann", "ann@example.org/x", id="2", key=None))
+    assert eventually(lambda: spooled.texts == ["two"])
+    for id, text in (("1", "one"), ("2", "two")):
+        server.say(to_all(text, "Ann", "bob@example.org/x", id=id, key=None, more=late))
+    assert settled(server, source)
+    time.sleep(1.2)
+    assert spooled.texts == ["two"]
+
+
+def test_a_change_of_status_makes_nobody_leave(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    """After a connection that began with everybody there."""
+    key = now()
+    server.say(asked("hi", "bob@example.org/y", id="1"))
+    for to in ("ann@example.org/x", "bob@example.org/y"):
+        server.say(to_all("hi", "Bob", to, id="1", key=key))
+    assert eventually(lambda: spooled.texts == ["hi"])
+    server.say(own("Ann", "ann@example.org/x"))
+    assert settled(server, source)
+    time.sleep(1.2)
+    assert [each.type for each in events(spooled)] == ["message.sent"]
+
+
+def test_equal_words_without_an_id_are_told_again_to_whoever_came_meanwhile(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    for session in ("x", "another"):
+        server.say(to_all("build failed", "bot", f"ann@example.org/{session}", id="", key=None))
+        assert settled(server, source)
+        time.sleep(1.3)
+    assert spooled.texts == ["build failed"] * 2
+
+
+def test_what_strangers_send_is_kept_nowhere(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    server.say(f"<message from='eve@evil.example/x' to='{NAME}'>{'<a>' * 120}{'</a>' * 120}</message>")
+    assert eventually(lambda: source.signs().refused == {"not from a host that may tell": 1})
+    assert not spooled.records
+
+
+def test_a_gap_after_a_stall_is_told_from_before_the_stall(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled, monkeypatch: Any, logs: list[Any]
+) -> None:
+    """What came while the spool took nothing is older than when it is read: the server may have gone in between."""
+    monkeypatch.setattr(linking, "PAUSES", (0.05,))
+    spooled.fault, stalled = TryLater("full"), now()
+    server.say(forwarded(said("first")))
+    assert eventually(lambda: not source.up)
+    server.drop()
+    time.sleep(3)
+    spooled.fault = None
+    assert eventually(lambda: source.signs().gaps == 1)
+    bounds = re.search(r"NOT BETWEEN (\d+) AND", str(logs))
+    assert bounds is not None and int(bounds[1]) <= stalled
+
+
+def test_a_stall_is_not_taken_for_the_servers_silence(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(linking, "PAUSES", (0.05,))
+    monkeypatch.setattr(linking, "SILENCE", 1.0)
+    monkeypatch.setattr(linking, "ASK", 0.2)
+    spooled.fault = TryLater("full")
+    server.say(forwarded(said("first")))
+    time.sleep(2)
+    spooled.fault = None
+    assert eventually(lambda: spooled.texts == ["first"])
+    time.sleep(0.6)
+    assert server.opened == 1 and source.signs().gaps == 0

@@ -51,12 +51,8 @@ class Copies:
         self._rooms = Rooms(self._memory, self._hosts, self.passed, received)
 
     def records(self, envelope: Element, received: int, now: float) -> Iterator[Record]:
-        """Of one message to the component. Raises `EventError` for what can't be meant, `Refused` for whom it is of."""
+        """Of one message to the component that was admitted. Raises `EventError` for what can't be meant."""
         host = envelope.get("from", "").lower()
-        if host not in self._hosts:
-            raise Refused("not from a host that may tell")
-        if envelope.get("to", "").lower() != self._name:
-            raise Refused("meant for another component")
         forwarded = envelope.find("{urn:xmpp:forward:0}forwarded")
         if forwarded is None or len(forwarded) != 1:
             raise EventError("it forwards no stanza")
@@ -74,6 +70,13 @@ class Copies:
         if kind(stanza) == "presence" or stanza.get("type") == "groupchat":
             return self._pass("presences outside of rooms, rooms elsewhere")
         return self._between(stanza, received)
+
+    def admit(self, envelope: Element) -> None:
+        """Raises `Refused` for whom it is of."""
+        if envelope.get("from", "").lower() not in self._hosts:
+            raise Refused("not from a host that may tell")
+        if envelope.get("to", "").lower() != self._name:
+            raise Refused("meant for another component")
 
     def due(self, now: float) -> Iterator[Record]:
         """What waited for more, and has waited for long enough."""

@@ -123,8 +123,8 @@ class Link:
             await _within(self._closing, PAUSES[min(failures, len(PAUSES) - 1)])
 
     async def _connection(self) -> None:
-        began = self._clock()
         stream = await self._opening()
+        began = self._clock()  # while it was opened nothing was sent
         try:
             self._tell_gap(began)
             self._reader.copies.begin(began)
@@ -147,26 +147,48 @@ class Link:
         self._heard = self._heard or Module(self._component, "mod_service_log", now, 0)
 
     async def _attend(self, stream: Stream) -> None:
-        """Raises `Ended`; returns where we end it."""
-        heard, is_asked = time.monotonic(), False
+        """Raises `Ended`; returns where we end it.
+
+        All that the server sent before it was asked is read once it answers: what comes after a stall may be old.
+        """
+        heard = self._now()
+        asked, question = heard, self._ask(stream)
         while True:
             elements = await self._next(stream)
-            silent = time.monotonic() - heard
+            now = self._now()
             if elements is not None:
-                heard, is_asked = time.monotonic(), False
+                heard = now
             elif self._closing.is_set():
                 return
-            elif silent > SILENCE:
+            elif now - heard > SILENCE:
                 raise Ended("the server says nothing any more")
-            elif silent > ASK and not is_asked:
-                stream.send(f"<iq type='get' id='{time.time_ns()}'{self._ends()}><ping xmlns='urn:xmpp:ping'/></iq>")
-                is_asked = True
             await self._keep(elements or [])
-            if elements is not None:
-                await self._hear()
-                for each in elements:
+            is_news = False
+            for each in elements or ():
+                if question and isinstance(each, Element) and self._answers(each, question):
+                    await self._hear(int(question))
+                    question = ""
+                else:
+                    is_news = True
                     _answer(stream, each)
-                await stream.flush()
+            if not question and (is_news or self._now() - asked > ASK):
+                asked, question = self._now(), self._ask(stream)
+            await stream.flush()
+
+    def _ask(self, stream: Stream) -> str:
+        """Gives the question's id: the time at which it was asked."""
+        question = str(self._clock())
+        stream.send(f"<iq type='get' id='{question}'{self._ends()}><ping xmlns='urn:xmpp:ping'/></iq>")
+        return question
+
+    def _answers(self, element: Element, question: str) -> bool:
+        """Any answer is one, also that the server knows no pings; but by nobody else."""
+        is_reply = kind(element) == "iq" and element.get("type") in ("result", "error")
+        return is_reply and element.get("id") == question and element.get("from", "").lower() == self._host.lower()
+
+    def _now(self) -> float:
+        """Seconds of a clock that stands still while nothing is read."""
+        return time.monotonic() - self._stood_still
 
     async def _next(self, stream: Stream) -> Elements | None:
         """None where nothing came in a while."""
@@ -210,11 +232,10 @@ class Link:
                 self.gaps += sum(each is Outcome.BLOCKED for each in outcomes)
                 return
 
-    async def _hear(self) -> None:
-        """Of the server, by whom all is safe."""
+    async def _hear(self, asked: int) -> None:
+        """All that the server sent before then is safe."""
         assert self._heard is not None
-        now = self._clock()
-        self._heard = replace(self._heard, heard=now)
+        self._heard = replace(self._heard, heard=asked)
         with suppress(TryLater):
             await self._in_thread(partial(self._memory.hear, self._heard))
 

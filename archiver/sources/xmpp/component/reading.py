@@ -55,16 +55,19 @@ class Reader:
     def _of(
         self, element: Element | Spoilt, telling: Telling, reading: Reading, now: float
     ) -> Iterator[Captured | Rejected]:
-        if isinstance(element, Spoilt):
-            yield self._rejected(element.element, element.reason)
-        elif kind(element) == "message":
-            try:
-                for record in self.copies.records(element, reading.received, now):
-                    yield from self._told(record, telling, reading)
-            except Refused as fault:
-                self.refused[str(fault)] += 1
-            except EventError as fault:
-                yield self._rejected(element, str(fault))
+        envelope = element.element if isinstance(element, Spoilt) else element
+        if kind(envelope) != "message":
+            return
+        try:
+            self.copies.admit(envelope)
+            if isinstance(element, Spoilt):
+                raise EventError(element.reason)
+            for record in self.copies.records(element, reading.received, now):
+                yield from self._told(record, telling, reading)
+        except Refused as fault:
+            self.refused[str(fault)] += 1
+        except EventError as fault:
+            yield self._rejected(envelope, str(fault))
 
     def _told(self, record: Record, telling: Telling, reading: Reading) -> Iterator[Captured | Rejected]:
         original = (record.stanza or "").encode("utf-8", "replace")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import inf
 from typing import Literal
 from uuid import uuid4
 from xml.etree.ElementTree import Element
@@ -19,12 +20,8 @@ from archiver.importers.xmpp.said import fingerprint
 from archiver.importers.xmpp.stanza import DELAY, bare, core, domain, kind, resource, stanza_id
 from archiver.sources.xmpp.component.making import WINDOW, digest_of, made, text_of
 from archiver.sources.xmpp.component.presences import codes_of, happenings
-from archiver.sources.xmpp.component.roster import Delivery, Latest, Room
+from archiver.sources.xmpp.component.roster import HOLD, Delivery, Latest, Room
 from archiver.sources.xmpp.record import Person, Record
-
-HOLD = 1.0
-"""Seconds of reading in which all copies of one message come."""
-
 
 BEGINNING = SECOND
 """Of a connection. A gap is told with more than that behind it."""
@@ -41,9 +38,10 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         self._waiting: set[str] = set()
         self._spoken: Latest[tuple[str, str], str] = Latest(10_000)
+        self._echoed: Latest[tuple[str, str], str] = Latest(10_000)
         self._forged: Latest[tuple[str, str], bool] = Latest(10_000)
         self._whispers: Latest[str, tuple[Record, float]] = Latest(10_000)
-        self._whispered: Latest[tuple[str, str], bool] = Latest(10_000)
+        self._whispered: Latest[tuple[str, str], float] = Latest(10_000)
 
     def due(self, now: float) -> Iterator[Record]:
         """What waited for more, and has waited for long enough."""
@@ -74,6 +72,7 @@ class Rooms:
         digest = digest_of(stanza)
         if stanza.get("type") == "groupchat":
             self._spoken[name, digest] = sender if self._spoken.get((name, digest), sender) == sender else ""
+            self._echoed.pop((name, digest), None)
             if claimed := stanza_id(stanza, name):
                 self._forged[name, claimed] = True
             return iter(())
@@ -94,7 +93,7 @@ class Rooms:
             public=self._is_public(name),
         )
         if record.to_jid is not None:
-            self._whispered[f"{name} {digest}", record.to_jid] = True
+            self._whispered[f"{name} {digest}", record.to_jid] = now
             return iter([record])
         self._whispers[f"{name} {digest} {uuid4().hex}"] = record, now + HOLD
         return iter(())
@@ -113,7 +112,7 @@ class Rooms:
         if invited := invitations(stanza, bare(session)):
             return self._invited(stanza, room, invited[0], received)
         if nick and core(stanza, "body") is not None:
-            return self._whisper(stanza, name, room, nick, bare(session), received)
+            return self._whisper(stanza, name, room, nick, bare(session), received, now)
         return self._pass("what a room tells one occupant")
 
     def _said_to_all(
@@ -127,11 +126,11 @@ class Rooms:
             self._passed["what was said in rooms before"] += 1
             return
         real = self._speaker(room, name, nick, digest)
-        if key is None and (self._is_greeting(stanza, name) or (is_late and real is None)):
+        if key is None and (self._is_greeting(stanza, name) or (is_late and (name, digest) not in self._spoken)):
             self._passed["what was said in rooms before"] += 1
             return
-        number = room.count(f"{nick} {digest}", session) if key is None else 0
-        once = key or f"{nick} {digest} {number}"
+        again = room.which(f"{nick} {digest}", session, now, is_late=is_late) if key is None else (1, 1)
+        once = key or f"{nick} {digest} {again}"
         delivery = room.said.get(once)
         if delivery is None:
             at = int(key) if key is not None else received
@@ -142,7 +141,7 @@ class Rooms:
             about = {"nick": nick or None, "jid": real, "public": self._is_public(name)}
             record = made("room-message", domain(name), at, stanza=text_of(stanza), room=name, key=key, **about)
             # What is the same as before, or a subject alone, may be what one who comes is told.
-            if not is_late and (key is not None or (number == 1 and core(stanza, "body") is not None)):
+            if not is_late and (key is not None or (again == (1, 1) and core(stanza, "body") is not None)):
                 delivery = room.delivers(once, at, now + HOLD)
             else:
                 delivery = room.said[once] = Delivery(0, at, is_late=is_late)
@@ -197,10 +196,16 @@ class Rooms:
         return begins
 
     def _speaker(self, room: Room, name: str, nick: str, digest: str) -> str | None:
-        real = room.people.get(nick) or self._spoken.get((name, digest)) or None
+        sender = self._sender(name, nick, digest)
+        real = room.people.get(nick) or sender or None
         if real is not None and nick:
             room.people.setdefault(nick, real)
         return real
+
+    def _sender(self, name: str, nick: str, digest: str) -> str:
+        """Who sent it, if the room first told it of this nick: anybody there may repeat another's words, id and all."""
+        sender = self._spoken.get((name, digest), "")
+        return sender if sender and self._echoed.setdefault((name, digest), nick) == nick else ""
 
     def _is_greeting(self, stanza: Element, name: str) -> bool:
         """The subject that one gets on coming, not one that changes, where the room keeps no archive."""
@@ -213,21 +218,23 @@ class Rooms:
         return stanza.get("id") is None or text == before
 
     def _whisper(
-        self, stanza: Element, name: str, room: Room, nick: str, receiver: str, received: int
+        self, stanza: Element, name: str, room: Room, nick: str, receiver: str, received: int, now: float
     ) -> Iterator[Record]:
         begin, real = f"{name} {digest_of(stanza)}", room.people.get(nick)
-        waiting = next((key for key in self._whispers if key.startswith(begin)), None)
+        waiting = next(
+            (key for key, (each, _) in self._whispers.items() if key.startswith(begin) and _is_by(each, nick)), None
+        )
         if waiting is not None:
             record, _ = self._whispers.pop(waiting)
             room.people.setdefault(record.to_nick or "", receiver)
             if record.jid:
                 room.people.setdefault(nick, record.jid)
-            self._whispered[begin, receiver] = True
+            self._whispered[begin, receiver] = now
             yield replace(record, to_jid=receiver, nick=nick)
-        elif (begin, receiver) in self._whispered:
+        elif now - self._whispered.get((begin, receiver), -inf) <= HOLD:
             self._passed["copies"] += 1
         elif real is not None or not self._begins(received):
-            self._whispered[begin, receiver] = True
+            self._whispered[begin, receiver] = now
             to = {"to_nick": room.nick_of(receiver), "to_jid": receiver, "public": self._is_public(name)}
             yield made(
                 "room-private", domain(name), received, stanza=text_of(stanza), room=name, nick=nick, jid=real, **to
@@ -273,3 +280,8 @@ class Rooms:
     def _pass(self, what: str) -> Iterator[Record]:
         self._passed[what] += 1
         return iter(())
+
+
+def _is_by(whisper: Record, nick: str) -> bool:
+    """Whom it was sent to may send the same on."""
+    return whisper.to_nick != nick and whisper.nick in (None, nick)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
+from math import inf
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -17,6 +18,9 @@ from archiver.sources.xmpp.record import Record
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+HOLD = 1.0
+"""Seconds of reading in which all copies of one message come."""
 
 
 class Latest(Generic[K, V], OrderedDict[K, V]):
@@ -62,6 +66,15 @@ class Absence(Struct, frozen=True):
     back: Delivery | None
 
 
+class Round:
+    """Equal messages whose copies come in one go, and how many of them each session got."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        self.last = -inf
+        self.got: dict[str, int] = {}
+
+
 class Room:
     """`people` are real addresses by nick. Who is present came, and who went left, when so many were delivered."""
 
@@ -73,7 +86,7 @@ class Room:
         self._present: dict[str, int] = {}
         self._went: dict[str, tuple[int, int]] = {}
         self._delivered = 0
-        self._counted: Latest[tuple[str, str], int] = Latest(10_000)
+        self._rounds: Latest[str, Round] = Latest(2_000)
         self._sessions: dict[str, str] = {}
 
     def nick_of(self, real: str) -> str | None:
@@ -89,11 +102,18 @@ class Room:
         self._went.pop(real, None)
         return is_new
 
-    def count(self, what: str, session: str) -> int:
-        """How often they got the same: each time it is another, where no id tells."""
-        number = self._counted.get((what, session), 0) + 1
-        self._counted[what, session] = number
-        return number
+    def which(self, what: str, session: str, now: float, *, is_late: bool) -> tuple[int, int]:
+        """Which of equal messages a copy is of, where no id tells: of those whose copies come just now, as many as
+        that session got; of history the first."""
+        found = self._rounds.get(what) or Round()
+        if not is_late and now - found.last > HOLD:
+            found = Round(found.number + 1)
+        self._rounds[what] = found
+        if is_late:
+            return max(1, found.number), 1
+        found.last = now
+        found.got[session] = found.got.get(session, 0) + 1
+        return found.number, found.got[session]
 
     def goes(self, nick: str, session: str | None) -> Leaving | None:
         """None where they have another session there, or weren't known. `session` only where it is theirs."""
@@ -102,9 +122,10 @@ class Room:
             self._sessions.pop(session, None)
         else:
             self._sessions = {full: each for full, each in self._sessions.items() if each != nick}
+        if nick not in self._sessions.values():
+            self.people.pop(nick, None)
         if real is None or real in self._went or real in map(bare, self._sessions):
             return None
-        self.people.pop(nick, None)
         since = self._present.pop(real, self._delivered)
         last, before = self._delivered, None
         if session is not None:  # their own client has got all that it got before
