@@ -79,7 +79,7 @@ class Rooms:
         nick = resource(stanza.get("to"))
         if not nick or core(stanza, "body") is None:
             return self._pass("requests to rooms")
-        room = self._rooms.setdefault(name, Room())
+        room = self._rooms.get(name, Room())  # one that never answers isn't kept
         record = made(
             "room-private",
             domain(name),
