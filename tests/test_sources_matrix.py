@@ -512,6 +512,17 @@ def test_nothing_waits_long_for_a_look_that_a_homeserver_does_not_answer(start, 
     released.set()
 
 
+def test_nor_for_the_looks_at_many_rooms_together(start, homeserver, spooled, monkeypatch):
+    monkeypatch.setattr(gaps, "SILENCE", 0.0)
+    monkeypatch.setattr(gaps, "PATIENCE", 0.3)
+    rooms = [f"!{number}:hs.test" for number in range(20)]
+    put(start(), *(CREATED | {"room_id": room, "event_id": f"$c{room}"} for room in rooms))
+    homeserver.answers["/messages"] = lambda: time.sleep(0.1) or (200, {"chunk": []})
+    put(start(), *(said(room) | {"room_id": room} for room in rooms))
+    assert len(spooled.texts) == 20
+    assert 1 <= sum("/messages" in each for each in homeserver.asked) <= 5
+
+
 def called(name: str) -> dict[str, Any]:
     return member("@ann:hs.test", displayname=name)
 

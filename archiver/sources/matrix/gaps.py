@@ -66,11 +66,12 @@ class Gaps:
         self._sure |= {each.room for each in opened.strangers}
         self._sure |= {line.room_id or "" for line in opened.lines if line.type == "m.room.create"}
         first = {line.room_id or "": line for line in reversed(opened.lines)}
+        patience_ends = asyncio.get_running_loop().time() + PATIENCE
         for room, line in first.items():
             if room in self._sure:
                 continue
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout_at(patience_ends):
                     timelines = await self._timelines(room, line.sender)
                 missing = _missing(timelines, {each.event_id for each in opened.lines})
                 await self._tell(room, timelines, [e for e in missing if happened(e) < line.origin_server_ts])
