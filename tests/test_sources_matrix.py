@@ -425,6 +425,7 @@ def test_what_a_homeserver_never_told_is_found_and_told(start, homeserver, spool
 def test_what_was_never_told_by_a_clock_that_is_ahead_is_found_too(start, homeserver, spooled, monkeypatch):
     """It never comes of age; nor does it make what comes after it count as looked through."""
     monkeypatch.setattr(gaps, "GAPS", 0.1)
+    monkeypatch.setattr(gaps, "YOUNG", 100.0)
     ahead = time.time_ns() // 1_000_000 + 3_600_000
     first, early, lost = said("first"), said("early") | {"origin_server_ts": ahead}, said("lost")
     room = [CREATED, first, early]

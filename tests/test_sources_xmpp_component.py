@@ -31,6 +31,8 @@ from archiver.sources.xmpp.component.reading import Reader
 from archiver.sources.xmpp.component.source import ComponentSource
 from archiver.sources.xmpp.remembering import Module, Remembered
 
+pytestmark = pytest.mark.slow  # a source holds what it tells for a second; of the rooms by themselves there is more
+
 ROOM = "team@rooms.example.org"
 USER = "http://jabber.org/protocol/muc#user"
 
