@@ -36,11 +36,11 @@ class Namer(Protocol):
 
 def named_along(documents: Iterable[tuple[Document, object]], files: Collection[Document]) -> set[tuple[str, str]]:
     """Which of these files, by tree and path, any of the documents names; asked where others lie below its folder."""
-    there = {(each.tree.place, each.within) for each in files}
+    there = set(map(at, files))
     in_order = sorted(there)
     found: set[tuple[str, str]] = set()
     for document, importer in documents:
-        place, folder, own = document.tree.place, _folder(document), (document.tree.place, document.within)
+        place, folder, own = document.tree.place, _folder(document), at(document)
         if isinstance(importer, Namer) and _is_another_below(in_order, place, folder, own):
             paths = ((place, f"{folder}/{name}".removeprefix("/")) for name in importer.named(document))
             with suppress(*DAMAGED, ArchiverError, OSError):  # what was named before it broke off counts
@@ -55,12 +55,17 @@ def sent_among(documents: Iterable[tuple[Document, object]], files: Collection[D
 
 def _is_another_below(in_order: Sequence[tuple[str, str]], place: str, folder: str, own: tuple[str, str]) -> bool:
     below = folder and f"{folder}/"
-    at = bisect_left(in_order, (place, below))
-    return any(each[0] == place and each[1].startswith(below) and each != own for each in in_order[at : at + 2])
+    first = bisect_left(in_order, (place, below))
+    return any(each[0] == place and each[1].startswith(below) and each != own for each in in_order[first : first + 2])
 
 
 def _folder(document: Document) -> str:
     return document.within.rpartition("/")[0]
+
+
+def at(document: Document) -> tuple[str, str]:
+    """By tree and path."""
+    return document.tree.place, document.within
 
 
 def path_of(document: Document) -> str:

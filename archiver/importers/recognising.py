@@ -21,7 +21,7 @@ from archiver.importers.archive import ENCRYPTED, archive_at
 from archiver.importers.document import Document, Tree
 from archiver.importers.folder import Folder
 from archiver.importers.items import SERVERS
-from archiver.importers.keeping import Keeper, named_along, path_of, sent_along, sent_among
+from archiver.importers.keeping import Keeper, at, named_along, path_of, sent_along, sent_among
 from archiver.importers.leaving import (
     CHAT_S_OWN,
     MEDIA,
@@ -192,12 +192,11 @@ def recognise(paths: Sequence[Path], foreign: Foreign = lambda folder: False, le
     among = sent_among(read, [each.document for each in known])
     named = named_along(read, [each.document for each in strange])
     for each in looks:
-        at = (each.document.tree.place, each.document.within)
-        if at in among:
+        if at(each.document) in among:
             leave(each.document.place, CHAT_S_OWN)
         elif each.reader is not None:
             found.setdefault(each.reader.name, []).append(each.document)
-        elif _lies_in(each.document) in covered or at in named:
+        elif _lies_in(each.document) in covered or at(each.document) in named:
             continue
         elif each.fault:
             leave(each.document.place, each.fault, is_fault=True)
