@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from contracts.module import ROOM, USER, WithServer, backfilled, together
+from contracts.module import ROOM, USER, WithServer, ann_counts, backfilled, together
 from servers.xmpp import XmppServer, wait
 from xmpp_archiver import Archiver
 from xmpp_clients import body, people
@@ -53,11 +53,7 @@ class GapContract(WithServer):
     def test_a_queue_that_is_lost_is_filled_from_the_archive(self, tmp_path: Path, archiver: Archiver) -> None:
         archiver.stop()
         with self.running(tmp_path, archiver, options={"fill_days": 1}) as server:
-            with people(server.port) as them:
-                ann = them.log_in("ann")
-                for number in range(20):
-                    ann.say("bob@localhost", body(f"{number:02d}"))
-                ann.settle()
+            ann_counts(server, 20)
             server.kill()
             for each in server.queue.iterdir():
                 each.unlink()

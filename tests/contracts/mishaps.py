@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-from contracts.module import ROOM, WithServer, together
+from contracts.module import ROOM, WithServer, ann_counts, together
 from servers.xmpp import XmppServer, wait
 from xmpp_archiver import TOKEN, Archiver
 from xmpp_clients import People, body, people
@@ -136,11 +136,7 @@ class MishapContract(WithServer):
             (server.queue / "position").write_text("7 100\n")
             server.archive.unlink(missing_ok=True)
             server.start()
-            with people(server.port) as them:
-                ann = them.log_in("ann")
-                for number in range(5):
-                    ann.say("bob@localhost", body(f"{number}"))
-                ann.settle()
+            ann_counts(server, 5)
             server.kill()
             server.archive.unlink(missing_ok=True)
             server.start()
@@ -168,11 +164,7 @@ class MishapContract(WithServer):
     def test_a_machine_that_failed_took_the_end_of_the_queue(self, tmp_path: Path, archiver: Archiver) -> None:
         archiver.stop()
         with self.running(tmp_path, archiver) as server:
-            with people(server.port) as them:
-                ann = them.log_in("ann")
-                for number in range(20):
-                    ann.say("bob@localhost", body(f"{number:02d}"))
-                ann.settle()
+            ann_counts(server, 20)
             server.kill()
             (segment,) = (each for each in server.queue.glob("*.ndjson") if each.stat().st_size)
             os.truncate(segment, segment.stat().st_size // 2 - 7)

@@ -59,6 +59,15 @@ def together(everybody: People, *names: str) -> list[Person]:
     return them
 
 
+def ann_counts(server: XmppServer, count: int) -> None:
+    """Ann tells Bob, who isn't there, so many numbers, and goes."""
+    with people(server.port) as them:
+        ann = them.log_in("ann")
+        for number in range(count):
+            ann.say("bob@localhost", body(f"{number:02d}"))
+        ann.settle()
+
+
 def short(event: Event) -> tuple[str, str | None, str | None]:
     text = event.data.message.text if event.data.message else event.data.reason
     return event.type, event.data.actor.address if event.data.actor else None, text
