@@ -196,6 +196,10 @@ class SourceContract:
         for each in self.sockets(source):
             each.close()
 
+    def make_next(self, tmp_path: Any, source: Any) -> Source:
+        """One that takes the place of `source` once that has stopped."""
+        return self.make_taken(tmp_path, source)
+
     @pytest.mark.slow
     @pytest.mark.parametrize("break_it", ["break_thread", "break_thread_by_a_bug", "shut_sockets", "close_sockets"])
     def test_what_broke_is_told_can_be_stopped_and_lets_another_take_its_place(
@@ -205,7 +209,7 @@ class SourceContract:
         getattr(self, break_it)(source)
         assert eventually(lambda: source.fault)
         assert not source.up
-        other = self.make_taken(tmp_path, source)
+        other = self.make_next(tmp_path, source)
         source.stop()
         other.start(spooled)
         try:
