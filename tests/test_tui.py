@@ -29,7 +29,7 @@ from archiver.search import Query, Results
 from archiver.store import MaildirStore, Put
 from archiver.store.protocol import Found, Where
 from archiver.tui.app import DARK, LIGHT
-from archiver.tui.conversations import as_typed
+from archiver.tui.conversations import Conversations, as_typed
 from archiver.tui.keys import KEYS, help_text
 from archiver.tui.lines import MOST, bounded, in_width, raw
 from archiver.tui.piece import Piece, cell, folded, joined, safe, text_of
@@ -362,6 +362,15 @@ def test_what_goes_meanwhile_is_told_and_f5_lists_anew(tmp_path: Path) -> None:
         await sitting.until(lambda: sitting.conversations.told == "13 items")
 
     sit(store, look)
+
+
+def test_what_is_counted_while_it_closes_is_nobody_s(tmp_path: Path) -> None:
+    async def look(sitting: Sitting) -> None:
+        await sitting.app.query("#panes").remove()
+        sitting.app.post_message(Conversations.Counted(ALICE, {HISTORY: 1}))
+        await sitting.pilot.pause()
+
+    sit(filled(tmp_path), look)
 
 
 class Closed(MaildirStore):

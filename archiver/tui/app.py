@@ -140,7 +140,8 @@ class Browser(App[None]):
 
     @on(Conversations.Counted)
     def _counted(self, event: Conversations.Counted) -> None:
-        self._mailboxes.unfold(event.mailbox, event.folders)
+        for pane in self.query(Mailboxes):  # none where it closes just now
+            pane.unfold(event.mailbox, event.folders)
 
     @on(Conversations.Chosen)
     def _chosen(self, event: Conversations.Chosen) -> None:
