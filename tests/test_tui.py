@@ -364,6 +364,16 @@ def test_what_goes_meanwhile_is_told_and_f5_lists_anew(tmp_path: Path) -> None:
     sit(store, look)
 
 
+def test_a_count_of_a_mailbox_that_went_meanwhile_changes_nothing(tmp_path: Path) -> None:
+    async def look(sitting: Sitting) -> None:
+        shelves = list(sitting.mailboxes.shelves)
+        sitting.app.post_message(Conversations.Counted("gone@example.com", {HISTORY: 1}))
+        await sitting.settled()
+        assert sitting.mailboxes.shelves == shelves
+
+    sit(filled(tmp_path), look)
+
+
 def test_what_is_counted_while_it_closes_is_nobody_s(tmp_path: Path) -> None:
     async def look(sitting: Sitting) -> None:
         await sitting.app.query("#panes").remove()

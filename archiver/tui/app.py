@@ -9,7 +9,6 @@ from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
@@ -78,17 +77,19 @@ class Browser(App[None]):
         self.theme = DARK.name
         self._library = library
         self._start = start
-        self._nothing = nothing
+        # Held rather than asked for: while it closes they leave the tree before the last message has been dealt with.
+        self._mailboxes = Mailboxes("mailboxes")
+        self._conversations = Conversations(library, "conversations")
+        self._transcript = Transcript(library, "transcript")
+        self._read = Vertical(self._conversations, self._transcript, id="read")
+        self._panes = Horizontal(self._mailboxes, self._read, id="panes")
+        self._nothing = Static(plain(nothing), id="nothing", markup=False)
         self._pane: Widget | None = None
         self._is_narrow = False
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="panes"):
-            yield Mailboxes("mailboxes")
-            with Vertical(id="read"):
-                yield Conversations(self._library, "conversations")
-                yield Transcript(self._library, "transcript")
-        yield Static(id="nothing")
+        yield self._panes
+        yield self._nothing
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -101,18 +102,6 @@ class Browser(App[None]):
     def on_unmount(self) -> None:
         self._library.close()
 
-    @property
-    def _mailboxes(self) -> Mailboxes:
-        return self.query_one(Mailboxes)
-
-    @property
-    def _conversations(self) -> Conversations:
-        return self.query_one(Conversations)
-
-    @property
-    def _transcript(self) -> Transcript:
-        return self.query_one(Transcript)
-
     # What lies there
 
     def action_again(self) -> None:
@@ -120,9 +109,8 @@ class Browser(App[None]):
 
     async def _fill(self) -> None:
         mailboxes = await self._library.mailboxes()
-        self.query_one("#panes").display = bool(mailboxes)
-        self.query_one("#nothing", Static).update(Content("" if mailboxes else plain(self._nothing)))
-        self.query_one("#nothing").display = not mailboxes
+        self._panes.display = bool(mailboxes)
+        self._nothing.display = not mailboxes
         if mailboxes:
             chosen = self._mailboxes.chosen if self._mailboxes.count else Shelf(self._start or mailboxes[0])
             self._mailboxes.fill(mailboxes, chosen)
@@ -140,8 +128,7 @@ class Browser(App[None]):
 
     @on(Conversations.Counted)
     def _counted(self, event: Conversations.Counted) -> None:
-        for pane in self.query(Mailboxes):  # none where it closes just now
-            pane.unfold(event.mailbox, event.folders)
+        self._mailboxes.unfold(event.mailbox, event.folders)
 
     @on(Conversations.Chosen)
     def _chosen(self, event: Conversations.Chosen) -> None:
@@ -157,7 +144,7 @@ class Browser(App[None]):
 
     # Panes
 
-    def _panes(self) -> tuple[Rows, Rows, Rows]:
+    def _lists(self) -> tuple[Rows, Rows, Rows]:
         return self._mailboxes, self._conversations.rows, self._transcript
 
     def _go(self, target: Widget) -> None:
@@ -170,13 +157,13 @@ class Browser(App[None]):
         alone = self._is_narrow
         reads, lists = self._pane is self._transcript, self._pane is not self._mailboxes
         self._mailboxes.display = not alone or not lists
-        self.query_one("#read").display = not alone or lists
+        self._read.display = not alone or lists
         self._conversations.display = not alone or not reads
         self._transcript.display = not alone or reads
         self.screen.set_class(alone, "-alone")
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        if event.widget in self._panes() or event.widget is self._conversations.input:
+        if event.widget in self._lists() or event.widget is self._conversations.input:
             self._pane = event.widget
 
     def on_resize(self, event: events.Resize) -> None:
@@ -192,7 +179,7 @@ class Browser(App[None]):
     def action_pane(self, by: int) -> None:
         if self.screen.is_modal:
             return
-        panes = list(self._panes())
+        panes = list(self._lists())
         at = panes.index(self.focused) if self.focused in panes else 1
         self._go(panes[(at + by) % len(panes)])
 

@@ -85,6 +85,12 @@ class Conversations(Vertical):
 
     def __init__(self, library: Library, id: str) -> None:
         super().__init__(id=id)
+        self.input = Typed(
+            placeholder="/ search: words, from: with: in: before: after: kind: has:", compact=True, id="search"
+        )
+        self._told = Static(id="told")
+        self._heading = Static(id="heading")
+        self.rows = Rows(self._line, id="items")
         self._library = library
         self._shelf = Shelf()
         self._contents: list[Numbered] = []
@@ -96,24 +102,12 @@ class Conversations(Vertical):
         self._is_sorting = False
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="asked"):
-            yield Typed(
-                placeholder="/ search: words, from: with: in: before: after: kind: has:", compact=True, id="search"
-            )
-            yield Static(id="told")
-        yield Static(id="heading")
-        yield Rows(self._line, id="items")
-
-    @property
-    def rows(self) -> Rows:
-        return self.query_one("#items", Rows)
-
-    @property
-    def input(self) -> Input:
-        return self.query_one("#search", Input)
+        yield Horizontal(self.input, self._told, id="asked")
+        yield self._heading
+        yield self.rows
 
     def watch_told(self, told: str) -> None:
-        self.query_one("#told", Static).update(Content(plain(told)))
+        self._told.update(Content(plain(told)))
 
     # What is listed
 
@@ -180,7 +174,7 @@ class Conversations(Vertical):
             line = heading(self.rows.room, self._order, reverse=self._reverse)
         else:
             line = hit_heading(self.rows.room, everywhere=not self._shelf.mailbox)
-        self.query_one("#heading", Static).update(Content(text_of(line)))
+        self._heading.update(Content(text_of(line)))
 
     def _line(self, row: int, room: int) -> Line:
         if self._hits is not None:
@@ -312,4 +306,4 @@ class Conversations(Vertical):
     def _fail(self, why: str) -> None:
         """Told where there is a line's room for it, until something else is listed."""
         self.told = ""
-        self.query_one("#heading", Static).update(Content(plain(why)))
+        self._heading.update(Content(plain(why)))

@@ -42,7 +42,9 @@ class Mailboxes(Rows):
         self.hold(len(self.shelves), self.shelves.index(wanted) if wanted in self.shelves else 0)
 
     def unfold(self, mailbox: str, folders: Mapping[str, int]) -> None:
-        """Show these folders below it, with how many items each has."""
+        """Show these folders below it, with how many items each has; nothing of a mailbox that has gone meanwhile."""
+        if Shelf(mailbox) not in self.shelves:
+            return
         chosen, at = self.chosen, self.shelves.index(Shelf(mailbox))
         others = [each for each in self.shelves[at + 1 :] if each.mailbox != mailbox]
         shelves = [*self.shelves[: at + 1], *(Shelf(mailbox, folder) for folder in folders), *others]
