@@ -531,19 +531,36 @@ class TestBounds:
             raw.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000)
             assert raw.recv(1000).startswith(b"HTTP/1.1 400 ")
 
-    def test_connections_are_bounded(self, start: Start) -> None:
+    def test_who_stalls_in_a_body_keeps_nobody_out(self, start: Start, spooled: Spooled) -> None:
         source = start(limits=Limits(connections=2))
-        busy = [socket.create_connection(("127.0.0.1", source.address.port), timeout=20) for _ in range(2)]
-        for each in busy:
-            each.sendall(head(1_000) + b"\r\n")
-        time.sleep(0.1)
-        with socket.create_connection(("127.0.0.1", source.address.port), timeout=10) as third:
-            assert third.recv(1_000).startswith(b"HTTP/1.1 503 ")
+        with ExitStack() as opened:
+            busy = []
+            for _ in range(2):
+                busy.append(opened.enter_context(socket.create_connection(("127.0.0.1", source.address.port), 20)))
+                busy[-1].sendall(head(1_000) + b"\r\n{")
+                time.sleep(0.1)
+            with socket.create_connection(("127.0.0.1", source.address.port), timeout=10) as third:
+                assert busy[0].recv(1_000).startswith(b"HTTP/1.1 503 "), "whose body comes for longest makes room"
+                assert busy[0].recv(1_000) == b""
+                third.sendall(head(1_000) + b"\r\n{")
+                time.sleep(0.1)
+                assert post(source, event()).status == 200
+                assert busy[1].recv(1_000).startswith(b"HTTP/1.1 503 ")
+        assert spooled.texts == ["hello"]
+        assert source.signs().refused["too many connections"] == 2
+
+    def test_who_is_being_answered_is_not_sent_away(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(connections=1))
+        spooled.gate.clear()
+        body = json.dumps(event()).encode()
+        with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as first:
+            first.sendall(head(len(body)) + b"\r\n" + body)
+            assert spooled.entered.wait(10)
+            with socket.create_connection(("127.0.0.1", source.address.port), timeout=10) as second:
+                assert second.recv(1_000).startswith(b"HTTP/1.1 503 ")
+            spooled.gate.set()
+            assert first.recv(1_000).startswith(b"HTTP/1.1 200 ")
         assert source.signs().refused == {"too many connections": 1}
-        for each in busy:
-            each.close()
-        time.sleep(0.1)
-        assert post(source, event()).status == 200
 
     def test_who_says_nothing_keeps_nobody_out(self, start: Start) -> None:
         source = start(limits=Limits(connections=3))

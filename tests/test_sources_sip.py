@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -453,6 +453,46 @@ def test_only_who_has_the_key_is_heard(start):
     by_udp(source, hep(request(call="forged")), hep(request(call="forged"), key=b"x" * 20), b"HEP3\xff\xff", *TALK)
     assert until(lambda: spooled.texts == ["hello"])
     assert source.signs().refused == {"wrong key": 2, "lying length": 1}
+
+
+def test_who_has_no_key_keeps_no_agent_out(start):
+    spooled = Spooled()
+    access = Access(keys=(Secret("agent", sha256=digest_of("k" * 20).hex()),))
+    source = start(spooled, access=access, limits=Limits(connections=3))
+
+    def connected(*packets):
+        made = opened.enter_context(socket.create_connection(("127.0.0.1", source.address.port), timeout=20))
+        made.sendall(b"".join(packets))
+        return made
+
+    with ExitStack() as opened:
+        agent = connected(*TALK)
+        assert until(lambda: spooled.texts == ["hello"])
+        strangers = [connected(hep(request(call="forged"), key=b"x" * 20)), connected()]
+        assert until(lambda: source.signs().refused == {"wrong key": 1})
+        for number in range(4):
+            other = hep(request(call=str(number), body="again"), key=b"k" * 20)
+            by_tcp(source, other, hep(answer(call=str(number)), key=b"k" * 20))
+            assert until(lambda number=number: spooled.texts[1:] == ["again"] * (number + 1))
+        assert strangers[0].recv(1) == b"", "who is a stranger for longest makes room"
+        agent.sendall(hep(request(call="last", body="last"), key=b"k" * 20) + hep(answer(call="last"), key=b"k" * 20))
+        assert until(lambda: spooled.texts[-1] == "last"), "who is known keeps the connection"
+
+
+def test_who_has_no_key_is_sent_away_before_long(start):
+    access = Access(keys=(Secret("agent", sha256=digest_of("k" * 20).hex()),))
+    source = start(Spooled(), access=access, limits=Limits(slow=0.3))
+    with ExitStack() as opened:
+        silent, stranger, agent = (
+            opened.enter_context(socket.create_connection(("127.0.0.1", source.address.port), timeout=20))
+            for _ in range(3)
+        )
+        stranger.sendall(hep(request(), key=b"x" * 20))
+        agent.sendall(TALK[0])
+        assert silent.recv(1) == stranger.recv(1) == b""
+        agent.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            agent.recv(1)
 
 
 @pytest.mark.parametrize("post", [by_udp, by_tcp])

@@ -376,17 +376,31 @@ class TestLimits:
             assert second.say(letter("x" * 9000, 2), ".").startswith("250")
         assert len(spooled.records) == 2
 
-    def test_connections_are_bounded(self, start: Start) -> None:
+    def test_who_stalls_in_a_mail_keeps_nobody_out(self, start: Start, spooled: Spooled) -> None:
         source = start(limits=Limits(connections=2))
         with Client(source) as first, Client(source) as second:
             first.begin()
             second.begin()
-            third = socket.create_connection(("127.0.0.1", source.addresses[0].port), timeout=20)
-            assert third.recv(100).startswith(b"421 4.7.0")
-            third.close()
+            with Client(source) as third:
+                assert first.reply().startswith("421 4.7.0"), "whose mail comes for longest makes room"
+                third.begin()
+                assert third.say(letter("x", 1), ".").startswith("250")
+            assert second.say(letter("x", 2), ".").startswith("250")
         assert source.signs().refused == {"too many connections": 1}
-        with Client(source) as again:
-            assert again.say("NOOP").startswith("250")
+        assert len(spooled.records) == 2
+
+    def test_whose_mail_is_being_kept_is_not_sent_away(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(connections=1))
+        spooled.gate.clear()
+        with Client(source) as first:
+            first.begin()
+            first.socket.sendall(letter("x", 1) + b".\r\n")
+            assert spooled.entered.wait(10)
+            with socket.create_connection(("127.0.0.1", source.addresses[0].port), timeout=20) as second:
+                assert second.recv(100).startswith(b"421 4.7.0")
+            spooled.gate.set()
+            assert first.reply().startswith("250")
+        assert source.signs().refused == {"too many connections": 1}
 
     def test_who_says_nothing_keeps_nobody_out(self, start: Start, spooled: Spooled) -> None:
         source = start(limits=Limits(connections=2))

@@ -10,12 +10,13 @@ import re
 import sys
 import time
 from collections import defaultdict
-from operator import itemgetter
 from typing import TYPE_CHECKING, AnyStr
 
 import structlog
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
+
+from archiver.sources.crowding import Waiting, giving_way
 
 if TYPE_CHECKING:
     from archiver.sources.smtp import Intake
@@ -123,6 +124,7 @@ class Connection(SMTP):
         self._auth_require_tls = intake.tls is not None or not intake.door.required
         self._intake = intake
         self._receiving = False
+        self._coming_since: float | None = None
         self._held = 0
 
     def task(self) -> asyncio.Task[None] | None:
@@ -149,19 +151,20 @@ class Connection(SMTP):
             await super()._handle_client()
 
     def _finds_room(self) -> bool:
-        """Who says nothing for longest goes, be it this one: who opens many must not keep out all others."""
         if len(self._intake.connections) <= self._intake.limits.connections:
             return True
-        silent = [(since, each) for each in self._intake.connections if (since := each._silent_since()) is not None]
-        going = min(silent, key=itemgetter(0))[1] if silent else self
+        going = giving_way(self, self._intake.connections, Connection._waiting)
         going._refuse("too many connections")
         going._leave(CROWDED)
         return going is not self
 
-    def _silent_since(self) -> float | None:
-        """Seconds of the loop's clock, if only to compare; None while a mail comes in, and where it leaves already."""
-        leaving = self.transport is None or self.transport.is_closing()
-        return None if self._receiving or leaving or self._timeout_handle is None else self._timeout_handle.when()
+    def _waiting(self) -> Waiting | None:
+        """Whether a mail comes in, and since when, if only to compare; None while it is taken, and where it leaves."""
+        if self.transport is None or self.transport.is_closing() or self._timeout_handle is None:
+            return None
+        if self._receiving:
+            return None if self._coming_since is None else (True, self._coming_since)
+        return False, self._timeout_handle.when()
 
     async def push(self, status: AnyStr) -> None:
         said = status if isinstance(status, str) else status.decode("ascii", "replace")
@@ -227,6 +230,7 @@ class Connection(SMTP):
     async def _receive_and_take(self) -> str:
         try:
             content, refusal = await self._receive()
+            self._coming_since = None
             if refusal:
                 return refusal
             self._reset_timeout(FINAL_TIMEOUT)
@@ -240,7 +244,7 @@ class Connection(SMTP):
     async def _receive(self) -> tuple[bytes, str]:
         """The mail up to its final dot, and why it can't be had: then the rest is read all the same, and dropped."""
         data, refusal, size, tail = bytearray(), "", 0, b""
-        began = time.monotonic()
+        began = self._coming_since = time.monotonic()
         while tail != END and not (size == 3 and tail == END[2:]):
             piece = await self._piece()
             size += len(piece)

@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from operator import itemgetter
 from typing import Any
 
 import h11
@@ -21,6 +20,7 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from archiver.sources.crowding import Waiting, giving_way
 from archiver.sources.listening import fault_of, release, withdraw
 from archiver.sources.looping import task_fault
 from archiver.sources.tls import Tls, context_of, keep_fresh
@@ -158,12 +158,15 @@ def _protocol(most: int, refuse: Refuse) -> type[asyncio.Protocol]:
 
     class Connection(H11Protocol):
         _patience: asyncio.TimerHandle | None = None
+        _body_since = 0.0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._wait()
             if len(self.connections) > most:
-                self._longest_waiting()._turn_away("too many connections", HTTPStatus.SERVICE_UNAVAILABLE)
+                ours = (each for each in self.connections if isinstance(each, Connection))
+                going = giving_way(self, ours, Connection._waiting)
+                going._turn_away("too many connections", HTTPStatus.SERVICE_UNAVAILABLE)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
@@ -172,6 +175,8 @@ def _protocol(most: int, refuse: Refuse) -> type[asyncio.Protocol]:
         def handle_events(self) -> None:
             super().handle_events()
             if self.cycle is not None and not self.cycle.response_complete:
+                if self._patience is not None:
+                    self._body_since = self.loop.time()
                 self._stop_waiting()  # the body's pace is the application's business
 
         def on_response_complete(self) -> None:
@@ -188,11 +193,14 @@ def _protocol(most: int, refuse: Refuse) -> type[asyncio.Protocol]:
                 # What is just coming in may be the rest of a body that was refused: read, and given its time too.
                 self._patience = self.loop.call_later(HEAD_SECONDS + IDLE_SECONDS, self._lose_patience)
 
-        def _longest_waiting(self) -> Connection:
-            """For a whole head, and be it this one: who opens many and says nothing must not keep out all others."""
-            ours = [each for each in self.connections if isinstance(each, Connection)]
-            waiting = [(each._patience.when(), each) for each in ours if each._patience is not None]
-            return min(waiting, key=itemgetter(0))[1] if waiting else self
+        def _waiting(self) -> Waiting | None:
+            """Whether a body comes in, and since when, if only to compare; None while it is dealt with or answered."""
+            if self.transport.is_closing():
+                return None
+            if self._patience is not None:
+                return False, self._patience.when()
+            is_coming = self.conn.their_state is h11.SEND_BODY and not self.cycle.response_started
+            return (True, self._body_since) if is_coming else None
 
         def _lose_patience(self) -> None:
             """A head that began and doesn't end is told (RFC 9110, 15.5.9); who said nothing at all isn't."""

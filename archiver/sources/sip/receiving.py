@@ -22,6 +22,7 @@ from archiver.exceptions import EventError
 from archiver.sources.access import is_in
 from archiver.sources.batching import Batching
 from archiver.sources.credentials import Secret, digest_of
+from archiver.sources.crowding import Waiting, giving_way
 from archiver.sources.looping import task_fault
 from archiver.sources.protocol import Accept
 from archiver.sources.sip.happening import Happening
@@ -41,7 +42,8 @@ DAY = 86_400 * 1_000_000
 class Limits(Struct, frozen=True):
     """`patience`: seconds that something is tried again which the spool can't take; `held`: how many such at most.
 
-    Of a connection: `idle` seconds without a packet end it, and so do `slow` ones within one.
+    Of a connection: `idle` seconds without a packet end it, and so do `slow` ones within one, or before the first that
+    is let in.
     """
 
     patience: float = 60.0
@@ -60,6 +62,24 @@ class Access(Struct, frozen=True):
     clients: tuple[str, ...] = ()
     keys: tuple[Secret, ...] = ()
     conferences: tuple[str, ...] = ("*",)
+
+
+class Connection:
+    """Of a capture agent, or of somebody else: only what it sends tells."""
+
+    def __init__(self, writer: asyncio.StreamWriter, peer: str) -> None:
+        self.writer = writer
+        self.peer = peer
+        self.known = False
+        self._since = time.monotonic()
+
+    def came(self) -> None:
+        """A packet that was let in."""
+        self.known = True
+        self._since = time.monotonic()
+
+    def waiting(self) -> Waiting:
+        return self.known, self._since
 
 
 class Intake:
@@ -87,7 +107,7 @@ class Intake:
         self._drain = drain
         self._batching = Batching(accept)
         self._keeping: set[asyncio.Task[None]] = set()
-        self._connections = 0
+        self._connections: set[Connection] = set()
         self._closing = asyncio.Event()
         self._sweeping = asyncio.create_task(self._sweep())
 
@@ -96,42 +116,58 @@ class Intake:
         """Why nothing is told any more, though nobody closed it; "" while it is."""
         return task_fault([self._sweeping])
 
-    def take(self, content: bytes, peer: str) -> None:
-        """One packet from a host; never raises, as the next one has nothing to do with it."""
+    def take(self, content: bytes, peer: str) -> bool:
+        """One packet from a host, and whether it was let in. Never raises: the next one has nothing to do with it."""
         try:
-            self._take(content, peer)
+            return self._take(content, peer)
         except Exception:
             log.exception("sip_failed", source=self._source, size=len(content))
             self.lost += 1
+            return True
 
-    def _take(self, content: bytes, peer: str) -> None:
+    def _take(self, content: bytes, peer: str) -> bool:
         try:
-            if not self._lets_in(peer):
-                return self._refuse("not allowed", peer)
-            packet = read_packet(content)
-            if self._keys and not self._knows(packet.key):
-                return self._refuse("wrong key", peer)
+            packet = self._admitted(content, peer)
         except EventError as fault:
-            return self._refuse(str(fault), peer)
+            self._refuse(str(fault), peer)
+            return False
         if packet.sip and packet.payload.strip(b"\r\n\0 "):  # what else comes is a ping
             self._read(packet)
-        return None
+        return True
+
+    def _admitted(self, content: bytes, peer: str) -> Packet:
+        if not self._lets_in(peer):
+            raise EventError("not allowed")
+        packet = read_packet(content)
+        if self._keys and not self._knows(packet.key):
+            raise EventError("wrong key")
+        return packet
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Packets over TCP, one after another. What isn't HEP ends the connection: no next one could be found."""
         peer = str((writer.get_extra_info("peername") or ("",))[0])
-        self._connections += 1
+        connection = Connection(writer, peer)
+        self._connections.add(connection)
         try:
-            if self._connections > self._limits.connections:
-                return self._refuse("too many connections", peer)
-            with suppress(asyncio.IncompleteReadError, TimeoutError, OSError):
-                await self._packets(reader, peer)
+            if not self._lets_in(peer):
+                self._refuse("not allowed", peer)
+            elif self._finds_room(connection):
+                with suppress(asyncio.IncompleteReadError, TimeoutError, OSError):
+                    await self._packets(reader, connection)
         except EventError as fault:
             self._refuse(str(fault), peer)
         finally:
-            self._connections -= 1
+            self._connections.discard(connection)
             writer.close()
-        return None
+
+    def _finds_room(self, newest: Connection) -> bool:
+        if len(self._connections) <= self._limits.connections:
+            return True
+        going = giving_way(newest, self._connections, Connection.waiting)
+        self._refuse("too many connections", going.peer)
+        self._connections.discard(going)
+        going.writer.transport.abort()
+        return going is not newest
 
     async def close(self) -> None:
         """Tell what waits for an answer, and give what is held a last time."""
@@ -144,23 +180,21 @@ class Intake:
         await self._batching.close()
         self._memory.close()
 
-    async def _packets(self, reader: asyncio.StreamReader, peer: str) -> None:
-        while not self._closing.is_set() and self._lets_in(peer, told=True):
-            async with asyncio.timeout(self._limits.idle):
+    async def _packets(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        while not self._closing.is_set():
+            async with asyncio.timeout(self._limits.idle if connection.known else self._limits.slow):
                 head = await reader.readexactly(HEAD)
             try:
                 async with asyncio.timeout(self._limits.slow):
                     rest = await reader.readexactly(length_of(head) - HEAD)
             except TimeoutError:
                 raise EventError("too slow") from None
-            self.take(head + rest, peer)
+            if self.take(head + rest, connection.peer):
+                connection.came()
             await asyncio.sleep(0)
 
-    def _lets_in(self, peer: str, *, told: bool = False) -> bool:
-        allowed = not self._networks or is_in(self._networks, peer)
-        if told and not allowed:
-            self._refuse("not allowed", peer)
-        return allowed
+    def _lets_in(self, peer: str) -> bool:
+        return not self._networks or is_in(self._networks, peer)
 
     def _knows(self, key: bytes) -> bool:
         """Looks at every key, whichever comes."""
