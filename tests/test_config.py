@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from archiver.config import Config, keys, load, parse, quantities, settings, values
 from archiver.config.archiving import meet
+from archiver.config.sources.listening import apart
 from archiver.config.templates import collide
 from archiver.config.values import Endpoint, Wrong
-from archiver.exceptions import ConfigError
+from archiver.exceptions import ConfigError, EnvironmentFault
+from archiver.sources import listening
 
 calm = profile(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "config"
@@ -459,6 +461,7 @@ def test_a_source_has_its_defaults_and_listens_where_it_says():
         ([http(), http(listen="127.0.0.1:9999")], "source[2].name", "already"),
         ([http(), http(name="b")], "source[2].listen", "is source[1].listen already"),
         ([http(listen="127.0.0.1:8025")], "source[1].listen", "is smtp.listen already"),
+        ([http(listen=":8025")], "source[1].listen", "is smtp.listen already"),
         ([{"type": "smtp", "name": "mail", "listen": "127.0.0.1:1"}], "source[1].name", "the name of [smtp]"),
         (
             [{"type": "smtp", "name": "b", "listen": "127.0.0.1:1", "require_tls": True}],
@@ -499,6 +502,39 @@ def test_a_source_has_its_defaults_and_listens_where_it_says():
 def test_what_is_wrong_with_a_source(tables, key, why):
     (problem,) = source_problems(*tables)
     assert problem.startswith(key) and why in problem
+
+
+HOSTS = ("", "0.0.0.0", "::", "127.0.0.1", "127.0.0.2", "::1", "localhost")
+
+
+@pytest.mark.parametrize("one", HOSTS)
+@pytest.mark.parametrize("other", HOSTS)
+def test_two_that_meet_are_those_that_the_system_keeps_apart(one: str, other: str, free_port) -> None:
+    """Where the machine has both versions of IP. That `localhost` is ::1 too isn't everywhere so, and not told."""
+    port = free_port()
+    told = list(apart([("first", Endpoint(one, port)), ("second", Endpoint(other, port))]))
+    bound = listening.bind(listening.Address(one, port))
+    try:
+        listening.release(listening.bind(listening.Address(other, port)))
+        assert not told
+    except EnvironmentFault:
+        uncertain = "localhost" in (one, other) and {one, other} & {"::", "::1"}
+        assert [why for _, _, why in told] == ["is first already"] or uncertain
+    finally:
+        listening.release(bound)
+
+
+def test_one_port_is_apart_from_another_and_socket_files_by_their_paths() -> None:
+    places = [
+        Endpoint("", 1),
+        Endpoint("", 2),
+        Endpoint("127.0.0.1", 0),
+        Endpoint("", 0),
+        Endpoint(path="/a"),
+        Endpoint(path="/b"),
+    ]
+    assert not list(apart([(str(number), each) for number, each in enumerate(places)]))
+    assert list(apart([("a", Endpoint(path="/a")), ("b", Endpoint(path="/a"))])) == [("b", "/a", "is a already")]
 
 
 @calm

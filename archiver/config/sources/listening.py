@@ -63,11 +63,27 @@ def only_here(place: Endpoint) -> bool:
 
 
 def apart(places: Sequence[tuple[str, Endpoint]]) -> Iterator[Fault]:
-    """Two that want to listen on one place. `places` are all there are, each with its dotted key."""
-    seen: dict[Endpoint, str] = {}
+    """Two that want to listen on one place, or one of them everywhere. All there are, each with its dotted key."""
+    seen: list[tuple[str, Endpoint]] = []
     for key, place in places:
         if place.port == 0 and not place.path:
             continue
-        if place in seen:
-            yield key, place.path or f"{place.host}:{place.port}", f"is {seen[place]} already"
-        seen.setdefault(place, key)
+        if first := next((each for each, other in seen if _meet(place, other)), None):
+            yield key, place.path or f"{place.host}:{place.port}", f"is {first} already"
+        seen.append((key, place))
+
+
+_EVERYWHERE = {"": (4, 6), "0.0.0.0": (4,), "::": (6,)}  # noqa: S104  (asked about, not bound)
+"""Hosts that stand for all addresses of these versions; nobody else can listen on a port of one of those then."""
+
+
+def _meet(one: Endpoint, other: Endpoint) -> bool:
+    if one.path or other.path or one.port != other.port:
+        return one == other
+    return one.host == other.host or _covers(one.host, other.host) or _covers(other.host, one.host)
+
+
+def _covers(host: str, other: str) -> bool:
+    """Names stand for an address of IPv4 at least, as `localhost` does."""
+    versions = _EVERYWHERE.get(other, (6,) if ":" in other else (4,))
+    return (host == "localhost" and other == "127.0.0.1") or not set(versions).isdisjoint(_EVERYWHERE.get(host, ()))
