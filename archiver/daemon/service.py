@@ -81,12 +81,12 @@ def _told() -> Iterator[Callable[[], bool]]:
 
 def run(load: Callable[[], Config], data: Path) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP calls `load` again."""
-    heap.share()
-    config = load()
-    # Blocked before any thread starts, so that all inherit it: signals are taken where they are waited for, and
-    # never run a handler in the middle of something.
+    # Blocked before all else, so that one while it starts waits, and all threads inherit it: signals are taken where
+    # they are waited for, and never run a handler in the middle of something.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     try:
+        heap.share()
+        config = load()
         with open_spool(config, data) as spool, spool.hold("daemon", _description("run")):
             spool.shrink()  # each thread would keep ever more pages of an ever larger spool
             daemon = Daemon(spool, config, data, load)
@@ -101,6 +101,8 @@ def run(load: Callable[[], Config], data: Path) -> None:
 
 
 def _second_one_ends() -> None:
+    """And a configuration isn't taken up any more: a SIGHUP left for later would end it, as one that failed."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in _STOP:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)

@@ -197,6 +197,37 @@ def test_sighup_takes_up_a_good_configuration_and_keeps_the_old_for_a_bad_one(tm
         until(lambda: len(listing(data)) == 2, "what was withheld")
 
 
+HANGING_UP = """
+import os, signal, sys
+from pathlib import Path
+from archiver import daemon
+from archiver.config import parse
+from archiver.daemon.service import Daemon
+
+told = []
+stop = Daemon.stop
+
+def load():
+    told.append("loaded")
+    os.kill(os.getpid(), signal.SIGHUP if len(told) == 1 else signal.SIGTERM)
+    return parse({"smtp": {"enabled": False}})
+
+def hanging_up(self):
+    os.kill(os.getpid(), signal.SIGHUP)
+    stop(self)
+
+Daemon.stop = hanging_up
+daemon.run(load, Path(sys.argv[1]))
+print(*told)
+"""
+
+
+def test_a_sighup_while_it_starts_waits_and_one_while_it_stops_is_passed_over(tmp_path: Path) -> None:
+    command = [*ARCHIVER[:1], "-c", HANGING_UP, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
+    assert ended.returncode == 0 and ended.stdout.endswith("\nloaded loaded\n"), (ended.stdout, ended.stderr)
+
+
 def test_a_version_too_old_withholds_until_the_mailbox_is_upgraded(tmp_path: Path) -> None:
     data, config = tmp_path / "data", tmp_path / "archiver.toml"
     config.write_text('[[mailbox]]\naddress = "bob@example.org"\nversion = "Version 14.3 (Build 123.4)"\n')
