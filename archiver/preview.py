@@ -24,6 +24,7 @@ from archiver.exceptions import Unreadable, UsageError
 from archiver.exporting.durable import DurableFolder
 from archiver.importers import Document, Importer, Options, Reading
 from archiver.importers.leaving import Leave, Left, reason_of, unheeded
+from archiver.importers.selection import Selection
 from archiver.people import NOBODY, Wanted, completed
 from archiver.spool import Sealed, Spool, seal
 
@@ -108,6 +109,7 @@ def preview(
     importer: Importer,
     documents: Sequence[Document],
     options: Options,
+    selection: Selection,
     directory: Directory,
     spool: Spool | None,
     show: Show = lambda place, done: None,
@@ -119,7 +121,7 @@ def preview(
     for document in documents:
         show(document.place, counting.found.bytes)
         try:
-            for batch in _batches(importer.read(document, options, reading)):
+            for batch in _batches(_selected(importer.read(document, options, reading), selection, reading)):
                 counting.add(batch)
                 counting.weigh([seal(each) for each in batch if isinstance(each, Captured)], spool)
         except (*DAMAGED, Unreadable, OSError) as fault:
@@ -127,6 +129,16 @@ def preview(
         counting.found.documents += 1
         counting.found.bytes += document.size
     return counting.done(reading)
+
+
+def _selected(
+    pieces: Iterable[Captured | Rejected], selection: Selection, reading: Reading
+) -> Iterator[Captured | Rejected]:
+    for piece in pieces:
+        if why := selection.passes_over(piece):
+            reading.ignored[why] += 1
+        else:
+            yield piece
 
 
 def _batches(pieces: Iterator[Captured | Rejected]) -> Iterator[list[Captured | Rejected]]:

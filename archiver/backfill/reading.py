@@ -109,6 +109,8 @@ def _document(
 
 
 def _left_out(request: Request, sieve: LongSieve, piece: Captured | Rejected, now: int) -> str:
+    if why := request.selection.passes_over(piece):
+        return why
     if request.without and _is_by(piece, request.without):
         return UNKNOWN
     exclusion = sieve.of(piece, now)

@@ -18,6 +18,7 @@ from archiver.importers import Document, Importer, Options
 from archiver.importers.document import readable
 from archiver.importers.leaving import Leave, Left
 from archiver.importers.recognising import Recognised, chosen, recognise
+from archiver.importers.selection import EVERYTHING, Selection
 from archiver.spool import Spool
 from archiver.spool.nicks import Nick
 
@@ -25,8 +26,9 @@ from archiver.spool.nicks import Nick
 class Request(Struct, frozen=True):
     """What to read, as what, and with how many processes to file.
 
-    `documents` are those of the paths that are of this format, where it was told by looking; else all. What `without`
-    (source and address) did is left out. With `reread`, what was read to its end before is read once more.
+    `documents` are those of the paths that are of this format, where it was told by looking; else all. What isn't of
+    the `selection` is left out, and so is what `without` (source and address) did. With `reread`, what was read to its
+    end before is read once more.
     """
 
     importer: Importer
@@ -35,6 +37,7 @@ class Request(Struct, frozen=True):
     jobs: int = 2
     documents: tuple[Document, ...] = ()
     without: frozenset[tuple[str, str]] = frozenset()
+    selection: Selection = EVERYTHING
     reread: bool = False
     force: bool = False
     """Begin even where the disk seems to have too little room."""

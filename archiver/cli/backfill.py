@@ -16,7 +16,7 @@ from archiver import backfill as backfilling
 from archiver.backfill import Report, Request
 from archiver.cli.app import App, reads
 from archiver.cli.backfills import left_lines, list_runs, refile, show_report, tell_report, undo
-from archiver.cli.decision import Text
+from archiver.cli.decision import Moment, Text
 from archiver.cli.output import as_json, complain, say, table
 from archiver.cli.preview import UNMAPPED, Manner, people_known, previews, tell_previews
 from archiver.cli.progress import shown
@@ -24,6 +24,7 @@ from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Options, importer
 from archiver.importers.leaving import EXPECTED, NO_FORMAT, Leavings, Left
 from archiver.importers.protocol import ZONE, date_option, zone_of
+from archiver.importers.selection import Selection
 from archiver.importers.text import CHARSET, charset_of
 from archiver.spool.locks import holder
 
@@ -40,6 +41,9 @@ _POLL = 0.5
 @click.option("--charset", show_default=CHARSET, help="What text is in that isn't UTF-8.")
 @click.option("--source", help="The whole source of every event, in place of what the files say.")
 @click.option("--owner", help="Whose export it is, where it calls them only 'you': an address.")
+@click.option("--room", "rooms", type=Text(), multiple=True, help="Only this room, by its id (* and ?), or several.")
+@click.option("--from", "since", type=Moment(), help="Only what happened from then on, UTC.")
+@click.option("--until", type=Moment(), help="Only what happened before, UTC.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that file.")
 @click.option("--no-wait", is_flag=True, help="Fail while another backfill runs, instead of waiting for it.")
 @click.option("--dry-run", is_flag=True, help="Read everything, take nothing, and say what would come of it.")
@@ -71,6 +75,9 @@ def backfill(
     charset: str | None,
     source: str | None,
     owner: str | None,
+    rooms: tuple[str, ...],
+    since: int | None,
+    until: int | None,
     jobs: int,
     no_wait: bool,
     dry_run: bool,
@@ -106,7 +113,11 @@ def backfill(
         raise click.UsageError("--placeholder takes everybody: it contradicts --strict and --skip-unknown")
     options = Options(channel, network, zone, date, charset, source, owner)
     _check(options)
-    requests = _requests(what, options, jobs, reread=reread, force=force)
+    if since is not None and until is not None and until <= since:
+        raise click.UsageError("--until must be after --from")
+    selection = Selection(rooms, since, until)
+    asked = partial(Request, options=options, jobs=jobs, selection=selection, reread=reread, force=force)
+    requests = _requests(what, asked)
     config = app.config()
     manner = Manner(map_ or app.data / UNMAPPED, strict, placeholder, skip_unknown)
     if dry_run:
@@ -128,14 +139,14 @@ def _formats(app: App) -> None:
     return table(("format", "reads"), [(each.name, each.title) for each in IMPORTERS.values()])
 
 
-def _requests(what: tuple[str, ...], options: Options, jobs: int, *, reread: bool, force: bool) -> list[Request]:
-    """A run for each format; the first tells what is left alone."""
+def _requests(what: tuple[str, ...], asked: Callable[..., Request]) -> list[Request]:
+    """A run for each format; the first tells what is left alone. `asked` makes one, for an importer and its paths."""
     if not what:
         raise click.UsageError("name what to read: archiver backfill [FORMAT] PATH...")
     if what[0] in IMPORTERS:
         if len(what) == 1:
             raise click.UsageError(f"name the files to read: archiver backfill {what[0]} PATH...")
-        return [Request(importer(what[0]), tuple(map(Path, what[1:])), options, jobs, reread=reread, force=force)]
+        return [asked(importer(what[0]), tuple(map(Path, what[1:])))]
     paths = tuple(map(Path, what))
     for path in paths:
         backfilling.require(path, hint=f"name files that exist; formats: {', '.join(sorted(IMPORTERS))}")
@@ -143,10 +154,7 @@ def _requests(what: tuple[str, ...], options: Options, jobs: int, *, reread: boo
     seen = backfilling.look(paths, leavings)
     if not seen.found:
         raise _nothing(paths, leavings.told)
-    found = [
-        Request(importer(name), paths, options, jobs, each, reread=reread, force=force)
-        for name, each in seen.found.items()
-    ]
+    found = [asked(importer(name), paths, documents=each) for name, each in seen.found.items()]
     return [structs.replace(found[0], left=tuple(leavings.told)), *found[1:]]
 
 

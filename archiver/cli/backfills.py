@@ -20,6 +20,7 @@ from archiver.cli.app import App
 from archiver.cli.output import as_json, counted, say, size, table, when
 from archiver.config import Config
 from archiver.importers.leaving import NAMED, Left
+from archiver.importers.selection import EARLIER, LATER, OTHER_ROOMS
 from archiver.logs import plain
 from archiver.spool import Spool, missing
 from archiver.spool.locks import holder
@@ -27,6 +28,8 @@ from archiver.spool.runs import Run, State
 
 _SHOWN = 20
 _COUNTS = Counts.__struct_fields__
+_ASKED_FOR = {OTHER_ROOMS: "--room", EARLIER: "--from", LATER: "--until", UNKNOWN: "--skip-unknown"}
+"""What is left out because an option says so."""
 
 
 def list_runs(app: App) -> None:
@@ -70,7 +73,7 @@ def tell_report(report: Report, *, full: bool = False) -> None:
 
 
 def _tell_sums(report: Report, *, full: bool) -> None:
-    tally, unknown = report.tally, report.ignored.get(UNKNOWN, 0)
+    tally, unwanted = report.tally, {why: report.ignored.get(why, 0) for why in _ASKED_FOR}
     read = report.accepted + report.duplicates + report.conflicts
     rate = f", {(read - report.resumed) / report.seconds:,.0f} a second" if report.seconds > 1 else ""
     say(f"Read {counted(read, 'event')}: {report.accepted:,} new, {report.duplicates:,} known before{rate}.")
@@ -87,8 +90,8 @@ def _tell_sums(report: Report, *, full: bool) -> None:
         (tally.archived, "complete item", "archived"),
         (tally.withheld, "item", "withheld by the gate: `archiver status` says why"),
         (tally.unarchived, "complete item", "withheld from the archive: `archiver status` says why"),
-        (sum(report.ignored.values()) - unknown, "line", "that say nothing, left out"),
-        (unknown, "event", f"{UNKNOWN}, left out (--skip-unknown)"),
+        (sum(report.ignored.values()) - sum(unwanted.values()), "line", "that say nothing, left out"),
+        *((count, "event", f"{why}, left out ({_ASKED_FOR[why]})") for why, count in unwanted.items()),
         (report.excluded, "event", "left out: `archiver exclusion list --all`"),
         (report.cleaned, "event", "mended: `archiver status --quarantine`"),
         (report.quarantined, "piece", "of input QUARANTINED: `archiver status --quarantine`"),

@@ -42,7 +42,9 @@ def previews(app: App, config: Config, requests: Sequence[Request]) -> list[tupl
 def _preview(request: Request, directory: Directory, spool: Spool | None, show: Show) -> Preview:
     leavings = Leavings(request.left)
     documents = chosen_by(request, leavings)
-    found = previewing.preview(request.importer, documents, request.options, directory, spool, show, leavings)
+    found = previewing.preview(
+        request.importer, documents, request.options, request.selection, directory, spool, show, leavings
+    )
     found.left = leavings.told
     return found
 
@@ -174,10 +176,16 @@ def _most(counts: Counter[str]) -> str:
 
 
 def _rooms(rooms: Sequence[Room]) -> None:
-    rows = [(r.topic or r.conversation, r.source, r.kind, f"{r.events:,}", when(r.first), when(r.last)) for r in rooms]
-    table(("room", "source", "kind", "events", "first", "last"), rows[:_SHOWN])
-    if len(rows) > _SHOWN:
-        say(f"  and {counted(len(rows) - _SHOWN, 'room')} more")
+    """With their ids, as `--room` wants them."""
+    table(
+        ("room", "id", "source", "kind", "events", "first", "last"),
+        [
+            (r.topic, r.conversation, r.source, r.kind, f"{r.events:,}", when(r.first), when(r.last))
+            for r in rooms[:_SHOWN]
+        ],
+    )
+    if len(rooms) > _SHOWN:
+        say(f"  and {counted(len(rooms) - _SHOWN, 'room')} more")
 
 
 def _people(preview: Preview) -> None:

@@ -22,6 +22,7 @@ from xmpp_clients import People, Person, body, people
 from archiver.events import Captured, Event, capture
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.recognising import document_at
+from archiver.importers.selection import EVERYTHING, Selection
 from archiver.spool import Spool
 
 ROOM = f"team@{ROOMS}"
@@ -29,10 +30,10 @@ ADMIN = "http://jabber.org/protocol/muc#admin"
 USER = "http://jabber.org/protocol/muc#user"
 
 
-def backfilled(server: XmppServer) -> dict[tuple[str, str], Event]:
+def backfilled(server: XmppServer, wanted: Selection = EVERYTHING) -> dict[tuple[str, str], Event]:
     """What importing the server's archive gives."""
     read = IMPORTERS["xmpp"].read(document_at(server.archive), Options(), Reading(RECEIVED * 2))
-    events = [each.event for each in read if isinstance(each, Captured)]
+    events = [each.event for each in read if isinstance(each, Captured) and not wanted.passes_over(each)]
     return {(each.source, each.id): each for each in events}
 
 

@@ -46,9 +46,8 @@ DRAIN = 10.0
 MARGIN = 2 * SECOND
 """What was just on its way when a connection went may be older than the last sign of it."""
 FILLING = (
-    "ejabberd keeps nothing for a component that is away. To read that time from its archive, as docs/xmpp.md says, "
-    "take out of a copy of it what isn't: DELETE FROM archive WHERE timestamp NOT BETWEEN {} AND {}; then "
-    "`archiver backfill xmpp` that"
+    "ejabberd keeps nothing for a component that is away. To read that time from a copy of its archive, as docs/xmpp.md"
+    " says: archiver backfill xmpp COPY --from {} --until {}"
 )
 
 Elements = list[Element | Spoilt]
@@ -141,7 +140,7 @@ class Link:
         if self._heard is not None:
             self.gaps += 1
             since = self._heard.heard
-            hint = FILLING.format(since - MARGIN, now + MARGIN)
+            hint = FILLING.format(moment(since - MARGIN).isoformat(), moment(now + MARGIN).isoformat())
             begin, end = moment(since).isoformat(), moment(now).isoformat()
             log.warning("away", source=self._reader.source, since=begin, until=end, hint=hint)
         self._heard = self._heard or Module(self._component, "mod_service_log", now, 0)
