@@ -24,6 +24,7 @@ class ComponentServer:
         self._listening = socket.create_server(("127.0.0.1", port))
         self.port = self._listening.getsockname()[1]
         self.refusal = ""
+        self.greeting = b"<handshake/>"
         self.answers = True
         self._saying = threading.Lock()
         self.heard: list[str] = []
@@ -52,7 +53,7 @@ class ComponentServer:
                 connection.close()
                 return
             with self._letting_in:  # who is in is spoken to, not who was before
-                connection.sendall(b"<handshake/>")
+                connection.sendall(self.greeting)
                 self._here = connection
                 self.opened += 1
             while data := connection.recv(65536):

@@ -306,6 +306,20 @@ def test_who_is_not_let_in_tries_again(made: Any, server: ComponentServer, spool
 # What is believed, and what is kept aside
 
 
+@pytest.mark.parametrize("greeting", [b"<message/>", b"<handshake xmlns='urn:else'/>", b"<a>" * 200 + b"</a>" * 200])
+def test_what_is_no_handshake_lets_nobody_in(
+    made: Any, server: ComponentServer, spooled: Spooled, greeting: bytes, monkeypatch: Any, logs: list[Any]
+) -> None:
+    monkeypatch.setattr(linking, "PAUSES", (0.05,))
+    server.greeting = greeting
+    source = made()
+    source.start(spooled)
+    assert not source.up and "something else" in str(logs)
+    server.greeting = b"<handshake/>"
+    assert eventually(lambda: source.up)
+    source.stop()
+
+
 def test_only_the_servers_own_word_is_believed(
     source: ComponentSource, server: ComponentServer, spooled: Spooled
 ) -> None:
@@ -676,6 +690,34 @@ def test_a_nick_that_one_of_several_sessions_gave_up_is_nobodys(
     server.say(to_all("hi", "A1", two, id="1", key=now()))
     assert eventually(lambda: spooled.texts == ["hi"])
     assert [each.data.actor.address for each in events(spooled) if each.type == "message.sent"] == [f"{ROOM}/A1"]
+
+
+def test_a_room_that_hides_addresses_from_now_on_hides_them_in_what_is_told(
+    source: ComponentSource, server: ComponentServer, spooled: Spooled
+) -> None:
+    server.say(own("Ann", "ann@example.org/x", codes="100 110") + own("Bob", "bob@example.org/x", codes="100 110"))
+    for id, code in (("1", ""), ("2", "173"), ("3", "104"), ("4", "172")):
+        server.say(
+            forwarded(
+                f"<message xmlns='jabber:client' from='{ROOM}' to='ann@example.org/x' type='groupchat'>"
+                f"<x xmlns='{USER}'><status code='{code}'/></x></message>"
+            )
+            + to_all(id, "Ann", "ann@example.org/x", id=id, key=now())
+        )
+        assert eventually(lambda id=id: id in spooled.texts)
+    # What somebody writes there changes nothing.
+    server.say(
+        to_all("5", "Bob", "ann@example.org/x", id="5", key=now(), more=f"<x xmlns='{USER}'><status code='173'/></x>")
+    )
+    assert eventually(lambda: "5" in spooled.texts)
+    said = [each for each in events(spooled) if each.type == "message.sent"]
+    assert [(each.data.message.text, each.data.actor.hidden) for each in said] == [
+        ("1", False),
+        ("2", True),
+        ("3", True),
+        ("4", False),
+        ("5", False),
+    ]
 
 
 def test_history_of_before_is_told_to_nobody_again_though_who_said_it_is_there(

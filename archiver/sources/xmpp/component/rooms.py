@@ -108,6 +108,7 @@ class Rooms:
         if kind(stanza) == "presence":
             return self._presence(stanza, name, room, nick, session, received, now)
         if stanza.get("type") == "groupchat":
+            self._told_of_itself(stanza, name, nick)
             return self._said_to_all(stanza, name, room, nick, session, received, now)
         if invited := invitations(stanza, bare(session)):
             return self._invited(stanza, room, invited[0], received)
@@ -273,6 +274,12 @@ class Rooms:
             latest = at - 2 - len(room.waiting) + number
             yield replace(record, time=min(record.time, moment(latest)))
         room.waiting.clear()
+
+    def _told_of_itself(self, stanza: Element, name: str, nick: str) -> None:
+        """Whether everybody there is shown real addresses, where that changes (XEP-0045, 10.2.1)."""
+        codes = codes_of(stanza)
+        if not nick and codes & {"172", "173"}:
+            self._memory.note("0" if "173" in codes else "1", "public", name)
 
     def _is_public(self, name: str) -> bool:
         return self._memory.recall("public", name) == "1"

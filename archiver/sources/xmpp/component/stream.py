@@ -22,6 +22,7 @@ from archiver.sources.listening import Address
 
 NAMESPACE = "{jabber:component:accept}"
 CLIENT = "{jabber:client}"
+_LET_IN = f"{CLIENT}handshake"
 _ERROR = "{http://etherx.jabber.org/streams}error"
 _HEADER = (
     "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
@@ -163,7 +164,9 @@ class Stream:
             while not (answers := await self.read()):
                 pass
         _refuse_errors(answers, name)
-        self._ahead = answers[1:]
+        first, *self._ahead = answers
+        if not isinstance(first, Element) or first.tag != _LET_IN:
+            raise Ended("the server answered the handshake with something else")
 
     async def close(self) -> None:
         with suppress(OSError, asyncio.TimeoutError, TimeoutError):
