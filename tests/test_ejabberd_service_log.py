@@ -135,6 +135,25 @@ def test_a_room_and_all_that_can_happen_in_it(server: ServiceLogged, end: Compon
     assert {each.source for each in end.events} == {"xmpp:rooms.localhost"}
 
 
+def test_a_room_that_hides_addresses_from_now_on_hides_them_in_what_is_told(
+    server: ServiceLogged, end: ComponentEnd, all_of_them: People
+) -> None:
+    ann, bob = together(all_of_them, "ann", "bob")
+    bob.say(ROOM, body("0"), "groupchat")
+    end.until(3, server.logged)
+    for number, who in enumerate(("moderators", "anyone"), 1):
+        form = (
+            "<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>"
+            f"<field var='muc#roomconfig_whois'><value>{who}</value></field>"
+        )
+        filled = f"<x xmlns='jabber:x:data' type='submit'>{form}</x>"
+        ann.ask(ROOM, f"<query xmlns='http://jabber.org/protocol/muc#owner'>{filled}</query>")
+        bob.say(ROOM, body(str(number)), "groupchat")
+        end.until(3 + number, server.logged)
+    said = [each for each in end.events if each.data.message]
+    assert [each.data.actor and each.data.actor.hidden for each in said] == [False, True, False]
+
+
 def test_a_room_is_told_as_the_archive_tells_it(server: ServiceLogged, end: ComponentEnd, all_of_them: People) -> None:
     ann, bob = together(all_of_them, "ann", "bob")
     for number in range(40):
