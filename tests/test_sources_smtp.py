@@ -26,9 +26,10 @@ from archiver.events import Captured, Outcome, Rejected
 from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.sources import connection
 from archiver.sources.access import Access, Doorkeeper
+from archiver.sources.connection import Limits
 from archiver.sources.credentials import Secret, digest_of
 from archiver.sources.protocol import Source
-from archiver.sources.smtp import Address, Limits, MailSource
+from archiver.sources.smtp import Address, MailSource
 from archiver.sources.tls import Tls
 
 HEADERS = "From: ann@a.example\r\nTo: bob@b.example\r\nDate: Fri, 21 Nov 1997 09:55:06 -0600\r\n"

@@ -18,7 +18,7 @@ from archiver.config.sources.secrets import SecretTable, TokenTable
 from archiver.config.sources.servers import JanusTable, MatrixTable, SipTable
 from archiver.config.values import Endpoint
 from archiver.exceptions import EnvironmentFault
-from archiver.sources import smtp
+from archiver.sources import connection, smtp
 from archiver.sources.access import Access
 from archiver.sources.credentials import Secret
 from archiver.sources.http import receiving as http
@@ -80,7 +80,7 @@ def _mail(mail: Mail, name: str = "mail") -> Source:
     return MailSource(
         name,
         tuple(addresses),
-        limits=smtp.Limits(size=mail.max_size, connections=mail.connections),
+        limits=connection.Limits(size=mail.max_size, connections=mail.connections),
         access=Access(mail.clients, tuple(map(secret_of, mail.login)), tls, mail.require_tls),
         blocking=mail.blocking,
         events=cast(Believed, mail.events),

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import sys
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, AnyStr
+from typing import AnyStr, Protocol
 
 import structlog
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
+from msgspec import Struct
 
+from archiver.sources.access import Access, Doorkeeper
 from archiver.sources.crowding import Waiting, giving_way
-
-if TYPE_CHECKING:
-    from archiver.sources.smtp import Intake
 
 log = structlog.get_logger("archiver.sources")
 
@@ -69,6 +69,34 @@ RECIPIENTS = 1000
 """Of one mail. We take it once, whoever it is for; a server sends the others as another mail."""
 
 
+class Limits(Struct, frozen=True):
+    """`size` of one mail, `memory` of all that are being received together, in bytes."""
+
+    size: int = 64 * 1024 * 1024
+    memory: int = 256 * 1024 * 1024
+    connections: int = 200
+
+
+class Host(Protocol):
+    """What all connections of a source share. `held` are the bytes that are being received."""
+
+    source: str
+    hostname: str
+    limits: Limits
+    access: Access
+    door: Doorkeeper
+    tls: ssl.SSLContext | None
+    closing: bool
+    held: int
+    connections: set[Connection]
+
+    async def take(self, content: bytes, sender: str, recipients: tuple[str, ...]) -> str:
+        """Make durable all that one mail gives; the reply to it."""
+
+    def refuse(self, reason: str, client: object) -> None:
+        """Count it, and tell it."""
+
+
 class _Hooks:
     """What aiosmtpd asks of a handler. The reply to an exception of ours is never a permanent one."""
 
@@ -105,24 +133,24 @@ class Connection(SMTP):
     # The base takes the reader's buffer from this as well.
     line_length_limit = PIECE
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__(
             _Hooks(),
-            data_size_limit=intake.limits.size,
+            data_size_limit=host.limits.size,
             enable_SMTPUTF8=True,
-            hostname=intake.hostname,
+            hostname=host.hostname,
             ident="conversation archiver",
             timeout=TIMEOUT,
             loop=asyncio.get_running_loop(),
-            tls_context=intake.tls,
-            require_starttls=intake.access.require_tls,
-            auth_required=intake.door.required,
-            authenticator=intake.door.authenticate,
+            tls_context=host.tls,
+            require_starttls=host.access.require_tls,
+            auth_required=host.door.required,
+            authenticator=host.door.authenticate,
             command_call_limit={"AUTH": LOG_INS, "*": sys.maxsize},
         )
         # Without a certificate log-ins are for loopback and socket files: the configuration sees to that.
-        self._auth_require_tls = intake.tls is not None or not intake.door.required
-        self._intake = intake
+        self._auth_require_tls = host.tls is not None or not host.door.required
+        self._host = host
         self._receiving = False
         self._coming_since: float | None = None
         self._held = 0
@@ -131,29 +159,29 @@ class Connection(SMTP):
         return self._handler_coroutine
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._intake.connections.add(self)
+        self._host.connections.add(self)
         super().connection_made(transport)
         task = self.task()
         if task is not None:  # a client that goes away mid-reply is no news
             task.add_done_callback(lambda ended: None if ended.cancelled() else ended.exception())
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._intake.connections.discard(self)
+        self._host.connections.discard(self)
         super().connection_lost(error)
 
     async def _handle_client(self) -> None:
-        if self._intake.closing:
+        if self._host.closing:
             self._leave(CLOSING)
-        elif not self._intake.door.lets_in(self._peer()):
+        elif not self._host.door.lets_in(self._peer()):
             self._refuse("client not allowed")
             self._leave(STRANGER)
         elif self._finds_room():
             await super()._handle_client()
 
     def _finds_room(self) -> bool:
-        if len(self._intake.connections) <= self._intake.limits.connections:
+        if len(self._host.connections) <= self._host.limits.connections:
             return True
-        going = giving_way(self, self._intake.connections, Connection._waiting)
+        going = giving_way(self, self._host.connections, Connection._waiting)
         going._refuse("too many connections")
         going._leave(CROWDED)
         return going is not self
@@ -188,7 +216,7 @@ class Connection(SMTP):
         if arg or not self._mail().rcpt_tos:
             await self.push("501 5.5.4 Syntax: DATA" if arg else "503 5.5.1 No recipients yet")
             return
-        if self._intake.closing:
+        if self._host.closing:
             self._leave(CLOSING)
             return
         self._receiving = True
@@ -200,7 +228,7 @@ class Connection(SMTP):
         finally:
             self._receiving = False
         self.envelope = self._create_envelope()
-        if self._intake.closing:
+        if self._host.closing:
             self.loop.call_later(PARTING, self.leave_if_idle)
 
     async def smtp_AUTH(self, arg: str) -> None:
@@ -216,7 +244,7 @@ class Connection(SMTP):
 
     def _refuse(self, reason: str) -> None:
         peer = self._peer()
-        self._intake.refuse(reason, peer[0] if isinstance(peer, tuple) else "")
+        self._host.refuse(reason, peer[0] if isinstance(peer, tuple) else "")
 
     def _mail(self) -> Envelope:
         # No property: the base reads all of those before there is a mail.
@@ -236,9 +264,9 @@ class Connection(SMTP):
             self._reset_timeout(FINAL_TIMEOUT)
             # RFC 5321, 4.5.5: the null sender of a notification is nobody's address.
             sender = (self._mail().mail_from or "").removeprefix("<>")
-            return await self._intake.take(content, sender, tuple(self._mail().rcpt_tos))
+            return await self._host.take(content, sender, tuple(self._mail().rcpt_tos))
         finally:
-            self._intake.held -= self._held
+            self._host.held -= self._held
             self._held = 0
 
     async def _receive(self) -> tuple[bytes, str]:
@@ -268,14 +296,14 @@ class Connection(SMTP):
             return bytes(await self._reader.readexactly(longer.consumed))
 
     def _refusal(self, size: int, more: int) -> str:
-        limits = self._intake.limits
+        limits = self._host.limits
         if size - len(END[2:]) > limits.size:
             self._refuse("too big")
             return TOO_BIG
-        if self._intake.held + more > limits.memory:
-            log.warning("mail_put_off", source=self._intake.source, reason="too much is coming in at once")
+        if self._host.held + more > limits.memory:
+            log.warning("mail_put_off", source=self._host.source, reason="too much is coming in at once")
             return FULL
-        self._intake.held += more
+        self._host.held += more
         self._held += more
         return ""
 

@@ -20,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
 from archiver.events import Captured, Outcome, Rejected
@@ -28,7 +27,7 @@ from archiver.exceptions import EnvironmentFault, TryLater, UsageError
 from archiver.sources import listening
 from archiver.sources.access import Access, Doorkeeper
 from archiver.sources.batching import BATCH, Batching
-from archiver.sources.connection import DONE, LATER, Connection, LocalConnection
+from archiver.sources.connection import DONE, LATER, Connection, Limits, LocalConnection
 from archiver.sources.looping import Loop, task_fault
 from archiver.sources.mail import Believed, read_mail
 from archiver.sources.protocol import Accept, Signs
@@ -48,14 +47,6 @@ class Address(listening.Address, frozen=True):
     def __str__(self) -> str:
         protocol = "lmtp" if self.local else "smtp"
         return f"{protocol}:{self.path}" if self.path else f"{protocol}://{super().__str__()}"
-
-
-class Limits(Struct, frozen=True):
-    """`size` of one mail, `memory` of all that are being received together, in bytes."""
-
-    size: int = 64 * 1024 * 1024
-    memory: int = 256 * 1024 * 1024
-    connections: int = 200
 
 
 class MailSource:

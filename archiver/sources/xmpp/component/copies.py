@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import inf
 from xml.etree.ElementTree import Element
 
 from archiver.events import SECOND, microseconds
@@ -16,7 +17,7 @@ from archiver.exceptions import EventError
 from archiver.importers.xmpp.memory import Memory
 from archiver.importers.xmpp.said import is_lasting
 from archiver.importers.xmpp.stanza import DELAY, bare, delayed, domain, kind, origin
-from archiver.sources.xmpp.component.making import WINDOW, digest_of, made, text_of
+from archiver.sources.xmpp.component.making import WINDOW, digest_of, is_copy, made, text_of
 from archiver.sources.xmpp.component.rooms import Rooms
 from archiver.sources.xmpp.record import Record
 
@@ -92,10 +93,9 @@ class Copies:
         sender, receiver = bare(stanza.get("from")), bare(stanza.get("to"))
         owner, given = sender if domain(sender) in self._hosts else receiver, origin(stanza) or ""
         digest = digest_of(stanza, stanza.get("from", ""), receiver)
-        at, first = self._kept_at(stanza) or received, self._memory.recall("copied", digest)
-        if first and (is_lasting(given) or abs(at - int(first)) <= (WINDOW if given else NAMELESS)):
+        window = inf if is_lasting(given) else WINDOW if given else NAMELESS
+        if is_copy(self._memory, digest, received, window, self._kept_at(stanza)):
             return self._pass("copies")
-        self._memory.note(str(received), "copied", digest)
         return iter([made("message", domain(owner), received, stanza=text_of(stanza), owner=owner)])
 
     def _kept_at(self, stanza: Element) -> int | None:

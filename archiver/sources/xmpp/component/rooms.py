@@ -18,7 +18,7 @@ from archiver.importers.xmpp.inviting import Invitation, invitations
 from archiver.importers.xmpp.memory import Memory
 from archiver.importers.xmpp.said import fingerprint
 from archiver.importers.xmpp.stanza import DELAY, bare, core, domain, kind, resource, stanza_id
-from archiver.sources.xmpp.component.making import WINDOW, digest_of, made, text_of
+from archiver.sources.xmpp.component.making import WINDOW, digest_of, is_copy, made, text_of
 from archiver.sources.xmpp.component.presences import codes_of, happenings
 from archiver.sources.xmpp.component.roster import HOLD, Delivery, Latest, Room
 from archiver.sources.xmpp.record import Person, Record
@@ -243,10 +243,8 @@ class Rooms:
 
     def _invited(self, stanza: Element, room: Room, invited: Invitation, received: int) -> Iterator[Record]:
         digest = digest_of(stanza, "invited", invited.room, invited.by, invited.whom)
-        first = self._memory.recall("copied", digest)
-        if first and received - int(first) <= WINDOW:
+        if is_copy(self._memory, digest, received, WINDOW):
             return self._pass("copies")
-        self._memory.note(str(received), "copied", digest)
         by, nick = bare(invited.by), ""
         if by == invited.room:
             nick = resource(invited.by)
