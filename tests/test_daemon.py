@@ -29,11 +29,11 @@ from archiver.daemon.metering import Meter
 from archiver.daemon.sources import Maker, sources_of
 from archiver.daemon.supervision import BEHIND, STEADY
 from archiver.events import SECOND, Outcome
-from archiver.exceptions import ConfigError, EnvironmentFault
+from archiver.exceptions import ConfigError, EnvironmentFault, TryLater
 from archiver.filing.gathering import ATTEMPTS
 from archiver.filing.pipeline import Filer
 from archiver.sources.protocol import Signs
-from archiver.spool import Spool
+from archiver.spool import Spool, places
 from archiver.types import Exclusion
 
 PEOPLE = ["alice@example.org", "bob@example.org"]
@@ -130,6 +130,22 @@ def test_a_fault_of_the_machine_gives_leases_back_and_blames_nobody(spool, monke
     monkeypatch.undo()
     assert job.file().copies == 4  # at once: no pause, no attempt on record
     assert not spool.parked_places()
+
+
+def test_leases_that_a_full_spool_took_not_back_are_given_back_as_soon_as_it_does(spool, monkeypatch):
+    bring(spool, "a", "b")
+    failing(monkeypatch, lambda room: EnvironmentFault("the disk is full"))
+    monkeypatch.setattr(places, "release", failed)
+    job = job_of(spool)
+    for fault in (EnvironmentFault, TryLater, TryLater):
+        with pytest.raises(fault):
+            job.file()
+    monkeypatch.undo()
+    assert job.file().copies == 4
+
+
+def failed(*arguments: object) -> None:
+    raise TryLater("the disk is full")
 
 
 def die_with(spool: Spool, *, places: int) -> None:

@@ -94,6 +94,7 @@ class Job:
         self._spool = spool
         self._data = data
         self._stopping = stopping
+        self._owed: list[Lease] = []
         self.use(config)
 
     @property
@@ -130,6 +131,7 @@ class Job:
     def file(self) -> Tally:
         """File all that is due now, or as much as there is time for."""
         tally = Tally()
+        self._give_back()
         self.preserve()
         self._means.waking.wake(clock())
         most = PLACES
@@ -165,16 +167,24 @@ class Job:
         try:
             return self._means.filer.run(leases, clock())
         except (Stopped, EnvironmentFault):
-            with suppress(ArchiverError):  # the spool itself may be what fails: then the leases run out
-                self._spool.release(leases)
+            self._owed += leases
+            with suppress(ArchiverError):  # the spool itself may be what fails: then in the next round
+                self._give_back()
             raise
         except Exception as error:
             log.exception("filing failed", places=[lease.place for lease in leases])
             if len(leases) == 1:
                 self._set_aside(leases[0], f"{type(error).__name__}: {error}")
                 return Tally(failed=1)
-            self._spool.release(leases)
+            self._owed += leases
+            self._give_back()
             return None
+
+    def _give_back(self) -> None:
+        """What couldn't be filed is due again at once, and not only when its lease has run out."""
+        if self._owed:
+            self._spool.release(self._owed)
+            self._owed = []
 
     def _without_suspects(self, leases: list[Lease]) -> list[Lease]:
         """What was claimed before and never finished may be what ended the process: it is filed alone.
