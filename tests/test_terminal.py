@@ -94,6 +94,36 @@ def test_a_table_is_no_wider_than_the_terminal(data: Path, columns: int) -> None
     assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()[:60]) <= columns
 
 
+def shown_by(rows: list[tuple[str, ...]], columns: tuple[str, ...], width: int) -> str:
+    """A table as a terminal that wide shows it."""
+    code = f"from archiver.cli.output import table; table({columns!r}, {rows!r})"
+    with Terminal([sys.executable, "-c", code], columns=width) as terminal:
+        assert terminal.end() == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown.decode().replace("\r\n", "\n"))
+
+
+def test_a_narrow_terminal_breaks_dates_and_folders_at_their_blanks_and_cuts_nothing(data: Path) -> None:
+    _, shown = on_terminal(data, ALICE, columns=80)
+    assert "…" not in shown
+    assert all("Conversation" in line for line in shown.splitlines() if re.search("2012-10-[0-9]{2} ", line))
+    assert len(re.findall(r"2012-10-\d\d", shown)) == 60
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_a_narrow_terminal_shows_a_long_reason_whole(width: int) -> None:
+    reason = "nothing in the log or its name tells the channel: say it with --channel"
+    shown = shown_by([("2026-11-29 16:34", "kept out", reason, 67 * "a")], ("when", "", "reason", "file"), width)
+    assert "…" not in shown and shown.count("a") >= 67
+    assert max(map(len, shown.splitlines())) <= width
+    for word in reason.split():
+        assert word in shown
+
+
+def test_one_endless_cell_leaves_the_others_room() -> None:
+    shown = shown_by([("room", 100_000 * "x"), ("other", "y")], ("room", "topic"), 80)
+    assert len(shown.splitlines()) < 20 and "other" in shown and "…" in shown
+
+
 def test_raw_and_events_do_a_terminal_no_harm(tmp_path: Path) -> None:
     evil = "\x1b]0;owned\x07\x9b2J\u202e"
     (tmp_path / "e.ndjson").write_bytes(ndjson([say(ALICE, evil, 0, present=[ALICE, BOB])]))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -23,6 +23,13 @@ from archiver.logs import plain
 
 _PIECE = 64
 """Rows of a table that come at a time: more than a screen shows, and few enough to come at once."""
+
+_PROSE, _SHORT = 30, 20
+"""Widths, in a table with too little room: what is wider than the first gives way first, what has at most the second
+is broken at its blanks. Chosen so that a list of items, and one of mailboxes, fit 80 columns with their dates whole."""
+
+_CELL = 400
+"""Characters of a cell that a terminal shows, so that one doesn't fill the screen."""
 
 
 class Unread(Exception):
@@ -111,47 +118,75 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
 def table_lines(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()
 ) -> Iterator[str]:
-    """Columns aligned; cut to the terminal where one looks on, else as wide as need be.
+    """Columns aligned; broken to fit the terminal where one looks on, else as wide as need be.
 
     Comes in pieces, as the rows do: the first of them say how wide the columns are.
     """
     wide = None if sys.stdout.isatty() else 10_000
     console = Console(file=sys.stdout, width=wide, highlight=False, markup=False, emoji=False)
-    cells = ([_cell(value) for value in row] for row in rows)
+    longest = _CELL if console.is_terminal else None
+    cells = ([_shortened(_cell(value), longest) for value in row] for row in rows)
     first = list(islice(cells, _PIECE))
-    widths = _fitting([max(map(cell_len, column)) for column in zip(columns, *first, strict=True)], console.width)
-    yield _piece(console, columns, first, widths, right, header=True)
+    layout = _fitting(list(zip(columns, *first, strict=True)), console.width)
+    yield _piece(console, columns, first, layout, right, header=True)
     while piece := list(islice(cells, _PIECE)):
-        yield _piece(console, columns, piece, widths, right, header=False)
+        yield _piece(console, columns, piece, layout, right, header=False)
 
 
-def _fitting(widths: list[int], room: int) -> list[int]:
-    """The widest columns give way where there is less room."""
-    over = sum(widths) + 2 * (len(widths) - 1) - room
-    while over > 0 and max(widths) > 1:
-        widths[widths.index(max(widths))] -= 1
-        over -= 1
-    return widths
+def _shortened(text: str, longest: int | None) -> str:
+    return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
+
+
+class _Layout(NamedTuple):
+    widths: list[int]
+    gap: int
+
+
+def _fitting(columns: list[tuple[str, ...]], room: int) -> _Layout:
+    """What is long gives way first, then what is short and breaks at a blank (a date), then whatever is widest."""
+    widths = [max(map(cell_len, column)) for column in columns]
+    between = len(widths) - 1
+    if sum(widths) + 2 * between <= room:
+        return _Layout(widths, 2)
+    words = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    at_blanks = [word if width <= _SHORT else width for word, width in zip(words, widths, strict=True)]
+    for least in ([_PROSE] * len(widths), at_blanks, [1] * len(widths)):
+        _give_way(widths, least, room - between)
+    return _Layout(widths, 1)
+
+
+def _give_way(widths: list[int], least: Sequence[int], room: int) -> None:
+    """Takes from the widest, until all have room or none has more than its least."""
+    while sum(widths) > room:
+        index = max(range(len(widths)), key=lambda index: (widths[index] > least[index]) * widths[index])
+        if widths[index] <= least[index]:
+            return
+        widths[index] -= 1
 
 
 def _piece(
     console: Console,
     columns: Sequence[str],
     rows: list[list[str]],
-    widths: list[int],
+    layout: _Layout,
     right: Sequence[int],
     *,
     header: bool,
 ) -> str:
     made = Table(
-        box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=header, padding=(0, 2, 0, 0)
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        show_edge=False,
+        show_header=header,
+        padding=(0, layout.gap, 0, 0),
     )
-    for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
+    for index, (column, width) in enumerate(zip(columns, layout.widths, strict=True)):
         made.add_column(
             column,
             justify="right" if index in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not console.is_terminal,
+            overflow="fold",
             min_width=width,
             max_width=width if console.is_terminal else None,
         )
