@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -514,6 +515,38 @@ def test_a_long_table_stays_aligned(capsys):
     output.table(("name", "count"), ((f"row {n:03}", n) for n in range(200)), right=(1,))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 201 and len({len(line) for line in lines}) == 1
+
+
+def test_an_empty_table_says_so(capsys):
+    output.table(("name", "count"), [], right=(1,))
+    assert capsys.readouterr().out == "None.\n"
+
+
+@pytest.mark.parametrize("arguments", [["backfill", "--runs"], ["status", "--quarantine"], ["status", "--strangers"]])
+def test_a_list_of_nothing_says_so(call, data, arguments):
+    Spool.open(data).close()
+    assert call(*arguments).stdout == "None.\n"
+
+
+def test_a_report_of_nothing_has_no_empty_tables(call, tmp_path):
+    (tmp_path / "log.txt").write_text("[10:00] <ann> hello\n")
+    dry = call("backfill", "irc", "--dry-run", tmp_path / "log.txt", status=1).stdout
+    assert "can't be read" in dry and "room  id" not in dry and "None." not in dry
+    call("backfill", "irc", tmp_path / "log.txt", status=1)
+    shown = call("backfill", "--report", "1").stdout
+    assert "log.txt" in shown and "conversation  source" not in shown and "None." not in shown
+    assert "shows this again" not in shown
+
+
+def test_a_command_that_is_shown_can_be_given_to_a_shell(call, tmp_path):
+    nick = say("o\\'neil@libera", "hello", 0, id="1", source="irc:libera/#pub", room="#pub")
+    call("backfill", "events", events(tmp_path / "e.ndjson", nick))
+    (mailbox,) = {row["mailbox"] for row in csv.DictReader(call("inspect", "--csv").stdout.splitlines())}
+    for listing in (["inspect", mailbox], ["inspect", "--search", "hello"]):
+        (told,) = [line for line in call(*listing).stdout.splitlines() if "archiver inspect" in line]
+        assert shlex.split(told.partition("archiver inspect ")[2])[0] == mailbox
+    hint = call("inspect", mailbox, "9", status=2).stderr
+    assert shlex.split(hint.partition("`archiver inspect ")[2].partition("`")[0]) == [mailbox]
 
 
 # --- hostile text

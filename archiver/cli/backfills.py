@@ -69,7 +69,8 @@ def tell_report(report: Report, *, full: bool = False) -> None:
     if full or sys.stdout.isatty():
         _tell_documents(report.documents)
         _tell_conversations(report.conversations)
-    say(f"`archiver backfill --report {report.run}` shows this again.")
+    if not full:
+        say(f"`archiver backfill --report {report.run}` shows this again.")
 
 
 def _tell_sums(report: Report, *, full: bool) -> None:
@@ -123,6 +124,8 @@ def _tell_documents(documents: Sequence[DocumentReport]) -> None:
     """Those that ask for attention first."""
     ranked = sorted(documents, key=lambda each: (not each.broke_off, -each.quarantined - each.conflict, each.whole))
     rows = [(each.place, *_counts(each), _remarks(each)) for each in ranked[:_SHOWN]]
+    if not rows:
+        return
     say()
     table(("document", *_COUNTS, ""), rows, right=range(1, 1 + len(_COUNTS)))
     _tell_more(len(ranked), "document")
@@ -134,6 +137,8 @@ def _tell_conversations(conversations: Sequence[ConversationReport]) -> None:
         (each.conversation, each.source, *_counts(each), each.filed, each.withheld, _said(each.reasons))
         for each in ranked[:_SHOWN]
     ]
+    if not rows:
+        return
     say()
     columns = ("conversation", "source", *_COUNTS, "filed", "withheld", "")
     table(columns, rows, right=range(2, 4 + len(_COUNTS)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from itertools import chain
+from shlex import quote
 from typing import Any, get_args
 
 import click
@@ -124,7 +125,7 @@ def _lines(found: Iterable[ItemSummary], mailbox: str) -> Iterator[str]:
         yield plain(f"{mailbox} has no such item.")
         return
     yield from table_lines(_COLUMNS, (_row(item) for item in chain([first], items)), right=(0, 4, 5, 6, 7))
-    yield "\n" + plain(f"One of them as text: archiver inspect {mailbox} NUMBER")
+    yield "\n" + plain(f"One of them as text: archiver inspect {quote(mailbox)} NUMBER")
 
 
 def _row(item: ItemSummary) -> tuple[object, ...]:

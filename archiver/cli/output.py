@@ -120,13 +120,16 @@ def table_lines(
 ) -> Iterator[str]:
     """Columns aligned; broken to fit the terminal where one looks on, else as wide as need be.
 
-    Comes in pieces, as the rows do: the first of them say how wide the columns are.
+    Comes in pieces, as the rows do: the first of them say how wide the columns are. Without rows it says so.
     """
     wide = None if sys.stdout.isatty() else 10_000
     console = Console(file=sys.stdout, width=wide, highlight=False, markup=False, emoji=False)
     longest = _CELL if console.is_terminal else None
     cells = ([_shortened(_cell(value), longest) for value in row] for row in rows)
     first = list(islice(cells, _PIECE))
+    if not first:
+        yield "None."
+        return
     layout = _fitting(list(zip(columns, *first, strict=True)), console.width)
     yield _piece(console, columns, first, layout, right, header=True)
     while piece := list(islice(cells, _PIECE)):

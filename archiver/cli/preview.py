@@ -166,7 +166,8 @@ def _tell(request: Request, preview: Preview) -> None:
             say(f"  {title}: {_most(counts)}")
     if preview.rejected:
         say(f"  can't be read: {_most(preview.rejected)}")
-    _rooms(preview.rooms)
+    if preview.rooms:
+        _rooms(preview.rooms)
     _people(preview)
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import wraps
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -146,7 +147,7 @@ def _told(results: Results) -> Iterator[str]:
         where = f"{hit.mailbox}" + (f" and {hit.others} more" if hit.others else "")
         yield f"{plain(when(hit.date))}  {_shown(hit.subject)}  {plain(where)}"
         yield f"    {_shown(hit.excerpt)}"
-        yield plain(f"    archiver inspect {hit.mailbox} {hit.name}")
+        yield plain(f"    archiver inspect {quote(hit.mailbox)} {quote(hit.name)}")
     if results.more is not None:
         yield "\nThere are more: --limit, or another word."
 

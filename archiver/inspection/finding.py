@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from email.parser import BytesHeaderParser
+from shlex import quote
 from urllib.parse import unquote
 
 from archiver.exceptions import ItemError, UsageError
@@ -63,7 +64,7 @@ def _fitting(store: Folders, mailbox: str, wanted: str) -> tuple[list[Numbered],
     if not fitting and bare:
         fitting, is_whole = _called(_identified(store, found), bare)
     if not fitting:
-        raise UsageError(f"{mailbox} has no item {wanted}", hint=f"`archiver inspect {mailbox}` lists its items")
+        raise UsageError(f"{mailbox} has no item {wanted}", hint=_listing(mailbox))
     return fitting, is_whole
 
 
@@ -75,8 +76,12 @@ def _number(wanted: str) -> int:
 def _ambiguous(mailbox: str, wanted: str, fitting: list[Numbered]) -> UsageError:
     return UsageError(
         f"{len(fitting)} items are called {wanted}, or begin so: {_few([str(each.number) for each in fitting])}",
-        hint=f"write more of it, or the number: `archiver inspect {mailbox}` lists its items",
+        hint=f"write more of it, or the number: {_listing(mailbox)}",
     )
+
+
+def _listing(mailbox: str) -> str:
+    return f"`archiver inspect {quote(mailbox)}` lists its items"
 
 
 def _few(names: list[str]) -> str:
