@@ -12,8 +12,17 @@ def any_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
     No brackets as in shells: a source may bear them in its name (`irc:libera/#[ab]`).
     """
-    escaped = (re.escape(each).replace(r"\*", ".*").replace(r"\?", ".") for each in patterns)
-    return re.compile("|".join(escaped), re.DOTALL)
+    return re.compile("|".join(map(_expression, patterns)), re.DOTALL)
+
+
+def _expression(pattern: str) -> str:
+    """What stands between two stars fits where it first can and is not tried anew further on: it would not help, and a
+    few stars in a row of them would take hours over a name that somebody chose for that."""
+    first, *rest = (re.escape(each).replace(r"\?", ".") for each in pattern.split("*"))
+    if not rest:
+        return first
+    *between, last = rest
+    return first + "".join(f"(?>.*?{each})" for each in between) + ".*" + last
 
 
 def fits(text: str, pattern: str) -> bool:
