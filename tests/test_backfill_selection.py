@@ -137,6 +137,17 @@ def test_what_can_not_be_meant_is_refused(call: Call, log: Path, options: tuple[
     assert why in call("backfill", log, *options, status=2).stderr
 
 
+@pytest.mark.parametrize("what", ["--undo", "--refile"])
+@pytest.mark.parametrize("only", [("--room", "lunch"), ("--from", "2024-02-01"), ("--until", "2024-02-01")])
+def test_a_run_is_taken_back_or_filed_anew_whole(
+    call: Call, log: Path, tmp_path: Path, what: str, only: tuple[str, str]
+) -> None:
+    call("backfill", log, status=1)
+    filed = texts(tmp_path / "data")
+    said = call("backfill", what, 1, *only, "--by", "Ann", "--reason", "wrong room", status=2)
+    assert "are for whole runs" in said.stderr and texts(tmp_path / "data") == filed
+
+
 @given(st.sampled_from(history()), st.sets(st.integers(0, 11), max_size=4))
 def test_ranges_that_meet_have_everything_said_once_and_everybody_who_was_there(
     captured: Captured, days: set[int]

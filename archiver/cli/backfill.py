@@ -24,7 +24,7 @@ from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Options, importer
 from archiver.importers.leaving import EXPECTED, NO_FORMAT, Leavings, Left
 from archiver.importers.protocol import ZONE, date_option, zone_of
-from archiver.importers.selection import Selection
+from archiver.importers.selection import EVERYTHING, Selection
 from archiver.importers.text import CHARSET, charset_of
 from archiver.spool.locks import holder
 
@@ -105,6 +105,9 @@ def backfill(
         return list_runs(app)
     if report_of is not None:
         return show_report(app, report_of)
+    selection = Selection(rooms, since, until)
+    if selection != EVERYTHING and (undo_of is not None or refile_of is not None):
+        raise click.UsageError("--undo and --refile are for whole runs: they take no --room, --from or --until")
     if refile_of is not None:
         return refile(app, refile_of, by, reason)
     if undo_of is not None:
@@ -115,7 +118,6 @@ def backfill(
     _check(options)
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until must be after --from")
-    selection = Selection(rooms, since, until)
     asked = partial(Request, options=options, jobs=jobs, selection=selection, reread=reread, force=force)
     requests = _requests(what, asked)
     config = app.config()
