@@ -28,6 +28,7 @@ from archiver.filing.workers import Lot, Passage
 from archiver.importers import Document, importer
 from archiver.importers.folder import Folder
 from archiver.importers.ndjson import Events
+from archiver.importers.selection import Selection
 from archiver.spool import Spool, seal
 from archiver.spool.runs import Far, Run, State
 
@@ -264,6 +265,25 @@ def test_an_interrupted_run_goes_on_and_tells_as_if_it_never_had_been(
     assert len(list(data.glob("mail/*/*/.*/cur/*"))) == whole.tally.copies == 5
     with Spool.open(data) as spool:
         assert not list(spool.parts_of_run(1)), "they are in the report now"
+
+
+def test_where_something_else_is_wanted_another_run_begins(
+    data: Path, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that each can be taken back by itself, and tells of what it was asked for."""
+    ones, others = (backfill.Request(importer("irc"), (logs,), selection=Selection((each,))) for each in ("*0", "*1"))
+    with monkeypatch.context() as patched:
+        _append_until(patched, 1)
+        with pytest.raises(_Interrupted):
+            backfill.run(load(), data, ones)
+    found = backfill.run(load(), data, others)
+    assert (found.run, found.accepted, found.resumed) == (2, 15, 0)
+    assert {each.conversation: each.new for each in found.conversations} == {"#room1": 15, "#room0": 0}
+    with Spool.open(data) as spool:
+        assert [(each.number, each.state) for each in spool.backfills()] == [(2, State.DONE), (1, State.STOPPED)]
+        assert ["*1" in each.options for each in spool.backfills()] == [True, False]
+        (_, first) = spool.backfills()
+    assert first.accepted + backfill.run(load(), data, ones).accepted == 15
 
 
 def test_of_a_document_that_is_read_again_its_last_end_counts() -> None:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -95,5 +96,14 @@ def description(request: Request) -> str:
 
 def manner(request: Request) -> str:
     """How it is to be read, as JSON: the same document, read in the same manner, gives the same pieces in a row."""
-    told = {"archiver": __version__, "format": request.importer.name, **msgspec.to_builtins(request.options)}
-    return msgspec.json.encode(told, order="sorted").decode()
+    return msgspec.json.encode(_manner(request), order="sorted").decode()
+
+
+def asked(request: Request) -> str:
+    """How it is read and what of it is wanted, as JSON: an interrupted run goes on where it is told the same."""
+    selection = {} if request.selection == EVERYTHING else {"selection": msgspec.to_builtins(request.selection)}
+    return msgspec.json.encode(_manner(request) | selection, order="sorted").decode()
+
+
+def _manner(request: Request) -> dict[str, Any]:
+    return {"archiver": __version__, "format": request.importer.name, **msgspec.to_builtins(request.options)}

@@ -16,7 +16,7 @@ from archiver.backfill.extent import extent_of, sizes_of
 from archiver.backfill.parts import OTHERS, Part, Told, part_filed
 from archiver.backfill.progress import Course, Progress, Show, Stage
 from archiver.backfill.reporting import Findings, Report
-from archiver.backfill.request import Request, check, chosen_by, description, feed_name, manner
+from archiver.backfill.request import Request, asked, check, chosen_by, description, feed_name
 from archiver.backfill.resemblance import ROOMS, resembling
 from archiver.backfill.room import require_room
 from archiver.config import Config
@@ -95,7 +95,7 @@ def _append(
     feed = spool.open_feed(
         feed_name(request), "import", partial=request.importer.partial_presence, path=", ".join(paths)
     )
-    run = spool.begin_run(feed.number, request.importer.name, paths, manner(request), _now())
+    run = spool.begin_run(feed.number, request.importer.name, paths, asked(request), _now())
     spool.note_nicks(request.nicks)
     reader_.send({} if request.reread else spool.inputs())
     findings = Findings(_before(spool, run), run.accepted + run.duplicates + run.conflicts, leavings)
