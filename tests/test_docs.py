@@ -26,6 +26,13 @@ def test_the_table_of_keys_is_the_configuration() -> None:
     assert script.refreshed(README) == README, "run scripts/refresh_docs"
 
 
+def test_nothing_listens_by_default_where_something_else_does() -> None:
+    """But for mail, which `[smtp]` and a source of it describe alike."""
+    found = dict(re.findall(r"^\| `([\w\[\]-]+)\.listen` \| `([\d.:]+)`", README, re.MULTILINE))
+    assert found.pop("smtp") == found["source[smtp]"]
+    assert len(set(found.values())) == len(found) > 5, found
+
+
 def test_every_sub_command_stands_in_the_readme_and_no_other() -> None:
     told = set(re.findall(r"^\| `archiver (\w+)", README, re.MULTILINE))
     listed = CliRunner().invoke(main, ["--help"]).output.partition("Commands:")[2]

@@ -93,9 +93,9 @@ def _listening(config: Config, listen: str | None, *, no_token: bool) -> Listeni
     try:
         at = web.listen if listen is None else endpoint(listen)
     except Wrong as wrong:
-        raise UsageError(f"--listen {listen}: {wrong}", hint="write it as 127.0.0.1:8026") from wrong
+        raise UsageError(f"--listen {listen}: {wrong}", hint="write it as 127.0.0.1:8031") from wrong
     if at.path:
-        raise UsageError("--listen: the page takes a host and a port", hint="write it as 127.0.0.1:8026")
+        raise UsageError("--listen: the page takes a host and a port", hint="write it as 127.0.0.1:8031")
     account = Account(web.user, web.password) if web.password else None
     return Listening(at.host, at.port, web.hosts, account, web.certificate, web.key, asks_nothing=no_token)
 

@@ -15,7 +15,7 @@ from archiver.config.values import Endpoint, Fault
 class Web(Struct, frozen=True):
     """The page of `archiver inspect --web`."""
 
-    listen: Annotated[Endpoint, Setting("127.0.0.1:8026", values.endpoint, "Where the page listens.")]
+    listen: Annotated[Endpoint, Setting("127.0.0.1:8031", values.endpoint, "Where the page listens.")]
     hosts: Annotated[
         tuple[str, ...], Setting([], values.several(values.domain, "names"), "Names the page may be called by.")
     ]

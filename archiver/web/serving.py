@@ -64,7 +64,7 @@ class Listening(Struct, frozen=True):
 def checked(listening: Listening) -> Listening:
     """As it was given; raises `UsageError` where that would show people's conversations to a network."""
     if not listening.host:
-        raise UsageError("--listen names no host", hint="write it as 127.0.0.1:8026")
+        raise UsageError("--listen names no host", hint="write it as 127.0.0.1:8031")
     if is_loopback(listening.host):
         return listening
     where = f"{listening.host} can be reached from other machines"
