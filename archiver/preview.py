@@ -30,6 +30,8 @@ from archiver.spool import Sealed, Spool, seal
 
 _BATCH = 1_000
 
+Seen = dict[int, int]
+"""Events that were read, by what is the same of them, each with the digest of its content."""
 Show = Callable[[str, int], None]
 """Where the reading stands, and how many bytes of input are done."""
 
@@ -114,10 +116,12 @@ def preview(
     spool: Spool | None,
     show: Show = lambda place, done: None,
     leave: Leave = unheeded,
+    seen: Seen | None = None,
 ) -> Preview:
-    """Read everything and take nothing. `spool` is None where there is none yet: then everything is new."""
+    """Read everything and take nothing. `spool` is None where there is none yet: then everything is new. `seen` is what
+    was read of other formats before, and grows."""
     reading = Reading(time.time_ns() // 1_000)
-    counting = _Counting(directory)
+    counting = _Counting(directory, {} if seen is None else seen)
     for document in documents:
         show(document.place, counting.found.bytes)
         try:
@@ -147,10 +151,11 @@ def _batches(pieces: Iterator[Captured | Rejected]) -> Iterator[list[Captured | 
 
 
 class _Counting:
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, seen: Seen) -> None:
         self.found = Preview()
         self._directory = directory
-        self._seen: dict[int, int] = {}
+        self._seen = seen
+        self._is_first = not seen
         self._people: dict[tuple[str, str], Person] = {}
         self._rooms: dict[tuple[str, str], Room] = {}
 
@@ -177,7 +182,9 @@ class _Counting:
         if len(self._seen) < REMEMBERED:
             self._seen[sealed.key] = sealed.digest
         else:
-            self.found.at_most = self.found.documents > 0  # what a single document tells twice is seldom
+            self.found.at_most = (
+                self.found.documents > 0 or not self._is_first
+            )  # what a single document tells twice is seldom
         return outcome
 
     def _count(self, captured: Captured) -> None:

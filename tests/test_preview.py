@@ -85,6 +85,16 @@ def test_what_comes_twice_in_what_is_read_counts_once(
     assert "at most" in call("backfill", "--dry-run", paths[0], tmp_path / "3.ndjson").stdout
 
 
+def test_what_two_formats_tell_counts_as_in_the_run(call: Call, fixtures: Path) -> None:
+    """Exports of the same posts in four forms."""
+    exports = fixtures / "mattermost"
+    foreseen = json.loads(call("backfill", "--dry-run", "--json", exports, status=1).stdout)["formats"]
+    reports = json.loads(call("backfill", "--json", exports, status=1).stdout)
+    would = [(each["new"], each["known"], each["conflicts"]) for each in foreseen]
+    assert would == [(each["accepted"], each["duplicates"], each["conflicts"]) for each in reports]
+    assert sum(known for _, known, _ in would) > 0
+
+
 def test_unknown_authors_stop_the_run_until_the_map_is_filled_in(call: Call, chat: Path, data: Path) -> None:
     refused = call("backfill", chat, config=OURS, status=2)
     assert "or say --placeholder or --skip-unknown" in refused.output

@@ -24,7 +24,7 @@ from archiver.directory import Directory
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers.leaving import Leavings
 from archiver.logs import plain
-from archiver.preview import Person, Preview, Room, Show
+from archiver.preview import Person, Preview, Room, Seen, Show
 from archiver.spool import Spool
 
 _SHOWN = 20
@@ -36,14 +36,15 @@ def previews(app: App, config: Config, requests: Sequence[Request]) -> list[tupl
     """Each request read to its end."""
     directory = directory_of(config)
     with _known(app, config) as spool, _progress() as show:
-        return [(each, _preview(each, directory, spool, show)) for each in requests]
+        seen: Seen = {}
+        return [(each, _preview(each, directory, spool, show, seen)) for each in requests]
 
 
-def _preview(request: Request, directory: Directory, spool: Spool | None, show: Show) -> Preview:
+def _preview(request: Request, directory: Directory, spool: Spool | None, show: Show, seen: Seen) -> Preview:
     leavings = Leavings(request.left)
     documents = chosen_by(request, leavings)
     found = previewing.preview(
-        request.importer, documents, request.options, request.selection, directory, spool, show, leavings
+        request.importer, documents, request.options, request.selection, directory, spool, show, leavings, seen
     )
     found.left = leavings.told
     return found
