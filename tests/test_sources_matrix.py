@@ -805,6 +805,15 @@ def test_a_registration_is_made_once_and_only_its_owner_reads_it(tmp_path):
     assert registration.read(file) == made
 
 
+def test_a_missing_registration_is_told_with_the_command_that_makes_one(tmp_path):
+    with pytest.raises(EnvironmentFault) as fault:
+        registration.read(tmp_path / "none.yaml")
+    _, _, command = (fault.value.hint or "").partition("archiver ")
+    filled = command.replace("SOURCE", "office").replace("NAME", "hs.test").split()
+    result = CliRunner().invoke(main, ["--data", str(tmp_path), *filled])
+    assert "no matrix source is called office" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "more", "told"),
     [

@@ -79,7 +79,7 @@ def save(path: Path, content: str) -> None:
 
 def read(path: Path) -> Registration:
     """Raises `EnvironmentFault` where it isn't there or isn't one."""
-    hint = "make one with: archiver matrix register NAME"
+    hint = "make one with: archiver matrix register SOURCE --server NAME"
     try:
         with path.open("rb") as stream:
             found = yaml.safe_load(stream.read(LARGEST))
