@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -549,6 +549,69 @@ class TestBounds:
         assert spooled.texts == ["hello"]
         assert source.signs().refused["too many connections"] == 2
 
+    def test_nor_who_sent_another_request_before_the_first_was_answered(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(connections=1))
+        spooled.gate.clear()
+        body = json.dumps(event()).encode()
+        request = head(len(body)) + b"\r\n" + body
+        with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as first:
+            first.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" + request)
+            assert spooled.entered.wait(10)
+            with socket.create_connection(("127.0.0.1", source.address.port), timeout=10) as second:
+                assert second.recv(1_000).startswith(b"HTTP/1.1 503 ")
+            spooled.gate.set()
+            told = b""
+            while b"outcomes" not in told:
+                told += first.recv(1_000)
+            assert told.count(b"HTTP/1.1 200 ") == 2
+        assert source.signs().refused == {"too many connections": 1}
+
+    def test_who_stalls_in_a_body_goes_before_who_brings_one_slowly(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(connections=2))
+        body = json.dumps(event("x" * 200_000)).encode()
+        with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as slow:
+            slow.sendall(head(len(body)) + b"\r\n" + body[:100_000])
+            time.sleep(0.1)
+            for _ in range(3):
+                with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as stalled:
+                    stalled.sendall(head(1_000) + b"\r\n{")
+                    time.sleep(0.1)
+                    with socket.create_connection(("127.0.0.1", source.address.port), timeout=20):
+                        assert stalled.recv(1_000).startswith(b"HTTP/1.1 503 ")
+                time.sleep(0.1)
+            slow.sendall(body[100_000:])
+            assert slow.recv(1_000).startswith(b"HTTP/1.1 200 ")
+        assert source.signs().refused == {"too many connections": 3}, "each is counted once"
+
+    def test_who_stalls_in_a_body_goes_before_who_has_just_come(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(connections=2))
+        body = json.dumps(event()).encode()
+        with ExitStack() as opened:
+            stalled = opened.enter_context(socket.create_connection(("127.0.0.1", source.address.port), 20))
+            stalled.sendall(head(1_000) + b"\r\n{")
+            time.sleep(0.1)
+            come = opened.enter_context(socket.create_connection(("127.0.0.1", source.address.port), 20))
+            time.sleep(0.1)
+            opened.enter_context(socket.create_connection(("127.0.0.1", source.address.port), 20))
+            assert stalled.recv(1_000).startswith(b"HTTP/1.1 503 ")
+            come.sendall(head(len(body)) + b"\r\n" + body)
+            assert come.recv(1_000).startswith(b"HTTP/1.1 200 ")
+
+    def test_who_takes_in_no_reply_keeps_nobody_out(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(serving, "LEAVING_SECONDS", 0.2)
+        source = start(limits=Limits(connections=1))
+        with unread(source) as asking:
+            assert eventually(lambda: post(source, event()).status == 200)  # first it is still being answered
+            assert eventually(lambda: is_cut_off(asking))
+        assert set(source.signs().refused) == {"too many connections"}
+
+    def test_who_takes_in_no_reply_is_given_up(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(serving, "SEND_SECONDS", 0.2)
+        source = start()
+        with capture_logs() as told, unread(source) as asking:
+            assert eventually(lambda: is_cut_off(asking))
+        assert told == [] and source.signs().refused == {}
+
     def test_who_is_being_answered_is_not_sent_away(self, start: Start, spooled: Spooled) -> None:
         source = start(limits=Limits(connections=1))
         spooled.gate.clear()
@@ -599,6 +662,29 @@ class TestBounds:
         assert reply.count(b"HTTP/1.1 200") == 0
         assert spooled.records == []
 
+    @pytest.mark.parametrize("secret", [SECRET, "wrong"])
+    @pytest.mark.parametrize("pause", [0.0, 0.2])
+    def test_a_spoilt_body_is_refused_once_and_fills_no_log(
+        self, start: Start, caplog: pytest.LogCaptureFixture, secret: str, pause: float
+    ) -> None:
+        source = start()
+        chunked = (
+            head(0)
+            .replace(SECRET.encode(), secret.encode())
+            .replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+        )
+        with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as raw:
+            raw.sendall(chunked + (b"\r\n" if pause else b""))
+            time.sleep(pause)
+            raw.sendall(b"zz\r\n" if pause else b"\r\nzz\r\n")
+            told = b""
+            with suppress(ConnectionResetError):
+                while more := raw.recv(1_000):
+                    told += more
+        assert told.count(b"HTTP/1.1") == 1
+        assert sum(source.signs().refused.values()) == 1 + (pause > 0 and secret == "wrong")
+        assert [each for each in caplog.records if each.levelname == "ERROR"] == []
+
     @pytest.mark.parametrize("path", ["/", "/events/", "/../etc/passwd", "/events?x=1%00", "/metrics"])
     def test_there_is_nothing_else(self, start: Start, path: str) -> None:
         source = start()
@@ -614,6 +700,27 @@ def head(length: int) -> bytes:
         f"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nContent-Type: {ONE}\r\n"
         f"Content-Length: {length}\r\n"
     ).encode()
+
+
+@contextmanager
+def unread(source: HttpSource) -> Iterator[socket.socket]:
+    """One who asks on and on, and takes in no reply, until no more of its questions are taken in."""
+    assert source._serving is not None
+    source._serving._bound[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    with socket.socket() as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        asking.connect(("127.0.0.1", source.address.port))
+        asking.settimeout(1.0)
+        with suppress(OSError):
+            while True:
+                asking.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        yield asking
+
+
+def is_cut_off(asking: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(asking, 0)
+    return bool(poll.poll(0))
 
 
 @pytest.fixture(scope="module")
