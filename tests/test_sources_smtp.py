@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import select
 import smtplib
 import socket
 import ssl
@@ -61,6 +62,12 @@ def post_local(source: MailSource, text: str) -> bool:
         codes = [client.data(letter(text))[0], client.getreply()[0]]
         assert codes in ([250, 250], [451, 451])
     return codes[0] == 250
+
+
+def is_cut_off(client: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(client, 0)
+    return bool(poll.poll(0))
 
 
 class MailContract(SourceContract):
@@ -390,6 +397,51 @@ class TestLimits:
         assert source.signs().refused == {"too many connections": 1}
         assert len(spooled.records) == 2
 
+    def test_who_stalls_in_a_mail_goes_before_who_brings_one_slowly(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(connections=2))
+        with Client(source) as slow:
+            slow.begin()
+            slow.socket.sendall(letter("x" * 500_000, 1))
+            for _ in range(3):
+                with Client(source) as stalled:
+                    stalled.begin()
+                    with Client(source):
+                        assert stalled.reply().startswith("421 4.7.0")
+                time.sleep(0.1)
+            assert slow.say("x", ".").startswith("250")
+        assert source.signs().refused == {"too many connections": 3}
+        assert len(spooled.records) == 1
+
+    def test_who_stalls_in_a_mail_goes_before_who_has_just_come(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(connections=2))
+        with Client(source) as stalled:
+            stalled.begin()
+            with Client(source) as come, Client(source):
+                assert stalled.reply().startswith("421 4.7.0")
+                come.begin()
+                assert come.say(letter("x", 1), ".").startswith("250")
+
+    @pytest.mark.parametrize("leaves", [False, True])
+    def test_who_takes_in_no_reply_keeps_nobody_out(self, start: Start, spooled: Spooled, leaves: bool) -> None:
+        source = start(limits=Limits(connections=1))
+        assert source._intake is not None
+        source._intake._bound[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with socket.socket() as asking:
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            asking.connect(("127.0.0.1", source.addresses[0].port))
+            asking.settimeout(1.0)
+            with suppress(TimeoutError):
+                while True:
+                    asking.sendall(b"HELP\r\n" * 1_000)
+            if leaves:
+                asking.shutdown(socket.SHUT_WR)
+            for number in (1, 2):
+                with Client(source) as other:
+                    other.begin()
+                    assert other.say(letter("x", number), ".").startswith("250")
+            assert eventually(lambda: is_cut_off(asking))
+        assert source.signs().refused == {"too many connections": 1}
+
     def test_whose_mail_is_being_kept_is_not_sent_away(self, start: Start, spooled: Spooled) -> None:
         source = start(limits=Limits(connections=1))
         spooled.gate.clear()
@@ -674,6 +726,20 @@ class TestAccess:
         source = start(access=Access(tls=tls, require_tls=True))
         assert self.sent(source) == 530 and spooled.texts == []
         assert self.sent(source, trusting) == 250
+
+    def test_who_stalls_in_a_handshake_keeps_nobody_out(
+        self, start: Start, certificate: tuple[Tls, ssl.SSLContext]
+    ) -> None:
+        source = start(access=Access(tls=certificate[0]), limits=Limits(connections=1))
+        with Client(source) as stalled:
+            assert stalled.say("STARTTLS").startswith("220")
+            for number in (1, 2):
+                with Client(source) as other:
+                    other.begin()
+                    assert other.say(letter("x", number), ".").startswith("250")
+        assert source._intake is not None
+        held = source._intake.connections
+        assert eventually(lambda: not held)
 
     def test_what_was_said_before_starttls_counts_for_nothing(
         self, start: Start, spooled: Spooled, certificate: Any

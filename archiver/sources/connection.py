@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
 from msgspec import Struct
 
 from archiver.sources.access import Access, Doorkeeper
-from archiver.sources.crowding import Waiting, giving_way
+from archiver.sources.crowding import Waiting, giving_way, since
 
 log = structlog.get_logger("archiver.sources")
 
@@ -64,6 +64,9 @@ LOG_INS = 5
 
 PARTING = 0.25
 """Seconds for a client to say QUIT after its last mail, before it is sent away."""
+
+LEAVING = 1.0
+"""Seconds for who is sent away to take in why, and to end its TLS: who does neither would stay for ever."""
 
 RECIPIENTS = 1000
 """Of one mail. We take it once, whoever it is for; a server sends the others as another mail."""
@@ -152,7 +155,7 @@ class Connection(SMTP):
         self._auth_require_tls = host.tls is not None or not host.door.required
         self._host = host
         self._receiving = False
-        self._coming_since: float | None = None
+        self._since: float | None = None
         self._held = 0
 
     def task(self) -> asyncio.Task[None] | None:
@@ -176,23 +179,32 @@ class Connection(SMTP):
             self._refuse("client not allowed")
             self._leave(STRANGER)
         elif self._finds_room():
-            await super()._handle_client()
+            try:
+                await super()._handle_client()
+            finally:
+                self._see_off()
 
     def _finds_room(self) -> bool:
-        if len(self._host.connections) <= self._host.limits.connections:
+        staying = [each for each in self._host.connections if not each._is_leaving()]
+        if len(staying) <= self._host.limits.connections:
             return True
-        going = giving_way(self, self._host.connections, Connection._waiting)
+        going = giving_way(self, staying, Connection._waiting)
         going._refuse("too many connections")
         going._leave(CROWDED)
         return going is not self
 
     def _waiting(self) -> Waiting | None:
-        """Whether a mail comes in, and since when, if only to compare; None while it is taken, and where it leaves."""
-        if self.transport is None or self.transport.is_closing() or self._timeout_handle is None:
+        """Whether it has logged in, and since when it is waited for; None while its mail is taken, and on leaving."""
+        if self._is_leaving() or self._since is None:
             return None
-        if self._receiving:
-            return None if self._coming_since is None else (True, self._coming_since)
-        return False, self._timeout_handle.when()
+        return self.session is not None and bool(self.session.authenticated), self._since
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        self._since = time.monotonic()
+        super()._reset_timeout(duration)
+
+    def _is_leaving(self) -> bool:
+        return self.transport is None or self.transport.is_closing()
 
     async def push(self, status: AnyStr) -> None:
         said = status if isinstance(status, str) else status.decode("ascii", "replace")
@@ -202,6 +214,9 @@ class Connection(SMTP):
 
     def _timeout_cb(self) -> None:
         """RFC 5321, 3.8: who is sent away is told. A client that is merely idle did nothing wrong."""
+        if self._is_leaving():
+            self._cut_off()
+            return
         if self._receiving:
             self._refuse("too slow")
         self._leave(SLOW)
@@ -223,6 +238,7 @@ class Connection(SMTP):
         try:
             await self.push("354 End with a dot on a line of its own")
             reply = await self._receive_and_take()
+            self._since = time.monotonic()  # that it takes in the reply is waited for
             for _ in range(self.replies()):
                 await self.push(reply)
         finally:
@@ -258,10 +274,10 @@ class Connection(SMTP):
     async def _receive_and_take(self) -> str:
         try:
             content, refusal = await self._receive()
-            self._coming_since = None
             if refusal:
                 return refusal
             self._reset_timeout(FINAL_TIMEOUT)
+            self._since = None
             # RFC 5321, 4.5.5: the null sender of a notification is nobody's address.
             sender = (self._mail().mail_from or "").removeprefix("<>")
             return await self._host.take(content, sender, tuple(self._mail().rcpt_tos))
@@ -272,11 +288,12 @@ class Connection(SMTP):
     async def _receive(self) -> tuple[bytes, str]:
         """The mail up to its final dot, and why it can't be had: then the rest is read all the same, and dropped."""
         data, refusal, size, tail = bytearray(), "", 0, b""
-        began = self._coming_since = time.monotonic()
+        began = time.monotonic()
         while tail != END and not (size == 3 and tail == END[2:]):
             piece = await self._piece()
             size += len(piece)
             self._reset_timeout(min(TIMEOUT, max(0.0, began + TIMEOUT + size / LEAST_RATE - time.monotonic())))
+            self._since = since(began, size)
             tail = (tail + piece[-5:])[-5:]
             refusal = refusal or self._refusal(size, len(piece))
             if refusal:
@@ -311,6 +328,16 @@ class Connection(SMTP):
         if self.transport is not None and not self.transport.is_closing():
             self._writer.write(reply.encode("ascii") + b"\r\n")
             self.transport.close()
+            self._see_off()
+
+    def _cut_off(self) -> None:
+        self._writer.transport.abort()
+        if self._tls_protocol is not None and self.session is not None and self.session.ssl is None:
+            self.connection_lost(None)  # within a handshake asyncio tells of it nobody but the handshake
+
+    def _see_off(self) -> None:
+        if self.transport is not None:
+            self._reset_timeout(LEAVING)
 
 
 class LocalConnection(Connection, LMTP):
