@@ -75,6 +75,16 @@ def test_a_directory_open_to_others_is_told(tmp_path):
     assert found(tmp_path / "data")["privacy"].verdict is Verdict.WARN
 
 
+def test_others_may_pass_through_the_directory_where_the_spool_is_closed_to_them(tmp_path):
+    data = tmp_path / "data"
+    Spool.open(data).close()
+    data.chmod(0o711)
+    assert found(data)["privacy"].verdict is Verdict.OK
+    (data / "spool.db").chmod(0o644)
+    finding = found(data)["privacy"]
+    assert finding.verdict is Verdict.WARN and f"chmod o= {data}/spool.db*" in finding.advice
+
+
 def test_a_directory_that_cannot_be_written_is_bad(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(os, "access", lambda *_: False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,17 @@ def files_below(path: Path) -> list[str]:
 
 
 # Quarantine
+
+
+def test_nobody_else_may_read_what_is_spooled(tmp_path: Path) -> None:
+    """Whatever the umask, and though others may pass through the data directory, as a mail server must."""
+    before = os.umask(0o022)
+    try:
+        with Spool.open(tmp_path / "new"):
+            found = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "new").glob("spool.db*")}
+    finally:
+        os.umask(before)
+    assert found["spool.db"] == 0o600 and set(found.values()) == {0o600}
 
 
 def test_rejected_input_is_kept_whole_with_its_reason_beside_it(spool: Spool, feed: int) -> None:

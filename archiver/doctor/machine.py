@@ -32,15 +32,17 @@ def data_directory(config: Config, data: Path, now: int) -> Iterator[Finding]:
     can = _is_writable(nearest)
     yield judged("data directory", can, found if can else f"{nearest} can't be written", _RIGHT)
     if there:
-        mode = data.stat().st_mode & 0o777
-        private = not mode & 0o007
-        yield judged(
-            "privacy",
-            private,
-            f"{data} has mode {mode:04o}",
-            f"others can look into the spool's folder: chmod o= {data}",
-            otherwise=Verdict.WARN,
-        )
+        yield _privacy(data, data.stat().st_mode & 0o777)
+
+
+def _privacy(data: Path, mode: int) -> Finding:
+    """A mail server of another user must pass through the directory; nobody else has to read it or the spool."""
+    found, spool = f"{data} has mode {mode:04o}", data / "spool.db"
+    if mode & 0o006:
+        return Finding("privacy", Verdict.WARN, found, f"others can look into the spool's folder: chmod o= {data}")
+    if mode & 0o001 and spool.exists() and spool.stat().st_mode & 0o007:
+        return Finding("privacy", Verdict.WARN, found, f"others can read what is spooled: chmod o= {spool}*")
+    return Finding("privacy", Verdict.OK, found)
 
 
 def mail_root(config: Config, data: Path, now: int) -> Iterator[Finding]:

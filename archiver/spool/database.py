@@ -98,6 +98,15 @@ def _is_forbidden(path: Path) -> bool:
     return path.exists() and not (path.is_file() and os.access(path, os.R_OK))
 
 
+def _make(path: Path) -> None:
+    """An empty file that nobody else may read, as SQLite's log beside it then is: it leaves that to the umask.
+
+    Not where there is one: closing any descriptor of it would drop the locks that SQLite holds.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 class Transaction:
     """One write transaction; `held` is how many seconds it held the write lock, once it has ended.
 
@@ -218,6 +227,8 @@ class Connections:
     def _connect(self) -> Database:
         uri = self.path.resolve().as_uri() + ("?mode=ro" if self._readonly else "?mode=rwc")
         with faults(self.path):
+            if not self._readonly:
+                _make(self.path)
             # isolation_level None: no transaction that we didn't begin. The thread check is off for `close` only.
             connection = sqlite3.connect(
                 uri,
