@@ -24,8 +24,8 @@ from archiver.exceptions import Unreadable, UsageError
 from archiver.exporting.durable import DurableFolder
 from archiver.importers import Document, Importer, Options, Reading
 from archiver.importers.leaving import Leave, Left, reason_of, unheeded
-from archiver.importers.selection import Selection
 from archiver.people import NOBODY, Wanted, completed
+from archiver.selection import Picking
 from archiver.spool import Sealed, Spool, seal
 
 _BATCH = 1_000
@@ -111,7 +111,7 @@ def preview(
     importer: Importer,
     documents: Sequence[Document],
     options: Options,
-    selection: Selection,
+    picking: Picking,
     directory: Directory,
     spool: Spool | None,
     show: Show = lambda place, done: None,
@@ -125,7 +125,7 @@ def preview(
     for document in documents:
         show(document.place, counting.found.bytes)
         try:
-            for batch in _batches(_selected(importer.read(document, options, reading), selection, reading)):
+            for batch in _batches(_selected(importer.read(document, options, reading), picking, reading)):
                 counting.add(batch)
                 counting.weigh([seal(each) for each in batch if isinstance(each, Captured)], spool)
         except (*DAMAGED, Unreadable, OSError) as fault:
@@ -136,13 +136,14 @@ def preview(
 
 
 def _selected(
-    pieces: Iterable[Captured | Rejected], selection: Selection, reading: Reading
+    pieces: Iterable[Captured | Rejected], picking: Picking, reading: Reading
 ) -> Iterator[Captured | Rejected]:
     for piece in pieces:
-        if why := selection.passes_over(piece):
+        taken, why = picking.of(piece)
+        if why:
             reading.ignored[why] += 1
         else:
-            yield piece
+            yield taken
 
 
 def _batches(pieces: Iterator[Captured | Rejected]) -> Iterator[list[Captured | Rejected]]:

@@ -28,7 +28,7 @@ from archiver.filing.workers import Lot, Passage
 from archiver.importers import Document, importer
 from archiver.importers.folder import Folder
 from archiver.importers.ndjson import Events
-from archiver.importers.selection import Selection
+from archiver.selection import Selection
 from archiver.spool import Spool, seal
 from archiver.spool.runs import Far, Run, State
 

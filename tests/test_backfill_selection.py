@@ -9,15 +9,20 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from builders import BASE, DAY, event, say
+from builders import BASE, DAY, event, join, leave, rename, say
 from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.events import BARE, SECOND, Captured, Rejected, moment, ndjson
-from archiver.importers.selection import EARLIER, LATER, OTHER_ROOMS, Selection
+from archiver.conversations.presence import Attendance
+from archiver.conversations.rules import Rules
+from archiver.events import SECOND, SENT, Captured, Rejected, capture, moment, ndjson
+from archiver.selection import EARLIER, LATER, OTHER_ROOMS, Picking, Selection
+from archiver.spool import seal
+from archiver.types import Roster
 
 Call = Callable[..., Result]
 ANN, BOB, CAROL = "ann@example.org", "bob@example.org", "carol@example.org"
@@ -77,14 +82,21 @@ def test_some_rooms_and_some_days_are_filed_for_all_who_were_there(call: Call, l
     done = json.loads(
         call("backfill", "--json", log, "--room", "plans", "--from", on(3), "--until", on(5), status=1).stdout
     )
-    assert (done["accepted"], done["quarantined"]) == (3 + 4, 1)
-    assert done["ignored"] == {OTHER_ROOMS: 2 * 24, EARLIER: 4, LATER: 13}
+    assert (done["accepted"], done["quarantined"]) == (4, 1)
+    assert done["ignored"] == {OTHER_ROOMS: 2 * 24, EARLIER: 7, LATER: 13}
     wanted = Counter([f"plans {day} {n}" for day in (3, 4) for n in (0, 1)])
     assert texts(tmp_path / "data") == {ANN: wanted, BOB: wanted, CAROL: wanted}
     told = call("backfill", "--report", done["run"]).stdout
     assert "48 events of other rooms, left out (--room)" in told
-    assert "4 events from before, left out (--from)" in told and "13 events from later, left out (--until)" in told
+    assert "7 events from before, left out (--from)" in told and "13 events from later, left out (--until)" in told
     assert "that say nothing" not in told
+    since, until = (on(day).replace("T", " ") for day in (3, 5))
+    assert f"Only of plans; from {since} on (UTC); before {until} (UTC)." in told
+
+
+def test_a_room_that_is_not_there_is_said_to_be_none(call: Call, log: Path) -> None:
+    assert "NO ROOM is called so" in call("backfill", log, "--room", "lanch", status=1).stdout
+    assert "NO ROOM" not in call("backfill", log, "--room", "lunch", "--until", "1990-01-01", status=1).stdout
 
 
 @pytest.mark.parametrize(
@@ -149,15 +161,134 @@ def test_a_run_is_taken_back_or_filed_anew_whole(
 
 
 @given(st.sampled_from(history()), st.sets(st.integers(0, 11), max_size=4))
-def test_ranges_that_meet_have_everything_said_once_and_everybody_who_was_there(
-    captured: Captured, days: set[int]
-) -> None:
+def test_of_ranges_that_meet_each_event_is_in_one(captured: Captured, days: set[int]) -> None:
     cuts = [None, *((BASE + day * DAY) * SECOND for day in sorted(days)), None]
     found = [Selection((), since, until).passes_over(captured) for since, until in pairwise(cuts)]
     at = [since is None or since <= captured.time for since in cuts[:-1]].count(True) - 1
-    assert found[at] == ""
-    assert set(found[:at]) <= {LATER}
-    assert set(found[at + 1 :]) <= {"" if captured.event.type in BARE else EARLIER}
+    assert found == [LATER] * at + [""] + [EARLIER] * (len(found) - at - 1)
+
+
+# --- who was there
+
+
+WHO = st.sampled_from([ANN, BOB, CAROL, "dan@example.org"])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), WHO, st.none() | st.lists(WHO, min_size=1, unique=True)),
+        st.tuples(st.just("join"), WHO, st.none()),
+        st.tuples(st.just("leave"), WHO, st.none()),
+        st.tuples(st.just("rename"), WHO, WHO),
+    ),
+    max_size=25,
+)
+
+
+def happened(steps: list[Any]) -> list[Captured]:
+    """One after the other, a second apart."""
+    found = []
+    for at, (what, who, more) in enumerate(steps):
+        if what == "say":
+            found.append(say(who, f"{at}", at, present=None if more is None else sorted({*more, who})))
+        elif what == "rename":
+            found.append(rename(who, more, at))
+        else:
+            found.append((join if what == "join" else leave)(who, at))
+    return found
+
+
+def picked(events: list[Captured], selection: Selection, *, partial: bool = False) -> list[Captured]:
+    picking = Picking(selection, Rules(), partial=partial)
+    pieces = [picking.of(each) for each in events]
+    return [piece for piece, why in pieces if isinstance(piece, Captured) and not why]
+
+
+def seen(events: list[Captured]) -> tuple[dict[str, set[str]], set[str]]:
+    """Who was there at each thing said, and in the end."""
+    attendance, found = Attendance(Roster(), None), {}
+    for ordinal, each in enumerate(events):
+        attendance.apply(each.event, each.time, ordinal)
+        if each.event.type == SENT:
+            found[each.event.id] = set(attendance.here)
+    return found, set(attendance.here)
+
+
+@given(STEPS, st.integers(0, 25), st.integers(0, 25))
+def test_who_sees_what_is_said_is_as_if_all_had_been_read(steps: list[Any], since: int, length: int) -> None:
+    """And who was there and is gone hears nothing that comes live later, if it was said that they went."""
+    events = happened(steps)
+    first, last = ((BASE + at) * SECOND for at in (since, since + length))
+    taken = picked(events, Selection((), first, last))
+    (some, left), (every, present) = seen(taken), seen(events)
+    assert some == {id: who for id, who in every.items() if any(each.event.id == id for each in taken)}
+    if not any(each.time >= last and each.event.data.conversation.participants for each in events):
+        assert left <= present
+
+
+@given(STEPS, st.integers(0, 25))
+def test_what_is_taken_is_what_happened_and_the_same_event_when_it_comes_again(steps: list[Any], since: int) -> None:
+    events = happened(steps)
+    wanted = [each for each in events if each.time >= (BASE + since) * SECOND]
+    taken = picked(events, Selection((), (BASE + since) * SECOND))
+    assert [seal(each).digest for each in taken] == [seal(each).digest for each in wanted]
+    for each in taken:
+        assert capture(each.body, received=each.received).event == each.event
+
+
+def members(captured: Captured) -> list[str]:
+    return [each.address for each in captured.event.data.conversation.participants or ()]
+
+
+def test_members_that_only_the_first_message_names_get_what_is_said_later(call: Call, tmp_path: Path) -> None:
+    """As in exports of Slack: Carol never says anything, Dan left before."""
+    log = tmp_path / "log.ndjson"
+    there = [ANN, BOB, CAROL, "dan@example.org"]
+    said = [say(ANN, f"plans {day} 0", day * DAY, id=f"{day}") for day in range(2, 9)]
+    first = say(ANN, "plans 1 0", DAY, id="1", present=there, topic="#plans")
+    log.write_bytes(ndjson([first, leave("dan@example.org", 2.5 * DAY), *said]))
+    call("backfill", log, "--from", on(4), "--until", on(6))
+    wanted = Counter(["plans 4 0", "plans 5 0"])
+    assert texts(tmp_path / "data") == {ANN: wanted, BOB: wanted, CAROL: wanted}
+    assert "#plans" in call("inspect", CAROL).stdout
+    assert json.loads(call("backfill", "--json", log).stdout)["conflicts"] == 0
+    every = Counter(f"plans {day} 0" for day in range(1, 9))
+    assert texts(tmp_path / "data") == {ANN: every, BOB: every, CAROL: every} | {
+        "dan@example.org": Counter(["plans 1 0", "plans 2 0"])
+    }
+
+
+def test_where_leaves_are_not_told_members_stay_and_who_spoke_does_not() -> None:
+    events = [say(ANN, "0", 0, present=[ANN, CAROL]), say(BOB, "1", 1), say(ANN, "2", 2), say(BOB, "3", 3)]
+    taken = picked(events, Selection((), (BASE + 2) * SECOND), partial=True)
+    assert [members(each) for each in taken] == [[CAROL], []]
+    assert [members(each) for each in picked(events[1:], Selection((), (BASE + 2) * SECOND), partial=True)] == [[], []]
+
+
+def test_a_later_instance_of_a_conference_begins_with_nobody() -> None:
+    there = {"room": "board", "where": "conference"}
+    events = [
+        say(ANN, "0", 0, session="one", present=[ANN, CAROL], **there),
+        say(ANN, "1", 1, session="one", **there),
+        say(BOB, "2", 2, session="two", **there),
+    ]
+    assert [members(each) for each in picked(events, Selection((), (BASE + 1) * SECOND))] == [[ANN, CAROL], []]
+
+
+def test_what_comes_out_of_its_order_says_nothing_of_who_is_there() -> None:
+    """Documents of one room may be read in any order: Ann had left when the older one was written."""
+    events = [
+        say(ANN, "0", 2 * DAY, present=[ANN, BOB]),
+        leave(ANN, 2 * DAY + 1),
+        say(ANN, "1", 0),
+        say(BOB, "2", 3 * DAY),
+    ]
+    (taken,) = picked(events, Selection((), (BASE + 3 * DAY) * SECOND))
+    assert members(taken) == [BOB]
+
+
+def test_what_an_event_says_beside_the_contract_stays_in_it() -> None:
+    first, then = say(ANN, "0", 0, present=[ANN, CAROL]), say(ANN, "1", 1, colour="red")
+    (taken,) = picked([first, then], Selection((), (BASE + 1) * SECOND))
+    assert json.loads(taken.body)["data"]["colour"] == "red" and members(taken) == [ANN, CAROL]
 
 
 @pytest.mark.parametrize(
@@ -170,4 +301,5 @@ def test_rooms_are_named_by_patterns_of_their_ids(patterns: tuple[str, ...], roo
 
 
 def test_what_cannot_be_read_is_passed_over_by_no_selection() -> None:
-    assert Selection(("x",), 5, 6).passes_over(Rejected(b"{", "a line", "broken", "test:one")) == ""
+    broken = Rejected(b"{", "a line", "broken", "test:one")
+    assert Picking(Selection(("x",), 5, 6), Rules(), partial=False).of(broken) == (broken, "")

@@ -17,7 +17,7 @@ from servers.xmpp import free_port, running, wait
 from xmpp_clients import People, Person, body, people
 
 from archiver.decisions.holding import date_of
-from archiver.importers.selection import Selection
+from archiver.selection import Selection
 from archiver.sources.xmpp.component import linking
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]

@@ -35,7 +35,19 @@ LAYERS = {
 }
 """Top-level modules and folders of each layer."""
 
-JOINERS = {"assembly", "backfill", "cli", "compliance", "daemon", "doctor", "exporting", "filing", "preview", "web"}
+JOINERS = {
+    "assembly",
+    "backfill",
+    "cli",
+    "compliance",
+    "daemon",
+    "doctor",
+    "exporting",
+    "filing",
+    "preview",
+    "selection",
+    "web",
+}
 JOINERS |= {"tui", "__main__"}
 
 SPECIAL = {

@@ -9,7 +9,7 @@ and what is filed by its version.
 
 from archiver.backfill.progress import Forecast, Progress, Show, Stage
 from archiver.backfill.reporting import Report
-from archiver.backfill.request import Request, check, chosen_by, feed_name, look, require
+from archiver.backfill.request import Request, check, chosen_by, feed_name, look, picked, require
 from archiver.backfill.running import run
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "chosen_by",
     "feed_name",
     "look",
+    "picked",
     "require",
     "run",
 ]

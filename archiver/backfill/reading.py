@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from archiver.backfill.request import Request, manner
+from archiver.backfill.request import Request, manner, picked
+from archiver.conversations.rules import Rules
 from archiver.events import DAMAGED, Captured, Rejected
 from archiver.exceptions import Unreadable
 from archiver.filing.sifting import LongSieve
@@ -21,6 +22,7 @@ from archiver.importers import Document, Reading
 from archiver.importers.leaving import reason_of
 from archiver.importers.metering import Meter
 from archiver.importers.recognising import document_at
+from archiver.selection import Picking
 from archiver.spool.runs import Far
 
 EXCLUDED = "excluded: "
@@ -38,10 +40,16 @@ Watched = Callable[[Document, bool], Document]
 
 
 def read(
-    request: Request, documents: Sequence[Document], sieve: LongSieve, now: int, had: Mapping[bytes, Far], beat: Beat
+    request: Request,
+    documents: Sequence[Document],
+    rules: Rules,
+    sieve: LongSieve,
+    now: int,
+    had: Mapping[bytes, Far],
+    beat: Beat,
 ) -> Pieces:
     """`had` is what the spool has, by key: empty to read all once more."""
-    pulse = _Pulse(beat)
+    pulse, picking = _Pulse(beat), picked(request, rules)
     keys = Keys(request, pulse.look_at)
     for document in documents:
         passage = Passage(document.place)
@@ -51,7 +59,7 @@ def read(
             passage = Passage(document.place, key, skipped=far.pieces, whole=far.whole)
             if not far.whole:
                 metered = pulse.begin(passage, document, whole=bool(request.importer.marks))
-                yield from _document(request, metered, sieve, Reading(now), pulse)
+                yield from _document(request, metered, picking, sieve, Reading(now), pulse)
         except (*DAMAGED, Unreadable, OSError) as fault:
             if isinstance(fault, _PARENT):
                 raise
@@ -93,24 +101,23 @@ class _Pulse:
 
 
 def _document(
-    request: Request, document: Document, sieve: LongSieve, reading: Reading, pulse: _Pulse
+    request: Request, document: Document, picking: Picking, sieve: LongSieve, reading: Reading, pulse: _Pulse
 ) -> Iterator[tuple[Passage, Captured | Rejected]]:
     passage = pulse.passage
     for piece in request.importer.read(document, request.options, reading):
         pulse.take()
+        taken, why = picking.of(piece)  # what the spool has already says who was there all the same
         if passage.count <= passage.skipped:
             continue
-        if why := _left_out(request, sieve, piece, reading.received):
+        if why := why or _left_out(request, sieve, taken, reading.received):
             reading.ignored[why] += 1
             passage.complete = False
         else:
-            yield passage, piece
+            yield passage, taken
     passage.ignored, passage.guessed = dict(reading.ignored), dict(reading.guessed)
 
 
 def _left_out(request: Request, sieve: LongSieve, piece: Captured | Rejected, now: int) -> str:
-    if why := request.selection.passes_over(piece):
-        return why
     if request.without and _is_by(piece, request.without):
         return UNKNOWN
     exclusion = sieve.of(piece, now)

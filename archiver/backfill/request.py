@@ -14,12 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from archiver import __version__
+from archiver.conversations.rules import Rules
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers import Document, Importer, Options
 from archiver.importers.document import readable
 from archiver.importers.leaving import Leave, Left
 from archiver.importers.recognising import Recognised, chosen, recognise
-from archiver.importers.selection import EVERYTHING, Selection
+from archiver.selection import EVERYTHING, Picking, Selection
 from archiver.spool import Spool
 from archiver.spool.nicks import Nick
 
@@ -88,6 +89,10 @@ def chosen_by(request: Request, leave: Leave) -> tuple[Document, ...]:
 def look(paths: Sequence[Path], leave: Leave) -> Recognised:
     """What the files are, by looking. A data directory among them is passed over: what was filed is no input."""
     return recognise(paths, Spool.exists, leave)
+
+
+def picked(request: Request, rules: Rules) -> Picking:
+    return Picking(request.selection, rules, partial=request.importer.partial_presence)
 
 
 def description(request: Request) -> str:

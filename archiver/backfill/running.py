@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-from archiver.assembly import archive_of, directory_of, open_spool, store_of, terms_of
+from archiver.assembly import archive_of, directory_of, open_spool, rules_of, store_of, terms_of
 from archiver.backfill import reading
 from archiver.backfill.appending import Writer
 from archiver.backfill.extent import extent_of, sizes_of
@@ -53,10 +53,10 @@ def run(config: Config, data: Path, request: Request, show: Show = lambda progre
     sizes = sizes_of(request.importer, documents)
     if not request.force:
         require_room(data, store_of(config, data).root, extent_of(request.importer, documents, request.paths))
-    sieve = _sieve(config, data)
+    rules, sieve = rules_of(config), _sieve(config, data)
     jobs = request.jobs if sum(sizes.values()) > FEW else 0
     children = [filer(lambda journal: _filer(config, data, journal), n) for n in range(jobs)]
-    reader_ = reader(lambda had, beat: reading.read(request, documents, sieve, _now(), had, beat))
+    reader_ = reader(lambda had, beat: reading.read(request, documents, rules, sieve, _now(), had, beat))
     try:
         with open_spool(config, data) as spool, spool.hold("backfill", description(request)):
             spool.reap(_now())

@@ -24,8 +24,8 @@ from archiver.exceptions import InUse, UsageError
 from archiver.importers import IMPORTERS, Options, importer
 from archiver.importers.leaving import EXPECTED, NO_FORMAT, Leavings, Left
 from archiver.importers.protocol import ZONE, date_option, zone_of
-from archiver.importers.selection import EVERYTHING, Selection
 from archiver.importers.text import CHARSET, charset_of
+from archiver.selection import EVERYTHING, Selection
 from archiver.spool.locks import holder
 
 _POLL = 0.5

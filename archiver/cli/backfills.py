@@ -17,11 +17,12 @@ from archiver.backfill.reading import UNKNOWN
 from archiver.backfill.reporting import ConversationReport, DocumentReport
 from archiver.backfill.undoing import Undone
 from archiver.cli.app import App
+from archiver.cli.decision import exactly
 from archiver.cli.output import as_json, counted, say, size, table, when
 from archiver.config import Config
 from archiver.importers.leaving import NAMED, Left
-from archiver.importers.selection import EARLIER, LATER, OTHER_ROOMS
 from archiver.logs import plain
+from archiver.selection import EARLIER, EVERYTHING, LATER, OTHER_ROOMS, Selection
 from archiver.spool import Spool, missing
 from archiver.spool.locks import holder
 from archiver.spool.runs import Run, State
@@ -60,7 +61,24 @@ def show_report(app: App, number: int) -> None:
     if app.json:
         return as_json(report)
     say(f"Backfill {number}: {run.format} {' '.join(run.paths)}, begun {when(run.began)}, {run.state.value}")
+    if only := _only(run):
+        say(f"Only {only}.")
     return tell_report(report, full=True)
+
+
+def _only(run: Run) -> str:
+    """What was wanted of the input, in words; "" where all was."""
+    told = msgspec.json.decode(run.options).get("selection")
+    wanted = msgspec.convert(told, Selection) if told else EVERYTHING
+    return "; ".join(
+        what
+        for what, is_so in (
+            (f"of {', '.join(map(plain, wanted.rooms))}", wanted.rooms),
+            (f"from {exactly(wanted.since)} on (UTC)", wanted.since is not None),
+            (f"before {exactly(wanted.until)} (UTC)", wanted.until is not None),
+        )
+        if is_so
+    )
 
 
 def tell_report(report: Report, *, full: bool = False) -> None:
@@ -101,6 +119,8 @@ def _tell_sums(report: Report, *, full: bool) -> None:
     ):
         if count:
             say(f"  {counted(count, what)} {more}")
+    if unwanted[OTHER_ROOMS] and not read + unwanted[EARLIER] + unwanted[LATER]:
+        say("  NO ROOM is called so: --dry-run without --room names them all")
     for guess, count in sorted(report.guessed.items()):
         say(f"  guessed, {count:,} times: {guess}")
     for each in report.resembling:

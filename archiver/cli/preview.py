@@ -14,12 +14,13 @@ from rich.console import Console
 
 from archiver import preview as previewing
 from archiver.addresses import placed
-from archiver.assembly import directory_of, open_spool
-from archiver.backfill import Request, chosen_by
+from archiver.assembly import directory_of, open_spool, rules_of
+from archiver.backfill import Request, chosen_by, picked
 from archiver.cli.app import App
 from archiver.cli.backfills import left_lines
 from archiver.cli.output import as_json, complain, counted, say, size, table, when
 from archiver.config import Config
+from archiver.conversations.rules import Rules
 from archiver.directory import Directory
 from archiver.exceptions import EnvironmentFault, UsageError
 from archiver.importers.leaving import Leavings
@@ -34,17 +35,20 @@ UNMAPPED = "people-to-map.csv"
 
 def previews(app: App, config: Config, requests: Sequence[Request]) -> list[tuple[Request, Preview]]:
     """Each request read to its end."""
-    directory = directory_of(config)
+    directory, rules = directory_of(config), rules_of(config)
     with _known(app, config) as spool, _progress() as show:
         seen: Seen = {}
-        return [(each, _preview(each, directory, spool, show, seen)) for each in requests]
+        return [(each, _preview(each, rules, directory, spool, show, seen)) for each in requests]
 
 
-def _preview(request: Request, directory: Directory, spool: Spool | None, show: Show, seen: Seen) -> Preview:
+def _preview(
+    request: Request, rules: Rules, directory: Directory, spool: Spool | None, show: Show, seen: Seen
+) -> Preview:
+    picking = picked(request, rules)
     leavings = Leavings(request.left)
     documents = chosen_by(request, leavings)
     found = previewing.preview(
-        request.importer, documents, request.options, request.selection, directory, spool, show, leavings, seen
+        request.importer, documents, request.options, picking, directory, spool, show, leavings, seen
     )
     found.left = leavings.told
     return found

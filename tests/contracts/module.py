@@ -22,7 +22,7 @@ from xmpp_clients import People, Person, body, people
 from archiver.events import Captured, Event, capture
 from archiver.importers import IMPORTERS, Options, Reading
 from archiver.importers.recognising import document_at
-from archiver.importers.selection import EVERYTHING, Selection
+from archiver.selection import EVERYTHING, Selection
 from archiver.spool import Spool
 
 ROOM = f"team@{ROOMS}"
