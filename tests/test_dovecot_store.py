@@ -32,7 +32,10 @@ def data() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def store(data: Path) -> MaildirStore:
-    return MaildirStore(TEMPLATE, data=data, ownership=mail_user())
+    """With the folder of the domain, which the server may not make: only the archiver writes above mailboxes."""
+    made = MaildirStore(TEMPLATE, data=data, ownership=mail_user())
+    made.put([Put("first@example.org", HISTORY, ONE)])
+    return made
 
 
 @pytest.fixture(scope="module")
