@@ -426,6 +426,14 @@ def test_a_reaction_answers_nothing_nor_makes_missed() -> None:
     assert find(made, "b").role is Role.MISSED
 
 
+def test_an_edit_or_a_reaction_alone_makes_nobody_miss_anything() -> None:
+    """Of a message that is known no more, or was said before there was an archiver."""
+    im = {"where": "im", "present": ["a", "b"]}
+    for alone in (edit("a", "gone", "x", 0, **im), react("a", "gone", "+", 0, **im)):
+        (made,) = cut([alone])
+        assert {find(made, who).role for who in ("a", "b")} == {Role.TOOK_PART}
+
+
 def test_invited_and_never_joined_holds_the_invitation_only() -> None:
     (made,) = cut([say("a", "x", 0, id="1"), invite("a", "c", 1, id="i"), say("a", "y", 2, id="2")])
     assert view_of(made, "c") == ["i"] and find(made, "c").role is Role.MISSED

@@ -79,9 +79,14 @@ class _Seen:
 def _role(conversation: Conversation, one: _Seen, rules: Rules) -> Role:
     if one.invited_only:
         return Role.MISSED
-    if conversation.kind != "im" or _acted(conversation, one.addresses):
+    if conversation.kind != "im" or _acted(conversation, one.addresses) or not _says_anew(conversation):
         return Role.TOOK_PART
     return Role.TOOK_PART if one.addresses & awake(conversation, rules) else Role.MISSED
+
+
+def _says_anew(conversation: Conversation) -> bool:
+    """False for nothing but changes to what was said elsewhere, which nobody can miss."""
+    return any(captured.event.type not in REFERENCES | BARE for captured in conversation.events)
 
 
 def awake(conversation: Conversation, rules: Rules) -> frozenset[str]:
