@@ -492,6 +492,37 @@ class TestBounds:
         assert answers == [200]
         assert post(source, event("y" * 9000, id="y")).status == 200
 
+    def test_who_stalls_gives_way_to_who_has_more_to_bring(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(memory=100_000))
+        with stalling(source, 45_000) as longest, stalling(source, 46_000) as later:
+            assert post(source, event("y" * 5_000)).status == 200
+            assert longest.recv(1_000).startswith(b"HTTP/1.1 503 ")
+            assert not is_readable(later)
+        assert source.signs().refused["too much at once"] == 1
+
+    def test_what_is_being_kept_gives_way_to_nobody(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(memory=200_000))
+        spooled.gate.clear()
+        body = json.dumps(event("x" * 40_000)).encode()
+        with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as kept:
+            kept.sendall(head(len(body)) + b"\r\n" + body)
+            assert spooled.entered.wait(10)
+            with stalling(source, 40_000) as stalled, stalling(source, 41_000):
+                assert stalled.recv(1_000).startswith(b"HTTP/1.1 503 ")
+                spooled.gate.set()
+                assert kept.recv(1_000).startswith(b"HTTP/1.1 200 ")
+
+    def test_who_brings_one_slowly_stays_while_others_stall(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(memory=200_000))
+        body = json.dumps(event("x" * 40_000)).encode()
+        with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as slow, ExitStack() as strangers:
+            slow.sendall(head(len(body)) + b"\r\n" + body[:60_000])
+            time.sleep(0.1)
+            for number in range(10):
+                strangers.enter_context(stalling(source, 20_000 + number))
+            slow.sendall(body[60_000:])
+            assert slow.recv(1_000).startswith(b"HTTP/1.1 200 ")
+
     def test_a_slow_body_is_given_up(self, start: Start, monkeypatch: pytest.MonkeyPatch, spooled: Spooled) -> None:
         monkeypatch.setattr(receiving, "FIRST_SECONDS", 0.2)
         source = start()
@@ -715,6 +746,21 @@ def unread(source: HttpSource) -> Iterator[socket.socket]:
             while True:
                 asking.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
         yield asking
+
+
+@contextmanager
+def stalling(source: HttpSource, size: int) -> Iterator[socket.socket]:
+    """One who brought so many bytes of a larger body, and then no more."""
+    assert source._reception is not None
+    memory = source._reception.memory
+    with socket.create_connection(("127.0.0.1", source.address.port), timeout=20) as stalled:
+        stalled.sendall(head(2 * size) + b"\r\n" + b"{" * size)
+        eventually(lambda: is_readable(stalled) or size in [each.held for each in list(memory.shares)])
+        yield stalled
+
+
+def is_readable(client: socket.socket) -> bool:
+    return bool(select.select([client], [], [], 0)[0])
 
 
 def is_cut_off(asking: socket.socket) -> bool:

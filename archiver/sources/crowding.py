@@ -1,4 +1,4 @@
-"""Who goes where one client too many came. Who opens many connections and goes no further must keep nobody out."""
+"""Who goes where one client, or one byte, too many came. Who holds much and goes no further must keep nobody out."""
 
 from __future__ import annotations
 

@@ -14,10 +14,11 @@ from starlette.requests import ClientDisconnect, Request
 
 from archiver.events import DAMAGED, unpacked
 from archiver.events.reading import GZIP_MAGIC, ZSTD_MAGIC
+from archiver.sources.crowding import PACE, Waiting, giving_way, since
 from archiver.sources.http.replies import Refusal, try_later
 
 FIRST_SECONDS = 30.0
-LEAST_RATE = 16 * 1024
+LEAST_RATE = PACE
 """A sender must come to this many bytes a second, after the first half minute."""
 LINGERING, LINGER_SECONDS = 4, 1.0
 """How many times the largest body, and how long, is read on of one that is refused as too large."""
@@ -39,24 +40,31 @@ class Limits(Struct, frozen=True):
 
 
 class Memory:
-    """What all requests hold together. One event loop's."""
+    """What all requests hold together. One event loop's. Where it is full, who stalls in a body gives way."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.held = 0
+        self.shares: set[Share] = set()
+
+    @property
+    def held(self) -> int:
+        return sum(each.held for each in self.shares)
 
     @contextmanager
     def share(self) -> Iterator[Share]:
         share = Share(self)
+        self.shares.add(share)
         try:
             yield share
         finally:
-            self.held -= share.held
+            self.shares.discard(share)
 
-    def take(self, size: int) -> None:
-        if self.held + size > self._most:
-            raise try_later(HTTPStatus.SERVICE_UNAVAILABLE, "too much at once", "too much is coming in at once")
-        self.held += size
+    def make_room(self, size: int, newest: Share) -> None:
+        while self.held + size > self._most:
+            going = giving_way(newest, self.shares, Share.waiting)
+            if going is newest:
+                raise too_much()
+            going.give_way()
 
 
 class Share:
@@ -64,11 +72,43 @@ class Share:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+        self._began = time.monotonic()
+        self._wait: asyncio.Timeout | None = None
+        self._gave_way = False
         self.held = 0
 
     def take(self, size: int) -> None:
-        self._memory.take(size)
+        self._memory.make_room(size, self)
         self.held += size
+
+    async def piece(self, stream: AsyncIterator[bytes], seconds: float) -> bytes | None:
+        """The next of a body, None after the last. Raises `TimeoutError` after so many seconds."""
+        try:
+            async with asyncio.timeout(seconds) as self._wait:
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            if not self._gave_way:
+                raise
+        finally:
+            self._wait = None
+        if self._gave_way:
+            raise too_much()
+        return chunk
+
+    def waiting(self) -> Waiting | None:
+        """None while no piece is waited for: what came whole is never taken away.
+
+        Everybody is a stranger: to one source either all senders show who they are before the body, or none.
+        """
+        if self._wait is None or self._wait.expired() or self._gave_way:
+            return None
+        return False, since(self._began, self.held)
+
+    def give_way(self) -> None:
+        """Its memory is free at once; the request ends as soon as it runs."""
+        assert self._wait is not None
+        self._wait.reschedule(0.0)
+        self._gave_way, self.held = True, 0
 
 
 async def body_of(request: Request, limits: Limits, share: Share) -> bytes:
@@ -81,8 +121,8 @@ async def body_of(request: Request, limits: Limits, share: Share) -> bytes:
         raise too_large(limits)
     try:
         while True:
-            async with asyncio.timeout(FIRST_SECONDS + len(body) / LEAST_RATE - (time.monotonic() - began)):
-                chunk = await anext(stream, None)
+            ahead = len(body) / LEAST_RATE - (time.monotonic() - began)
+            chunk = await share.piece(stream, FIRST_SECONDS + ahead)
             if chunk is None:
                 return bytes(body)
             share.take(len(chunk))
@@ -112,6 +152,10 @@ async def _pass_over(stream: AsyncIterator[bytes], limits: Limits) -> None:
                 left -= len(chunk)
                 if left < 0:
                     return
+
+
+def too_much() -> Refusal:
+    return try_later(HTTPStatus.SERVICE_UNAVAILABLE, "too much at once", "too much is coming in at once")
 
 
 def too_large(limits: Limits) -> Refusal:
