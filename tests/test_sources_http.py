@@ -523,6 +523,15 @@ class TestBounds:
             slow.sendall(body[60_000:])
             assert slow.recv(1_000).startswith(b"HTTP/1.1 200 ")
 
+    def test_silence_within_a_body_is_given_up_however_much_came(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(receiving, "FIRST_SECONDS", 0.2)
+        source = start()
+        with stalling(source, 1_000_000) as stalled:
+            assert stalled.recv(1_000).startswith(b"HTTP/1.1 408 ")
+        assert source.signs().refused == {"too slow": 1}
+
     def test_a_slow_body_is_given_up(self, start: Start, monkeypatch: pytest.MonkeyPatch, spooled: Spooled) -> None:
         monkeypatch.setattr(receiving, "FIRST_SECONDS", 0.2)
         source = start()

@@ -18,6 +18,7 @@ from archiver.sources.crowding import PACE, Waiting, giving_way, since
 from archiver.sources.http.replies import Refusal, try_later
 
 FIRST_SECONDS = 30.0
+"""For the first of a body, and for more of it, however much came before."""
 LEAST_RATE = PACE
 """A sender must come to this many bytes a second, after the first half minute."""
 LINGERING, LINGER_SECONDS = 4, 1.0
@@ -122,7 +123,7 @@ async def body_of(request: Request, limits: Limits, share: Share) -> bytes:
     try:
         while True:
             ahead = len(body) / LEAST_RATE - (time.monotonic() - began)
-            chunk = await share.piece(stream, FIRST_SECONDS + ahead)
+            chunk = await share.piece(stream, FIRST_SECONDS + min(0.0, ahead))
             if chunk is None:
                 return bytes(body)
             share.take(len(chunk))
@@ -131,7 +132,7 @@ async def body_of(request: Request, limits: Limits, share: Share) -> bytes:
                 await _pass_over(stream, limits)
                 raise too_large(limits)
     except TimeoutError:
-        detail = f"a body must come at {LEAST_RATE:,} bytes a second at the least"
+        detail = f"a body must come at {LEAST_RATE:,} bytes a second at the least, without long pauses"
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "too slow", detail, {"Connection": "close"}) from None
     except ClientDisconnect:
         raise Refusal(HTTPStatus.BAD_REQUEST, "broken off", "the body ended early") from None
