@@ -191,6 +191,15 @@ class Client:
         assert self.say("DATA").startswith("354")
 
 
+def bring(source: MailSource, client: Client, size: int) -> None:
+    """So many bytes of a mail, and then no more."""
+    client.begin()
+    client.socket.sendall(b"x" * (size - 3) + b".\r\n")
+    intake = source._intake
+    assert intake is not None
+    assert eventually(lambda: size in [each._held for each in list(intake.connections)])
+
+
 def captured(spooled: Spooled) -> list[Captured]:
     return [record for record in spooled.records if isinstance(record, Captured)]
 
@@ -383,6 +392,29 @@ class TestLimits:
             second.begin()
             assert second.say(letter("x" * 9000, 2), ".").startswith("250")
         assert len(spooled.records) == 2
+
+    def test_who_stalls_gives_way_to_who_has_more_to_bring(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(memory=250_000))
+        with Client(source) as longest, Client(source) as later, Client(source) as third:
+            bring(source, longest, 100_000)
+            bring(source, later, 110_000)
+            third.begin()
+            assert third.say(letter("x" * 100_000, 1), ".").startswith("250")
+            assert longest.reply().startswith("421 4.3.1")
+            assert later.say("x", ".").startswith("250")
+        assert source.signs().refused == {"too much at once": 1}
+        assert len(spooled.records) == 2
+
+    def test_what_is_dropped_holds_nothing(self, start: Start, spooled: Spooled) -> None:
+        source = start(limits=Limits(size=100_000, memory=150_000))
+        with Client(source) as large, Client(source) as other:
+            large.begin()
+            large.socket.sendall(b"x" * 90_000 + b".\r\n" + b"x" * 10_000 + b".\r\n")
+            assert eventually(lambda: source.signs().refused == {"too big": 1})
+            other.begin()
+            assert other.say(letter("x" * 90_000, 1), ".").startswith("250")
+            assert large.say("x", ".").startswith("552")
+        assert source.signs().refused == {"too big": 1}
 
     def test_who_stalls_in_a_mail_keeps_nobody_out(self, start: Start, spooled: Spooled) -> None:
         source = start(limits=Limits(connections=2))

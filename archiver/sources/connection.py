@@ -34,6 +34,7 @@ FINAL_TIMEOUT = 600.0
 DONE = "250 2.0.0 Kept"
 LATER = "451 4.3.0 Try again later"
 FULL = "452 4.3.1 Too much at once, try again later"
+OUSTED = "421 4.3.1 Too much at once, try again later"
 CROWDED = "421 4.7.0 Too many connections, try again later"
 CLOSING = "421 4.3.2 Shutting down, try again later"
 CROWD = "452 4.5.3 Too many recipients"
@@ -282,8 +283,7 @@ class Connection(SMTP):
             sender = (self._mail().mail_from or "").removeprefix("<>")
             return await self._host.take(content, sender, tuple(self._mail().rcpt_tos))
         finally:
-            self._host.held -= self._held
-            self._held = 0
+            self._let_go()
 
     async def _receive(self) -> tuple[bytes, str]:
         """The mail up to its final dot, and why it can't be had: then the rest is read all the same, and dropped."""
@@ -298,6 +298,7 @@ class Connection(SMTP):
             refusal = refusal or self._refusal(size, len(piece))
             if refusal:
                 data.clear()
+                self._let_go()
             else:
                 data += piece
         if not refusal and _UNCLEAR.search(data, 0, len(data) - 3):
@@ -317,12 +318,32 @@ class Connection(SMTP):
         if size - len(END[2:]) > limits.size:
             self._refuse("too big")
             return TOO_BIG
-        if self._host.held + more > limits.memory:
-            log.warning("mail_put_off", source=self._host.source, reason="too much is coming in at once")
+        if not self._finds_memory(more):
+            self._refuse("too much at once")
             return FULL
         self._host.held += more
         self._held += more
         return ""
+
+    def _finds_memory(self, more: int) -> bool:
+        while self._host.held + more > self._host.limits.memory:
+            going = giving_way(self, (each for each in self._host.connections if each._held), Connection._waiting)
+            if going is self:
+                return False
+            going._give_way()
+        return True
+
+    def _give_way(self) -> None:
+        """Its memory is free at once; what it brought goes as soon as its task runs."""
+        self._refuse("too much at once")
+        self._let_go()
+        self._leave(OUSTED)
+        if (task := self.task()) is not None:
+            task.cancel()
+
+    def _let_go(self) -> None:
+        self._host.held -= self._held
+        self._held = 0
 
     def _leave(self, reply: str) -> None:
         if self.transport is not None and not self.transport.is_closing():
