@@ -515,6 +515,16 @@ class TestLimits:
         assert told.startswith(b"421 4.4.2") and source.signs().refused == {"too slow": 1}
         assert spooled.records == []
 
+    def test_silence_within_a_mail_is_given_up_however_much_came(
+        self, start: Start, spooled: Spooled, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection, "BLOCK_TIMEOUT", 0.5)
+        source = start()
+        with Client(source) as stalled:
+            bring(source, stalled, 500_000)
+            assert stalled.reply().startswith("421 4.4.2")
+        assert source.signs().refused == {"too slow": 1}
+
     def test_a_client_that_is_idle_is_sent_away_and_did_nothing_wrong(
         self, start: Start, monkeypatch: pytest.MonkeyPatch
     ) -> None:

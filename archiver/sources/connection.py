@@ -29,7 +29,7 @@ END = b"\r\n.\r\n"
 PIECE = 64 * 1024
 TIMEOUT = 300.0
 FINAL_TIMEOUT = 600.0
-"""Seconds for a command or a piece of data, and from the final dot to its reply (RFC 5321, 4.5.3.2)."""
+"""Seconds for a command, and from the final dot to its reply (RFC 5321, 4.5.3.2)."""
 
 DONE = "250 2.0.0 Kept"
 LATER = "451 4.3.0 Try again later"
@@ -46,6 +46,11 @@ _UNCLEAR = re.compile(rb"(?:\A|[\r\n])\.[\r\n]")
 """A dot that some servers take for the end of a mail, and we don't: what follows it is another mail to them."""
 
 SLOW = "421 4.4.2 Too slow, try again later"
+BLOCK_TIMEOUT = 180.0
+"""Seconds for a piece of data, however much came before: as long as a client tries to send one (RFC 5321, 4.5.3.2.5).
+
+The five minutes of 4.5.3.2.7 are for the next command.
+"""
 LEAST_RATE = 1024
 """A mail must come at this many bytes a second, after the first `TIMEOUT`: else who dribbles holds a place for ever."""
 
@@ -290,10 +295,11 @@ class Connection(SMTP):
         data, refusal, size, tail = bytearray(), "", 0, b""
         began = time.monotonic()
         while tail != END and not (size == 3 and tail == END[2:]):
+            left = began + TIMEOUT + size / LEAST_RATE - time.monotonic()
+            self._reset_timeout(min(BLOCK_TIMEOUT, max(0.1, left)))  # 0 would be the base's own
+            self._since = since(began, size)
             piece = await self._piece()
             size += len(piece)
-            self._reset_timeout(min(TIMEOUT, max(0.0, began + TIMEOUT + size / LEAST_RATE - time.monotonic())))
-            self._since = since(began, size)
             tail = (tail + piece[-5:])[-5:]
             refusal = refusal or self._refusal(size, len(piece))
             if refusal:
