@@ -726,6 +726,7 @@ class TestLife:
 
 
 SECRET = "a-secret-that-nobody-guesses"
+KNOWN = "AUTH PLAIN " + base64.b64encode(b"\0exchange\0" + SECRET.encode()).decode()
 LOGIN = Secret("exchange", sha256=digest_of(SECRET).hex())
 
 
@@ -834,11 +835,39 @@ class TestAccess:
             assert client.socket.recv(100) == b""
         assert source.signs().refused == {"log-in": 5, "too many log-ins": 1}
 
+    @pytest.mark.parametrize(
+        ("said", "told", "counted"),
+        [
+            (["AUTH PLAIN AHgAeA=="], ["535"], {"log-in": 1}),
+            (["AUTH PLAIN", "AHgAeA=="], ["334", "535"], {"log-in": 1}),
+            (["AUTH PLAIN x"], ["501"], {"malformed": 1}),
+            (["AUTH PLAIN eA=="], ["501"], {"malformed": 1}),
+            (["AUTH PLAIN", "x"], ["334", "501"], {"malformed": 1}),
+            (["AUTH LOGIN", "*"], ["334", "501"], {}),
+            (["AUTH LOGIN", "eA==", "x"], ["334", "334", "501"], {"malformed": 1}),
+            (["AUTH"], ["501"], {"malformed": 1}),
+            (["AUTH PLAIN x x"], ["501"], {"malformed": 1}),
+            (["AUTH DIGEST-MD5"], ["504"], {"malformed": 1}),
+            (["HELO me", "AUTH PLAIN AHgAeA=="], ["250", "500"], {"malformed": 1}),
+            ([KNOWN, KNOWN], ["235", "503"], {"malformed": 1}),
+        ],
+    )
+    def test_what_fails_is_answered_and_counted_once_as_what_it_is(
+        self, start: Start, said: list[str], told: list[str], counted: dict[str, int]
+    ) -> None:
+        source = start(access=Access(logins=(LOGIN,)))
+        with Client(source) as client:
+            assert [client.say(each)[:3] for each in said] == told
+            assert client.say("NOOP").startswith("250")
+        assert source.signs().refused == counted
+
     def test_no_log_in_goes_over_the_wire_in_clear(self, start: Start, certificate: Any) -> None:
         source = start(access=Access(tls=certificate[0], logins=(LOGIN,)))
         assert self.sent(source, None, SECRET) == 0
         with Client(source) as client:
             assert client.say("AUTH PLAIN AGV4Y2hhbmdlAHg=").startswith("538")
+            assert client.say("NOOP").startswith("250")
+        assert source.signs().refused == {"not under TLS": 1}
 
     def test_without_a_certificate_log_ins_are_for_loopback(self, start: Start) -> None:
         assert self.sent(start(access=Access(logins=(LOGIN,))), None, SECRET) == 250

@@ -11,7 +11,8 @@ import ssl
 import sys
 import time
 from collections import defaultdict
-from typing import AnyStr, Protocol
+from contextlib import suppress
+from typing import Any, AnyStr, Protocol
 
 import structlog
 from aiosmtpd.lmtp import LMTP
@@ -61,6 +62,12 @@ _TOLD_BY_BASE = {
     "552 Error": "too big",
     "500 ": "malformed",
     "502 5.5.1": "malformed",
+    "501 5.5.2": "malformed",
+    "501 Not enough": "malformed",
+    "501 Too many": "malformed",
+    "503 Already": "malformed",
+    "504 ": "malformed",
+    "535 ": "log-in",
     "421 4.7.0 AUTH": "too many log-ins",
 }
 """How replies of aiosmtpd begin that refuse something, and what each is counted under."""
@@ -128,6 +135,10 @@ class _Hooks:
             return CROWD
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
+
+
+class _NoAnswer(Exception):
+    """To a challenge of ours."""
 
 
 class Connection(SMTP):
@@ -254,9 +265,15 @@ class Connection(SMTP):
             self.loop.call_later(PARTING, self.leave_if_idle)
 
     async def smtp_AUTH(self, arg: str) -> None:
-        await super().smtp_AUTH(arg)
-        if self.session is not None and not self.session.authenticated:
-            self._refuse("log-in")
+        with suppress(_NoAnswer):
+            await super().smtp_AUTH(arg)
+
+    async def challenge_auth(self, *arguments: Any, **options: Any) -> bytes:
+        """Raises `_NoAnswer` where the client was told that its isn't one: the base would give it a second reply."""
+        answer = await super().challenge_auth(*arguments, **options)
+        if not isinstance(answer, bytes):
+            raise _NoAnswer
+        return answer
 
     def replies(self) -> int:
         return 1
