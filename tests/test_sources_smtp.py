@@ -343,6 +343,41 @@ class TestData:
         assert post(source, "whole")
         assert spooled.texts == ["whole"]
 
+    @pytest.mark.parametrize("behind", [b"", b"QUIT\r\n", b"MAIL FROM:<x@a.example>\r\n"])
+    def test_who_half_closes_behind_a_mail_gets_its_reply(self, start: Start, spooled: Spooled, behind: bytes) -> None:
+        source = start()
+        with Client(source) as client:
+            client.begin()
+            client.socket.sendall(letter("kept") + b".\r\n" + behind)
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.reply().startswith("250")
+            assert client.socket.recv(100) == b""
+        assert spooled.texts == ["kept"]
+
+    def test_who_half_closes_while_it_is_taken_gets_its_reply(self, start: Start, spooled: Spooled) -> None:
+        source = start()
+        spooled.gate.clear()
+        with Client(source) as client:
+            client.begin()
+            client.socket.sendall(letter("kept") + b".\r\n")
+            assert spooled.entered.wait(10)
+            client.socket.shutdown(socket.SHUT_WR)
+            time.sleep(0.1)
+            spooled.gate.set()
+            assert client.reply().startswith("250")
+        assert spooled.texts == ["kept"]
+
+    def test_who_half_closes_within_a_mail_leaves_nothing(self, start: Start, spooled: Spooled) -> None:
+        source = start()
+        with capture_logs() as logs, Client(source) as client:
+            client.begin()
+            client.socket.sendall(letter("half"))
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.socket.recv(100) == b""
+        assert post(source, "whole")
+        assert spooled.texts == ["whole"] and source.signs().refused == {}
+        assert logs == []
+
     def test_a_client_that_dies_before_its_reply_leaves_its_mail(self, start: Start, spooled: Spooled) -> None:
         source = start()
         spooled.gate.clear()

@@ -172,6 +172,7 @@ class Connection(SMTP):
         self._auth_require_tls = host.tls is not None or not host.door.required
         self._host = host
         self._receiving = False
+        self._ended = False
         self._since: float | None = None
         self._held = 0
 
@@ -188,6 +189,13 @@ class Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         self._host.connections.discard(self)
         super().connection_lost(error)
+
+    def eof_received(self) -> bool | None:
+        """The base gives all up; a mail that came whole is taken and answered first, where TLS still lets us speak."""
+        if not self._receiving or self.session is None or self.session.ssl is not None:
+            return super().eof_received()
+        self._ended = True
+        return super(SMTP, self).eof_received()
 
     async def _handle_client(self) -> None:
         if self._host.closing:
@@ -260,6 +268,8 @@ class Connection(SMTP):
                 await self.push(reply)
         finally:
             self._receiving = False
+        if self._ended:
+            raise ConnectionResetError  # ends the connection behind the reply
         self.envelope = self._create_envelope()
         if self._host.closing:
             self.loop.call_later(PARTING, self.leave_if_idle)
@@ -335,6 +345,8 @@ class Connection(SMTP):
             return bytes(await self._reader.readuntil(END[2:]))
         except asyncio.LimitOverrunError as longer:
             return bytes(await self._reader.readexactly(longer.consumed))
+        except asyncio.IncompleteReadError:
+            raise ConnectionResetError from None
 
     def _refusal(self, size: int, more: int) -> str:
         limits = self._host.limits
