@@ -257,6 +257,7 @@ FORBIDDEN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", FORBIDDEN, ids=" ".join)
 def test_what_may_not_be_looked_into_is_told(tmp_path, data, arguments):
     closed = tmp_path / "closed"

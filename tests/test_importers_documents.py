@@ -172,6 +172,7 @@ def test_a_bomb_ends_where_it_swells(tmp_path: Path) -> None:
     assert isinstance(last, Rejected) and "refused as a bomb" in last.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [".gz", ".zst"])
 def test_a_packed_file_that_swells_ends_there(packing: str, tmp_path: Path) -> None:
     event = EVENTS.read_bytes().splitlines(keepends=True)[0]

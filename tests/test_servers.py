@@ -44,6 +44,7 @@ def test_a_module_is_copied_whole_and_over_an_older_one(tmp_path: Path) -> None:
         (folder / "mod_archiver" / "mod_archiver.lua").write_text("older")
 
 
+@pytest.mark.slow
 def test_for_ejabberd_it_is_compiled_where_ejabberd_looks(tmp_path: Path) -> None:
     folder = tmp_path / "modules"
     for _ in range(2):
@@ -54,6 +55,7 @@ def test_for_ejabberd_it_is_compiled_where_ejabberd_looks(tmp_path: Path) -> Non
         (folder / "mod_archiver" / "ebin" / "mod_archiver.beam").write_text("older")
 
 
+@pytest.mark.slow
 def test_what_is_missing_to_compile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = ("xmpp", "install", "ejabberd", str(tmp_path / "m"))
     status, told = run(tmp_path, *wanted, "--libraries", str(tmp_path))

@@ -422,6 +422,7 @@ def test_what_a_homeserver_never_told_is_found_and_told(start, homeserver, spool
     assert left_kept == "leave", "what was known later stays"
 
 
+@pytest.mark.slow
 def test_what_was_never_told_by_a_clock_that_is_ahead_is_found_too(start, homeserver, spooled, monkeypatch):
     """It never comes of age; nor does it make what comes after it count as looked through."""
     monkeypatch.setattr(gaps, "GAPS", 0.1)

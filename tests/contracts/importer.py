@@ -226,6 +226,7 @@ class ImporterContract:
     def found(self, path: Path) -> Document | None:
         return next(iter(recognise((path,)).found.get(self.importer.name, ())), None)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("piece", PIECES)
     def test_no_line_takes_long(self, piece: str, tmp_path: Path) -> None:
         """A sample takes about a tenth of a second; a pattern that goes back and forth over such a line, minutes."""
