@@ -191,6 +191,14 @@ class Client:
         assert self.say("DATA").startswith("354")
 
 
+def hand_over(client: Client, mail: bytes, spooled: Spooled) -> None:
+    """A whole mail, which is being kept until the gate opens."""
+    spooled.gate.clear()
+    client.begin()
+    client.socket.sendall(mail + b".\r\n")
+    assert spooled.entered.wait(10)
+
+
 def bring(source: MailSource, client: Client, size: int) -> None:
     """So many bytes of a mail, and then no more."""
     client.begin()
@@ -356,11 +364,8 @@ class TestData:
 
     def test_who_half_closes_while_it_is_taken_gets_its_reply(self, start: Start, spooled: Spooled) -> None:
         source = start()
-        spooled.gate.clear()
         with Client(source) as client:
-            client.begin()
-            client.socket.sendall(letter("kept") + b".\r\n")
-            assert spooled.entered.wait(10)
+            hand_over(client, letter("kept"), spooled)
             client.socket.shutdown(socket.SHUT_WR)
             time.sleep(0.1)
             spooled.gate.set()
@@ -380,11 +385,8 @@ class TestData:
 
     def test_a_client_that_dies_before_its_reply_leaves_its_mail(self, start: Start, spooled: Spooled) -> None:
         source = start()
-        spooled.gate.clear()
         with Client(source) as client:
-            client.begin()
-            client.socket.sendall(letter("kept") + b".\r\n")
-            assert spooled.entered.wait(10)
+            hand_over(client, letter("kept"), spooled)
         spooled.gate.set()
         assert post(source, "next")
         assert spooled.texts == ["kept", "next"]
@@ -415,11 +417,8 @@ class TestLimits:
 
     def test_all_together_are_bounded_and_come_again(self, start: Start, spooled: Spooled) -> None:
         source = start(limits=Limits(size=10_000, memory=15_000))
-        spooled.gate.clear()
         with Client(source) as first, Client(source) as second:
-            first.begin()
-            first.socket.sendall(letter("x" * 9000, 1) + b".\r\n")
-            assert spooled.entered.wait(10)
+            hand_over(first, letter("x" * 9000, 1), spooled)
             second.begin()
             assert second.say(letter("x" * 9000, 2), ".").startswith("452 4.3.1")
             spooled.gate.set()
@@ -511,11 +510,8 @@ class TestLimits:
 
     def test_whose_mail_is_being_kept_is_not_sent_away(self, start: Start, spooled: Spooled) -> None:
         source = start(limits=Limits(connections=1))
-        spooled.gate.clear()
         with Client(source) as first:
-            first.begin()
-            first.socket.sendall(letter("x", 1) + b".\r\n")
-            assert spooled.entered.wait(10)
+            hand_over(first, letter("x", 1), spooled)
             with socket.create_connection(("127.0.0.1", source.addresses[0].port), timeout=20) as second:
                 assert second.recv(100).startswith(b"421 4.7.0")
             spooled.gate.set()
