@@ -183,9 +183,8 @@ class _Counting:
         if len(self._seen) < REMEMBERED:
             self._seen[sealed.key] = sealed.digest
         else:
-            self.found.at_most = (
-                self.found.documents > 0 or not self._is_first
-            )  # what a single document tells twice is seldom
+            # What a single document tells twice is seldom.
+            self.found.at_most = self.found.documents > 0 or not self._is_first
         return outcome
 
     def _count(self, captured: Captured) -> None:

@@ -16,7 +16,7 @@ from archiver import backfill as backfilling
 from archiver.backfill import Report, Request
 from archiver.cli.app import App, reads
 from archiver.cli.backfills import left_lines, list_runs, refile, show_report, tell_report, undo
-from archiver.cli.decision import Moment, Text
+from archiver.cli.decision import Moment, Text, in_order
 from archiver.cli.output import as_json, complain, say, table
 from archiver.cli.preview import UNMAPPED, Manner, people_known, previews, tell_previews
 from archiver.cli.progress import shown
@@ -116,8 +116,7 @@ def backfill(
         raise click.UsageError("--placeholder takes everybody: it contradicts --strict and --skip-unknown")
     options = Options(channel, network, zone, date, charset, source, owner)
     _check(options)
-    if since is not None and until is not None and until <= since:
-        raise click.UsageError("--until must be after --from")
+    in_order(since, until)
     asked = partial(Request, options=options, jobs=jobs, selection=selection, reread=reread, force=force)
     requests = _requests(what, asked)
     config = app.config()

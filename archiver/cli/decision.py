@@ -41,6 +41,12 @@ class Moment(click.ParamType[int]):
         return found
 
 
+def in_order(since: int | None, until: int | None) -> None:
+    """Raises `click.UsageError` for a time that would end before it begins."""
+    if since is not None and until is not None and until <= since:
+        raise click.UsageError("--until must be after --from")
+
+
 def decides(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--by` and `--reason`."""
     command = click.option("--reason", type=Text(), required=True, help="Why: a case, a request, an agreement.")(

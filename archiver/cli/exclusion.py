@@ -9,7 +9,7 @@ import click
 from archiver.addresses import normal
 from archiver.assembly import directory_of
 from archiver.cli.app import App, reads
-from archiver.cli.decision import Moment, Text, decides, exactly
+from archiver.cli.decision import Moment, Text, decides, exactly, in_order
 from archiver.cli.output import as_json, complain, counted, say, table
 from archiver.decisions import excluding, holding
 from archiver.exceptions import UsageError
@@ -53,8 +53,7 @@ def add(
     if (person is None) == (source is None) or (room is not None and source is None):
         raise click.UsageError("name a --source, a --source and its --room, or a --person")
     since = now if since is None else since
-    if until is not None and until <= since:
-        raise click.UsageError("--until must be after --from")
+    in_order(since, until)
     who = "" if person is None else _person(app, person)
     wanted = Exclusion(0, source or "", room or "", who, since, until, by, reason, now)
     with app.spool() as spool:
